@@ -1,0 +1,319 @@
+//! Where a token may go.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::sync::Arc;
+
+use http::Uri;
+use http::uri::Scheme;
+use url::{Host, Url};
+
+use crate::error::ConfigError;
+
+const FIELD: &str = "origins";
+
+/// The origins (RFC 6454, section 4: scheme, host and port) that a token may
+/// be sent to. A request to anywhere else passes without a token.
+///
+/// ```
+/// use tower_bearer::Origins;
+///
+/// let origins = Origins::only(["https://api.example.com", "http://localhost:8080"])?;
+/// assert!(origins.permit(&"https://API.example.com:443/v1/calls".parse()?));
+/// assert!(!origins.permit(&"https://example.com/".parse()?));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Origins(Allowed);
+
+#[derive(Clone)]
+enum Allowed {
+    Only(Arc<[Origin]>),
+    AnyHttps,
+}
+
+#[derive(PartialEq, Eq)]
+struct Origin {
+    https: bool,
+    /// Lower case, international names in their ASCII form, IPv6 in brackets.
+    host: Box<str>,
+    port: u16,
+}
+
+/// What the origins say of a request's URI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Destination {
+    Permitted,
+    Elsewhere,
+    /// The URI has no scheme or no host.
+    Unknown,
+}
+
+impl Origins {
+    /// Only these origins, each written as `https://host` or
+    /// `https://host:port`; `http` is for loopback (`localhost`, 127.0.0.0/8,
+    /// `[::1]`).
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or one has no scheme, another scheme, plain `http` off
+    /// loopback, a user name, a path, a query or a fragment.
+    pub fn only<I>(origins: I) -> Result<Self, ConfigError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let origins = origins
+            .into_iter()
+            .map(|origin| Origin::parse(origin.as_ref()))
+            .collect::<Result<Arc<[_]>, _>>()?;
+        if origins.is_empty() {
+            return Err(ConfigError::new(FIELD, "there is none"));
+        }
+        Ok(Self(Allowed::Only(origins)))
+    }
+
+    /// Any host, as long as the request is https. For programs whose requests
+    /// all go to servers that may see the token: with this a redirect, or a URL
+    /// that a user gave, takes the token along.
+    pub fn any_https() -> Self {
+        Self(Allowed::AnyHttps)
+    }
+
+    /// Whether a token may go along with a request to this URI.
+    pub fn permit(&self, uri: &Uri) -> bool {
+        self.destination(uri) == Destination::Permitted
+    }
+
+    #[inline]
+    pub(crate) fn destination(&self, uri: &Uri) -> Destination {
+        let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
+            return Destination::Unknown;
+        };
+        let https = *scheme == Scheme::HTTPS;
+        let permitted = match &self.0 {
+            Allowed::AnyHttps => https,
+            Allowed::Only(origins) => {
+                let default_port = if https {
+                    443
+                } else if *scheme == Scheme::HTTP {
+                    80
+                } else {
+                    return Destination::Elsewhere;
+                };
+                let host = authority.host();
+                let port = match authority.port() {
+                    None => default_port,
+                    Some(port) => port.as_u16(),
+                };
+                origins
+                    .iter()
+                    .any(|o| o.https == https && o.port == port && same_host(&o.host, host))
+            }
+        };
+        if permitted {
+            Destination::Permitted
+        } else {
+            Destination::Elsewhere
+        }
+    }
+}
+
+/// Equal bytes first: nearly every request is spelled as its origin is.
+#[inline]
+fn same_host(origin: &str, host: &str) -> bool {
+    origin == host || same_host_otherwise_spelled(origin, host)
+}
+
+#[cold]
+fn same_host_otherwise_spelled(origin: &str, host: &str) -> bool {
+    if origin.eq_ignore_ascii_case(host) {
+        return true;
+    }
+    let address = |text: &str| -> Option<Ipv6Addr> {
+        text.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+    };
+    matches!((address(origin), address(host)), (Some(a), Some(b)) if a == b)
+}
+
+impl Origin {
+    fn parse(text: &str) -> Result<Self, ConfigError> {
+        let refuse = |reason: &str| ConfigError::new(FIELD, format!("`{text}` {reason}"));
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Err(refuse("has no scheme: write `https://host`"));
+        };
+        // Before anything that shows the text: what stands before an `@` may
+        // be a password.
+        if rest.contains('@') {
+            return Err(ConfigError::new(FIELD, "one has a user name"));
+        }
+        if !["https", "http"].contains(&scheme.to_ascii_lowercase().as_str()) {
+            return Err(refuse("has a scheme other than https"));
+        }
+        // The parser of the URL standard forgives these; a reader would not.
+        if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
+            return Err(refuse("has a space, a control character or a backslash"));
+        }
+        let url = Url::parse(text).map_err(|e| refuse(&format!("is not an origin: {e}")))?;
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(refuse("has a query or a fragment"));
+        }
+        if url.path() != "/" {
+            return Err(refuse("has a path"));
+        }
+        let https = url.scheme() == "https";
+        if !https && !is_loopback(&url) {
+            return Err(refuse("is plain http, which only loopback may be"));
+        }
+        match (url.host_str(), url.port_or_known_default()) {
+            (Some(host), Some(port)) if port != 0 => Ok(Self {
+                https,
+                host: host.into(),
+                port,
+            }),
+            _ => Err(refuse("has no host or port 0")),
+        }
+    }
+}
+
+/// `localhost` or an address that never leaves the machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+impl fmt::Debug for Origins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Allowed::AnyHttps => f.write_str("Origins(any https)"),
+            Allowed::Only(origins) => {
+                f.write_str("Origins")?;
+                f.debug_list().entries(origins.iter()).finish()
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.https { "https" } else { "http" };
+        write!(f, "{scheme}://{}:{}", self.host, self.port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn destination(origin: &str, uri: &str) -> Destination {
+        let origins = Origins::only([origin]).expect(origin);
+        origins.destination(&uri.parse().expect(uri))
+    }
+
+    #[test]
+    fn other_spellings_of_an_origin_are_the_same_origin() {
+        for (origin, uri) in [
+            ("https://api.example.com", "https://api.example.com/v1"),
+            ("https://api.example.com", "https://API.Example.COM:443/v1"),
+            ("https://api.example.com:443", "HTTPS://api.example.com"),
+            ("https://API.example.com/", "https://api.example.com"),
+            ("https://bücher.example", "https://xn--bcher-kva.example/"),
+            ("https://BÜCHER.example", "https://XN--BCHER-KVA.example/"),
+            ("https://[2001:db8::1]", "https://[2001:DB8:0:0::1]/"),
+            ("http://localhost:80", "http://localhost/"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080/"),
+            ("http://[::1]:8080", "http://[0:0::1]:8080/"),
+            ("https://a.example", "https://user:password@a.example/"),
+        ] {
+            assert_eq!(
+                destination(origin, uri),
+                Destination::Permitted,
+                "{origin} {uri}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_scheme_host_or_port_is_elsewhere() {
+        for (origin, uri) in [
+            ("https://api.example.com", "http://api.example.com/"),
+            ("https://api.example.com", "https://api.example.com:444/"),
+            ("https://api.example.com", "https://example.com/"),
+            (
+                "https://api.example.com",
+                "https://api.example.com.evil.test/",
+            ),
+            (
+                "https://api.example.com",
+                "https://evil.test/api.example.com",
+            ),
+            (
+                "https://api.example.com",
+                "https://api.example.com@evil.test/",
+            ),
+            ("https://api.example.com", "https://api.example.com.:443/"),
+            ("https://api.example.com", "ftp://api.example.com:443/"),
+            ("http://localhost:80", "https://localhost:80/"),
+        ] {
+            assert_eq!(
+                destination(origin, uri),
+                Destination::Elsewhere,
+                "{origin} {uri}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_uri_without_scheme_or_host_has_no_origin() {
+        for uri in ["/v1/calls", "*", "api.example.com:443"] {
+            assert_eq!(
+                destination("https://api.example.com", uri),
+                Destination::Unknown,
+                "{uri}"
+            );
+            assert_eq!(
+                Origins::any_https().destination(&uri.parse().expect(uri)),
+                Destination::Unknown
+            );
+        }
+    }
+
+    #[test]
+    fn any_https_is_never_plain_http() {
+        let any = Origins::any_https();
+        assert!(any.permit(&"https://anything.test:8443/".parse().expect("uri")));
+        assert!(!any.permit(&"http://localhost/".parse().expect("uri")));
+    }
+
+    #[test]
+    fn bad_origins_are_refused_with_the_reason() {
+        for (origin, reason) in [
+            ("api.example.com", "no scheme"),
+            ("", "no scheme"),
+            ("//api.example.com", "no scheme"),
+            ("https:api.example.com", "no scheme"),
+            ("https://api.example.com/v1", "a path"),
+            ("https://api.example.com?x=1", "a query"),
+            ("https://api.example.com#x", "a query or a fragment"),
+            ("https://me:hunter2@api.example.com", "user name"),
+            ("https://me@api.example.com", "user name"),
+            ("http://api.example.com", "plain http"),
+            ("http://localhost.evil.test", "plain http"),
+            ("ftp://api.example.com", "scheme other"),
+            ("https://", "not an origin"),
+            ("https://a b", "a space"),
+            ("https://a\\b", "backslash"),
+            ("https://a:99999", "not an origin"),
+            ("https://a:0", "port 0"),
+        ] {
+            let error = Origins::only([origin]).expect_err(origin).to_string();
+            assert!(error.contains(reason), "{origin}: {error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        assert!(Origins::only([] as [&str; 0]).is_err());
+    }
+}

@@ -1,0 +1,111 @@
+//! Where tokens come from.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::error::{BoxError, TokenError};
+use crate::token::{AccessToken, RefreshToken, TokenResponse};
+
+/// Anything that yields a token.
+///
+/// The grants in [`grant`](crate::grant) are sources; so are an [`AccessToken`]
+/// (a fixed token) and any closure that returns a future of one:
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_bearer::{AccessToken, TokenCache};
+///
+/// let tokens = TokenCache::new(|| async {
+///     let text = std::env::var("TOKEN")?;
+///     let token = AccessToken::new(text)?.with_lifetime(Duration::from_secs(300));
+///     Ok::<_, Box<dyn std::error::Error + Send + Sync>>(token)
+/// });
+/// # let _ = tokens;
+/// ```
+///
+/// A source decides nothing about time: when to call it, how often after a
+/// failure and for whom is the [`TokenCache`](crate::TokenCache)'s work. It is
+/// never called twice at the same time by one cache.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a source of tokens",
+    label = "not a `TokenSource`",
+    note = "a grant, an `AccessToken`, or a closure like `|| async {{ Ok::<_, TokenError>(AccessToken::new(\"…\")?) }}` is one"
+)]
+pub trait TokenSource: Send + Sync + 'static {
+    /// Asks for a token with the source's own credentials.
+    ///
+    /// # Errors
+    ///
+    /// The [kind](crate::TokenErrorKind) of the error decides what happens
+    /// next: `Refused` sticks, everything else is tried again with a growing
+    /// pause.
+    fn fetch(&self) -> impl Future<Output = Result<TokenResponse, TokenError>> + Send;
+
+    /// Asks for a token with a refresh token that this source yielded earlier
+    /// (RFC 6749, section 6). When that is refused the cache calls
+    /// [`fetch`](Self::fetch) at once.
+    ///
+    /// # Errors
+    ///
+    /// As for `fetch`.
+    fn refresh(
+        &self,
+        refresh_token: &RefreshToken,
+    ) -> impl Future<Output = Result<TokenResponse, TokenError>> + Send {
+        let _ = refresh_token;
+        self.fetch()
+    }
+}
+
+impl<F, Fut, T, E> TokenSource for F
+where
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<T, E>> + Send,
+    T: Into<TokenResponse>,
+    E: Into<BoxError>,
+{
+    async fn fetch(&self) -> Result<TokenResponse, TokenError> {
+        match self().await {
+            Ok(token) => Ok(token.into()),
+            Err(error) => Err(TokenError::from_source(error)),
+        }
+    }
+}
+
+impl TokenSource for AccessToken {
+    async fn fetch(&self) -> Result<TokenResponse, TokenError> {
+        Ok(self.clone().into())
+    }
+}
+
+impl<S: TokenSource> TokenSource for Arc<S> {
+    fn fetch(&self) -> impl Future<Output = Result<TokenResponse, TokenError>> + Send {
+        (**self).fetch()
+    }
+
+    fn refresh(
+        &self,
+        refresh_token: &RefreshToken,
+    ) -> impl Future<Output = Result<TokenResponse, TokenError>> + Send {
+        (**self).refresh(refresh_token)
+    }
+}
+
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<TokenResponse, TokenError>> + Send + 'a>>;
+
+/// [`TokenSource`] as a trait object, so that a cache has no type parameter.
+pub(crate) trait DynTokenSource: Send + Sync + 'static {
+    fn fetch(&self) -> Answer<'_>;
+    fn refresh<'a>(&'a self, refresh_token: &'a RefreshToken) -> Answer<'a>;
+}
+
+impl<S: TokenSource> DynTokenSource for S {
+    fn fetch(&self) -> Answer<'_> {
+        Box::pin(TokenSource::fetch(self))
+    }
+
+    fn refresh<'a>(&'a self, refresh_token: &'a RefreshToken) -> Answer<'a> {
+        Box::pin(TokenSource::refresh(self, refresh_token))
+    }
+}

@@ -1,0 +1,249 @@
+//! Tokens: what a source yields and what a request carries.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use zeroize::Zeroizing;
+
+use crate::error::{TokenError, TokenErrorKind};
+
+const SCHEME: &str = "Bearer ";
+
+/// An access token (RFC 6749, section 1.4), ready to be sent.
+///
+/// Cheap to clone. Its bytes are absent from `Debug` and wiped when the last
+/// clone, of it or of its header value, is dropped.
+#[derive(Clone)]
+pub struct AccessToken {
+    header: HeaderValue,
+    lifetime: Option<Duration>,
+    generation: u64,
+}
+
+impl AccessToken {
+    /// A token from its text.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenErrorKind::Malformed`] if the text is empty or has a character
+    /// that a bearer token may not have (RFC 6750, section 2.1): letters,
+    /// digits, `-._~+/` and trailing `=` are allowed.
+    pub fn new(token: impl AsRef<str>) -> Result<Self, TokenError> {
+        let token = token.as_ref();
+        if !is_b64token(token) {
+            let what = if token.is_empty() {
+                "the access token is empty"
+            } else {
+                "the access token has a character that a bearer token may not have"
+            };
+            return Err(TokenError::new(TokenErrorKind::Malformed, what));
+        }
+        let bytes = Zeroizing::new([SCHEME, token].concat().into_bytes());
+        let mut header = HeaderValue::from_maybe_shared(Bytes::from_owner(bytes)).map_err(|e| {
+            TokenError::new(TokenErrorKind::Malformed, "no header value").because(e)
+        })?;
+        header.set_sensitive(true);
+        Ok(Self {
+            header,
+            lifetime: None,
+            generation: 0,
+        })
+    }
+
+    /// Sets how long the token lives, counted from before its request was sent.
+    #[must_use]
+    pub fn with_lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = Some(lifetime);
+        self
+    }
+
+    pub(crate) fn numbered(mut self, generation: u64) -> Self {
+        self.generation = generation;
+        self
+    }
+
+    /// The value of the `Authorization` header that carries this token (RFC
+    /// 6750, section 2.1), marked sensitive.
+    pub fn header(&self) -> &HeaderValue {
+        &self.header
+    }
+
+    /// The token itself, for protocols that carry it elsewhere than in the
+    /// `Authorization` header.
+    pub fn secret(&self) -> &str {
+        self.header
+            .to_str()
+            .ok()
+            .and_then(|value| value.strip_prefix(SCHEME))
+            .unwrap_or_default()
+    }
+
+    /// How long the token lives by its issuer's word (`expires_in`); `None`
+    /// when the issuer did not say.
+    pub fn lifetime(&self) -> Option<Duration> {
+        self.lifetime
+    }
+
+    /// The token's number in its [`TokenCache`](crate::TokenCache), one up for
+    /// each new one, from 1. Zero for a token that is in no cache.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessToken")
+            .field("lifetime", &self.lifetime)
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A refresh token (RFC 6749, section 1.5).
+///
+/// Cheap to clone. Absent from `Debug`, wiped when the last clone is dropped.
+#[derive(Clone)]
+pub struct RefreshToken {
+    secret: Arc<Zeroizing<String>>,
+    lifetime: Option<Duration>,
+}
+
+impl RefreshToken {
+    /// A refresh token from its text, with no fixed end.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenErrorKind::Malformed`] if it is empty or has a character that is
+    /// not printable ASCII (RFC 6749, appendix A.17).
+    pub fn new(token: impl Into<String>) -> Result<Self, TokenError> {
+        let secret = Zeroizing::new(token.into());
+        if secret.is_empty() || !secret.bytes().all(|b| (0x20..=0x7e).contains(&b)) {
+            return Err(TokenError::new(
+                TokenErrorKind::Malformed,
+                "the refresh token is empty or has a character that is not printable ASCII",
+            ));
+        }
+        Ok(Self {
+            secret: Arc::new(secret),
+            lifetime: None,
+        })
+    }
+
+    /// Sets how long it lives, counted from before its request was sent.
+    #[must_use]
+    pub fn with_lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = Some(lifetime);
+        self
+    }
+
+    /// The token itself.
+    pub fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// How long it lives by its issuer's word (Keycloak's
+    /// `refresh_expires_in`); `None` when it has no fixed end.
+    pub fn lifetime(&self) -> Option<Duration> {
+        self.lifetime
+    }
+}
+
+impl fmt::Debug for RefreshToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RefreshToken")
+            .field("lifetime", &self.lifetime)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a [`TokenSource`](crate::TokenSource) yields: a successful answer of a
+/// token endpoint (RFC 6749, section 5.1).
+#[derive(Clone, Debug)]
+pub struct TokenResponse {
+    access_token: AccessToken,
+    refresh_token: Option<RefreshToken>,
+}
+
+impl TokenResponse {
+    /// An answer with no refresh token.
+    pub fn new(access_token: AccessToken) -> Self {
+        Self {
+            access_token,
+            refresh_token: None,
+        }
+    }
+
+    /// Adds a refresh token.
+    #[must_use]
+    pub fn with_refresh_token(mut self, refresh_token: Option<RefreshToken>) -> Self {
+        self.refresh_token = refresh_token;
+        self
+    }
+
+    /// The access token.
+    pub fn access_token(&self) -> &AccessToken {
+        &self.access_token
+    }
+
+    /// The refresh token, if one came along.
+    pub fn refresh_token(&self) -> Option<&RefreshToken> {
+        self.refresh_token.as_ref()
+    }
+
+    pub(crate) fn into_parts(self) -> (AccessToken, Option<RefreshToken>) {
+        (self.access_token, self.refresh_token)
+    }
+}
+
+impl From<AccessToken> for TokenResponse {
+    fn from(token: AccessToken) -> Self {
+        Self::new(token)
+    }
+}
+
+/// `b64token` of RFC 6750, section 2.1.
+fn is_b64token(token: &str) -> bool {
+    let body = token.trim_end_matches('=');
+    !body.is_empty()
+        && body
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_characters_of_rfc_6750_make_a_bearer_token() {
+        for good in ["a", "A-Z.0_9~+/", "abc==", "eyJhbGciOi.J9"] {
+            assert!(AccessToken::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "=", "a b", "a\nb", "a=b", "ü", "a\0", "\"a\""] {
+            let error = AccessToken::new(bad).expect_err(bad);
+            assert_eq!(error.kind(), TokenErrorKind::Malformed);
+        }
+    }
+
+    #[test]
+    fn header_is_sensitive_and_debug_is_silent() {
+        let token = AccessToken::new("s3cret").expect("valid");
+        assert!(token.header().is_sensitive());
+        assert_eq!(token.header().as_bytes(), b"Bearer s3cret");
+        assert_eq!(token.secret(), "s3cret");
+        let refresh = RefreshToken::new("r3fresh").expect("valid");
+        let shown = format!("{token:?} {refresh:?} {:?}", token.header());
+        assert!(!shown.contains("s3cret") && !shown.contains("r3fresh"));
+    }
+
+    #[test]
+    fn refresh_tokens_are_printable_ascii() {
+        for bad in ["", "a\n", "ü"] {
+            assert!(RefreshToken::new(bad).is_err(), "{bad:?}");
+        }
+    }
+}
