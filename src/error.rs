@@ -31,6 +31,9 @@ pub enum TokenErrorKind {
     Malformed,
     /// The token endpoint answered with a redirect that is not followed.
     Redirected,
+    /// The access token had no life left when it arrived: its lifetime is zero
+    /// or shorter than its request took. Transient.
+    Expired,
     /// Something in the configuration makes a token request impossible.
     Config,
     /// The caller's own wait ended before the fetch did. The fetch goes on.

@@ -1,0 +1,105 @@
+//! One caller's way to a token.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use tokio::runtime::Handle;
+use tokio::time::{Sleep, sleep};
+
+use crate::cache::clock::Glance;
+use crate::cache::flight::Waiter;
+use crate::cache::ledger::{Want, lives_too_short};
+use crate::cache::shared::{Outcome, Shared, Step, no_runtime};
+use crate::error::{TokenError, TokenErrorKind};
+
+/// How often a caller starts over because a flight's runtime ended under it.
+const MOST_ABANDONED: u8 = 8;
+
+pin_project! {
+    /// Resolves to a token that may be sent now. Dropping it ends the wait and
+    /// nothing else.
+    pub(crate) struct Acquire {
+        shared: Arc<Shared>,
+        want: Want,
+        waiter: Option<Waiter<Outcome>>,
+        #[pin]
+        deadline: Option<Sleep>,
+        abandoned: u8,
+    }
+}
+
+impl Acquire {
+    pub(crate) fn new(shared: Arc<Shared>, want: Want) -> Self {
+        Self {
+            shared,
+            want,
+            waiter: None,
+            deadline: None,
+            abandoned: 0,
+        }
+    }
+}
+
+impl Future for Acquire {
+    type Output = Outcome;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let mut this = self.project();
+        loop {
+            let Some(waiter) = this.waiter else {
+                match this.shared.look(*this.want) {
+                    Step::Serve(live) => return Poll::Ready(Ok(live)),
+                    Step::Fail(error) => return Poll::Ready(Err(error)),
+                    Step::Wait(waiter) => *this.waiter = Some(waiter),
+                }
+                continue;
+            };
+            match Pin::new(waiter).poll(cx) {
+                Poll::Ready(landed) => {
+                    *this.waiter = None;
+                    match landed {
+                        Some(Ok(live)) if !this.want.valid_for.is_zero() => {
+                            let age = this.shared.settings.clock.now().since(&live.born);
+                            let needed = age.saturating_add(this.want.valid_for);
+                            let enough = live.plan.expired.is_none_or(|end| needed <= end);
+                            return Poll::Ready(enough.then_some(live).ok_or_else(lives_too_short));
+                        }
+                        Some(Ok(live))
+                            if live.generation() > this.want.newer_than
+                                && live.suffices(Glance::now()) =>
+                        {
+                            return Poll::Ready(Ok(live));
+                        }
+                        // It was a while ago that it landed: look again.
+                        Some(Ok(_)) => {}
+                        Some(Err(error)) => return Poll::Ready(Err(error)),
+                        None => {
+                            *this.abandoned += 1;
+                            if *this.abandoned > MOST_ABANDONED {
+                                return Poll::Ready(Err(no_runtime(
+                                    "the runtime is shutting down",
+                                )));
+                            }
+                        }
+                    }
+                }
+                Poll::Pending => {
+                    if this.deadline.is_none() {
+                        if let Err(error) = Handle::try_current() {
+                            return Poll::Ready(Err(no_runtime(error)));
+                        }
+                        this.deadline.set(Some(sleep(this.shared.settings.wait)));
+                    }
+                    if let Some(deadline) = this.deadline.as_mut().as_pin_mut() {
+                        ready!(deadline.poll(cx));
+                    }
+                    let what = format!("no token within {:?}", this.shared.settings.wait);
+                    return Poll::Ready(Err(TokenError::new(TokenErrorKind::Waited, what)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The settings of a cache, checked when it is built.
+
+use std::time::{Duration, SystemTime};
+
+use crate::cache::clock::Clock;
+use crate::cache::schedule::{Backoff, Ladder, Windows};
+use crate::cache::token_cache::TokenCache;
+use crate::error::ConfigError;
+use crate::source::{DynTokenSource, TokenSource};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) windows: Windows,
+    pub(crate) backoff: Backoff,
+    pub(crate) wait: Duration,
+    pub(crate) source_timeout: Duration,
+    pub(crate) clock: Clock,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            windows: Windows::default(),
+            backoff: Backoff::default(),
+            wait: Duration::from_secs(30),
+            source_timeout: Duration::from_secs(30),
+            clock: Clock::default(),
+        }
+    }
+}
+
+/// Settings for a [`TokenCache`]; made by [`TokenCache::builder`].
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_bearer::{AccessToken, TokenCache};
+///
+/// let source = AccessToken::new("fixed")?;
+/// let tokens = TokenCache::builder(source).wait(Duration::from_secs(5)).build()?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct TokenCacheBuilder {
+    source: Box<dyn DynTokenSource>,
+    settings: Settings,
+}
+
+impl TokenCacheBuilder {
+    pub(crate) fn new(source: impl TokenSource) -> Self {
+        Self {
+            source: Box::new(source),
+            settings: Settings::default(),
+        }
+    }
+
+    /// A token is due for renewal when what is left of its life falls under
+    /// `fraction` of its lifetime, or under `max` if that is less. Default: 0.2
+    /// and 5 minutes.
+    pub fn due(mut self, fraction: f64, max: Duration) -> Self {
+        self.settings.windows.due_fraction = fraction;
+        self.settings.windows.due_max = max;
+        self
+    }
+
+    /// By how much of itself, at most, the window of [`due`](Self::due) is
+    /// shortened at random for each token, so that processes which started
+    /// together do not renew together. Default: 0.1.
+    pub fn due_jitter(mut self, fraction: f64) -> Self {
+        self.settings.windows.due_jitter = fraction;
+        self
+    }
+
+    /// The age at which a token is due whose issuer did not say how long it
+    /// lives. It stays valid until it is rejected. Default: 5 minutes.
+    pub fn due_without_lifetime(mut self, age: Duration) -> Self {
+        self.settings.windows.due_without_lifetime = age;
+        self
+    }
+
+    /// A token is no longer sent when what is left of its life falls under
+    /// `fraction` of its lifetime, or under `max` if that is less: it could
+    /// expire on its way. Default: 0.1 and 10 seconds.
+    pub fn expired(mut self, fraction: f64, max: Duration) -> Self {
+        self.settings.windows.expired_fraction = fraction;
+        self.settings.windows.expired_max = max;
+        self
+    }
+
+    /// How long one caller waits for a token. The fetch goes on when the wait
+    /// ends. Default: 30 seconds.
+    pub fn wait(mut self, limit: Duration) -> Self {
+        self.settings.wait = limit;
+        self
+    }
+
+    /// How long one call of the source may take; a guard against a source that
+    /// never answers, above the source's own timeouts. Default: 30 seconds.
+    pub fn source_timeout(mut self, limit: Duration) -> Self {
+        self.settings.source_timeout = limit;
+        self
+    }
+
+    /// The pause after a failure that may pass by itself: drawn at random from
+    /// zero up to a bound that doubles from `first` to `max`. Default: 250
+    /// milliseconds and 30 seconds.
+    pub fn backoff(mut self, first: Duration, max: Duration) -> Self {
+        self.settings.backoff.transient = Ladder { first, max };
+        self
+    }
+
+    /// The longest pause that a token endpoint may ask for with `Retry-After`.
+    /// Default: 5 minutes.
+    pub fn retry_after_max(mut self, max: Duration) -> Self {
+        self.settings.backoff.retry_after_max = max;
+        self
+    }
+
+    /// The pause after refused credentials, doubling from `first` to `max`.
+    /// Default: 60 seconds and 15 minutes.
+    pub fn refused_backoff(mut self, first: Duration, max: Duration) -> Self {
+        self.settings.backoff.refused = Ladder { first, max };
+        self
+    }
+
+    /// How long 401s lead to no renewal after a fresh token was rejected as
+    /// well, doubling from `first` to `max`. Default: 1 second and 60 seconds.
+    pub fn forced_backoff(mut self, first: Duration, max: Duration) -> Self {
+        self.settings.backoff.forced = Ladder { first, max };
+        self
+    }
+
+    /// Where the wall clock is read; the monotonic clock is tokio's. For tests
+    /// of what a suspended machine or a clock that was set does.
+    pub fn wall_clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.settings.clock = Clock::with_wall(now);
+        self
+    }
+
+    /// Builds the cache. Needs no runtime.
+    ///
+    /// # Errors
+    ///
+    /// If a setting makes no sense; the error names it.
+    pub fn build(self) -> Result<TokenCache, ConfigError> {
+        self.settings.check()?;
+        Ok(TokenCache::with_settings(self.source, self.settings))
+    }
+}
+
+impl Settings {
+    fn check(&self) -> Result<(), ConfigError> {
+        let Self {
+            windows, backoff, ..
+        } = self;
+        let refuse = |field, reason: &'static str| Err(ConfigError::new(field, reason));
+        for (field, fraction) in [
+            ("due", windows.due_fraction),
+            ("expired", windows.expired_fraction),
+            ("due_jitter", windows.due_jitter),
+        ] {
+            if !(0.0..1.0).contains(&fraction) {
+                return refuse(field, "the fraction must be from 0 up to, not including, 1");
+            }
+        }
+        if windows.due_fraction < windows.expired_fraction || windows.due_max < windows.expired_max
+        {
+            return refuse("due", "a token must be due before it is expired");
+        }
+        for (field, span) in [
+            ("wait", self.wait),
+            ("source_timeout", self.source_timeout),
+            ("due_without_lifetime", windows.due_without_lifetime),
+        ] {
+            if span.is_zero() {
+                return refuse(field, "must be longer than zero");
+            }
+        }
+        for (field, ladder) in [
+            ("backoff", backoff.transient),
+            ("refused_backoff", backoff.refused),
+            ("forced_backoff", backoff.forced),
+        ] {
+            if ladder.first.is_zero() {
+                return refuse(field, "the first pause must be longer than zero");
+            }
+            if ladder.max < ladder.first {
+                return refuse(field, "the longest pause is shorter than the first");
+            }
+        }
+        for (field, span) in [
+            ("wait", self.wait),
+            ("source_timeout", self.source_timeout),
+            ("due_without_lifetime", windows.due_without_lifetime),
+            ("backoff", backoff.transient.max),
+            ("retry_after_max", backoff.retry_after_max),
+            ("refused_backoff", backoff.refused.max),
+            ("forced_backoff", backoff.forced.max),
+        ] {
+            if span > LONGEST {
+                return refuse(field, "must not be longer than 10 years");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Far from where adding a span to a clock overflows.
+const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
+impl std::fmt::Debug for TokenCacheBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenCacheBuilder")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::AccessToken;
+
+    #[test]
+    fn nonsense_is_refused_with_the_name_of_the_field() {
+        const ZERO: Duration = Duration::ZERO;
+        const SECOND: Duration = Duration::from_secs(1);
+        type Change = fn(TokenCacheBuilder) -> TokenCacheBuilder;
+        let cases: &[(&str, Change)] = &[
+            ("wait", |b| b.wait(ZERO)),
+            ("wait", |b| b.wait(Duration::MAX)),
+            ("source_timeout", |b| b.source_timeout(ZERO)),
+            ("due", |b| b.due(1.0, SECOND)),
+            ("due", |b| b.due(-0.1, SECOND)),
+            ("due", |b| b.due(f64::NAN, SECOND)),
+            ("due", |b| b.due(0.05, SECOND * 60)),
+            ("due", |b| b.due(0.2, SECOND)),
+            ("expired", |b| b.expired(1.5, SECOND)),
+            ("due_jitter", |b| b.due_jitter(2.0)),
+            ("due_without_lifetime", |b| b.due_without_lifetime(ZERO)),
+            ("backoff", |b| b.backoff(ZERO, SECOND)),
+            ("backoff", |b| b.backoff(SECOND * 2, SECOND)),
+            ("refused_backoff", |b| b.refused_backoff(ZERO, ZERO)),
+            ("forced_backoff", |b| b.forced_backoff(SECOND, ZERO)),
+            ("retry_after_max", |b| b.retry_after_max(Duration::MAX)),
+        ];
+        for (field, change) in cases {
+            let builder = TokenCache::builder(AccessToken::new("a").expect("token"));
+            let error = change(builder).build().expect_err(field);
+            assert_eq!(error.field(), *field);
+            assert!(error.to_string().starts_with(field), "{error}");
+        }
+    }
+}

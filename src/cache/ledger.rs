@@ -1,0 +1,301 @@
+//! What the cache knows, and what follows from it: the token in use, the
+//! refresh token, failures and their pauses. No I/O and no lock: times and
+//! random numbers come from the caller.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cache::clock::Moment;
+use crate::cache::forced::Forced;
+use crate::cache::schedule::{Backoff, Standing, Windows};
+use crate::cache::state::Live;
+use crate::error::{TokenError, TokenErrorKind};
+use crate::token::{RefreshToken, TokenResponse};
+
+/// What a caller needs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Want {
+    /// A generation above this one.
+    pub(crate) newer_than: u64,
+    /// So much life left.
+    pub(crate) valid_for: Duration,
+}
+
+/// What a caller gets at once.
+#[derive(Debug)]
+pub(crate) enum Look {
+    Serve {
+        live: Arc<Live>,
+        /// A renewal in the background is called for.
+        renew: bool,
+    },
+    Fail(TokenError),
+    /// Nothing: join a flight, or start one.
+    Fetch,
+}
+
+/// What a 401 leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rejection {
+    /// A newer token is there or may be fetched.
+    Renew,
+    /// The token stays: renewing did not help lately.
+    HeldBack,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) live: Option<Arc<Live>>,
+    refresh: Option<Kept>,
+    generation: u64,
+    trouble: Option<Trouble>,
+    forced: Forced,
+    /// The next token comes of a renewal that a 401 forced.
+    forcing: bool,
+    /// The generation that a request was accepted with last.
+    accepted: u64,
+    /// The generation whose rejection was counted as a useless renewal.
+    counted: u64,
+    pub(crate) flying: bool,
+}
+
+#[derive(Debug)]
+struct Kept {
+    token: RefreshToken,
+    born: Moment,
+}
+
+#[derive(Debug)]
+struct Trouble {
+    error: TokenError,
+    refused: bool,
+    failures: u32,
+    until: Instant,
+}
+
+impl Ledger {
+    pub(crate) fn look(&mut self, want: Want, now: &Moment) -> Look {
+        if let Some(live) = &self.live {
+            let age = now.since(&live.born);
+            match live.plan.standing(age) {
+                Standing::Expired => self.live = None,
+                _ if live.generation() <= want.newer_than => {}
+                standing => match too_short(live, want.valid_for, age) {
+                    Some(TooShort::Always) => return Look::Fail(lives_too_short()),
+                    Some(TooShort::ByNow) => {}
+                    None => {
+                        return Look::Serve {
+                            live: live.clone(),
+                            renew: standing == Standing::Due
+                                && !self.flying
+                                && self.held_for(now.monotonic).is_none(),
+                        };
+                    }
+                },
+            }
+        }
+        if self.flying {
+            return Look::Fetch;
+        }
+        match (&self.trouble, self.held_for(now.monotonic)) {
+            (Some(trouble), Some(left)) => {
+                Look::Fail(trouble.error.clone().with_retry_after(Some(left)))
+            }
+            _ => Look::Fetch,
+        }
+    }
+
+    /// How long fetches are still held back after a failure.
+    pub(crate) fn held_for(&self, now: Instant) -> Option<Duration> {
+        let left = self.trouble.as_ref()?.until.saturating_duration_since(now);
+        (!left.is_zero()).then_some(left)
+    }
+
+    pub(crate) fn is_refused(&self) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| trouble.refused)
+    }
+
+    pub(crate) fn last_error(&self) -> Option<&TokenError> {
+        self.trouble.as_ref().map(|trouble| &trouble.error)
+    }
+
+    /// How long nothing changes by itself for the token in use, so that nobody
+    /// has to look. Zero while a success would be news.
+    pub(crate) fn quiet(&self, now: &Moment) -> Duration {
+        let Some(live) = &self.live else {
+            return Duration::ZERO;
+        };
+        if self.forced.listens() || (live.forced && self.accepted != live.generation()) {
+            return Duration::ZERO;
+        }
+        let age = now.since(&live.born);
+        let until = |at: Duration| at.saturating_sub(age);
+        let end = live.plan.expired.map_or(Duration::MAX, until);
+        match live.plan.standing(age) {
+            Standing::Fresh => until(live.plan.due).min(end),
+            Standing::Due if self.flying => end,
+            Standing::Due => self.held_for(now.monotonic).unwrap_or_default().min(end),
+            Standing::Expired => Duration::ZERO,
+        }
+    }
+
+    /// The refresh token, if it is still alive.
+    pub(crate) fn refresh_token(&self, now: &Moment, windows: &Windows) -> Option<RefreshToken> {
+        let kept = self.refresh.as_ref()?;
+        let alive = kept.token.lifetime().is_none_or(|lifetime| {
+            now.since(&kept.born) < lifetime.saturating_sub(windows.margin(lifetime))
+        });
+        alive.then(|| kept.token.clone())
+    }
+
+    /// Forgets a refresh token that was refused.
+    pub(crate) fn forget_refresh_token(&mut self) {
+        self.refresh = None;
+    }
+
+    /// Enters a token whose request was about to be sent at `born`.
+    pub(crate) fn enter(
+        &mut self,
+        response: TokenResponse,
+        refreshed: bool,
+        born: Moment,
+        now: &Moment,
+        windows: &Windows,
+        random: f64,
+    ) -> Result<Arc<Live>, TokenError> {
+        let (token, refresh) = response.into_parts();
+        match refresh {
+            Some(token) => self.refresh = Some(Kept { token, born }),
+            // RFC 6749, section 6: the old one stays in use.
+            None if refreshed => {}
+            None => self.refresh = None,
+        }
+        let plan = windows.plan(token.lifetime(), random);
+        if plan.standing(now.since(&born)) == Standing::Expired {
+            return Err(TokenError::new(
+                TokenErrorKind::Expired,
+                "the access token had no life left when it arrived",
+            ));
+        }
+        self.generation += 1;
+        let token = token.numbered(self.generation);
+        let live = Arc::new(Live::new(
+            token,
+            born,
+            plan,
+            std::mem::take(&mut self.forcing),
+        ));
+        self.live = Some(live.clone());
+        self.trouble = None;
+        Ok(live)
+    }
+
+    /// Enters a failure. A token that is still valid stays.
+    pub(crate) fn fail(
+        &mut self,
+        error: TokenError,
+        now: &Moment,
+        backoff: &Backoff,
+        random: f64,
+    ) -> TokenError {
+        let refused = error.kind() == TokenErrorKind::Refused;
+        let failures = match &self.trouble {
+            Some(before) if before.refused == refused => before.failures.saturating_add(1),
+            _ => 1,
+        };
+        let pause = backoff.pause(refused, failures, error.retry_after(), random);
+        self.trouble = Some(Trouble {
+            error: error.clone(),
+            refused,
+            failures,
+            until: now.monotonic + pause,
+        });
+        error.with_retry_after(Some(pause))
+    }
+
+    /// The API answered 401 to a request with this generation.
+    pub(crate) fn rejected(
+        &mut self,
+        generation: u64,
+        now: &Moment,
+        backoff: &Backoff,
+    ) -> Rejection {
+        let Some(live) = self
+            .live
+            .as_ref()
+            .filter(|live| live.generation() == generation)
+        else {
+            return Rejection::Renew;
+        };
+        if self.forced.held_for(now.monotonic).is_some() {
+            return Rejection::HeldBack;
+        }
+        let fresh = live.forced && self.accepted != generation;
+        if fresh && self.counted != generation {
+            self.counted = generation;
+            self.forced.was_useless(now.monotonic, &backoff.forced);
+            return Rejection::HeldBack;
+        }
+        self.live = None;
+        // A token under way was not asked for because of this 401, so its own
+        // rejection would say nothing about renewing.
+        self.forcing = !self.flying;
+        Rejection::Renew
+    }
+
+    /// The API accepted a request with this generation.
+    pub(crate) fn accepted(&mut self, generation: u64, replayed: bool) {
+        let Some(live) = self
+            .live
+            .as_ref()
+            .filter(|live| live.generation() == generation)
+        else {
+            return;
+        };
+        self.accepted = generation;
+        self.forced.accepted(replayed && live.forced);
+    }
+
+    pub(crate) fn forced_held_for(&self, now: Instant) -> Option<Duration> {
+        self.forced.held_for(now)
+    }
+
+    /// Gives up the token in use.
+    pub(crate) fn invalidate(&mut self) {
+        self.live = None;
+    }
+
+    /// Forgets all failures.
+    pub(crate) fn reset(&mut self) {
+        self.trouble = None;
+        self.forced = Forced::default();
+    }
+}
+
+enum TooShort {
+    /// There is too little left of its life.
+    ByNow,
+    /// Its whole life is too short.
+    Always,
+}
+
+fn too_short(live: &Live, valid_for: Duration, age: Duration) -> Option<TooShort> {
+    let expired = live.plan.expired?;
+    if valid_for.saturating_add(age) <= expired {
+        None
+    } else if valid_for > expired {
+        Some(TooShort::Always)
+    } else {
+        Some(TooShort::ByNow)
+    }
+}
+
+/// The answer to a caller who wants more life than a new token has.
+pub(crate) fn lives_too_short() -> TokenError {
+    TokenError::new(
+        TokenErrorKind::Config,
+        "the tokens of this source do not live as long as was asked for",
+    )
+}

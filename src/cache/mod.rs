@@ -1,0 +1,22 @@
+//! The cache: one flight for all callers, renewal in time, and what a failure
+//! means for those who come later.
+
+mod acquire;
+mod builder;
+mod clock;
+mod flight;
+mod forced;
+mod keeper;
+mod ledger;
+mod schedule;
+mod shared;
+mod state;
+mod sync;
+mod token_cache;
+
+pub(crate) use acquire::Acquire;
+pub use builder::TokenCacheBuilder;
+pub(crate) use ledger::{Rejection, Want};
+pub(crate) use shared::Shared;
+pub(crate) use state::Live;
+pub use token_cache::{Status, TokenCache};

@@ -1,0 +1,175 @@
+//! The cache as its user sees it.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use crate::cache::acquire::Acquire;
+use crate::cache::builder::{Settings, TokenCacheBuilder};
+use crate::cache::keeper;
+use crate::cache::ledger::{Ledger, Want};
+use crate::cache::schedule::Standing;
+use crate::cache::shared::Shared;
+use crate::error::TokenError;
+use crate::source::{DynTokenSource, TokenSource};
+use crate::token::AccessToken;
+
+/// The tokens of one account: fetched once for any number of callers, renewed
+/// before they expire.
+///
+/// Cheap to clone; clones are the same cache. Building one needs no runtime, so
+/// it can stand in a `static`. Each fetch runs as a task of its own in the tokio
+/// runtime (with its time driver enabled) of the caller who set it off, and
+/// several runtimes may share a cache.
+///
+/// ```
+/// use std::sync::LazyLock;
+/// use tower_bearer::{AccessToken, TokenCache, TokenError};
+///
+/// static TOKENS: LazyLock<TokenCache> = LazyLock::new(|| {
+///     TokenCache::new(|| async { AccessToken::new("from-somewhere") })
+/// });
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), TokenError> {
+/// let token = TOKENS.token().await?;
+/// assert_eq!(token.secret(), "from-somewhere");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct TokenCache {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl TokenCache {
+    /// A cache with the default settings.
+    pub fn new(source: impl TokenSource) -> Self {
+        Self::with_settings(Box::new(source), Settings::default())
+    }
+
+    /// A cache with settings of one's own.
+    pub fn builder(source: impl TokenSource) -> TokenCacheBuilder {
+        TokenCacheBuilder::new(source)
+    }
+
+    pub(crate) fn with_settings(source: Box<dyn DynTokenSource>, settings: Settings) -> Self {
+        Self {
+            shared: Arc::new(Shared::new(source, settings)),
+        }
+    }
+
+    /// A token that may be sent now. At once if there is one; otherwise the
+    /// caller waits for the one fetch under way.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none; also when the caller's [wait](TokenCacheBuilder::wait)
+    /// is over, and outside a tokio runtime.
+    pub async fn token(&self) -> Result<AccessToken, TokenError> {
+        if let Some(live) = self.shared.glance() {
+            return Ok(live.token.clone());
+        }
+        self.acquire(Want::default()).await
+    }
+
+    /// A token that may be sent for at least this long: for calls that take
+    /// long. Fetches one if the one in use has less left.
+    ///
+    /// # Errors
+    ///
+    /// As [`token`](Self::token), and
+    /// [`Config`](crate::TokenErrorKind::Config) if new tokens do not live so
+    /// long either.
+    pub async fn token_valid_for(&self, span: Duration) -> Result<AccessToken, TokenError> {
+        self.acquire(Want {
+            valid_for: span,
+            ..Want::default()
+        })
+        .await
+    }
+
+    async fn acquire(&self, want: Want) -> Result<AccessToken, TokenError> {
+        let live = Acquire::new(self.shared.clone(), want).await?;
+        Ok(live.token.clone())
+    }
+
+    /// Gives up the token in use: the next caller sets off a fetch. For a
+    /// rejection that was seen elsewhere than by the layer.
+    pub fn invalidate(&self) {
+        self.shared.with_ledger(|ledger, _| ledger.invalidate());
+    }
+
+    /// Forgets failures: the next caller who needs a token sets off a fetch,
+    /// also after the credentials were refused. For when somebody has put right
+    /// what was wrong.
+    pub fn reset(&self) {
+        self.shared.with_ledger(|ledger, _| ledger.reset());
+        self.shared.changes.send_replace(());
+    }
+
+    /// Renews from now on also while nobody asks for a token, except after the
+    /// credentials were refused. The task behind this keeps no cache alive: it
+    /// ends with the last handle. If its runtime ends, the next fetch starts it
+    /// again in its own.
+    pub fn keep_warm(&self) {
+        let mut keeper = self
+            .shared
+            .keeper
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        keeper.wanted = true;
+        drop(keeper);
+        keeper::ensure(&self.shared);
+    }
+
+    /// How things stand now.
+    pub fn status(&self) -> Status {
+        self.shared.with_ledger(|ledger, now| {
+            let live = ledger.live.as_ref().map(|live| {
+                let age = now.since(&live.born);
+                let left = live.plan.expired.map(|end| end.saturating_sub(age));
+                (live, live.plan.standing(age), left)
+            });
+            let live = live.filter(|(_, standing, _)| *standing != Standing::Expired);
+            Status {
+                generation: live.as_ref().map(|(live, ..)| live.generation()),
+                valid_for: live.as_ref().and_then(|(_, _, left)| *left),
+                is_due: live.is_some_and(|(_, standing, _)| standing == Standing::Due),
+                is_fetching: ledger.flying,
+                fetch_held_for: ledger.held_for(now.monotonic),
+                forced_held_for: ledger.forced_held_for(now.monotonic),
+                last_error: Ledger::last_error(ledger).cloned(),
+            }
+        })
+    }
+}
+
+impl fmt::Debug for TokenCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenCache")
+            .field("status", &self.status())
+            .finish()
+    }
+}
+
+/// How a [`TokenCache`] stands at one moment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Status {
+    /// The generation of the token in use, if there is a valid one.
+    pub generation: Option<u64>,
+    /// How long that token may still be sent; `None` without one, or if its
+    /// issuer did not say.
+    pub valid_for: Option<Duration>,
+    /// Whether it is time to renew it.
+    pub is_due: bool,
+    /// Whether a fetch is under way.
+    pub is_fetching: bool,
+    /// How long fetches are still held back after a failure.
+    pub fetch_held_for: Option<Duration>,
+    /// How long 401s lead to no renewal, after renewing did not help.
+    pub forced_held_for: Option<Duration>,
+    /// The failure of the last fetch, if it failed.
+    pub last_error: Option<TokenError>,
+}
