@@ -1,11 +1,18 @@
 //! Tower middleware for APIs protected by OAuth 2.0 bearer tokens.
 
+mod auth;
 mod cache;
 mod error;
 mod origins;
+#[cfg(feature = "reqwest-middleware")]
+mod reqwest_middleware;
 mod source;
 mod token;
 
+pub use auth::{
+    BearerAuth, BearerAuthLayer, CloneBody, EmptyBody, Error, Never, Outcome, ReplayPolicy,
+    ResponseFuture,
+};
 pub use cache::{Status, TokenCache, TokenCacheBuilder};
 pub use error::{BoxError, ConfigError, TokenError, TokenErrorKind};
 pub use origins::Origins;

@@ -42,8 +42,10 @@ struct Origin {
 
 /// What the origins say of a request's URI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Destination {
+pub enum Destination {
+    /// One of the origins.
     Permitted,
+    /// Another one.
     Elsewhere,
     /// The URI has no scheme or no host.
     Unknown,
@@ -90,26 +92,34 @@ impl Origins {
         let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
             return Destination::Unknown;
         };
-        let https = *scheme == Scheme::HTTPS;
+        let (https, default_port) = if *scheme == Scheme::HTTPS {
+            (true, 443)
+        } else if *scheme == Scheme::HTTP {
+            (false, 80)
+        } else {
+            return Destination::Elsewhere;
+        };
+        let port = authority.port().map_or(default_port, |port| port.as_u16());
+        self.find(https, authority.host(), port)
+    }
+
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn destination_of(&self, url: &Url) -> Destination {
+        match (url.scheme(), url.host_str(), url.port_or_known_default()) {
+            (scheme @ ("https" | "http"), Some(host), Some(port)) => {
+                self.find(scheme == "https", host, port)
+            }
+            _ => Destination::Elsewhere,
+        }
+    }
+
+    #[inline]
+    fn find(&self, https: bool, host: &str, port: u16) -> Destination {
         let permitted = match &self.0 {
             Allowed::AnyHttps => https,
-            Allowed::Only(origins) => {
-                let default_port = if https {
-                    443
-                } else if *scheme == Scheme::HTTP {
-                    80
-                } else {
-                    return Destination::Elsewhere;
-                };
-                let host = authority.host();
-                let port = match authority.port() {
-                    None => default_port,
-                    Some(port) => port.as_u16(),
-                };
-                origins
-                    .iter()
-                    .any(|o| o.https == https && o.port == port && same_host(&o.host, host))
-            }
+            Allowed::Only(origins) => origins
+                .iter()
+                .any(|o| o.https == https && o.port == port && same_host(&o.host, host)),
         };
         if permitted {
             Destination::Permitted

@@ -41,6 +41,14 @@ impl Acquire {
             abandoned: 0,
         }
     }
+
+    pub(crate) fn shared(self: Pin<&Self>) -> &Arc<Shared> {
+        self.project_ref().shared
+    }
+
+    pub(crate) fn want(self: Pin<&Self>) -> Want {
+        *self.project_ref().want
+    }
 }
 
 impl Future for Acquire {

@@ -17,6 +17,6 @@ mod token_cache;
 pub(crate) use acquire::Acquire;
 pub use builder::TokenCacheBuilder;
 pub(crate) use ledger::{Rejection, Want};
-pub(crate) use shared::Shared;
+pub(crate) use shared::{Shared, Step};
 pub(crate) use state::Live;
 pub use token_cache::{Status, TokenCache};

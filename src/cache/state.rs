@@ -51,6 +51,13 @@ impl Live {
             && now.wall < self.glance.wall.load(Ordering::Acquire)
     }
 
+    /// Whether whoever sends this token should tell how it fared: nobody goes
+    /// by a glance then.
+    #[inline]
+    pub(crate) fn is_watched(&self) -> bool {
+        self.glance.monotonic.load(Ordering::Acquire) == 0
+    }
+
     /// Sets until when a glance suffices. For the holder of the ledger only.
     pub(crate) fn set_glance(&self, limit: Glance) {
         self.glance

@@ -1,0 +1,22 @@
+//! The layer: attaches the token on the way out and reads a 401 on the way
+//! back.
+
+mod challenge;
+mod error;
+mod future;
+mod layer;
+mod message;
+mod outcome;
+mod replay;
+mod service;
+
+pub use error::Error;
+pub use future::ResponseFuture;
+pub use layer::BearerAuthLayer;
+#[cfg(feature = "reqwest-middleware")]
+pub(crate) use message::{Route, route};
+pub use outcome::Outcome;
+#[cfg(feature = "reqwest-middleware")]
+pub(crate) use outcome::{Next, Sent};
+pub use replay::{CloneBody, EmptyBody, Never, ReplayPolicy};
+pub use service::BearerAuth;
