@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{BoxError, TokenError, TokenErrorKind};
 use crate::transport::body::{Unread, collect};
+use crate::transport::echo::echoes;
 use crate::transport::{Transport, redirect};
 
 const MAX_REDIRECTS: usize = 5;
@@ -60,12 +61,9 @@ impl Outgoing<'_> {
         request
     }
 
-    /// Whether the text holds one of the secrets, in any letter case.
+    /// Whether the text gives back one of the secrets.
     pub(crate) fn echoes(&self, text: &str) -> bool {
-        let text = text.to_lowercase();
-        self.secrets.iter().any(|secret| {
-            !secret.is_empty() && text.contains(&*Zeroizing::new(secret.to_lowercase()))
-        })
+        self.secrets.iter().any(|secret| echoes(text, secret))
     }
 }
 

@@ -28,6 +28,7 @@
 
 mod body;
 mod default;
+mod echo;
 mod exchange;
 mod redirect;
 #[cfg(feature = "reqwest")]
