@@ -3,11 +3,13 @@
 mod auth;
 mod cache;
 mod error;
+pub mod grant;
 mod origins;
 #[cfg(feature = "reqwest-middleware")]
 mod reqwest_middleware;
 mod source;
 mod token;
+pub mod transport;
 
 pub use auth::{
     BearerAuth, BearerAuthLayer, CloneBody, EmptyBody, Error, Never, Outcome, ReplayPolicy,
@@ -15,6 +17,7 @@ pub use auth::{
 };
 pub use cache::{Status, TokenCache, TokenCacheBuilder};
 pub use error::{BoxError, ConfigError, TokenError, TokenErrorKind};
+pub use grant::PasswordGrant;
 pub use origins::Origins;
 pub use source::TokenSource;
 pub use token::{AccessToken, RefreshToken, TokenResponse};

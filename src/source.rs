@@ -30,7 +30,8 @@ use crate::token::{AccessToken, RefreshToken, TokenResponse};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a source of tokens",
     label = "not a `TokenSource`",
-    note = "a grant, an `AccessToken`, or a closure like `|| async {{ Ok::<_, TokenError>(AccessToken::new(\"…\")?) }}` is one"
+    note = "a grant, an `AccessToken`, or a closure like `|| async {{ Ok::<_, TokenError>(AccessToken::new(\"…\")?) }}` is one",
+    note = "a grant is one if it can reach its endpoint: enable tower-bearer's feature `reqwest`, or give it a transport with `.transport(service)`"
 )]
 pub trait TokenSource: Send + Sync + 'static {
     /// Asks for a token with the source's own credentials.

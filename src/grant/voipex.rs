@@ -1,0 +1,41 @@
+//! The preset for VoIPex.
+
+use http::Uri;
+
+use crate::grant::PasswordGrant;
+use crate::grant::client::Client;
+use crate::grant::endpoint::TokenEndpoint;
+
+const ENDPOINT: &str = "https://auth.voipex.io/token";
+const CLIENT_ID: &str = "api";
+
+impl PasswordGrant {
+    /// The grant of VoIPex's API: `https://auth.voipex.io/token` with the
+    /// client id `api`. The user name is the account's e-mail address.
+    ///
+    /// ```
+    /// # let password = "secret";
+    /// use tower_bearer::PasswordGrant;
+    ///
+    /// let account = PasswordGrant::voipex("your@email.com", password);
+    /// # let _ = account;
+    /// ```
+    pub fn voipex(username: impl Into<String>, password: impl Into<String>) -> Self {
+        let endpoint = TokenEndpoint::new(Uri::from_static(ENDPOINT), Client::new(CLIENT_ID));
+        Self::at(endpoint, username.into(), password.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grant::endpoint::parse;
+
+    #[test]
+    fn the_preset_keeps_the_rules_of_an_endpoint() {
+        assert_eq!(parse(ENDPOINT).expect("valid"), ENDPOINT);
+        let shown = format!("{:?}", PasswordGrant::voipex("me", "hunter2"));
+        assert!(shown.contains("auth.voipex.io") && shown.contains("\"api\""));
+        assert!(!shown.contains("hunter2"));
+    }
+}

@@ -1,0 +1,174 @@
+//! One token request and its answer, within its limits.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body_util::Full;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout_at};
+use zeroize::Zeroizing;
+
+use crate::error::{BoxError, TokenError, TokenErrorKind};
+use crate::transport::body::{Unread, collect};
+use crate::transport::echo::echoes;
+use crate::transport::{Transport, redirect};
+
+const MAX_REDIRECTS: usize = 5;
+const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// How long a whole exchange may take, and how many bytes an answer may have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) timeout: Duration,
+    pub(crate) max_response: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(10),
+            max_response: 64 * 1024,
+        }
+    }
+}
+
+/// A token request.
+pub(crate) struct Outgoing<'a> {
+    pub(crate) uri: &'a Uri,
+    pub(crate) authorization: Option<HeaderValue>,
+    /// The form. Made of an owner that wipes it, so that whoever drops it last
+    /// leaves nothing behind.
+    pub(crate) body: Bytes,
+    /// What no error may hold, even if the server sends it back.
+    pub(crate) secrets: &'a [&'a str],
+}
+
+impl Outgoing<'_> {
+    fn request(&self, uri: &Uri) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri.clone();
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, FORM);
+        headers.insert(ACCEPT, JSON);
+        if let Some(authorization) = &self.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        request
+    }
+
+    /// Whether the text gives back one of the secrets.
+    pub(crate) fn echoes(&self, text: &str) -> bool {
+        self.secrets.iter().any(|secret| echoes(text, secret))
+    }
+}
+
+/// What the token endpoint said.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// Empty where the body of a refusal could not be read.
+    pub(crate) body: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sends a token request, follows redirects within its origin, and reads the
+/// answer, all before one deadline.
+pub(crate) async fn exchange<T: Transport>(
+    mut transport: T,
+    request: &Outgoing<'_>,
+    limits: Limits,
+) -> Result<Answer, TokenError> {
+    if Handle::try_current().is_err() {
+        let what = "a token was asked for outside a tokio runtime";
+        return Err(TokenError::new(TokenErrorKind::NoRuntime, what));
+    }
+    let now = Instant::now();
+    // A timeout too long to be added never comes.
+    let deadline = now.checked_add(limits.timeout).unwrap_or(now + FOREVER);
+    let late = |_| {
+        let what = format!(
+            "the token request did not finish within {:?}",
+            limits.timeout
+        );
+        TokenError::new(TokenErrorKind::Timeout, what)
+    };
+    let response = timeout_at(deadline, follow(&mut transport, request))
+        .await
+        .map_err(late)??;
+    let (head, body) = response.into_parts();
+    let body = match timeout_at(deadline, collect(body, limits.max_response)).await {
+        Ok(Ok(body)) => body,
+        // An answer that is no success has said what matters with its status.
+        // Were its body's fault taken for a passing one, a wrong password
+        // would be tried again and again.
+        _ if !head.status.is_success() => Zeroizing::default(),
+        Ok(Err(Unread::OverCap)) => {
+            let what = format!(
+                "the token endpoint's answer is larger than {} bytes",
+                limits.max_response
+            );
+            return Err(
+                TokenError::new(TokenErrorKind::Malformed, what).with_answer(head.status, None)
+            );
+        }
+        Ok(Err(Unread::Broken(error))) => {
+            let what = "the token endpoint's answer broke off";
+            return Err(TokenError::new(TokenErrorKind::Connect, what).because(error));
+        }
+        Err(elapsed) => return Err(late(elapsed)),
+    };
+    Ok(Answer {
+        status: head.status,
+        headers: head.headers,
+        body,
+    })
+}
+
+/// As far ahead as tokio's own `sleep` puts what is too far.
+const FOREVER: Duration = Duration::from_secs(86400 * 365 * 30);
+
+async fn follow<T: Transport>(
+    transport: &mut T,
+    request: &Outgoing<'_>,
+) -> Result<Response<T::Body>, TokenError> {
+    let mut uri = request.uri.clone();
+    for _ in 0..=MAX_REDIRECTS {
+        let response = transport
+            .send(request.request(&uri))
+            .await
+            .map_err(|e| unreachable(request.uri, e))?;
+        let status = response.status();
+        if !status.is_redirection() {
+            return Ok(response);
+        }
+        uri = redirect::target(&uri, status, response.headers(), |text| {
+            request.echoes(text)
+        })?;
+    }
+    let what = format!("the token endpoint redirected more than {MAX_REDIRECTS} times");
+    Err(TokenError::new(TokenErrorKind::Redirected, what))
+}
+
+/// A transport may say it in a [`TokenError`] of its own.
+fn unreachable(endpoint: &Uri, error: BoxError) -> TokenError {
+    match error.downcast::<TokenError>() {
+        Ok(error) => *error,
+        Err(error) => {
+            let host = endpoint.host().unwrap_or_default();
+            let what = format!("the token endpoint at {host} could not be reached");
+            TokenError::new(TokenErrorKind::Connect, what).because(error)
+        }
+    }
+}

@@ -1,0 +1,642 @@
+//! What a token endpoint may do wrong, and what a grant makes of it.
+
+mod support;
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::{Future, Pending, pending};
+use std::pin::Pin;
+use std::sync::LazyLock;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full};
+use tower::Service;
+use tower_bearer::grant::ClientAuth;
+use tower_bearer::transport::Transport;
+use tower_bearer::{
+    PasswordGrant, RefreshToken, TokenError, TokenErrorKind, TokenResponse, TokenSource,
+};
+
+use support::{Log, TOKEN, answer, endpoint};
+
+const PASSWORD: &str = "hunter2+pass";
+/// What of the password no error may hold, in whichever encoding.
+const MARK: &str = "hunter2";
+
+fn grant<T: Transport>(transport: T) -> PasswordGrant<T> {
+    PasswordGrant::voipex("me", PASSWORD).transport(transport)
+}
+
+/// Asserts that this is an error of that kind, which names the reason and holds
+/// no secret, and so do the errors behind it.
+#[track_caller]
+fn assert_fault(
+    result: Result<TokenResponse, TokenError>,
+    kind: TokenErrorKind,
+    reason: &str,
+) -> TokenError {
+    let error = result.expect_err(reason);
+    assert_eq!(error.kind(), kind, "{error:?}");
+    assert!(error.to_string().contains(reason), "{error}");
+    let mut next: Option<&dyn Error> = Some(&error);
+    while let Some(error) = next {
+        let shown = format!("{error} {error:?}");
+        for secret in [MARK, "t0ken", "r3fresh", "s3cret"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        next = error.source();
+    }
+    error
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_understood_is_named() {
+    use TokenErrorKind::*;
+    let html = format!("<html>no such page for {MARK}</html>");
+    for (status, body, kind, reason) in [
+        (200, html.as_str(), Malformed, "is not JSON (200)"),
+        (401, &html, Refused, "without a readable `error` (401)"),
+        (
+            502,
+            &html,
+            Unavailable,
+            "not available for the moment (502)",
+        ),
+        (200, r#"{"token":"t0ken"}"#, Malformed, "no `access_token`"),
+        (
+            200,
+            r#"{"access_token":"t0ken","token_type":"mac"}"#,
+            Malformed,
+            "`token_type` other than bearer",
+        ),
+        (
+            200,
+            r#"{"access_token":"t0ken\nx"}"#,
+            Malformed,
+            "a character that a bearer token may not have",
+        ),
+        (
+            200,
+            r#"{"access_token":"t0ken","expires_in":"3000"}"#,
+            Malformed,
+            "`expires_in`",
+        ),
+        (
+            200,
+            r#"{"access_token":"t0ken","expires_in":-1}"#,
+            Malformed,
+            "is negative",
+        ),
+        (
+            200,
+            r#"{"access_token":"t0ken","expires_in":0.5}"#,
+            Malformed,
+            "is fractional",
+        ),
+        (
+            200,
+            r#"{"access_token":"t0ken","expires_in":1000000000000000000000000000000}"#,
+            Malformed,
+            "is too large",
+        ),
+        (
+            401,
+            r#"{"error":"invalid_grant","error_description":"no hunter2"}"#,
+            Refused,
+            "refused the credentials (401, invalid_grant)",
+        ),
+        // A hostile server gives back what it got, in its favourite form.
+        (
+            400,
+            r#"{"error":"hunter2"}"#,
+            Refused,
+            "refused the token request (400",
+        ),
+        (304, "", Redirected, "only 307 and 308 are followed (304)"),
+        (101, "", Malformed, "a status that makes no sense"),
+    ] {
+        let log = Log::default();
+        let body = body.to_owned();
+        let service = endpoint(&log, move |_| answer(status, &[], body.clone()));
+        assert_fault(grant(service).fetch().await, kind, reason);
+        assert_eq!(log.all().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_sends_the_password_back_as_an_error_code_is_not_quoted() {
+    let log = Log::default();
+    for code in ["pass-word-1", "was_pass-word-1_wrong"] {
+        let service = endpoint(&log, move |_| {
+            answer(400, &[], format!(r#"{{"error":"{code}"}}"#))
+        });
+        // The server sends it in small letters, for so it looks like a code.
+        let grant = PasswordGrant::voipex("me", "PASS-Word-1").transport(service);
+        let error = grant.fetch().await.expect_err("refused");
+        assert_eq!(error.oauth_error(), None);
+        assert!(!format!("{error} {error:?}").contains("pass-word"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_empty_is_never_sent() {
+    for (id, username, password, reason) in [
+        ("api", "", PASSWORD, "the user name is empty"),
+        ("api", "me", "", "the password is empty"),
+        ("", "me", PASSWORD, "the client id is empty"),
+    ] {
+        let log = Log::default();
+        let grant = PasswordGrant::new("https://a.example/token", id, username, password)
+            .expect("valid")
+            .transport(endpoint(&log, |_| answer(200, &[], TOKEN)));
+        assert_fault(grant.fetch().await, TokenErrorKind::Config, reason);
+        assert!(log.all().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_client_proves_itself_in_one_place_and_a_refresh_likewise() {
+    let basic = Some("Basic YXBpOnMzY3JldCtzM2NyZXQ=");
+    for (auth, header, member) in [
+        (ClientAuth::Basic, basic, ""),
+        (ClientAuth::Form, None, "&client_secret=s3cret+s3cret"),
+    ] {
+        let log = Log::default();
+        let grant = grant(endpoint(&log, |_| answer(200, &[], TOKEN)))
+            .client_secret("s3cret s3cret")
+            .client_auth(auth)
+            .scope("profile email")
+            .member("totp", "12 34")
+            .expect("a free name");
+        grant.fetch().await.expect("a token");
+        let refresh = RefreshToken::new("r3fresh+").expect("valid");
+        grant.refresh(&refresh).await.expect("a token");
+        let [first, second] = &log.all()[..] else {
+            panic!("two requests");
+        };
+        assert_eq!(
+            first.body,
+            format!(
+                "client_id=api&username=me&password=hunter2%2Bpass&grant_type=password\
+                 {member}&scope=profile+email&totp=12+34"
+            )
+        );
+        assert_eq!(
+            second.body,
+            format!("client_id=api&refresh_token=r3fresh%2B&grant_type=refresh_token{member}")
+        );
+        for request in [first, second] {
+            let sent = request.headers.get("authorization");
+            assert_eq!(sent.map(|v| v.to_str().expect("ascii")), header);
+            assert!(sent.is_none_or(|v| v.is_sensitive()));
+            assert_eq!(
+                request.headers["content-type"],
+                "application/x-www-form-urlencoded"
+            );
+        }
+        assert!(!format!("{grant:?}").contains("s3cret"));
+    }
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused_by_name() {
+    let grant = || PasswordGrant::voipex("me", PASSWORD);
+    let error = grant().timeout(Duration::ZERO).expect_err("zero");
+    assert_eq!(error.field(), "timeout");
+    let error = grant().max_response(0).expect_err("zero");
+    assert_eq!(error.field(), "max_response");
+    for name in [
+        "",
+        "client_id",
+        "client_secret",
+        "username",
+        "password",
+        "grant_type",
+        "refresh_token",
+        "scope",
+    ] {
+        let error = grant().member(name, MARK).expect_err(name);
+        assert_eq!(error.field(), "member");
+        assert!(error.to_string().contains(name) && !error.to_string().contains(MARK));
+    }
+}
+
+#[tokio::test]
+async fn redirects_within_the_origin_are_followed_with_the_same_form() {
+    for status in [307, 308] {
+        let log = Log::default();
+        let service = endpoint(&log, move |n| match n {
+            0 => answer(status, &[("location", "/b?x=1")], ""),
+            1 => answer(status, &[("location", "https://auth.voipex.io:443/c")], ""),
+            _ => answer(200, &[], TOKEN),
+        });
+        grant(service).fetch().await.expect("a token");
+        let log = log.all();
+        let uris: Vec<_> = log.iter().map(|r| r.uri.to_string()).collect();
+        let expected = ["token", "b?x=1", "c"].map(|p| format!("https://auth.voipex.io/{p}"));
+        assert_eq!(uris, expected);
+        assert!(log.iter().all(|r| r.body == log[0].body));
+    }
+}
+
+#[tokio::test]
+async fn other_redirects_are_refused_and_the_password_goes_nowhere_else() {
+    for (status, location, reason) in [
+        (302, "/b", "only 307 and 308 are followed (302)"),
+        (303, "/b", "only 307 and 308 are followed (303)"),
+        (
+            307,
+            "https://evil.test/token?p=hunter2",
+            "another origin, https://evil.test (307)",
+        ),
+        (
+            308,
+            "http://auth.voipex.io/token",
+            "another origin, http://auth",
+        ),
+        (
+            307,
+            "https://auth.voipex.io:8443/",
+            "another origin, https://auth.voipex.io:8443",
+        ),
+    ] {
+        let log = Log::default();
+        let service = endpoint(&log, move |_| answer(status, &[("location", location)], ""));
+        assert_fault(
+            grant(service).fetch().await,
+            TokenErrorKind::Redirected,
+            reason,
+        );
+        assert_eq!(log.all().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_circle_of_redirects_ends_after_five() {
+    let log = Log::default();
+    let service = endpoint(&log, |_| answer(307, &[("location", "/token")], ""));
+    let result = grant(service).fetch().await;
+    assert_fault(result, TokenErrorKind::Redirected, "more than 5 times");
+    assert_eq!(log.all().len(), 6);
+}
+
+/// A body without end: nothing at all, or a chunk each millisecond.
+struct Endless {
+    chunk: usize,
+    pause: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl Endless {
+    fn new(chunk: usize) -> Self {
+        let pause = Box::pin(tokio::time::sleep(Duration::ZERO));
+        Self { chunk, pause }
+    }
+}
+
+impl Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.chunk == 0 {
+            return Poll::Pending;
+        }
+        std::task::ready!(self.pause.as_mut().poll(cx));
+        let next = tokio::time::Instant::now() + Duration::from_millis(1);
+        self.pause.as_mut().reset(next);
+        let chunk = Bytes::from(vec![b' '; self.chunk]);
+        Poll::Ready(Some(Ok(Frame::data(chunk))))
+    }
+}
+
+fn endless(status: u16, chunk: usize) -> Response<Endless> {
+    let mut response = Response::new(Endless::new(chunk));
+    *response.status_mut() = status.try_into().expect("a status");
+    response
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_ends_meets_the_timeout_or_the_cap() {
+    use TokenErrorKind::*;
+    for (chunk, kind, reason) in [
+        (0, Timeout, "did not finish within 10s"),
+        (1, Timeout, "did not finish within 10s"),
+        (100, Malformed, "larger than 65536 bytes (200)"),
+        (1 << 20, Malformed, "larger than 65536 bytes (200)"),
+    ] {
+        let log = Log::default();
+        let service = endpoint(&log, move |_| endless(200, chunk));
+        let start = tokio::time::Instant::now();
+        assert_fault(grant(service).fetch().await, kind, reason);
+        assert!(start.elapsed() <= Duration::from_millis(10_010));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_whose_body_cannot_be_read_is_a_refusal() {
+    for (status, kind) in [
+        (401, TokenErrorKind::Refused),
+        (503, TokenErrorKind::Unavailable),
+    ] {
+        for chunk in [0, 1 << 20] {
+            let log = Log::default();
+            let service = endpoint(&log, move |_| endless(status, chunk));
+            let error = assert_fault(grant(service).fetch().await, kind, "token endpoint");
+            assert_eq!(error.status().map(|s| s.as_u16()), Some(status));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_cap_can_be_set_and_is_named() {
+    for (cap, reason) in [
+        (TOKEN.len(), None),
+        (
+            TOKEN.len() - 1,
+            Some(format!("larger than {} bytes", TOKEN.len() - 1)),
+        ),
+    ] {
+        let log = Log::default();
+        let grant = grant(endpoint(&log, |_| answer(200, &[], TOKEN)))
+            .max_response(cap)
+            .expect("valid");
+        match reason {
+            None => drop(grant.fetch().await.expect("a token")),
+            Some(reason) => {
+                assert_fault(grant.fetch().await, TokenErrorKind::Malformed, &reason);
+            }
+        }
+    }
+}
+
+#[derive(Clone)]
+struct NeverReady;
+
+impl Service<Request<Full<Bytes>>> for NeverReady {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pending<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Pending
+    }
+
+    fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
+        pending()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transport_that_never_gets_ready_meets_the_timeout() {
+    let grant = grant(NeverReady)
+        .timeout(Duration::from_millis(1500))
+        .expect("valid");
+    let reason = "did not finish within 1.5s";
+    assert_fault(grant.fetch().await, TokenErrorKind::Timeout, reason);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_without_end_is_no_panic() {
+    let log = Log::default();
+    let grant = grant(endpoint(&log, |_| answer(200, &[], TOKEN)))
+        .timeout(Duration::MAX)
+        .expect("valid");
+    assert!(grant.fetch().await.is_ok());
+}
+
+/// A service whose clones are not ready, as tower's contract allows, and which
+/// is not `Sync`.
+struct ReadyOnce {
+    ready: Cell<bool>,
+    redirects: u32,
+}
+
+impl Clone for ReadyOnce {
+    fn clone(&self) -> Self {
+        Self {
+            ready: Cell::new(false),
+            redirects: self.redirects,
+        }
+    }
+}
+
+impl Service<Request<Full<Bytes>>> for ReadyOnce {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.ready.set(true);
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
+        assert!(self.ready.replace(false), "called without being ready");
+        std::future::ready(Ok(if self.redirects == 0 {
+            answer(200, &[], TOKEN)
+        } else {
+            self.redirects -= 1;
+            answer(307, &[("location", "/again")], "")
+        }))
+    }
+}
+
+#[tokio::test]
+async fn the_service_that_was_ready_is_the_one_that_is_called() {
+    let service = ReadyOnce {
+        ready: Cell::new(true),
+        redirects: 2,
+    };
+    let grant = grant(service);
+    for _ in 0..2 {
+        assert!(grant.fetch().await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_transport_error_is_the_source_of_the_error() {
+    let service = tower::service_fn(|_: Request<Full<Bytes>>| async {
+        Err::<Response<Full<Bytes>>, _>(std::io::Error::other("no route"))
+    });
+    let reason = "auth.voipex.io could not be reached";
+    let error = assert_fault(
+        grant(service).fetch().await,
+        TokenErrorKind::Connect,
+        reason,
+    );
+    assert_eq!(error.source().expect("a source").to_string(), "no route");
+
+    let own = TokenError::new(TokenErrorKind::Unavailable, "the vault is sealed");
+    let service = tower::service_fn(move |_: Request<Full<Bytes>>| {
+        let own = own.clone();
+        async move { Err::<Response<Full<Bytes>>, _>(own) }
+    });
+    let result = grant(service).fetch().await;
+    assert_fault(result, TokenErrorKind::Unavailable, "the vault is sealed");
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_a_failure_to_connect() {
+    let service = tower::service_fn(|_: Request<Full<Bytes>>| async {
+        let body = Full::new(Bytes::from_static(b"{")).map_err(|e| match e {});
+        let broken = BreaksOff(Some(body));
+        Ok::<_, Infallible>(Response::new(broken))
+    });
+    let result = grant(service).fetch().await;
+    assert_fault(result, TokenErrorKind::Connect, "broke off");
+}
+
+struct BreaksOff<B>(Option<B>);
+
+impl<B: Body<Error = std::io::Error> + Unpin> Body for BreaksOff<B> {
+    type Data = B::Data;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, std::io::Error>>> {
+        match self.0.take() {
+            Some(mut body) => Pin::new(&mut body).poll_frame(cx),
+            None => Poll::Ready(Some(Err(std::io::ErrorKind::UnexpectedEof.into()))),
+        }
+    }
+}
+
+#[test]
+fn outside_a_runtime_the_error_says_so() {
+    let log = Log::default();
+    let grant = grant(endpoint(&log, |_| answer(200, &[], TOKEN)));
+    let mut fetch = std::pin::pin!(grant.fetch());
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let Poll::Ready(result) = fetch.as_mut().poll(&mut cx) else {
+        panic!("it waits for a runtime that never comes");
+    };
+    assert_fault(result, TokenErrorKind::NoRuntime, "outside a tokio runtime");
+}
+
+#[test]
+fn a_grant_lives_in_a_static() {
+    static GRANT: LazyLock<PasswordGrant> = LazyLock::new(|| PasswordGrant::voipex("me", PASSWORD));
+    assert!(!format!("{:?}", *GRANT).contains(MARK));
+}
+
+#[cfg(feature = "reqwest")]
+mod default_transport {
+    use std::io::ErrorKind;
+    use std::net::TcpListener;
+
+    use super::support::{RawServer, raw};
+    use super::*;
+
+    fn grant(url: &str) -> PasswordGrant {
+        PasswordGrant::new(url, "api", "me", PASSWORD).expect("valid")
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_that_nobody_listens_at_is_unreachable() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        drop(listener);
+        let grant = grant(&format!("http://{address}/token?key=s3cret"));
+        let result = grant.fetch().await;
+        let reason = "127.0.0.1 could not be reached";
+        let error = assert_fault(result, TokenErrorKind::Connect, reason);
+        assert!(error.is_transient() && error.source().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_tls_failure_is_a_failure_to_connect() {
+        let server = RawServer::start(vec![raw("400 Bad Request", "", "")]);
+        let url = server.url().replace("http://", "https://");
+        let result = grant(&url).fetch().await;
+        let reason = "could not be reached";
+        let error = assert_fault(result, TokenErrorKind::Connect, reason);
+        let mut causes = Vec::new();
+        let mut next = error.source();
+        while let Some(cause) = next {
+            causes.push(cause.to_string());
+            next = cause.source();
+        }
+        // What rustls says of bytes that are no TLS.
+        let tls = causes.iter().any(|cause| cause.contains("corrupt message"));
+        assert!(tls, "{causes:?}");
+        server.received();
+    }
+
+    #[tokio::test]
+    async fn a_redirect_to_another_origin_takes_no_password_along() {
+        let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a port");
+        elsewhere.set_nonblocking(true).expect("set");
+        let address = elsewhere.local_addr().expect("an address");
+        let location = format!("Location: http://{address}/token?p=hunter2\r\n");
+        let server = RawServer::start(vec![raw("307 Temporary Redirect", &location, "")]);
+        let result = grant(&server.url()).fetch().await;
+        let reason = format!("another origin, http://{address} (307)");
+        assert_fault(result, TokenErrorKind::Redirected, &reason);
+        let accepted = elsewhere.accept().expect_err("no connection").kind();
+        assert_eq!(accepted, ErrorKind::WouldBlock);
+    }
+
+    #[tokio::test]
+    async fn a_redirect_within_the_origin_is_followed_once_and_a_302_never() {
+        let server = RawServer::start(vec![
+            raw("308 Permanent Redirect", "Location: /b\r\n", ""),
+            raw("200 OK", "", TOKEN),
+        ]);
+        grant(&server.url()).fetch().await.expect("a token");
+        let received = server.received();
+        assert!(received[1].0.starts_with("POST /b HTTP/1.1"));
+        assert_eq!(received[0].1, received[1].1);
+
+        let server = RawServer::start(vec![raw("302 Found", "Location: /b\r\n", "")]);
+        let result = grant(&server.url()).fetch().await;
+        assert_fault(result, TokenErrorKind::Redirected, "(302)");
+    }
+
+    #[tokio::test]
+    async fn an_answer_cut_off_is_a_failure_to_connect() {
+        let cut = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"access_token\":\"t0ken";
+        let server = RawServer::start(vec![cut.into()]);
+        let result = grant(&server.url()).fetch().await;
+        assert_fault(result, TokenErrorKind::Connect, "broke off");
+
+        let server = RawServer::start(vec![String::new()]);
+        let result = grant(&server.url()).fetch().await;
+        assert_fault(result, TokenErrorKind::Connect, "could not be reached");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_meets_the_timeout() {
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = silent.local_addr().expect("an address");
+        let grant = grant(&format!("http://{address}/token"))
+            .timeout(Duration::from_millis(200))
+            .expect("valid");
+        let result = grant.fetch().await;
+        assert_fault(result, TokenErrorKind::Timeout, "within 200ms");
+    }
+
+    #[test]
+    fn one_grant_serves_one_runtime_after_another() {
+        let answers = (0..4).map(|_| raw("200 OK", "", TOKEN)).collect();
+        let server = RawServer::start(answers);
+        let grant = grant(&server.url());
+        for _ in 0..4 {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(grant.fetch()).expect("a token");
+        }
+        assert_eq!(server.received().len(), 4);
+    }
+}
