@@ -3,6 +3,8 @@
 mod error;
 mod origins;
 mod source;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod token;
 
 pub use error::{BoxError, ConfigError, TokenError, TokenErrorKind};
