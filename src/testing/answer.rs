@@ -205,9 +205,9 @@ impl Answer {
         self
     }
 
-    /// Sends so many bytes of the body, then closes the connection. The last
-    /// byte at least is never sent. What the request does on the server is
-    /// done: the tokens of such an answer are issued, and lost.
+    /// Sends so many bytes of the body and 20 ms later closes the connection.
+    /// The last byte at least is never sent. What the request does on the
+    /// server is done: the tokens of such an answer are issued, and lost.
     #[must_use]
     pub fn close_at(mut self, bytes: usize) -> Self {
         self.breaks = Some(Break {

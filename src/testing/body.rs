@@ -16,6 +16,10 @@ use tokio::time::{Sleep, sleep};
 const PIECE: &[u8] = &[b' '; 1024];
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// How long what was sent has to reach the wire before the connection closes.
+/// HTTP/2 needs it: a reset overtakes and drops what is still queued.
+const FLUSH: Duration = Duration::from_millis(20);
+
 /// The body of a [`TokenServer`](super::TokenServer)'s answer.
 ///
 /// Its error is the scripted end of the connection in mid-answer.
@@ -27,11 +31,10 @@ pub struct AnswerBody {
 /// What follows the last byte at hand.
 pub(super) enum End {
     Clean,
-    /// The connection closes, with so many bytes still owed. `flushed` once
-    /// what is at hand had a chance to reach the wire.
+    /// The connection closes after a pause, with so many bytes still owed.
     Close {
         owed: u64,
-        flushed: bool,
+        pause: Option<Pin<Box<Sleep>>>,
     },
     /// Silence, with so many bytes still owed.
     Silence {
@@ -52,8 +55,8 @@ impl AnswerBody {
         let at = at.min(body.len().saturating_sub(1));
         let owed = (body.len() - at).max(1) as u64;
         let end = if close {
-            let flushed = false;
-            End::Close { owed, flushed }
+            let pause = None;
+            End::Close { owed, pause }
         } else {
             End::Silence { owed }
         };
@@ -81,11 +84,9 @@ impl Body for AnswerBody {
         }
         match &mut self.end {
             End::Clean => Poll::Ready(None),
-            End::Close { flushed: true, .. } => Poll::Ready(Some(Err(closed()))),
-            End::Close { flushed, .. } => {
-                *flushed = true;
-                cx.waker().wake_by_ref();
-                Poll::Pending
+            End::Close { pause, .. } => {
+                let pause = pause.get_or_insert_with(|| Box::pin(sleep(FLUSH)));
+                pause.as_mut().poll(cx).map(|()| Some(Err(closed())))
             }
             End::Silence { .. } => Poll::Pending,
             End::Endless(pause) => {

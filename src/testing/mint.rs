@@ -59,10 +59,12 @@ impl Mint {
                 "azp": client,
                 "sid": session,
                 "acr": "1",
+                "allowed-origins": ["https://app.voipex.test"],
                 "realm_access": { "roles": ["offline_access", "default-roles-voipex"] },
                 "resource_access": { "account": { "roles": ["manage-account", "view-profile"] } },
                 "scope": "profile email",
                 "email_verified": true,
+                "locale": "en",
             }),
         )
     }
