@@ -8,6 +8,8 @@ mod origins;
 #[cfg(feature = "reqwest-middleware")]
 mod reqwest_middleware;
 mod source;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod token;
 pub mod transport;
 

@@ -1,0 +1,132 @@
+//! The body of an answer, sound or broken.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Sleep, sleep};
+
+/// One piece of a body without end, and the pause after it. The pause lets
+/// paused time pass, so that a reader's timeout can fire.
+const PIECE: &[u8] = &[b' '; 1024];
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// How long what was sent has to reach the wire before the connection closes.
+/// HTTP/2 needs it: a reset overtakes and drops what is still queued.
+const FLUSH: Duration = Duration::from_millis(20);
+
+/// The body of a [`TokenServer`](super::TokenServer)'s answer.
+///
+/// Its error is the scripted end of the connection in mid-answer.
+pub struct AnswerBody {
+    rest: Bytes,
+    end: End,
+}
+
+/// What follows the last byte at hand.
+pub(super) enum End {
+    Clean,
+    /// The connection closes after a pause, with so many bytes still owed.
+    Close {
+        owed: u64,
+        pause: Option<Pin<Box<Sleep>>>,
+    },
+    /// Silence, with so many bytes still owed.
+    Silence {
+        owed: u64,
+    },
+    /// Spaces for ever.
+    Endless(Option<Pin<Box<Sleep>>>),
+}
+
+impl AnswerBody {
+    pub(super) fn new(rest: Bytes, end: End) -> Self {
+        Self { rest, end }
+    }
+
+    /// A body that ends after so many bytes, short of the last at least: the
+    /// connection closes, or nothing more comes.
+    pub(super) fn broken(body: Bytes, at: usize, close: bool) -> Self {
+        let at = at.min(body.len().saturating_sub(1));
+        let owed = (body.len() - at).max(1) as u64;
+        let end = if close {
+            let pause = None;
+            End::Close { owed, pause }
+        } else {
+            End::Silence { owed }
+        };
+        Self::new(body.slice(..at), end)
+    }
+}
+
+impl From<Bytes> for AnswerBody {
+    fn from(body: Bytes) -> Self {
+        Self::new(body, End::Clean)
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if !self.rest.is_empty() {
+            let rest = std::mem::take(&mut self.rest);
+            return Poll::Ready(Some(Ok(Frame::data(rest))));
+        }
+        match &mut self.end {
+            End::Clean => Poll::Ready(None),
+            End::Close { pause, .. } => {
+                let pause = pause.get_or_insert_with(|| Box::pin(sleep(FLUSH)));
+                pause.as_mut().poll(cx).map(|()| Some(Err(closed())))
+            }
+            End::Silence { .. } => Poll::Pending,
+            End::Endless(pause) => {
+                if let Some(sleep) = pause
+                    && sleep.as_mut().poll(cx).is_pending()
+                {
+                    return Poll::Pending;
+                }
+                *pause = Some(Box::pin(sleep(PAUSE)));
+                Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(PIECE)))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && matches!(self.end, End::Clean)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.rest.len() as u64;
+        match self.end {
+            End::Clean => SizeHint::with_exact(rest),
+            End::Close { owed, .. } | End::Silence { owed } => SizeHint::with_exact(rest + owed),
+            End::Endless(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl fmt::Debug for AnswerBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnswerBody")
+            .field("bytes", &self.rest.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The connection closed under the reader.
+pub(super) fn closed() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::ConnectionReset,
+        "the token server closed the connection, as scripted",
+    )
+}

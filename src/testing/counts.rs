@@ -1,0 +1,107 @@
+//! What the server counts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use http::StatusCode;
+
+/// What a [`TokenServer`](super::TokenServer) has seen since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Requests to the token endpoint, whatever came of them.
+    pub token_requests: u64,
+    /// Logins with a user's password that succeeded. Each opened a session.
+    pub password_grants: u64,
+    /// Refreshes that succeeded.
+    pub refresh_grants: u64,
+    /// Grants of the client's own credentials that succeeded.
+    pub client_credentials_grants: u64,
+    /// Token requests answered with a status of 400 or above, scripted ones
+    /// included.
+    pub refused: u64,
+    /// The most token requests that were waiting for an answer at one time.
+    pub max_concurrent_token_requests: u64,
+    /// Refresh tokens that came again after rotation had replaced them. Each
+    /// ended its session.
+    pub refresh_token_replays: u64,
+    /// Sessions that are open now.
+    pub open_sessions: u64,
+    /// Requests to the API, whatever came of them.
+    pub api_requests: u64,
+    /// API requests answered with a 2xx status, scripted ones included.
+    pub api_ok: u64,
+    /// API requests answered with 401, scripted ones included.
+    pub api_unauthorized: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Counters {
+    pub(super) token_requests: AtomicU64,
+    pub(super) password_grants: AtomicU64,
+    pub(super) refresh_grants: AtomicU64,
+    pub(super) client_credentials_grants: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) refresh_token_replays: AtomicU64,
+    waiting: AtomicU64,
+    max_waiting: AtomicU64,
+    api_requests: AtomicU64,
+    api_ok: AtomicU64,
+    api_unauthorized: AtomicU64,
+}
+
+/// A token request that has no answer yet.
+pub(super) struct Waiting(Arc<Counters>);
+
+impl Counters {
+    pub(super) fn token_request(self: &Arc<Self>) -> Waiting {
+        add(&self.token_requests);
+        let waiting = self.waiting.fetch_add(1, Relaxed) + 1;
+        self.max_waiting.fetch_max(waiting, Relaxed);
+        Waiting(Arc::clone(self))
+    }
+
+    pub(super) fn token_answer(&self, status: StatusCode) {
+        if status.as_u16() >= 400 {
+            add(&self.refused);
+        }
+    }
+
+    pub(super) fn api_request(&self) {
+        add(&self.api_requests);
+    }
+
+    pub(super) fn api_answer(&self, status: StatusCode) {
+        if status.is_success() {
+            add(&self.api_ok);
+        } else if status == StatusCode::UNAUTHORIZED {
+            add(&self.api_unauthorized);
+        }
+    }
+
+    pub(super) fn read(&self, open_sessions: u64) -> Counts {
+        Counts {
+            token_requests: self.token_requests.load(Relaxed),
+            password_grants: self.password_grants.load(Relaxed),
+            refresh_grants: self.refresh_grants.load(Relaxed),
+            client_credentials_grants: self.client_credentials_grants.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            max_concurrent_token_requests: self.max_waiting.load(Relaxed),
+            refresh_token_replays: self.refresh_token_replays.load(Relaxed),
+            open_sessions,
+            api_requests: self.api_requests.load(Relaxed),
+            api_ok: self.api_ok.load(Relaxed),
+            api_unauthorized: self.api_unauthorized.load(Relaxed),
+        }
+    }
+}
+
+pub(super) fn add(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,158 @@
+//! The token endpoint and its neighbours, in Keycloak's dialect.
+
+use bytes::Bytes;
+use http::header::{ALLOW, AUTHORIZATION, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+
+use super::form::{Form, is_form};
+use super::grants;
+use super::reply::{Edit, error, with_type};
+use super::shared::Shared;
+
+/// A refusal: status, `error`, `error_description`, perhaps a header.
+pub(super) struct Refusal {
+    status: StatusCode,
+    code: &'static str,
+    description: &'static str,
+    header: Option<(HeaderName, &'static str)>,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, code: &'static str, description: &'static str) -> Self {
+        Self {
+            status,
+            code,
+            description,
+            header: None,
+        }
+    }
+
+    fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+}
+
+impl From<Refusal> for Response<Bytes> {
+    fn from(refusal: Refusal) -> Self {
+        let mut response = error(refusal.status, refusal.code, refusal.description);
+        if let Some((name, value)) = refusal.header {
+            let value = HeaderValue::from_static(value);
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    Token,
+    Logout,
+    Revoke,
+}
+
+impl Endpoint {
+    /// The endpoint at a path; all other paths are the API's.
+    pub(super) fn at(path: &str) -> Option<Self> {
+        match path {
+            "/token" => Some(Self::Token),
+            "/logout" => Some(Self::Logout),
+            "/revoke" => Some(Self::Revoke),
+            _ => None,
+        }
+    }
+
+    /// Does what the request asks for and answers. `body` is `None` if it could
+    /// not be read.
+    pub(super) fn answer(
+        self,
+        shared: &Shared,
+        head: &Parts,
+        body: Option<&[u8]>,
+        edits: &[Edit],
+    ) -> Response<Bytes> {
+        let done = self.form(shared, head, body).and_then(|form| match self {
+            Self::Token => grants::grant(shared, &form, edits),
+            Self::Logout => log_out(shared, &form),
+            Self::Revoke => revoke(shared, &form),
+        });
+        done.unwrap_or_else(Into::into)
+    }
+
+    /// The request's form, once method, content type and client are right.
+    fn form(self, shared: &Shared, head: &Parts, body: Option<&[u8]>) -> Result<Form, Refusal> {
+        if head.method != Method::POST {
+            let what = "HTTP 405 Method Not Allowed";
+            let refusal =
+                Refusal::new(StatusCode::METHOD_NOT_ALLOWED, what, "Only POST is allowed");
+            return Err(refusal.with_header(ALLOW, "POST"));
+        }
+        if !is_form(&head.headers) {
+            let (status, what) = (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "HTTP 415 Unsupported Media Type",
+            );
+            return Err(Refusal::new(status, what, "Only a form is supported"));
+        }
+        let invalid = |what| Refusal::new(StatusCode::BAD_REQUEST, "invalid_request", what);
+        let body = body.ok_or_else(|| invalid("The body broke off or is too large"))?;
+        let form = Form::parse(body);
+        if self == Self::Token && form.value("grant_type").is_none() {
+            return Err(invalid("Missing form parameter: grant_type"));
+        }
+        check_client(shared, head, &form)?;
+        if form.has_duplicates() {
+            return Err(invalid("duplicated parameter"));
+        }
+        Ok(form)
+    }
+}
+
+/// Unknown clients and wrong secrets. A client without a secret is public, and
+/// what it sends for one is ignored.
+fn check_client(shared: &Shared, head: &Parts, form: &Form) -> Result<(), Refusal> {
+    let config = &shared.config;
+    let code = match form.client(&head.headers) {
+        Some((id, secret)) if id == config.client_id => match &config.client_secret {
+            Some(expected) if secret.as_ref() != Some(expected) => "unauthorized_client",
+            _ => return Ok(()),
+        },
+        _ => "invalid_client",
+    };
+    let what = "Invalid client or Invalid client credentials";
+    let refusal = Refusal::new(StatusCode::UNAUTHORIZED, code, what);
+    // RFC 6749, section 5.2: in the scheme that the client tried.
+    Err(if head.headers.contains_key(AUTHORIZATION) {
+        refusal.with_header(WWW_AUTHENTICATE, "Basic realm=\"voipex\"")
+    } else {
+        refusal
+    })
+}
+
+fn log_out(shared: &Shared, form: &Form) -> Result<Response<Bytes>, Refusal> {
+    let token = form.value("refresh_token").unwrap_or_default();
+    if shared.write().log_out(token) {
+        Ok(with_type(StatusCode::NO_CONTENT, None, Bytes::new()))
+    } else {
+        let what = "Invalid refresh token";
+        Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_grant", what))
+    }
+}
+
+/// A token that is unknown is as good as revoked (RFC 7009, section 2.2).
+fn revoke(shared: &Shared, form: &Form) -> Result<Response<Bytes>, Refusal> {
+    let Some(token) = form.value("token") else {
+        let what = "Token not provided";
+        return Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_request",
+            what,
+        ));
+    };
+    let mut state = shared.write();
+    if !state.log_out(token) {
+        state.revoke_access_token(token);
+    }
+    Ok(with_type(StatusCode::OK, None, Bytes::new()))
+}

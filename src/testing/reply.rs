@@ -1,0 +1,91 @@
+//! Answers as they are written: JSON, errors, challenges.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Response, StatusCode};
+use serde_json::json;
+
+/// A change to the members of a token answer: another value, or none.
+#[derive(Clone)]
+pub(super) struct Edit {
+    name: String,
+    json: Option<String>,
+}
+
+impl Edit {
+    pub(super) fn new(name: &str, json: Option<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            json,
+        }
+    }
+}
+
+/// A JSON object whose members keep their order, as raw text, so that a script
+/// can make one of them any nonsense.
+pub(super) struct Members(Vec<(Cow<'static, str>, String)>);
+
+impl Members {
+    pub(super) fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(super) fn add(&mut self, name: &'static str, value: impl Into<serde_json::Value>) {
+        self.0.push((name.into(), value.into().to_string()));
+    }
+
+    pub(super) fn edit(&mut self, edits: &[Edit]) {
+        for edit in edits {
+            let old = self.0.iter().position(|(name, _)| *name == edit.name);
+            match (old, &edit.json) {
+                (Some(at), Some(json)) => self.0[at].1.clone_from(json),
+                (Some(at), None) => drop(self.0.remove(at)),
+                (None, Some(json)) => self.0.push((edit.name.clone().into(), json.clone())),
+                (None, None) => {}
+            }
+        }
+    }
+
+    pub(super) fn into_response(self) -> Response<Bytes> {
+        let members: Vec<String> = self
+            .0
+            .iter()
+            .map(|(name, value)| format!("{}:{value}", json!(name)))
+            .collect();
+        no_store(with_type(
+            StatusCode::OK,
+            Some("application/json"),
+            format!("{{{}}}", members.join(",")).into(),
+        ))
+    }
+}
+
+/// A status, perhaps a content type, a body.
+pub(super) fn with_type(
+    status: StatusCode,
+    content_type: Option<&'static str>,
+    body: Bytes,
+) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    if let Some(content_type) = content_type {
+        let value = HeaderValue::from_static(content_type);
+        response.headers_mut().insert(CONTENT_TYPE, value);
+    }
+    response
+}
+
+/// An OAuth 2.0 error (RFC 6749, section 5.2).
+pub(super) fn error(status: StatusCode, code: &str, description: &str) -> Response<Bytes> {
+    let body = json!({ "error": code, "error_description": description }).to_string();
+    no_store(with_type(status, Some("application/json"), body.into()))
+}
+
+/// Token answers are not for caches (RFC 6749, section 5.1).
+fn no_store(mut response: Response<Bytes>) -> Response<Bytes> {
+    let value = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(CACHE_CONTROL, value);
+    response
+}

@@ -1,0 +1,174 @@
+//! The server as a tower service.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tokio::time::sleep;
+use tower_service::Service;
+
+use super::answer::Answer;
+use super::api;
+use super::body::AnswerBody;
+use super::endpoint::Endpoint;
+use super::form::read_body;
+use super::shared::Shared;
+use crate::error::BoxError;
+
+/// A [`TokenServer`](super::TokenServer) without its sockets: a tower service
+/// for requests with any body, cheap to clone.
+///
+/// It goes by the path: `/token`, `/logout` and `/revoke` are the token
+/// server's, everything else is the API's, whatever the host. It is always
+/// ready. Its time is tokio's, so it runs under a paused clock, and it works on
+/// after its server was dropped.
+///
+/// # Errors
+///
+/// A call fails when the script says that the connection closes, see
+/// [`Answer::close`].
+#[derive(Clone)]
+pub struct TokenService {
+    shared: Arc<Shared>,
+}
+
+impl TokenService {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    fn token<B>(&self, endpoint: Endpoint, request: Request<B>) -> AnswerFuture
+    where
+        B: Body + Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        // Counted and scripted in the order of the calls, not of the polls.
+        let is_token = endpoint == Endpoint::Token;
+        let waiting = is_token.then(|| shared.counters.token_request());
+        let answer = is_token.then(|| shared.token_script.next()).flatten();
+        AnswerFuture::later(async move {
+            let _waiting = waiting;
+            let answer = answer.unwrap_or_else(Answer::ordinary);
+            let (head, body) = request.into_parts();
+            let body = read_body(body).await;
+            let draft = answer.draft(
+                |edits| endpoint.answer(&shared, &head, body.as_deref(), edits),
+                || api::echo_to_anyone(&head.headers, body.clone().unwrap_or_default()),
+            );
+            if is_token {
+                let delay = answer.delay().unwrap_or_else(|| shared.read().delay);
+                if !delay.is_zero() {
+                    sleep(delay).await;
+                }
+            }
+            let answered = answer.send(draft).await;
+            if let (true, Ok(response)) = (is_token, &answered) {
+                shared.counters.token_answer(response.status());
+            }
+            answered
+        })
+    }
+
+    fn scripted_api<B>(&self, answer: Answer, request: Request<B>) -> AnswerFuture
+    where
+        B: Body + Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        AnswerFuture::later(async move {
+            let (head, body) = request.into_parts();
+            let body = if answer.is_echo() {
+                read_body(body).await.unwrap_or_default()
+            } else {
+                drop(body);
+                Bytes::new()
+            };
+            if let Some(delay) = answer.delay() {
+                sleep(delay).await;
+            }
+            let draft = answer.draft(
+                |_| api::answer(&shared, &head.headers),
+                || api::echo(&shared, &head.headers, body),
+            );
+            let answered = answer.send(draft).await;
+            if let Ok(response) = &answered {
+                shared.counters.api_answer(response.status());
+            }
+            answered
+        })
+    }
+}
+
+impl<B> Service<Request<B>> for TokenService
+where
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<AnswerBody>;
+    type Error = io::Error;
+    type Future = AnswerFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> AnswerFuture {
+        if let Some(endpoint) = Endpoint::at(request.uri().path()) {
+            return self.token(endpoint, request);
+        }
+        self.shared.counters.api_request();
+        if let Some(answer) = self.shared.api_script.next() {
+            return self.scripted_api(answer, request);
+        }
+        let response = api::answer(&self.shared, request.headers());
+        self.shared.counters.api_answer(response.status());
+        AnswerFuture(Inner::Now(Some(response.map(Into::into))))
+    }
+}
+
+impl fmt::Debug for TokenService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenService").finish_non_exhaustive()
+    }
+}
+
+/// The future of a [`TokenService`]'s answer.
+pub struct AnswerFuture(Inner);
+
+/// The API is called by benches: its ordinary answers cost no box.
+enum Inner {
+    Now(Option<Response<AnswerBody>>),
+    Later(Pin<Box<dyn Future<Output = io::Result<Response<AnswerBody>>> + Send>>),
+}
+
+impl AnswerFuture {
+    fn later(
+        future: impl Future<Output = io::Result<Response<AnswerBody>>> + Send + 'static,
+    ) -> Self {
+        Self(Inner::Later(Box::pin(future)))
+    }
+}
+
+impl Future for AnswerFuture {
+    type Output = io::Result<Response<AnswerBody>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Inner::Now(response) => {
+                Poll::Ready(Ok(response.take().expect("polled after completion")))
+            }
+            Inner::Later(future) => future.as_mut().poll(cx),
+        }
+    }
+}
+
+impl fmt::Debug for AnswerFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnswerFuture").finish_non_exhaustive()
+    }
+}

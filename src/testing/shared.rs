@@ -1,0 +1,53 @@
+//! What the server, its services and its connections have in common.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::counts::Counters;
+use super::mint::Mint;
+use super::script::Script;
+use super::state::State;
+
+/// What does not change while a server lives.
+#[derive(Clone)]
+pub(super) struct Config {
+    pub(super) client_id: String,
+    pub(super) client_secret: Option<String>,
+    pub(super) access_lifetime: Duration,
+    pub(super) refresh_lifetime: Option<Duration>,
+    pub(super) rotate: bool,
+    pub(super) wrong_password_status: StatusCode,
+    pub(super) direct_grants: bool,
+}
+
+pub(super) struct Shared {
+    pub(super) config: Config,
+    pub(super) mint: Mint,
+    pub(super) counters: Arc<Counters>,
+    pub(super) token_script: Script,
+    pub(super) api_script: Script,
+    state: RwLock<State>,
+}
+
+impl Shared {
+    pub(super) fn new(config: Config, state: State) -> Self {
+        Self {
+            config,
+            mint: Mint::new(),
+            counters: Arc::default(),
+            token_script: Script::default(),
+            api_script: Script::default(),
+            state: RwLock::new(state),
+        }
+    }
+
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

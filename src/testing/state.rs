@@ -1,0 +1,275 @@
+//! Users, sessions and tokens.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::mint::{Tail, tail};
+
+/// Tokens kept before the dead ones are looked for.
+const PRUNE_FROM: usize = 4096;
+
+pub(super) struct State {
+    pub(super) users: HashMap<String, User>,
+    sessions: HashMap<u64, Session>,
+    access: HashMap<Tail, Access>,
+    refresh: HashMap<String, Refresh>,
+    /// The number of the last token or session.
+    last: u64,
+    /// Tokens with a number up to this one are older than not-before.
+    stale: u64,
+    /// When not-before was pushed, in seconds since the epoch; 0 for never.
+    not_before: u64,
+    /// How long a token answer is held back.
+    pub(super) delay: Duration,
+    prune_at: usize,
+}
+
+#[derive(Default)]
+pub(super) struct User {
+    pub(super) password: String,
+    pub(super) disabled: bool,
+    pub(super) action_required: bool,
+}
+
+struct Session {
+    name: String,
+    user: String,
+    /// The number of the refresh token that was used last.
+    used: Option<u64>,
+    ends: Option<Instant>,
+}
+
+struct Access {
+    token: String,
+    session: Option<u64>,
+    ends: Option<Instant>,
+}
+
+#[derive(Clone, Copy)]
+struct Refresh {
+    number: u64,
+    session: u64,
+    ends: Option<Instant>,
+}
+
+/// The right to tokens, before they are made.
+pub(super) struct Ticket {
+    pub(super) session: Option<u64>,
+    pub(super) session_name: String,
+    /// The numbers of the tokens.
+    pub(super) access: u64,
+    pub(super) refresh: u64,
+    pub(super) not_before: u64,
+}
+
+/// What is wrong with a refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RefreshFault {
+    Unknown,
+    Expired,
+    Stale,
+    NoSession,
+    UserDisabled,
+    /// Rotation replaced it, and it was the last one used.
+    Reused,
+    /// Rotation replaced it earlier.
+    ReusedLate,
+}
+
+impl State {
+    pub(super) fn new(users: Vec<(String, String)>, delay: Duration) -> Self {
+        let user = |password| User {
+            password,
+            ..User::default()
+        };
+        Self {
+            users: users.into_iter().map(|(n, p)| (n, user(p))).collect(),
+            sessions: HashMap::new(),
+            access: HashMap::new(),
+            refresh: HashMap::new(),
+            last: 0,
+            stale: 0,
+            not_before: 0,
+            delay,
+            prune_at: PRUNE_FROM,
+        }
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    /// Opens a session for a user, for so long at first.
+    pub(super) fn open_session(&mut self, user: &str, name: String, life: Duration) -> u64 {
+        let id = self.next_number();
+        let session = Session {
+            name,
+            user: user.to_owned(),
+            used: None,
+            ends: Instant::now().checked_add(life),
+        };
+        self.sessions.insert(id, session);
+        id
+    }
+
+    pub(super) fn ticket(&mut self, session: Option<u64>) -> Ticket {
+        let name = session.and_then(|id| self.sessions.get(&id));
+        Ticket {
+            session,
+            session_name: name.map(|s| s.name.clone()).unwrap_or_default(),
+            access: self.next_number(),
+            refresh: self.next_number(),
+            not_before: self.not_before,
+        }
+    }
+
+    /// Adds the tokens made for a ticket, each with its life. A refresh token
+    /// whose life is zero has no fixed end.
+    pub(super) fn add_tokens(
+        &mut self,
+        ticket: &Ticket,
+        (access, life): (String, Duration),
+        refresh: Option<(String, Duration)>,
+    ) {
+        // What ended since the ticket was given ends these tokens too.
+        let ended = |id| !self.sessions.contains_key(&id);
+        let ended = ticket.session.is_some_and(ended) || ticket.access <= self.stale;
+        let ends = Instant::now().checked_add(life);
+        if let (false, Some(tail)) = (ended, tail(access.as_bytes())) {
+            self.extend_session(ticket.session, ends);
+            let access = Access {
+                token: access,
+                session: ticket.session,
+                ends,
+            };
+            self.access.insert(tail, access);
+        }
+        if let (Some((token, life)), Some(session)) = (refresh, ticket.session) {
+            let ends = match life {
+                Duration::ZERO => None,
+                life => Instant::now().checked_add(life),
+            };
+            self.extend_session(Some(session), ends);
+            let refresh = Refresh {
+                number: ticket.refresh,
+                session,
+                ends,
+            };
+            self.refresh.insert(token, refresh);
+        }
+        if self.access.len() + self.refresh.len() + self.sessions.len() > self.prune_at {
+            self.prune();
+        }
+    }
+
+    /// A session lives as long as the last of its tokens.
+    fn extend_session(&mut self, session: Option<u64>, ends: Option<Instant>) {
+        if let Some(session) = session.and_then(|id| self.sessions.get_mut(&id)) {
+            session.ends = match (session.ends, ends) {
+                (Some(old), Some(new)) => Some(old.max(new)),
+                _ => None,
+            };
+        }
+    }
+
+    /// Whether the API may let this token in.
+    pub(super) fn is_live(&self, token: &[u8]) -> bool {
+        tail(token)
+            .and_then(|tail| self.access.get(&tail))
+            .is_some_and(|access| access.token.as_bytes() == token && alive(access.ends))
+    }
+
+    /// Uses a refresh token.
+    pub(super) fn use_refresh(
+        &mut self,
+        token: &str,
+        rotate: bool,
+    ) -> Result<Ticket, RefreshFault> {
+        let refresh = *self.refresh.get(token).ok_or(RefreshFault::Unknown)?;
+        if !alive(refresh.ends) {
+            return Err(RefreshFault::Expired);
+        }
+        let Some(session) = self.sessions.get_mut(&refresh.session) else {
+            return Err(RefreshFault::NoSession);
+        };
+        if refresh.number <= self.stale {
+            return Err(RefreshFault::Stale);
+        }
+        if self.users.get(&session.user).is_none_or(|u| u.disabled) {
+            return Err(RefreshFault::UserDisabled);
+        }
+        if rotate {
+            let reused = session.used.filter(|used| refresh.number <= *used);
+            if let Some(used) = reused {
+                self.end_session(refresh.session);
+                return Err(if refresh.number == used {
+                    RefreshFault::Reused
+                } else {
+                    RefreshFault::ReusedLate
+                });
+            }
+            session.used = Some(refresh.number);
+        }
+        Ok(self.ticket(Some(refresh.session)))
+    }
+
+    /// Ends the session of a refresh token; false if the token is unknown.
+    pub(super) fn log_out(&mut self, token: &str) -> bool {
+        let Some(session) = self.refresh.get(token).map(|r| r.session) else {
+            return false;
+        };
+        self.end_session(session);
+        true
+    }
+
+    pub(super) fn revoke_access_token(&mut self, token: &str) {
+        if self.is_live(token.as_bytes())
+            && let Some(tail) = tail(token.as_bytes())
+        {
+            self.access.remove(&tail);
+        }
+    }
+
+    pub(super) fn revoke_access_tokens(&mut self) {
+        self.access.clear();
+    }
+
+    fn end_session(&mut self, id: u64) {
+        self.sessions.remove(&id);
+        self.access.retain(|_, access| access.session != Some(id));
+    }
+
+    pub(super) fn end_sessions(&mut self) {
+        self.sessions.clear();
+        self.access.clear();
+    }
+
+    /// Makes all tokens issued so far stale.
+    pub(super) fn push_not_before(&mut self, epoch_seconds: u64) {
+        self.stale = self.last;
+        self.not_before = epoch_seconds;
+        self.access.clear();
+    }
+
+    pub(super) fn open_sessions(&self) -> u64 {
+        let open = self.sessions.values().filter(|s| alive(s.ends));
+        open.count() as u64
+    }
+
+    /// Forgets what time has ended. A refresh token that goes this way is
+    /// refused as unknown from then on, not as expired.
+    fn prune(&mut self) {
+        self.access.retain(|_, access| alive(access.ends));
+        self.refresh.retain(|_, refresh| alive(refresh.ends));
+        self.sessions.retain(|_, session| alive(session.ends));
+        let kept = self.access.len() + self.refresh.len() + self.sessions.len();
+        self.prune_at = PRUNE_FROM.max(2 * kept);
+    }
+}
+
+fn alive(ends: Option<Instant>) -> bool {
+    ends.is_none_or(|ends| Instant::now() < ends)
+}
