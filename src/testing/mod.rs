@@ -83,6 +83,7 @@ mod builder;
 mod counts;
 mod endpoint;
 mod form;
+mod grant;
 mod grants;
 mod listen;
 mod mint;

@@ -1,0 +1,20 @@
+//! A grant that is set up for the server.
+
+use crate::grant::PasswordGrant;
+use crate::testing::server::TokenServer;
+use crate::testing::service::TokenService;
+
+impl TokenServer {
+    /// A password grant with the server's first user, over the in-process
+    /// [`service`](Self::service), so that it also works under paused time.
+    pub fn grant(&self) -> PasswordGrant<TokenService> {
+        PasswordGrant::new(
+            self.token_url(),
+            self.client_id(),
+            self.username(),
+            self.password(),
+        )
+        .expect("the server's own URL is on loopback")
+        .transport(self.service())
+    }
+}
