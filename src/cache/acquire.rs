@@ -33,10 +33,15 @@ pin_project! {
 
 impl Acquire {
     pub(crate) fn new(shared: Arc<Shared>, want: Want) -> Self {
+        Self::joined(shared, want, None)
+    }
+
+    /// The way of a caller who has looked already.
+    pub(crate) fn joined(shared: Arc<Shared>, want: Want, waiter: Option<Waiter<Outcome>>) -> Self {
         Self {
             shared,
             want,
-            waiter: None,
+            waiter,
             deadline: None,
             abandoned: 0,
         }

@@ -59,6 +59,8 @@ pub(crate) struct Ledger {
     /// The generation whose rejection was counted as a useless renewal.
     counted: u64,
     pub(crate) flying: bool,
+    /// The sentry is at its post.
+    pub(crate) guarded: bool,
 }
 
 #[derive(Debug)]
