@@ -1,5 +1,7 @@
 //! Tower middleware for APIs protected by OAuth 2.0 bearer tokens.
 
+#![forbid(unsafe_code)]
+
 mod auth;
 mod cache;
 mod error;
