@@ -55,10 +55,8 @@ async fn main() -> Result<(), BoxError> {
     s.end_sessions();
     s.set_password(s.username(), "changed");
     let error = api.get(&url).send().await.expect_err("no token");
-    if let reqwest_middleware::Error::Middleware(error) = &error {
-        if let Some(error) = error.downcast_ref::<TokenError>() {
-            println!("after the password was changed: {error}");
-        }
+    if let Some(error) = TokenError::find(&error) {
+        println!("after the password was changed: {error}");
     }
 
     let seen = s.counts();
