@@ -40,9 +40,7 @@ async fn main() -> Result<(), BoxError> {
     println!("the token without the layer: {}", response.status());
 
     let seen = s.counts();
-    println!(
-        "api: {} ok, {} unauthorized  token requests: {}",
-        seen.api_ok, seen.api_unauthorized, seen.token_requests
-    );
+    let (ok, bad, fetched) = (seen.api_ok, seen.api_unauthorized, seen.token_requests);
+    println!("api: {ok} ok, {bad} unauthorized  token requests: {fetched}");
     Ok(())
 }

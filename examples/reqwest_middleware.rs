@@ -60,9 +60,7 @@ async fn main() -> Result<(), BoxError> {
     }
 
     let seen = s.counts();
-    println!(
-        "api: {} ok, {} unauthorized  token requests: {}",
-        seen.api_ok, seen.api_unauthorized, seen.token_requests
-    );
+    let (ok, bad, fetched) = (seen.api_ok, seen.api_unauthorized, seen.token_requests);
+    println!("api: {ok} ok, {bad} unauthorized  token requests: {fetched}");
     Ok(())
 }

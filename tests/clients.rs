@@ -202,7 +202,8 @@ async fn gate(
     let verdict = tokens.oneshot(question).await.expect("an answer");
     match verdict.status() {
         StatusCode::OK => next.run(request).await,
-        _ => verdict.map(axum::body::Body::new),
+        // tonic reads the body of a 401 as if it were a message.
+        _ => verdict.map(|_| axum::body::Body::empty()),
     }
 }
 
