@@ -880,7 +880,13 @@ async fn answers_under_way_are_finished_when_the_server_stops() {
     while server.token_requests() == 0 {
         sleep(Duration::from_millis(1)).await;
     }
+    let started = Instant::now();
     server.shutdown().await;
+    let took = started.elapsed();
+    assert!(
+        took < Duration::from_millis(900),
+        "waited for idle connections: {took:?}"
+    );
     assert_eq!(
         call.await.expect("no panic").expect("an answer").status(),
         400

@@ -20,7 +20,6 @@
 //! ```
 //! use std::time::Duration;
 //! use http::{Request, StatusCode};
-//! use http_body_util::Full;
 //! use tower::ServiceExt;
 //! use tower_bearer::testing::{Answer, TokenServer};
 //!
@@ -36,7 +35,7 @@
 //! let login = || {
 //!     Request::post(server.token_url())
 //!         .header("content-type", "application/x-www-form-urlencoded")
-//!         .body(Full::from(
+//!         .body(String::from(
 //!             "client_id=api&username=me%40example.com&password=secret&grant_type=password",
 //!         ))
 //! };
