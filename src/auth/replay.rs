@@ -10,41 +10,42 @@ use http_body::Body;
 /// Besides the policies here, any closure `Fn(&Request) -> Option<Request>` is
 /// one.
 ///
-/// A body that is not `Clone` needs another policy than the default, and the
-/// compiler says so:
-///
-/// ```compile_fail
-/// # use bytes::Bytes;
-/// # use http::{Request, Response};
-/// # use http_body_util::combinators::BoxBody;
-/// # use tower::{BoxError, Service, service_fn};
-/// # use tower_bearer::{AccessToken, BearerAuthLayer, EmptyBody, Origins, TokenCache};
-/// # use tower_layer::Layer;
-/// # type Body = BoxBody<Bytes, BoxError>;
-/// # let tokens = TokenCache::new(AccessToken::new("a")?);
-/// # let layer = BearerAuthLayer::new(tokens, Origins::any_https());
-/// # let client = service_fn(|_: Request<Body>| async { Ok::<_, BoxError>(Response::new(())) });
-/// let mut api = layer.layer(client);
-/// let answer = api.call(Request::new(Body::default()));
-/// # drop(answer);
-/// # Ok::<_, BoxError>(())
-/// ```
+/// A body that is not `Clone` needs another policy than the default:
 ///
 /// ```
 /// # use bytes::Bytes;
 /// # use http::{Request, Response};
 /// # use http_body_util::combinators::BoxBody;
-/// # use tower::{BoxError, Service, service_fn};
-/// # use tower_bearer::{AccessToken, BearerAuthLayer, EmptyBody, Origins, TokenCache};
-/// # use tower_layer::Layer;
-/// # type Body = BoxBody<Bytes, BoxError>;
-/// # let tokens = TokenCache::new(AccessToken::new("a")?);
-/// # let layer = BearerAuthLayer::new(tokens, Origins::any_https());
-/// # let client = service_fn(|_: Request<Body>| async { Ok::<_, BoxError>(Response::new(())) });
-/// let mut api = layer.replay(EmptyBody).layer(client);
-/// let answer = api.call(Request::new(Body::default()));
-/// # drop(answer);
-/// # Ok::<_, BoxError>(())
+/// # use tower::{BoxError, Layer, Service};
+/// # use tower_bearer::{BearerAuthLayer, EmptyBody};
+/// type Body = BoxBody<Bytes, BoxError>;
+///
+/// fn stack<S>(layer: BearerAuthLayer, client: S) -> impl Service<Request<Body>>
+/// where
+///     S: Service<Request<Body>, Response = Response<Body>> + Clone,
+/// {
+///     layer.replay(EmptyBody).layer(client)
+/// }
+/// ```
+///
+/// The compiler names the policies wherever something asks for a service, as
+/// the return type here or tonic's clients do. A bare `.call` or `.oneshot` only
+/// gets to hear that there is no such method.
+///
+/// ```compile_fail,E0277
+/// # use bytes::Bytes;
+/// # use http::{Request, Response};
+/// # use http_body_util::combinators::BoxBody;
+/// # use tower::{BoxError, Layer, Service};
+/// # use tower_bearer::{BearerAuthLayer, EmptyBody};
+/// type Body = BoxBody<Bytes, BoxError>;
+///
+/// fn stack<S>(layer: BearerAuthLayer, client: S) -> impl Service<Request<Body>>
+/// where
+///     S: Service<Request<Body>, Response = Response<Body>> + Clone,
+/// {
+///     layer.layer(client) // `CloneBody` cannot copy `Request<BoxBody<…>>`
+/// }
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot copy `{Req}` for a replay after a 401",
