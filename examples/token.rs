@@ -6,6 +6,7 @@
 
 mod common;
 
+use std::error::Error;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
@@ -53,6 +54,7 @@ async fn main() -> Result<ExitCode, BoxError> {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("no token: {error}");
+            eprintln!("because: {:?}", error.source());
             ExitCode::FAILURE
         }
     })

@@ -17,7 +17,7 @@ use tower_bearer::{
     AccessToken, BearerAuth, BearerAuthLayer, EmptyBody, Error, Never, Origins, Outcome,
     TokenCache, TokenError, TokenErrorKind,
 };
-use tower_test::mock::{self, Handle, Mock};
+use tower_test::mock::{self, Handle};
 
 type Req = Request<String>;
 type Res = Response<()>;
@@ -517,21 +517,15 @@ async fn limits_below_and_above_stack_and_their_errors_are_told_apart() {
 
 #[test]
 fn layer_service_and_future_can_be_shared_and_say_no_secret() {
-    fn shared<T: Clone + Send + Sync + std::fmt::Debug + 'static>(_: &T) {}
-    fn sent<T: Send>(_: &T) {}
+    fn shared<T: Clone + Send + Sync + std::fmt::Debug + 'static>(value: &T) -> String {
+        format!("{value:?}")
+    }
+    fn sent<T: Send + 'static>(_: T) {}
     let tokens = TokenCache::new(AccessToken::new("s3cret").expect("a token"));
     let layer = BearerAuthLayer::new(tokens, origins());
+    let shown = shared(&layer) + &shared(&layer_on(&layer, Arc::new(())));
+    assert!(!shown.contains("s3cret"), "{shown}");
+    assert!(shown.contains("https://api.test:443"), "{shown}");
     let (mock, _handle) = mock::pair::<Req, Res>();
-    let mut service: BearerAuth<Arc<()>> = layer_on(&layer, Arc::new(()));
-    shared(&layer);
-    shared(&service);
-    service = service.clone();
-    assert!(Arc::strong_count(service.inner()) >= 1);
-    sent(&layer_on(&layer, mock).oneshot(request(API)));
-    let shown = format!("{layer:?} {service:?}");
-    assert!(
-        !shown.contains("s3cret") && shown.contains("https://api.test:443"),
-        "{shown}"
-    );
-    let _: fn(BearerAuth<Mock<Req, Res>>) -> Mock<Req, Res> = BearerAuth::into_inner;
+    sent(layer_on(&layer, mock).oneshot(request(API)));
 }
