@@ -216,9 +216,13 @@ impl Ledger {
     }
 
     /// The API answered 401 to a request with this generation.
+    ///
+    /// Where a replay is rejected too, renewing did not help, whatever other
+    /// requests say of the new token.
     pub(crate) fn rejected(
         &mut self,
         generation: u64,
+        replayed: bool,
         now: &Moment,
         backoff: &Backoff,
     ) -> Rejection {
@@ -232,7 +236,7 @@ impl Ledger {
         if self.forced.held_for(now.monotonic).is_some() {
             return Rejection::HeldBack;
         }
-        let fresh = live.forced && self.accepted != generation;
+        let fresh = live.forced && (replayed || self.accepted != generation);
         if fresh && self.counted != generation {
             self.counted = generation;
             self.forced.was_useless(now.monotonic, &backoff.forced);
