@@ -70,8 +70,10 @@ struct Kept {
 #[derive(Debug)]
 struct Trouble {
     error: TokenError,
-    refused: bool,
+    /// Failures in a row that may pass by themselves.
     failures: u32,
+    /// Refusals since the last token. What passes by itself undoes none.
+    refusals: u32,
     until: Instant,
 }
 
@@ -114,7 +116,9 @@ impl Ledger {
     }
 
     pub(crate) fn is_refused(&self) -> bool {
-        self.trouble.as_ref().is_some_and(|trouble| trouble.refused)
+        self.trouble
+            .as_ref()
+            .is_some_and(|trouble| trouble.refusals > 0)
     }
 
     pub(crate) fn last_error(&self) -> Option<&TokenError> {
@@ -201,15 +205,20 @@ impl Ledger {
         random: f64,
     ) -> TokenError {
         let refused = error.kind() == TokenErrorKind::Refused;
-        let failures = match &self.trouble {
-            Some(before) if before.refused == refused => before.failures.saturating_add(1),
-            _ => 1,
+        let before = self.trouble.as_ref();
+        let (mut failures, mut refusals) = before.map_or((0, 0), |t| (t.failures, t.refusals));
+        let count = if refused {
+            failures = 0;
+            &mut refusals
+        } else {
+            &mut failures
         };
-        let pause = backoff.pause(refused, failures, error.retry_after(), random);
+        *count = count.saturating_add(1);
+        let pause = backoff.pause(refused, *count, error.retry_after(), random);
         self.trouble = Some(Trouble {
             error: error.clone(),
-            refused,
             failures,
+            refusals,
             until: now.monotonic + pause,
         });
         error.with_retry_after(Some(pause))
