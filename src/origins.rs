@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use http::Uri;
-use http::uri::Scheme;
+use http::uri::Authority;
 use url::{Host, Url};
 
 use crate::error::ConfigError;
@@ -38,17 +38,9 @@ struct Origin {
     /// Lower case, international names in their ASCII form, IPv6 in brackets.
     host: Box<str>,
     port: u16,
-}
-
-/// What the origins say of a request's URI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Destination {
-    /// One of the origins.
-    Permitted,
-    /// Another one.
-    Elsewhere,
-    /// The URI has no scheme or no host.
-    Unknown,
+    /// As nearly every request spells it: the port only if it is not the
+    /// scheme's own.
+    authority: Box<str>,
 }
 
 impl Origins {
@@ -84,59 +76,53 @@ impl Origins {
 
     /// Whether a token may go along with a request to this URI.
     pub fn permit(&self, uri: &Uri) -> bool {
-        self.destination(uri) == Destination::Permitted
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return false;
+        };
+        // Equal bytes first: nearly every request is spelled as its origin is.
+        let https = scheme == "https";
+        if let Allowed::Only(origins) = &self.0 {
+            let text = authority.as_str();
+            let alike = |origin: &Origin| *origin.authority == *text && origin.https == https;
+            if (https || scheme == "http") && origins.iter().any(alike) {
+                return true;
+            }
+        }
+        self.permit_otherwise_spelled(scheme, authority)
     }
 
-    #[inline]
-    pub(crate) fn destination(&self, uri: &Uri) -> Destination {
-        let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
-            return Destination::Unknown;
-        };
-        let (https, default_port) = if *scheme == Scheme::HTTPS {
-            (true, 443)
-        } else if *scheme == Scheme::HTTP {
-            (false, 80)
-        } else {
-            return Destination::Elsewhere;
+    #[cold]
+    fn permit_otherwise_spelled(&self, scheme: &str, authority: &Authority) -> bool {
+        let (https, default_port) = match scheme {
+            "https" => (true, 443),
+            "http" => (false, 80),
+            _ => return false,
         };
         let port = authority.port().map_or(default_port, |port| port.as_u16());
         self.find(https, authority.host(), port)
     }
 
     #[cfg(feature = "reqwest")]
-    pub(crate) fn destination_of(&self, url: &Url) -> Destination {
+    pub(crate) fn permit_url(&self, url: &Url) -> bool {
         match (url.scheme(), url.host_str(), url.port_or_known_default()) {
             (scheme @ ("https" | "http"), Some(host), Some(port)) => {
                 self.find(scheme == "https", host, port)
             }
-            _ => Destination::Elsewhere,
+            _ => false,
         }
     }
 
-    #[inline]
-    fn find(&self, https: bool, host: &str, port: u16) -> Destination {
-        let permitted = match &self.0 {
+    fn find(&self, https: bool, host: &str, port: u16) -> bool {
+        match &self.0 {
             Allowed::AnyHttps => https,
             Allowed::Only(origins) => origins
                 .iter()
                 .any(|o| o.https == https && o.port == port && same_host(&o.host, host)),
-        };
-        if permitted {
-            Destination::Permitted
-        } else {
-            Destination::Elsewhere
         }
     }
 }
 
-/// Equal bytes first: nearly every request is spelled as its origin is.
-#[inline]
 fn same_host(origin: &str, host: &str) -> bool {
-    origin == host || same_host_otherwise_spelled(origin, host)
-}
-
-#[cold]
-fn same_host_otherwise_spelled(origin: &str, host: &str) -> bool {
     if origin.eq_ignore_ascii_case(host) {
         return true;
     }
@@ -147,6 +133,10 @@ fn same_host_otherwise_spelled(origin: &str, host: &str) -> bool {
 }
 
 impl Origin {
+    fn scheme(&self) -> &'static str {
+        if self.https { "https" } else { "http" }
+    }
+
     fn parse(text: &str) -> Result<Self, ConfigError> {
         let refuse = |reason: &str| ConfigError::new(FIELD, format!("`{text}` {reason}"));
         let Some((scheme, rest)) = text.split_once("://") else {
@@ -180,6 +170,7 @@ impl Origin {
                 https,
                 host: host.into(),
                 port,
+                authority: url.authority().into(),
             }),
             _ => Err(refuse("has no host or port 0")),
         }
@@ -210,8 +201,7 @@ impl fmt::Debug for Origins {
 
 impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.https { "https" } else { "http" };
-        write!(f, "{scheme}://{}:{}", self.host, self.port)
+        write!(f, "{}://{}:{}", self.scheme(), self.host, self.port)
     }
 }
 
@@ -219,9 +209,9 @@ impl fmt::Debug for Origin {
 mod tests {
     use super::*;
 
-    fn destination(origin: &str, uri: &str) -> Destination {
+    fn permit(origin: &str, uri: &str) -> bool {
         let origins = Origins::only([origin]).expect(origin);
-        origins.destination(&uri.parse().expect(uri))
+        origins.permit(&uri.parse().expect(uri))
     }
 
     #[test]
@@ -239,11 +229,7 @@ mod tests {
             ("http://[::1]:8080", "http://[0:0::1]:8080/"),
             ("https://a.example", "https://user:password@a.example/"),
         ] {
-            assert_eq!(
-                destination(origin, uri),
-                Destination::Permitted,
-                "{origin} {uri}"
-            );
+            assert!(permit(origin, uri), "{origin} {uri}");
         }
     }
 
@@ -269,26 +255,15 @@ mod tests {
             ("https://api.example.com", "ftp://api.example.com:443/"),
             ("http://localhost:80", "https://localhost:80/"),
         ] {
-            assert_eq!(
-                destination(origin, uri),
-                Destination::Elsewhere,
-                "{origin} {uri}"
-            );
+            assert!(!permit(origin, uri), "{origin} {uri}");
         }
     }
 
     #[test]
-    fn a_uri_without_scheme_or_host_has_no_origin() {
+    fn a_uri_without_scheme_or_host_is_not_permitted() {
         for uri in ["/v1/calls", "*", "api.example.com:443"] {
-            assert_eq!(
-                destination("https://api.example.com", uri),
-                Destination::Unknown,
-                "{uri}"
-            );
-            assert_eq!(
-                Origins::any_https().destination(&uri.parse().expect(uri)),
-                Destination::Unknown
-            );
+            assert!(!permit("https://api.example.com", uri), "{uri}");
+            assert!(!Origins::any_https().permit(&uri.parse().expect(uri)));
         }
     }
 

@@ -7,7 +7,7 @@ use http::header::AUTHORIZATION;
 use reqwest::{Request, Response};
 use reqwest_middleware::{Error, Middleware, Result};
 
-use crate::auth::{self, BearerAuthLayer, Next, ReplayPolicy, Route, Sent, route};
+use crate::auth::{self, BearerAuthLayer, Next, ReplayPolicy, Sent};
 use crate::cache::{Acquire, Want};
 use crate::error::TokenError;
 
@@ -25,10 +25,9 @@ where
         extensions: &mut Extensions,
         next: reqwest_middleware::Next<'_>,
     ) -> Result<Response> {
-        match route(&request, &self.origins) {
-            Route::Attach => {}
-            Route::Pass => return next.run(request, extensions).await,
-            Route::Fail(error) => return Err(failed(error)),
+        let own = request.headers().contains_key(AUTHORIZATION);
+        if own || !self.origins.permit_url(request.url()) {
+            return next.run(request, extensions).await;
         }
         let shared = &self.tokens.shared;
         let (mut want, mut replayed) = (Want::default(), false);
@@ -39,19 +38,19 @@ where
             } else {
                 self.policy.copy(&request)
             };
-            request
-                .headers_mut()
-                .insert(AUTHORIZATION, live.token.header().clone());
-            let sent = Sent::new(shared.clone(), &live, replayed);
-            let mut response = next.clone().run(request, extensions).await?;
-            match (sent.judge(&mut response, copy.is_some()), copy) {
-                (Next::Replay, Some(copy)) => {
-                    request = copy;
-                    want.newer_than = sent.generation;
-                    replayed = true;
-                }
-                _ => return Ok(response),
+            request.headers_mut().insert(AUTHORIZATION, live.header());
+            let sent = Sent::new(shared, &live, replayed);
+            let response = next.clone().run(request, extensions).await?;
+            if sent.is_plain(&response) {
+                return Ok(response);
             }
+            match (sent.judge(response, copy.is_some()), copy) {
+                (Next::Return(response), _) => return Ok(response),
+                (Next::Replay, Some(copy)) => request = copy,
+                (Next::Replay, None) => unreachable!("only what was copied is replayed"),
+            }
+            want.newer_than = sent.generation();
+            replayed = true;
         }
     }
 }

@@ -60,6 +60,18 @@ impl AccessToken {
         self
     }
 
+    /// The header value in memory of its own.
+    pub(crate) fn copied_header(&self) -> HeaderValue {
+        let bytes = Zeroizing::new(self.header.as_bytes().to_vec());
+        HeaderValue::from_maybe_shared(Bytes::from_owner(bytes)).map_or_else(
+            |_| self.header.clone(),
+            |mut header| {
+                header.set_sensitive(true);
+                header
+            },
+        )
+    }
+
     pub(crate) fn numbered(mut self, generation: u64) -> Self {
         self.generation = generation;
         self

@@ -285,16 +285,22 @@ async fn a_circle_of_redirects_ends_after_five() {
     assert_eq!(log.all().len(), 6);
 }
 
-/// A body without end: nothing at all, or a chunk each millisecond.
+/// A body without end: nothing at all, or a chunk each millisecond. One that is
+/// read far past the cap panics, lest a broken cap eats the machine's memory.
 struct Endless {
     chunk: usize,
+    sent: usize,
     pause: Pin<Box<tokio::time::Sleep>>,
 }
 
 impl Endless {
     fn new(chunk: usize) -> Self {
         let pause = Box::pin(tokio::time::sleep(Duration::ZERO));
-        Self { chunk, pause }
+        Self {
+            chunk,
+            sent: 0,
+            pause,
+        }
     }
 }
 
@@ -312,6 +318,8 @@ impl Body for Endless {
         std::task::ready!(self.pause.as_mut().poll(cx));
         let next = tokio::time::Instant::now() + Duration::from_millis(1);
         self.pause.as_mut().reset(next);
+        self.sent += self.chunk;
+        assert!(self.sent <= 4 << 20, "read far past the cap");
         let chunk = Bytes::from(vec![b' '; self.chunk]);
         Poll::Ready(Some(Ok(Frame::data(chunk))))
     }
@@ -627,15 +635,19 @@ mod default_transport {
 
     #[test]
     fn one_grant_serves_one_runtime_after_another() {
-        let answers = (0..4).map(|_| raw("200 OK", "", TOKEN)).collect();
+        // The server keeps its connections open, and reads one request of each.
+        let keep = "Connection: keep-alive\r\n";
+        let answers = (0..4).map(|_| raw("200 OK", keep, TOKEN)).collect();
         let server = RawServer::start(answers);
         let grant = grant(&server.url());
-        for _ in 0..4 {
+        for _ in 0..2 {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .expect("a runtime");
-            runtime.block_on(grant.fetch()).expect("a token");
+            for _ in 0..2 {
+                runtime.block_on(grant.fetch()).expect("a token");
+            }
         }
         assert_eq!(server.received().len(), 4);
     }

@@ -30,26 +30,43 @@ pin_project! {
 }
 
 pin_project! {
+    /// The hot state apart from the others, so that it costs one branch.
     #[project = StateProj]
     enum State<S, P, Req, F> {
+        Sent { #[pin] response: F, sent: Sent, replay: Option<Replay<S, Req>> },
+        Off { #[pin] detour: Detour<S, P, Req, F> },
+    }
+}
+
+pin_project! {
+    #[project = DetourProj]
+    enum Detour<S, P, Req, F> {
         /// No token may go there, or the caller brought one.
         Pass { #[pin] response: F },
         Fail { error: Option<TokenError> },
         /// Waiting for a token, with a request that is not sent yet and a
         /// service that is ready for it.
         First { #[pin] token: Acquire, held: Option<Held<S, P, Req>> },
-        Sent { #[pin] response: F, sent: Option<Sent>, replay: Option<(Req, S)> },
         /// Waiting for a newer token, to send the copy.
-        Renew { #[pin] token: Acquire, replay: Option<(Req, S)> },
+        Renew { #[pin] token: Acquire, replay: Option<Replay<S, Req>> },
         /// There is a newer token; waiting for the service to be ready again.
-        Ready { shared: Arc<Shared>, want: Want, replay: Option<(Req, S)> },
+        Ready { want: Want, replay: Option<Replay<S, Req>> },
+        Done,
     }
 }
 
-struct Held<S, P, Req> {
-    policy: P,
-    request: Req,
-    service: S,
+/// What waits for its first token.
+pub(crate) struct Held<S, P, Req> {
+    pub(crate) policy: P,
+    pub(crate) request: Req,
+    pub(crate) service: S,
+}
+
+/// What a 401 calls for.
+pub(crate) struct Replay<S, Req> {
+    pub(crate) request: Req,
+    pub(crate) service: S,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl<S, P, Req> ResponseFuture<S, P, Req>
@@ -60,35 +77,34 @@ where
         Self { state }
     }
 
+    fn off(detour: Detour<S, P, Req, S::Future>) -> Self {
+        Self::new(State::Off { detour })
+    }
+
     pub(crate) fn pass(response: S::Future) -> Self {
-        Self::new(State::Pass { response })
+        Self::off(Detour::Pass { response })
     }
 
     pub(crate) fn fail(error: TokenError) -> Self {
-        Self::new(State::Fail { error: Some(error) })
+        Self::off(Detour::Fail { error: Some(error) })
     }
 
-    pub(crate) fn acquire(shared: &Arc<Shared>, policy: P, request: Req, service: S) -> Self {
-        Self::new(State::First {
-            token: Acquire::new(shared.clone(), Want::default()),
-            held: Some(Held {
-                policy,
-                request,
-                service,
-            }),
+    pub(crate) fn first(token: Acquire, held: Held<S, P, Req>) -> Self {
+        Self::off(Detour::First {
+            token,
+            held: Some(held),
         })
     }
 
-    pub(crate) fn sent(response: S::Future, sent: Sent, replay: Option<(Req, S)>) -> Self {
+    #[inline]
+    pub(crate) fn sent(response: S::Future, sent: Sent, replay: Option<Replay<S, Req>>) -> Self {
         Self::new(State::Sent {
             response,
-            sent: Some(sent),
+            sent,
             replay,
         })
     }
 }
-
-const POLLED_AGAIN: &str = "`ResponseFuture` polled after it was ready";
 
 impl<S, P, Req> Future for ResponseFuture<S, P, Req>
 where
@@ -99,96 +115,174 @@ where
 {
     type Output = Result<S::Response, Error<S::Error>>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
-            let next = match state.as_mut().project() {
-                StateProj::Pass { response } => return response.poll(cx).map_err(Error::Inner),
-                StateProj::Fail { error } => {
-                    return Poll::Ready(Err(error.take().expect(POLLED_AGAIN).into()));
-                }
-                StateProj::First { mut token, held } => {
-                    let live = ready!(token.as_mut().poll(cx))?;
-                    let Held {
-                        policy,
-                        mut request,
-                        mut service,
-                    } = held.take().expect(POLLED_AGAIN);
-                    let copy = policy.copy(&request);
-                    attach(&mut request, &live);
-                    let response = service.call(request);
-                    State::Sent {
-                        response,
-                        sent: Some(Sent::new(token.as_ref().shared().clone(), &live, false)),
-                        replay: copy.map(|copy| (copy, service)),
-                    }
-                }
+            let (response, sent, replay) = match state.as_mut().project() {
                 StateProj::Sent {
                     response,
                     sent,
                     replay,
-                } => {
-                    let mut response = ready!(response.poll(cx)).map_err(Error::Inner)?;
-                    let sent = sent.take().expect(POLLED_AGAIN);
-                    match sent.judge(&mut response, replay.is_some()) {
-                        Next::Return => return Poll::Ready(Ok(response)),
-                        // The response is dropped before the wait, and with it
-                        // its hold on a connection.
-                        Next::Replay => {
-                            let want = Want {
-                                newer_than: sent.generation,
-                                ..Want::default()
-                            };
-                            State::Renew {
-                                token: Acquire::new(sent.shared, want),
-                                replay: replay.take(),
-                            }
-                        }
+                } => (response, sent, replay),
+                StateProj::Off { detour } => match ready!(detour.step(cx)) {
+                    Turn::End(result) => return Poll::Ready(result),
+                    Turn::Sent(next) => {
+                        state.set(next);
+                        continue;
                     }
-                }
-                StateProj::Renew { mut token, replay } => {
-                    ready!(token.as_mut().poll(cx))?;
-                    State::Ready {
-                        shared: token.as_ref().shared().clone(),
-                        want: token.as_ref().want(),
-                        replay: replay.take(),
-                    }
-                }
-                StateProj::Ready {
-                    shared,
-                    want,
-                    replay,
-                } => {
-                    let (_, service) = replay.as_mut().expect(POLLED_AGAIN);
-                    ready!(service.poll_ready(cx)).map_err(Error::Inner)?;
-                    match shared.look(*want) {
-                        Step::Fail(error) => return Poll::Ready(Err(error.into())),
-                        // It was a long wait, and the token is gone.
-                        Step::Wait(_) => State::Renew {
-                            token: Acquire::new(shared.clone(), *want),
-                            replay: replay.take(),
-                        },
-                        Step::Serve(live) => {
-                            let (mut request, mut service) = replay.take().expect(POLLED_AGAIN);
-                            attach(&mut request, &live);
-                            State::Sent {
-                                response: service.call(request),
-                                sent: Some(Sent::new(shared.clone(), &live, true)),
-                                replay: None,
-                            }
-                        }
-                    }
-                }
+                },
             };
-            state.set(next);
+            let response = match ready!(response.poll(cx)) {
+                Ok(response) if sent.is_plain(&response) => return Poll::Ready(Ok(response)),
+                Ok(response) => response,
+                Err(error) => return Poll::Ready(Err(Error::Inner(error))),
+            };
+            match sent.judge(response, replay.is_some()) {
+                Next::Return(response) => return Poll::Ready(Ok(response)),
+                Next::Replay => {
+                    let (sent, replay) = (*sent, replay.take());
+                    state.set(State::Off {
+                        detour: Detour::renew(sent, replay),
+                    });
+                }
+            }
         }
     }
 }
 
-fn attach<Req: RequestMessage>(request: &mut Req, live: &Live) {
-    request
-        .headers_mut()
-        .insert(AUTHORIZATION, live.token.header().clone());
+/// Where the states off the hot path lead to.
+enum Turn<S: Service<Req>, P, Req> {
+    Sent(State<S, P, Req, S::Future>),
+    End(Result<S::Response, Error<S::Error>>),
+}
+
+impl<S, P, Req> Detour<S, P, Req, S::Future>
+where
+    S: Service<Req> + Clone,
+    P: ReplayPolicy<Req>,
+    Req: RequestMessage,
+{
+    fn renew(sent: Sent, replay: Option<Replay<S, Req>>) -> Self {
+        let Some(replay) = replay else {
+            return Self::Done;
+        };
+        let want = Want {
+            newer_than: sent.generation(),
+            ..Want::default()
+        };
+        Self::Renew {
+            token: Acquire::new(replay.shared.clone(), want),
+            replay: Some(replay),
+        }
+    }
+
+    #[inline(never)]
+    fn step(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Turn<S, P, Req>> {
+        let failed = |error: TokenError| Poll::Ready(Turn::End(Err(error.into())));
+        loop {
+            let next = match self.as_mut().project() {
+                DetourProj::Pass { response } => {
+                    return response
+                        .poll(cx)
+                        .map(|result| Turn::End(result.map_err(Error::Inner)));
+                }
+                DetourProj::Fail { error } => match error.take() {
+                    Some(error) => return failed(error),
+                    None => Self::Done,
+                },
+                DetourProj::First { mut token, held } => {
+                    let live = match ready!(token.as_mut().poll(cx)) {
+                        Ok(live) => live,
+                        Err(error) => return failed(error),
+                    };
+                    let shared = token.as_ref().shared().clone();
+                    match held.take() {
+                        Some(held) => return Poll::Ready(Turn::Sent(held.send(&live, shared))),
+                        None => Self::Done,
+                    }
+                }
+                DetourProj::Renew { mut token, replay } => {
+                    if let Err(error) = ready!(token.as_mut().poll(cx)) {
+                        return failed(error);
+                    }
+                    Self::Ready {
+                        want: token.as_ref().want(),
+                        replay: replay.take(),
+                    }
+                }
+                DetourProj::Ready { want, replay } => {
+                    if let Some(waiting) = replay {
+                        if let Err(error) = ready!(waiting.service.poll_ready(cx)) {
+                            return Poll::Ready(Turn::End(Err(Error::Inner(error))));
+                        }
+                    }
+                    match replay.take() {
+                        Some(replay) => match replay.shared.look(*want) {
+                            Step::Serve(live) => {
+                                return Poll::Ready(Turn::Sent(replay.send(&live)));
+                            }
+                            Step::Fail(error) => return failed(error),
+                            // It was a long wait, and the token is gone.
+                            Step::Wait(waiter) => Self::Renew {
+                                token: Acquire::joined(replay.shared.clone(), *want, Some(waiter)),
+                                replay: Some(replay),
+                            },
+                        },
+                        None => Self::Done,
+                    }
+                }
+                DetourProj::Done => panic!("`ResponseFuture` polled after it was ready"),
+            };
+            self.set(next);
+        }
+    }
+}
+
+impl<S, P, Req> Held<S, P, Req>
+where
+    S: Service<Req>,
+    P: ReplayPolicy<Req>,
+    Req: RequestMessage,
+{
+    fn send(self, live: &Live, shared: Arc<Shared>) -> State<S, P, Req, S::Future> {
+        let Self {
+            policy,
+            mut request,
+            mut service,
+        } = self;
+        let copy = policy.copy(&request);
+        request.headers_mut().insert(AUTHORIZATION, live.header());
+        State::Sent {
+            response: service.call(request),
+            sent: Sent::new(&shared, live, false),
+            replay: copy.map(|request| Replay {
+                request,
+                service,
+                shared,
+            }),
+        }
+    }
+}
+
+impl<S, Req> Replay<S, Req>
+where
+    S: Service<Req>,
+    Req: RequestMessage,
+{
+    fn send<P>(self, live: &Live) -> State<S, P, Req, S::Future> {
+        let Self {
+            mut request,
+            mut service,
+            shared,
+        } = self;
+        request.headers_mut().insert(AUTHORIZATION, live.header());
+        State::Sent {
+            response: service.call(request),
+            sent: Sent::new(&shared, live, true),
+            replay: None,
+        }
+    }
 }
 
 impl<S, P, Req> fmt::Debug for ResponseFuture<S, P, Req>

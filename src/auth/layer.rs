@@ -5,8 +5,8 @@ use std::fmt;
 use tower_layer::Layer;
 
 use crate::auth::replay::CloneBody;
-use crate::auth::service::BearerAuth;
-use crate::cache::TokenCache;
+use crate::auth::service::{BearerAuth, Config};
+use crate::cache::{TokenCache, registry};
 use crate::origins::Origins;
 
 /// Attaches a bearer token to each request that goes to one of its origins.
@@ -25,6 +25,7 @@ impl BearerAuthLayer {
     /// A layer that sends the tokens of this cache to these origins, and
     /// replays a request after a 401 by cloning it ([`CloneBody`]).
     pub fn new(tokens: TokenCache, origins: Origins) -> Self {
+        registry::enter(&tokens.shared);
         Self {
             tokens,
             origins,
@@ -49,12 +50,12 @@ impl<S, P: Clone> Layer<S> for BearerAuthLayer<P> {
     type Service = BearerAuth<S, P>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        BearerAuth {
-            inner,
+        let config = Config {
             tokens: self.tokens.clone(),
             origins: self.origins.clone(),
             policy: self.policy.clone(),
-        }
+        };
+        BearerAuth::new(inner, config)
     }
 }
 

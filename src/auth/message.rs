@@ -2,17 +2,10 @@
 //! implementation serves `http` and reqwest.
 
 use http::header::AUTHORIZATION;
-use http::{Extensions, HeaderMap, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode};
 
 use crate::error::{TokenError, TokenErrorKind};
-use crate::origins::{Destination, Origins};
-
-/// Where a request goes, as far as its token is concerned.
-pub(crate) enum Route {
-    Attach,
-    Pass,
-    Fail(TokenError),
-}
+use crate::origins::Origins;
 
 /// A request that a token can be attached to.
 #[diagnostic::on_unimplemented(
@@ -21,7 +14,9 @@ pub(crate) enum Route {
 )]
 pub trait RequestMessage {
     #[doc(hidden)]
-    fn destination(&self, origins: &Origins) -> Destination;
+    fn is_for(&self, origins: &Origins) -> bool;
+    #[doc(hidden)]
+    fn has_origin(&self) -> bool;
     #[doc(hidden)]
     fn headers(&self) -> &HeaderMap;
     #[doc(hidden)]
@@ -38,27 +33,51 @@ pub trait ResponseMessage {
     fn extensions_mut(&mut self) -> &mut Extensions;
 }
 
-/// An `Authorization` that the caller set is the caller's affair.
-#[inline]
-pub(crate) fn route<Req: RequestMessage>(request: &Req, origins: &Origins) -> Route {
-    if request.headers().contains_key(AUTHORIZATION) {
-        return Route::Pass;
-    }
-    match request.destination(origins) {
-        Destination::Permitted => Route::Attach,
-        Destination::Elsewhere => Route::Pass,
-        Destination::Unknown => Route::Fail(TokenError::new(
+/// Why a request that is for none of the origins cannot be sent; `None` if it
+/// passes without a token. An `Authorization` that the caller set is the
+/// caller's affair.
+pub(crate) fn destination_error<Req: RequestMessage>(request: &Req) -> Option<TokenError> {
+    let unknown = !request.has_origin() && !request.headers().contains_key(AUTHORIZATION);
+    unknown.then(|| {
+        TokenError::new(
             TokenErrorKind::RelativeUri,
             "the request's URI has no scheme and host, so nobody can say whether the token may \
              go there: give the whole URI (with tonic, the client's `with_origin`)",
-        )),
+        )
+    })
+}
+
+/// Adds the header, unless the caller set one; tells whether it did.
+///
+/// Not generic, and the one caller of `try_append` here: so the compiler knows
+/// the header's name where it hashes it, which is half of the cost.
+#[inline(never)]
+pub(crate) fn attach(headers: &mut HeaderMap, value: &HeaderValue) -> bool {
+    if let Ok(false) = headers.try_append(AUTHORIZATION, value.clone()) {
+        return true;
+    }
+    remove_last(headers);
+    false
+}
+
+#[cold]
+fn remove_last(headers: &mut HeaderMap) {
+    let mut values: Vec<_> = headers.get_all(AUTHORIZATION).iter().cloned().collect();
+    values.pop();
+    headers.remove(AUTHORIZATION);
+    for value in values {
+        headers.append(AUTHORIZATION, value);
     }
 }
 
 impl<B> RequestMessage for Request<B> {
     #[inline]
-    fn destination(&self, origins: &Origins) -> Destination {
-        origins.destination(self.uri())
+    fn is_for(&self, origins: &Origins) -> bool {
+        origins.permit(self.uri())
+    }
+
+    fn has_origin(&self) -> bool {
+        self.uri().scheme().is_some() && self.uri().authority().is_some()
     }
 
     #[inline]
@@ -91,8 +110,12 @@ impl<B> ResponseMessage for Response<B> {
 
 #[cfg(feature = "reqwest")]
 impl RequestMessage for reqwest::Request {
-    fn destination(&self, origins: &Origins) -> Destination {
-        origins.destination_of(self.url())
+    fn is_for(&self, origins: &Origins) -> bool {
+        origins.permit_url(self.url())
+    }
+
+    fn has_origin(&self) -> bool {
+        true
     }
 
     fn headers(&self) -> &HeaderMap {

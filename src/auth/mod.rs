@@ -13,8 +13,6 @@ mod service;
 pub use error::Error;
 pub use future::ResponseFuture;
 pub use layer::BearerAuthLayer;
-#[cfg(feature = "reqwest-middleware")]
-pub(crate) use message::{Route, route};
 pub use outcome::Outcome;
 #[cfg(feature = "reqwest-middleware")]
 pub(crate) use outcome::{Next, Sent};

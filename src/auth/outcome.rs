@@ -1,10 +1,10 @@
 //! What the way back decides, for tower and for reqwest-middleware alike.
 
-use std::sync::Arc;
+use http::StatusCode;
 
 use crate::auth::challenge::{Verdict, verdict};
 use crate::auth::message::ResponseMessage;
-use crate::cache::{Live, Rejection, Shared};
+use crate::cache::{Live, Rejection, Shared, registry};
 
 /// What the layer did about a 401. In the extensions of every response that was
 /// a 401, or is one after all:
@@ -33,49 +33,81 @@ pub enum Outcome {
     HeldBack,
 }
 
-/// A request on its way.
+/// A request on its way, and which token of which cache it carries.
+///
+/// The cache goes by its number: holding it would mean to count references on
+/// every request.
+#[derive(Clone, Copy)]
 pub(crate) struct Sent {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) generation: u64,
-    pub(crate) replayed: bool,
+    cache: u64,
+    generation: u64,
+    replayed: bool,
     /// A success is news.
-    pub(crate) listening: bool,
+    listening: bool,
 }
 
 /// What follows from a response.
-pub(crate) enum Next {
-    Return,
+pub(crate) enum Next<Res> {
+    Return(Res),
+    /// With a newer token. The response is gone, and with it its hold on a
+    /// connection.
     Replay,
 }
 
 impl Sent {
-    pub(crate) fn new(shared: Arc<Shared>, live: &Live, replayed: bool) -> Self {
+    pub(crate) fn new(shared: &Shared, live: &Live, replayed: bool) -> Self {
         Self {
-            listening: replayed || live.is_watched(),
+            cache: shared.number,
             generation: live.generation(),
-            shared,
             replayed,
+            listening: replayed || live.is_watched(),
         }
     }
 
+    /// For a token that was taken at a glance.
+    #[inline]
+    pub(crate) fn at_a_glance(shared: &Shared, generation: u64) -> Self {
+        Self {
+            cache: shared.number,
+            generation,
+            replayed: false,
+            listening: false,
+        }
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether a response needs no judgement.
+    #[inline]
+    pub(crate) fn is_plain<Res: ResponseMessage>(&self, response: &Res) -> bool {
+        response.status() != StatusCode::UNAUTHORIZED && !self.listening
+    }
+
     /// Judges a response. `copied`: there is a copy of the request to send.
-    pub(crate) fn judge<Res: ResponseMessage>(&self, response: &mut Res, copied: bool) -> Next {
+    #[inline(never)]
+    pub(crate) fn judge<Res: ResponseMessage>(&self, mut response: Res, copied: bool) -> Next<Res> {
         let status = response.status();
+        // Without a handle left, there is no token to give up.
+        let Some(shared) = registry::find(self.cache) else {
+            return Next::Return(response);
+        };
         let verdict = verdict(status, response.headers());
         let outcome = match verdict {
             Verdict::Accepted => {
                 // A 5xx may come from in front of whoever reads tokens.
-                if self.listening && !status.is_server_error() {
-                    self.shared.accepted(self.generation, self.replayed);
+                if !status.is_server_error() {
+                    shared.accepted(self.generation, self.replayed);
                 }
                 if !self.replayed {
-                    return Next::Return;
+                    return Next::Return(response);
                 }
                 Outcome::Replayed
             }
             Verdict::NotOurs if self.replayed => Outcome::Replayed,
             Verdict::NotOurs => Outcome::NotOurs,
-            Verdict::Rejected => match self.shared.rejected(self.generation) {
+            Verdict::Rejected => match shared.rejected(self.generation, self.replayed) {
                 _ if self.replayed => Outcome::Replayed,
                 Rejection::HeldBack => Outcome::HeldBack,
                 Rejection::Renew if copied => return Next::Replay,
@@ -83,6 +115,6 @@ impl Sent {
             },
         };
         response.extensions_mut().insert(outcome);
-        Next::Return
+        Next::Return(response)
     }
 }

@@ -49,66 +49,55 @@ impl Clock {
         }
     }
 
-    /// Until when a glance at the coarse clocks is enough, if nothing happens
-    /// for the span `quiet`. At once, where they do not tell this clock's time.
+    /// Whether the coarse clock tells this clock's time.
+    pub(crate) fn is_glanceable(&self) -> bool {
+        self.wall.is_none() && !tokio_time_is_paused()
+    }
+
+    /// Until when a glance is enough, if nothing happens for the span `quiet`.
     pub(crate) fn glance_limit(&self, quiet: Duration) -> Glance {
-        if self.wall.is_some() || tokio_time_is_paused() {
-            return Glance::ZERO;
+        if quiet.is_zero() || !self.is_glanceable() {
+            return Glance::NEVER;
         }
         let quiet = quiet.saturating_sub(COARSE_TICK);
         let quiet = u64::try_from(quiet.as_nanos()).unwrap_or(u64::MAX);
-        let now = Glance::now();
-        Glance {
-            monotonic: now.monotonic.saturating_add(quiet),
-            wall: now.wall.saturating_add(quiet),
-        }
+        Glance(Glance::now().0.saturating_add(quiet))
     }
 }
 
-/// More than a coarse clock lags behind: Linux moves them 100 times a second
-/// at the least.
+/// More than a coarse clock lags behind: Linux moves it 100 times a second at
+/// the least.
 const COARSE_TICK: Duration = Duration::from_millis(10);
 
-/// Both clocks as the hot path reads them: cheap and a little late.
-/// Nanoseconds since an epoch of each clock's own.
+/// The wall clock as the hot path reads it: cheap and a little late, in
+/// nanoseconds since 1970. What the monotonic clock has to add is the sentry's
+/// work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Glance {
-    pub(crate) monotonic: u64,
-    pub(crate) wall: u64,
-}
+pub(crate) struct Glance(pub(crate) u64);
 
 impl Glance {
-    pub(crate) const ZERO: Self = Self {
-        monotonic: 0,
-        wall: 0,
-    };
+    /// A limit that is always over.
+    pub(crate) const NEVER: Self = Self(0);
 
     #[cfg(target_os = "linux")]
     #[inline]
     pub(crate) fn now() -> Self {
         use rustix::time::{ClockId, clock_gettime};
-        let read = |clock| {
-            let time = clock_gettime(clock);
+        let time = clock_gettime(ClockId::RealtimeCoarse);
+        // A negative time, before 1970, becomes one that is over every limit.
+        Self(
             (time.tv_sec as u64)
                 .wrapping_mul(1_000_000_000)
-                .wrapping_add(time.tv_nsec as u64)
-        };
-        Self {
-            monotonic: read(ClockId::MonotonicCoarse),
-            wall: read(ClockId::RealtimeCoarse),
-        }
+                .wrapping_add(time.tv_nsec as u64),
+        )
     }
 
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn now() -> Self {
-        use std::sync::LazyLock;
-        static START: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
-        let nanos = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        Self {
-            monotonic: nanos(START.elapsed()),
-            wall: nanos(wall.unwrap_or_default()),
-        }
+        Self(wall.map_or(u64::MAX, |wall| {
+            u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX)
+        }))
     }
 }
 

@@ -4,15 +4,18 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::cache::builder::Settings;
 use crate::cache::clock::{Glance, Moment};
 use crate::cache::flight::{Driver, Flight, Joined, Waiter};
+use crate::cache::keeper::{self, Keeper};
 use crate::cache::ledger::{Ledger, Look, Rejection, Want};
+use crate::cache::registry;
+use crate::cache::sentry;
 use crate::cache::state::{Current, Live};
 use crate::error::{TokenError, TokenErrorKind};
 use crate::source::DynTokenSource;
@@ -22,10 +25,12 @@ use crate::token::TokenResponse;
 pub(crate) type Outcome = Result<Arc<Live>, TokenError>;
 
 pub(crate) struct Shared {
+    pub(crate) number: u64,
     pub(crate) source: Box<dyn DynTokenSource>,
     pub(crate) settings: Settings,
     pub(crate) current: Current,
-    pub(crate) keeper: Mutex<crate::cache::keeper::Keeper>,
+    pub(crate) keeper: Mutex<Keeper>,
+    pub(crate) sentry: Mutex<Option<JoinHandle<()>>>,
     /// Told of each change of the token in use; closed with the last handle.
     pub(crate) changes: watch::Sender<()>,
     ledger: Mutex<Ledger>,
@@ -42,22 +47,16 @@ pub(crate) enum Step {
 impl Shared {
     pub(crate) fn new(source: Box<dyn DynTokenSource>, settings: Settings) -> Self {
         Self {
+            number: registry::next_number(),
             source,
             settings,
             current: Current::default(),
             keeper: Mutex::default(),
+            sentry: Mutex::default(),
             changes: watch::Sender::new(()),
             ledger: Mutex::default(),
             flight: Flight::new(),
         }
-    }
-
-    /// The token in use, if a glance says that it may be sent.
-    #[inline]
-    pub(crate) fn glance(&self) -> Option<Arc<Live>> {
-        self.current
-            .read()
-            .filter(|live| live.suffices(Glance::now()))
     }
 
     /// The closer look: serves, starts a renewal, or has the caller wait.
@@ -165,9 +164,9 @@ impl Shared {
     }
 
     /// The API answered 401 to a request with this generation.
-    pub(crate) fn rejected(&self, generation: u64) -> Rejection {
+    pub(crate) fn rejected(&self, generation: u64, replayed: bool) -> Rejection {
         let backoff = &self.settings.backoff;
-        self.with_ledger(|ledger, now| ledger.rejected(generation, now, backoff))
+        self.with_ledger(|ledger, now| ledger.rejected(generation, replayed, now, backoff))
     }
 
     /// The API accepted a request with this generation.
@@ -182,18 +181,27 @@ impl Shared {
         let before = ledger.live.as_ref().map(Arc::as_ptr);
         let result = f(&mut ledger, &now);
         let changed = before != ledger.live.as_ref().map(Arc::as_ptr);
+        let mut armed = false;
         if let Some(live) = &ledger.live {
-            live.set_glance(match ledger.quiet(&now) {
-                Duration::ZERO => Glance::ZERO,
-                quiet => self.settings.clock.glance_limit(quiet),
+            armed = live.set_limit(match ledger.quiet(&now) {
+                quiet if ledger.guarded => self.settings.clock.glance_limit(quiet),
+                _ => Glance::NEVER,
             });
         }
         if changed {
             self.current.replace(ledger.live.clone());
-            drop(ledger);
+        }
+        drop(ledger);
+        if changed || armed {
             self.changes.send_replace(());
         }
         result
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        registry::strike(self.number);
     }
 }
 
@@ -227,7 +235,8 @@ impl Pilot {
                 })
                 .map_err(|error| ledger.fail(error, now, backoff, fastrand::f64()))
         });
-        crate::cache::keeper::ensure(&shared);
+        keeper::ensure(&shared);
+        sentry::ensure(&shared);
         if let Some(driver) = self.driver.take() {
             driver.land(outcome);
         }

@@ -1,10 +1,17 @@
 //! What the hot path reads: the token in use, and until when a glance at the
 //! clock is enough.
+//!
+//! A [`Live`] never changes but for its limit, which drops to zero when it is
+//! replaced. So whoever holds one, however old, finds out by one load whether
+//! it may still be sent.
 
+use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwapOption;
+use http::HeaderValue;
 
 use crate::cache::clock::{Glance, Moment};
 use crate::cache::schedule::Plan;
@@ -19,15 +26,18 @@ pub(crate) struct Live {
     pub(crate) plan: Plan,
     /// Brought by a renewal that a 401 forced.
     pub(crate) forced: bool,
-    glance: Limit,
+    limit: AtomicU64,
+    copies: [Copied; STRIPES],
 }
 
-/// A [`Glance`] that changes: zero once the token is no longer in use.
+/// A copy of the header value with bytes, and so a reference count, of its own,
+/// on a cache line of its own.
 #[derive(Debug, Default)]
-struct Limit {
-    monotonic: AtomicU64,
-    wall: AtomicU64,
-}
+#[repr(align(128))]
+struct Copied(OnceLock<HeaderValue>);
+
+/// How many threads can count references without getting in each other's way.
+const STRIPES: usize = 8;
 
 impl Live {
     pub(crate) fn new(token: AccessToken, born: Moment, plan: Plan, forced: bool) -> Self {
@@ -36,7 +46,8 @@ impl Live {
             born,
             plan,
             forced,
-            glance: Limit::default(),
+            limit: AtomicU64::new(0),
+            copies: Default::default(),
         }
     }
 
@@ -47,24 +58,44 @@ impl Live {
     /// Whether the token may be sent without a closer look.
     #[inline]
     pub(crate) fn suffices(&self, now: Glance) -> bool {
-        now.monotonic < self.glance.monotonic.load(Ordering::Acquire)
-            && now.wall < self.glance.wall.load(Ordering::Acquire)
+        now.0 < self.limit.load(Ordering::Acquire)
     }
 
     /// Whether whoever sends this token should tell how it fared: nobody goes
     /// by a glance then.
-    #[inline]
     pub(crate) fn is_watched(&self) -> bool {
-        self.glance.monotonic.load(Ordering::Acquire) == 0
+        self.limit.load(Ordering::Acquire) == 0
     }
 
-    /// Sets until when a glance suffices. For the holder of the ledger only.
-    pub(crate) fn set_glance(&self, limit: Glance) {
-        self.glance
-            .monotonic
-            .store(limit.monotonic, Ordering::Release);
-        self.glance.wall.store(limit.wall, Ordering::Release);
+    /// Sets until when a glance suffices, and tells whether it did not before.
+    /// For the holder of the ledger only.
+    pub(crate) fn set_limit(&self, limit: Glance) -> bool {
+        self.limit.swap(limit.0, Ordering::AcqRel) == 0 && limit.0 > 0
     }
+
+    /// The header value, from the copy of this thread's stripe.
+    #[inline]
+    pub(crate) fn header(&self) -> HeaderValue {
+        let Copied(copy) = &self.copies[stripe() % STRIPES];
+        copy.get_or_init(|| self.token.copied_header()).clone()
+    }
+}
+
+/// This thread's number.
+#[inline]
+fn stripe() -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static STRIPE: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+    STRIPE
+        .try_with(|stripe| {
+            if stripe.get() == usize::MAX {
+                stripe.set(THREADS.fetch_add(1, Ordering::Relaxed) % usize::MAX);
+            }
+            stripe.get()
+        })
+        .unwrap_or_default()
 }
 
 /// The token in use, for any thread to read without a lock.
@@ -72,15 +103,69 @@ impl Live {
 pub(crate) struct Current(ArcSwapOption<Live>);
 
 impl Current {
-    pub(crate) fn read(&self) -> Option<Arc<Live>> {
-        self.0.load_full()
+    /// The token in use, if a glance says that it may be sent.
+    pub(crate) fn glance(&self) -> Option<Arc<Live>> {
+        let live = self.0.load();
+        let live = live.as_ref()?;
+        live.suffices(Glance::now()).then(|| live.clone())
     }
 
     /// Replaces the token in use; whoever still holds the old one is told by
-    /// its glance to look again.
+    /// its limit to look again.
     pub(crate) fn replace(&self, live: Option<Arc<Live>>) {
         if let Some(old) = self.0.swap(live) {
-            old.set_glance(Glance::ZERO);
+            old.set_limit(Glance::NEVER);
         }
+    }
+}
+
+/// One service's view of the token in use. A service that is called more than
+/// once keeps what it needs to itself: while the token lives, a call reads one
+/// shared word that nobody writes.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    own: Option<Own>,
+    called: bool,
+}
+
+#[derive(Debug)]
+struct Own {
+    live: Arc<Live>,
+    header: HeaderValue,
+    generation: u64,
+}
+
+impl Reader {
+    /// The header value and its generation, if a glance suffices.
+    #[inline]
+    pub(crate) fn glance(&mut self, current: &Current) -> Option<(&HeaderValue, u64)> {
+        let suffices = |own: &Own| own.live.suffices(Glance::now());
+        if !self.own.as_ref().is_some_and(suffices) {
+            self.look_up(current);
+        }
+        self.own.as_ref().map(|own| (&own.header, own.generation))
+    }
+
+    #[inline(never)]
+    fn look_up(&mut self, current: &Current) {
+        self.own = current.glance().map(|live| Own {
+            generation: live.generation(),
+            // Perhaps a clone for this one request: not worth a copy.
+            header: if self.called {
+                live.token.copied_header()
+            } else {
+                live.header()
+            },
+            live,
+        });
+        self.called = true;
+    }
+}
+
+impl Clone for Reader {
+    /// What one service keeps is not for another, which may be on another
+    /// thread.
+    fn clone(&self) -> Self {
+        Self::default()
     }
 }

@@ -67,7 +67,7 @@ impl TokenCache {
     /// Why there is none; also when the caller's [wait](TokenCacheBuilder::wait)
     /// is over, and outside a tokio runtime.
     pub async fn token(&self) -> Result<AccessToken, TokenError> {
-        if let Some(live) = self.shared.glance() {
+        if let Some(live) = self.shared.current.glance() {
             return Ok(live.token.clone());
         }
         self.acquire(Want::default()).await

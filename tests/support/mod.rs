@@ -27,12 +27,11 @@ pub(crate) const TOKEN: &str =
 /// An HTTP answer as it stands on the wire.
 pub(crate) fn raw(status: &str, headers: &str, body: &str) -> String {
     let length = body.len();
-    format!(
-        "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n{body}"
-    )
+    format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{headers}\r\n{body}")
 }
 
-/// A server that gives each connection the next answer, then is gone.
+/// A server that gives each connection the next answer and closes it, unless
+/// the answer says `Connection: keep-alive`; after the last one it is gone.
 pub(crate) struct RawServer {
     address: SocketAddr,
     thread: JoinHandle<Vec<(String, String)>>,
@@ -44,10 +43,14 @@ impl RawServer {
         let address = listener.local_addr().expect("an address");
         let thread = std::thread::spawn(move || {
             let mut received = Vec::new();
+            let mut open = Vec::new();
             for answer in answers {
                 let (mut stream, _) = listener.accept().expect("a connection");
                 received.push(read_request(&mut stream));
                 stream.write_all(answer.as_bytes()).expect("written");
+                if answer.contains("Connection: keep-alive") {
+                    open.push(stream);
+                }
             }
             received
         });
