@@ -511,7 +511,7 @@ async fn limits_below_and_above_stack_and_their_errors_are_told_apart() {
         .oneshot(request("/relative"))
         .await
         .expect_err("no origin");
-    let error = error.downcast_ref::<TokenError>().expect("a token's error");
+    let error = TokenError::find(&*error).expect("a token's error");
     assert_eq!(error.kind(), TokenErrorKind::RelativeUri);
 }
 
