@@ -5,12 +5,16 @@ mod acquire;
 mod builder;
 mod clock;
 mod flight;
+#[cfg(all(test, tower_bearer_loom))]
+mod flight_loom;
 mod forced;
 mod keeper;
 mod ledger;
 mod schedule;
 mod shared;
 mod state;
+#[cfg(all(test, tower_bearer_loom))]
+mod state_loom;
 mod sync;
 mod token_cache;
 

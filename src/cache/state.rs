@@ -1,13 +1,9 @@
 //! What the hot path reads: the token in use, and until when a glance at the
 //! clock is enough.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use arc_swap::ArcSwapOption;
-
 use crate::cache::clock::{Glance, Moment};
 use crate::cache::schedule::Plan;
+use crate::cache::sync::{Arc, ArcSwapOption, AtomicU64, Ordering};
 use crate::token::AccessToken;
 
 /// A token in use.
