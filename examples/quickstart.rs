@@ -75,5 +75,5 @@ async fn main() -> Result<(), BoxError> {
     };
     let failed = callers - ok;
     println!("callers: {callers}  token requests: {requests}  ok: {ok}  failed: {failed}");
-    Ok(())
+    std::process::exit((failed > 0).into())
 }
