@@ -277,7 +277,7 @@ fn drivers_go_with_their_runtime_and_waiters_do_not() {
 
 /// Callers of whom one leaves early and one is polled by two tasks in turn, so
 /// that slots and wakers change hands.
-fn one_leaves_and_one_moves(bound: Option<usize>, ends: &'static [End]) {
+fn one_leaves_and_one_moves(bound: Option<usize>, ends: &'static [End], parked: bool) {
     explore(bound, move || {
         let model = Model::new(ends);
         let fly = |model: Shared| {
@@ -286,10 +286,9 @@ fn one_leaves_and_one_moves(bound: Option<usize>, ends: &'static [End]) {
             }
         };
         let leaver = model.clone();
-        thread::spawn(move || {
-            if let Ok(mut waiter) = leaver.join(fly(leaver.clone())) {
-                glance(&mut waiter);
-            }
+        thread::spawn(move || match leaver.join(fly(leaver.clone())) {
+            Ok(mut waiter) if parked => glance(&mut waiter),
+            _ => {}
         });
         model.caller();
         let outcome = match model.join(fly(model.clone())) {
@@ -308,10 +307,15 @@ fn one_leaves_and_one_moves(bound: Option<usize>, ends: &'static [End]) {
 
 #[test]
 fn a_waiter_leaves_while_the_driver_lands() {
-    one_leaves_and_one_moves(None, &[End::Lands]);
+    one_leaves_and_one_moves(None, &[End::Lands], true);
+}
+
+#[test]
+fn a_waiter_leaves_that_was_never_polled() {
+    one_leaves_and_one_moves(BOUND, &[End::Lands], false);
 }
 
 #[test]
 fn a_waiter_leaves_while_the_driver_is_dropped() {
-    one_leaves_and_one_moves(BOUND, &[End::Dropped, End::Lands]);
+    one_leaves_and_one_moves(BOUND, &[End::Dropped, End::Lands], true);
 }
