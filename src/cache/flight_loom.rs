@@ -312,7 +312,7 @@ fn a_waiter_leaves_while_the_driver_lands() {
 
 #[test]
 fn a_waiter_leaves_that_was_never_polled() {
-    one_leaves_and_one_moves(BOUND, &[End::Lands], false);
+    one_leaves_and_one_moves(None, &[End::Lands], false);
 }
 
 #[test]
