@@ -47,7 +47,8 @@ impl History {
             0..=4 => self.ask(patience).await,
             5 => {
                 let span = [10, 100, 1000, 2980][rng.usize(..4)];
-                self.ask_for_longer(Duration::from_secs(span), patience).await;
+                self.ask_for_longer(Duration::from_secs(span), patience)
+                    .await;
             }
             _ => self.send(patience).await,
         }
@@ -118,7 +119,10 @@ impl History {
         let at_once = poll_once(&mut future).await;
         let mut state = self.world.lock();
         let sent = state.sent.contains_key(&number);
-        state.check(valid.is_some() == sent, "not sent at once with a valid token");
+        state.check(
+            valid.is_some() == sent,
+            "not sent at once with a valid token",
+        );
         match at_once {
             Poll::Ready(answer) => state.answered(answer, Duration::ZERO),
             Poll::Pending => {
@@ -168,7 +172,10 @@ impl State {
         let serial = token.secret().strip_prefix('a').map(str::parse);
         let known = self.reference.valid(&now).copied();
         let known = known.filter(|known| serial == Some(Ok(known.serial)));
-        self.check(known.is_some(), "handed out another token than the one in use");
+        self.check(
+            known.is_some(),
+            "handed out another token than the one in use",
+        );
         if let (Some(known), Some(span)) = (known, span) {
             self.check(lives_for(&known, span, &now), "handed out too short a life");
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Builder;
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance, sleep};
 use tower::Layer;
@@ -92,7 +92,12 @@ impl History {
             }
             12..=14 => sleep(Duration::from_millis(rng.u64(..2000))).await,
             15..=17 => sleep(Duration::from_secs(rng.u64(..100))).await,
-            18..=19 => sleep(Duration::from_secs(rng.u64(..4000))).await,
+            18..=19 => {
+                // Not thousands of renewals of tokens that live a second.
+                let is_short = self.world.lock().lifetime.is_some_and(|life| life < 60);
+                let most = if is_short { 40 } else { 4000 };
+                sleep(Duration::from_secs(rng.u64(..most))).await;
+            }
             20 => self.world.lock().ahead += rng.u64(..4_000_000),
             21 => {
                 let mut state = self.world.lock();
@@ -153,7 +158,10 @@ impl History {
         // Whether a token was given up shows once it could be in use.
         if state.reference.doubted && state.reference.valid(&now).is_some() {
             state.reference.doubted = false;
-            state.reference.token = state.reference.token.filter(|_| status.generation.is_some());
+            state.reference.token = state
+                .reference
+                .token
+                .filter(|_| status.generation.is_some());
         }
         let valid = state.reference.valid(&now).is_some();
         state.check(status.generation.is_some() == valid, "not the token in use");
@@ -193,6 +201,7 @@ impl History {
         let token = self.tokens.token().await;
         assert!(token.is_ok(), "MODEL_SEED={seed}: {token:?}");
         self.settle().await;
+        assert_eq!(self.world.lock().fetching, 0);
     }
 
     /// What was under way in a runtime that ended is as if it had not been.
@@ -202,11 +211,6 @@ impl History {
         (state.ending, state.falling_back) = (false, false);
         assert_eq!((state.fetching, state.at_api), (0, 0));
     }
-}
-
-/// How many tasks there are besides the history's own.
-pub(crate) fn tasks() -> usize {
-    Handle::current().metrics().num_alive_tasks()
 }
 
 fn mood(rng: &mut Rng) -> Mood {

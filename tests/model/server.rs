@@ -17,7 +17,10 @@ impl TokenSource for World {
     }
 
     async fn refresh(&self, token: &RefreshToken) -> Result<TokenResponse, TokenError> {
-        let serial = token.secret().strip_prefix('r').and_then(|s| s.parse().ok());
+        let serial = token
+            .secret()
+            .strip_prefix('r')
+            .and_then(|s| s.parse().ok());
         self.request(Some(serial.expect("one of ours"))).await
     }
 }
