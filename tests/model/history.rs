@@ -194,10 +194,11 @@ impl History {
         assert!(self.callers.is_empty(), "MODEL_SEED={seed}: left waiting");
         self.tokens.reset();
         self.tokens.invalidate();
-        let mut state = self.world.lock();
-        state.reference.forgive();
-        state.reference.token = None;
-        drop(state);
+        {
+            let mut state = self.world.lock();
+            state.reference.forgive();
+            state.reference.token = None;
+        }
         let token = self.tokens.token().await;
         assert!(token.is_ok(), "MODEL_SEED={seed}: {token:?}");
         self.settle().await;
