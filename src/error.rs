@@ -98,6 +98,29 @@ impl TokenError {
         }
     }
 
+    /// The token error in an error that some stack wrapped: a
+    /// [`BoxError`] of tower's, a `tonic::Status`, an error of
+    /// reqwest-middleware with retries around it. `None` if the failure was
+    /// another one.
+    ///
+    /// ```
+    /// use tower_bearer::{BoxError, TokenError};
+    ///
+    /// fn retry_after(error: &BoxError) -> Option<std::time::Duration> {
+    ///     TokenError::find(&**error)?.retry_after()
+    /// }
+    /// ```
+    pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            next = error.source();
+        }
+        None
+    }
+
     /// Adds the error that caused this one.
     #[must_use]
     pub fn because(self, source: impl Into<BoxError>) -> Self {

@@ -1,4 +1,87 @@
-//! Tower middleware for APIs protected by OAuth 2.0 bearer tokens.
+//! A tower layer for programs that call an HTTP API protected by OAuth 2.0
+//! bearer tokens.
+//!
+//! [`BearerAuthLayer`] puts a valid token on each request. One token request
+//! serves any number of callers, tokens are renewed before they expire, and
+//! when the API rejects one, the request is sent once more with a newer one.
+//!
+//! # Getting started
+//!
+//! An account yields tokens, a cache keeps them, and the layer sends them to
+//! the origins that may see them. Here against `testing::TokenServer` in this
+//! process; for VoIPex the account is [`PasswordGrant::voipex`], and the client
+//! hyper-util's, reqwest's, tonic's or any other tower service:
+//!
+#![cfg_attr(feature = "testing", doc = "```")]
+#![cfg_attr(not(feature = "testing"), doc = "```ignore")]
+//! use bytes::Bytes;
+//! use http::Request;
+//! use http_body_util::Full;
+//! use tower::{ServiceBuilder, ServiceExt};
+//! use tower_bearer::testing::TokenServer;
+//! use tower_bearer::{BearerAuthLayer, Origins, Outcome, TokenCache};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = TokenServer::builder().in_process();
+//! let account = server.grant();
+//! let client = server.service();
+//!
+//! let tokens = TokenCache::new(account);
+//! let origins = Origins::only([server.api_url()])?;
+//! let layer = BearerAuthLayer::new(tokens, origins);
+//! let api = ServiceBuilder::new().layer(layer).service(client);
+//!
+//! let call = || Request::get("http://localhost/calls").body(Full::<Bytes>::default());
+//! let response = api.clone().oneshot(call()?).await?;
+//! assert!(response.status().is_success());
+//!
+//! server.revoke_access_tokens();
+//! let response = api.clone().oneshot(call()?).await?;
+//! assert!(response.status().is_success());
+//! assert_eq!(response.extensions().get(), Some(&Outcome::Replayed));
+//! assert_eq!(server.token_requests(), 2);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Without a tower stack, [`TokenCache::token`] gives the token itself.
+//!
+//! # Words
+//!
+//! Access token, refresh token, grant, token endpoint, challenge and origin
+//! are as in RFC 6749, 6750 and 6454. Besides:
+//!
+//! | word | what it means |
+//! |---|---|
+//! | flight | one token fetch in progress; a cache has one at a time |
+//! | waiter | a caller who waits for a flight |
+//! | generation | the number of a token, one up for each new one |
+//! | due | still valid, and time to renew it |
+//! | expired | must not be sent |
+//! | replay | sending a request a second time after a 401 |
+//!
+//! # Where to look
+//!
+//! | for | see |
+//! |---|---|
+//! | where tokens come from | [`PasswordGrant`], [`grant`], [`TokenSource`] |
+//! | another way to the token endpoint | [`transport`] |
+//! | when tokens are renewed, how long callers wait | [`TokenCacheBuilder`] |
+//! | how things stand, for a readiness probe | [`TokenCache::status`], [`TokenCache::keep_warm`] |
+//! | which requests are sent again after a 401 | [`ReplayPolicy`] |
+//! | what became of a 401 | [`Outcome`] |
+//! | errors | [`Error`], [`TokenError`], [`TokenErrorKind`] |
+//! | tests of one's own program | `testing`, a feature |
+//!
+//! # Features
+//!
+//! - `reqwest` (default): a transport to the token endpoint with rustls that
+//!   needs no set-up, and the layer over `reqwest::Client`.
+//! - `reqwest-middleware`: the layer is a `reqwest_middleware::Middleware`.
+//! - `testing`: `testing::TokenServer`, a token endpoint and a protected API.
+//!
+//! A feature adds to the API and changes nothing of what is there.
 
 #![forbid(unsafe_code)]
 
@@ -25,3 +108,8 @@ pub use grant::PasswordGrant;
 pub use origins::Origins;
 pub use source::TokenSource;
 pub use token::{AccessToken, RefreshToken, TokenResponse};
+
+/// The README's code is compiled, and run where it can be.
+#[cfg(all(doctest, feature = "testing", feature = "reqwest-middleware"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -1,17 +1,19 @@
 //! The layer as a reqwest-middleware `Middleware`.
 
+use std::convert::Infallible;
+
 use http::Extensions;
 use http::header::AUTHORIZATION;
 use reqwest::{Request, Response};
 use reqwest_middleware::{Error, Middleware, Result};
 
-use crate::auth::{BearerAuthLayer, Next, ReplayPolicy, Sent};
+use crate::auth::{self, BearerAuthLayer, Next, ReplayPolicy, Sent};
 use crate::cache::{Acquire, Want};
 use crate::error::TokenError;
 
 /// A failure to get a token reaches the caller as
 /// [`Error::Middleware`](reqwest_middleware::Error::Middleware), from which
-/// `downcast_ref::<TokenError>()` gets it back.
+/// [`TokenError::find`] gets it back, also when other middleware wrapped it.
 #[async_trait::async_trait]
 impl<P> Middleware for BearerAuthLayer<P>
 where
@@ -53,6 +55,8 @@ where
     }
 }
 
+/// Wrapped once, for `Error` shows the sources of what it holds and not that
+/// itself.
 fn failed(error: TokenError) -> Error {
-    Error::middleware(error)
+    Error::middleware(auth::Error::<Infallible>::Token(error))
 }

@@ -72,7 +72,8 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
 impl<E: StdError + 'static> StdError for Error<E> {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::Token(error) => error.source(),
+            // Itself, so that `TokenError::find` sees it.
+            Self::Token(error) => Some(error),
             Self::Inner(error) => error.source(),
         }
     }

@@ -212,10 +212,10 @@ where
                     }
                 }
                 DetourProj::Ready { want, replay } => {
-                    if let Some(waiting) = replay {
-                        if let Err(error) = ready!(waiting.service.poll_ready(cx)) {
-                            return Poll::Ready(Turn::End(Err(Error::Inner(error))));
-                        }
+                    if let Some(waiting) = replay
+                        && let Err(error) = ready!(waiting.service.poll_ready(cx))
+                    {
+                        return Poll::Ready(Turn::End(Err(Error::Inner(error))));
                     }
                     match replay.take() {
                         Some(replay) => match replay.shared.look(*want) {

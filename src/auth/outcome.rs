@@ -107,7 +107,7 @@ impl Sent {
             }
             Verdict::NotOurs if self.replayed => Outcome::Replayed,
             Verdict::NotOurs => Outcome::NotOurs,
-            Verdict::Rejected => match shared.rejected(self.generation) {
+            Verdict::Rejected => match shared.rejected(self.generation, self.replayed) {
                 _ if self.replayed => Outcome::Replayed,
                 Rejection::HeldBack => Outcome::HeldBack,
                 Rejection::Renew if copied => return Next::Replay,

@@ -9,6 +9,44 @@ use http_body::Body;
 ///
 /// Besides the policies here, any closure `Fn(&Request) -> Option<Request>` is
 /// one.
+///
+/// A body that is not `Clone` needs another policy than the default:
+///
+/// ```
+/// # use bytes::Bytes;
+/// # use http::{Request, Response};
+/// # use http_body_util::combinators::BoxBody;
+/// # use tower::{BoxError, Layer, Service};
+/// # use tower_bearer::{BearerAuthLayer, EmptyBody};
+/// type Body = BoxBody<Bytes, BoxError>;
+///
+/// fn stack<S>(layer: BearerAuthLayer, client: S) -> impl Service<Request<Body>>
+/// where
+///     S: Service<Request<Body>, Response = Response<Body>> + Clone,
+/// {
+///     layer.replay(EmptyBody).layer(client)
+/// }
+/// ```
+///
+/// The compiler names the policies wherever something asks for a service, as
+/// the return type here or tonic's clients do. A bare `.call` or `.oneshot` only
+/// gets to hear that there is no such method.
+///
+/// ```compile_fail,E0277
+/// # use bytes::Bytes;
+/// # use http::{Request, Response};
+/// # use http_body_util::combinators::BoxBody;
+/// # use tower::{BoxError, Layer, Service};
+/// # use tower_bearer::{BearerAuthLayer, EmptyBody};
+/// type Body = BoxBody<Bytes, BoxError>;
+///
+/// fn stack<S>(layer: BearerAuthLayer, client: S) -> impl Service<Request<Body>>
+/// where
+///     S: Service<Request<Body>, Response = Response<Body>> + Clone,
+/// {
+///     layer.layer(client) // `CloneBody` cannot copy `Request<BoxBody<…>>`
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot copy `{Req}` for a replay after a 401",
     label = "this body cannot be copied by `{Self}`",

@@ -1,6 +1,7 @@
 //! One caller's way to a token.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -104,10 +105,11 @@ impl Future for Acquire {
                         if let Err(error) = Handle::try_current() {
                             return Poll::Ready(Err(no_runtime(error)));
                         }
-                        this.deadline.set(Some(sleep(this.shared.settings.wait)));
+                        let deadline = timed(|| sleep(this.shared.settings.wait))?;
+                        this.deadline.set(Some(deadline));
                     }
                     if let Some(deadline) = this.deadline.as_mut().as_pin_mut() {
-                        ready!(deadline.poll(cx));
+                        ready!(timed(|| deadline.poll(cx))?);
                     }
                     let what = format!("no token within {:?}", this.shared.settings.wait);
                     return Poll::Ready(Err(TokenError::new(TokenErrorKind::Waited, what)));
@@ -115,4 +117,11 @@ impl Future for Acquire {
             }
         }
     }
+}
+
+/// tokio's timers panic in a runtime that has none, or has ended. A waiter gets
+/// an error instead.
+fn timed<T>(timer: impl FnOnce() -> T) -> Result<T, TokenError> {
+    catch_unwind(AssertUnwindSafe(timer))
+        .map_err(|_| no_runtime("the runtime has no timer or is shutting down"))
 }

@@ -129,7 +129,7 @@ impl<T: Clone> Future for Waiter<T> {
         match &mut *lock(&this.landing.progress) {
             Progress::Flying(wakers) => {
                 wakers.park(&mut this.slot, cx.waker());
-                return Poll::Pending;
+                Poll::Pending
             }
             Progress::Landed(result) => {
                 this.slot = None;
@@ -145,10 +145,10 @@ impl<T: Clone> Future for Waiter<T> {
 
 impl<T> Drop for Waiter<T> {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot {
-            if let Progress::Flying(wakers) = &mut *lock(&self.landing.progress) {
-                wakers.leave(slot);
-            }
+        if let Some(slot) = self.slot
+            && let Progress::Flying(wakers) = &mut *lock(&self.landing.progress)
+        {
+            wakers.leave(slot);
         }
     }
 }

@@ -27,11 +27,12 @@ pub(crate) struct Keeper {
 /// a runtime that has ended. Without a runtime the next fetch starts it.
 pub(crate) fn ensure(shared: &Arc<Shared>) {
     let mut keeper = shared.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-    if keeper.wanted && keeper.task.as_ref().is_none_or(JoinHandle::is_finished) {
-        if let Ok(runtime) = Handle::try_current() {
-            let changes = shared.changes.subscribe();
-            keeper.task = Some(runtime.spawn(keep(Arc::downgrade(shared), changes)));
-        }
+    if keeper.wanted
+        && keeper.task.as_ref().is_none_or(JoinHandle::is_finished)
+        && let Ok(runtime) = Handle::try_current()
+    {
+        let changes = shared.changes.subscribe();
+        keeper.task = Some(runtime.spawn(keep(Arc::downgrade(shared), changes)));
     }
 }
 

@@ -72,8 +72,10 @@ struct Kept {
 #[derive(Debug)]
 struct Trouble {
     error: TokenError,
-    refused: bool,
+    /// Failures in a row that may pass by themselves.
     failures: u32,
+    /// Refusals since the last token. What passes by itself undoes none.
+    refusals: u32,
     until: Instant,
 }
 
@@ -116,7 +118,9 @@ impl Ledger {
     }
 
     pub(crate) fn is_refused(&self) -> bool {
-        self.trouble.as_ref().is_some_and(|trouble| trouble.refused)
+        self.trouble
+            .as_ref()
+            .is_some_and(|trouble| trouble.refusals > 0)
     }
 
     pub(crate) fn last_error(&self) -> Option<&TokenError> {
@@ -203,24 +207,33 @@ impl Ledger {
         random: f64,
     ) -> TokenError {
         let refused = error.kind() == TokenErrorKind::Refused;
-        let failures = match &self.trouble {
-            Some(before) if before.refused == refused => before.failures.saturating_add(1),
-            _ => 1,
+        let before = self.trouble.as_ref();
+        let (mut failures, mut refusals) = before.map_or((0, 0), |t| (t.failures, t.refusals));
+        let count = if refused {
+            failures = 0;
+            &mut refusals
+        } else {
+            &mut failures
         };
-        let pause = backoff.pause(refused, failures, error.retry_after(), random);
+        *count = count.saturating_add(1);
+        let pause = backoff.pause(refused, *count, error.retry_after(), random);
         self.trouble = Some(Trouble {
             error: error.clone(),
-            refused,
             failures,
+            refusals,
             until: now.monotonic + pause,
         });
         error.with_retry_after(Some(pause))
     }
 
     /// The API answered 401 to a request with this generation.
+    ///
+    /// Where a replay is rejected too, renewing did not help, whatever other
+    /// requests say of the new token.
     pub(crate) fn rejected(
         &mut self,
         generation: u64,
+        replayed: bool,
         now: &Moment,
         backoff: &Backoff,
     ) -> Rejection {
@@ -234,7 +247,7 @@ impl Ledger {
         if self.forced.held_for(now.monotonic).is_some() {
             return Rejection::HeldBack;
         }
-        let fresh = live.forced && self.accepted != generation;
+        let fresh = live.forced && (replayed || self.accepted != generation);
         if fresh && self.counted != generation {
             self.counted = generation;
             self.forced.was_useless(now.monotonic, &backoff.forced);

@@ -5,6 +5,8 @@ mod acquire;
 mod builder;
 mod clock;
 mod flight;
+#[cfg(all(test, tower_bearer_loom))]
+mod flight_loom;
 mod forced;
 mod keeper;
 mod ledger;
@@ -13,6 +15,8 @@ mod schedule;
 mod sentry;
 mod shared;
 mod state;
+#[cfg(all(test, tower_bearer_loom))]
+mod state_loom;
 mod sync;
 mod token_cache;
 

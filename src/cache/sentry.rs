@@ -19,13 +19,13 @@ pub(crate) fn ensure(shared: &Arc<Shared>) {
         return;
     }
     let mut task = shared.sentry.lock().unwrap_or_else(PoisonError::into_inner);
-    if task.as_ref().is_none_or(|task| task.is_finished()) {
-        if let Ok(runtime) = Handle::try_current() {
-            let post = Post(Arc::downgrade(shared));
-            *task = Some(runtime.spawn(post.keep(shared.changes.subscribe())));
-            drop(task);
-            shared.with_ledger(|ledger, _| ledger.guarded = true);
-        }
+    if task.as_ref().is_none_or(|task| task.is_finished())
+        && let Ok(runtime) = Handle::try_current()
+    {
+        let post = Post(Arc::downgrade(shared));
+        *task = Some(runtime.spawn(post.keep(shared.changes.subscribe())));
+        drop(task);
+        shared.with_ledger(|ledger, _| ledger.guarded = true);
     }
 }
 

@@ -164,9 +164,9 @@ impl Shared {
     }
 
     /// The API answered 401 to a request with this generation.
-    pub(crate) fn rejected(&self, generation: u64) -> Rejection {
+    pub(crate) fn rejected(&self, generation: u64, replayed: bool) -> Rejection {
         let backoff = &self.settings.backoff;
-        self.with_ledger(|ledger, now| ledger.rejected(generation, now, backoff))
+        self.with_ledger(|ledger, now| ledger.rejected(generation, replayed, now, backoff))
     }
 
     /// The API accepted a request with this generation.

@@ -6,15 +6,14 @@
 //! it may still be sent.
 
 use std::cell::Cell;
-use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
-use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 
 use crate::cache::clock::{Glance, Moment};
 use crate::cache::schedule::Plan;
+use crate::cache::sync::{Arc, ArcSwapOption, AtomicU64, Ordering};
 use crate::token::AccessToken;
 
 /// A token in use.

@@ -1,15 +1,48 @@
-//! The seam for loom: the same names, from `std` or from loom's model.
+//! The seam for loom: the same names, from the real thing or from loom's model.
+
+// The model leaves `Arc` out: it does no more than own, and the orders in which
+// owners go would multiply the interleavings.
+pub(crate) use std::sync::Arc;
+use std::sync::PoisonError;
 
 #[cfg(not(tower_bearer_loom))]
-pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
+pub(crate) use {
+    arc_swap::ArcSwapOption,
+    std::sync::atomic::{AtomicU64, Ordering},
+    std::sync::{Mutex, MutexGuard},
+};
 
 #[cfg(tower_bearer_loom)]
-pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
-
-use std::sync::PoisonError;
+pub(crate) use {
+    loom::sync::atomic::{AtomicU64, Ordering},
+    loom::sync::{Mutex, MutexGuard},
+};
 
 /// Locks. A panic elsewhere never makes the lock unusable, for nothing panics
 /// half way through a change.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Stands in for arc-swap, which has no model.
+#[cfg(tower_bearer_loom)]
+#[derive(Debug)]
+pub(crate) struct ArcSwapOption<T>(Mutex<Option<Arc<T>>>);
+
+#[cfg(tower_bearer_loom)]
+impl<T> ArcSwapOption<T> {
+    pub(crate) fn load(&self) -> Option<Arc<T>> {
+        lock(&self.0).clone()
+    }
+
+    pub(crate) fn swap(&self, value: Option<Arc<T>>) -> Option<Arc<T>> {
+        std::mem::replace(&mut lock(&self.0), value)
+    }
+}
+
+#[cfg(tower_bearer_loom)]
+impl<T> Default for ArcSwapOption<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
 }

@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
-/// The longest pause that a server can ask for.
-pub(super) const MAX: Duration = Duration::from_secs(5 * 60);
+/// The longest pause that is read, far from where adding it to a clock
+/// overflows. How much of it is waited is the cache's affair.
+pub(super) const MAX: Duration = Duration::from_secs(10 * 366 * 86_400);
 
 /// How long the server asks to wait from `now`, `max` at most. `None` if it
 /// does not ask for a wait: no header, an unreadable one, zero, or a date that
@@ -28,6 +29,8 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime, max: Duration) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MAX: Duration = Duration::from_secs(300);
 
     #[test]
     fn both_forms_are_read_and_capped() {

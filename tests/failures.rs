@@ -1,0 +1,291 @@
+//! Failures of the token endpoint: what passes is tried again with a growing
+//! pause, what was refused sticks, and callers know how long.
+
+#![cfg(feature = "testing")]
+
+mod common;
+
+use std::time::SystemTime;
+
+use http::StatusCode;
+use tokio::time::{Instant, sleep};
+
+use common::{api, at_once, call, millis, secs, send, served, token};
+use tower_bearer::testing::{Answer, TokenServer};
+use tower_bearer::{TokenCache, TokenError, TokenErrorKind};
+
+fn server() -> (TokenServer, TokenCache) {
+    served(TokenServer::builder())
+}
+
+fn status(status: u16) -> Answer {
+    Answer::status(StatusCode::from_u16(status).expect("a status"))
+}
+
+fn refusal(status: u16, code: &str) -> Answer {
+    Answer::error(StatusCode::from_u16(status).expect("a status"), code)
+}
+
+async fn failure(tokens: &TokenCache) -> TokenError {
+    tokens.token().await.expect_err("no token")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_passes_by_itself_is_transient_and_over_after_its_pause() {
+    use TokenErrorKind::*;
+    for (answer, kind) in [
+        (status(408), Unavailable),
+        (status(425), Unavailable),
+        (status(429), Unavailable),
+        (status(500), Unavailable),
+        (status(502), Unavailable),
+        (status(503), Unavailable),
+        (refusal(400, "temporarily_unavailable"), Unavailable),
+        (Answer::close(), Connect),
+        (Answer::ordinary().close_at(10), Connect),
+        (Answer::hang(), Timeout),
+        (Answer::ordinary().stall_at(10), Timeout),
+    ] {
+        let (server, tokens) = server();
+        let case = format!("{answer:?}");
+        server.script([answer]);
+        let error = failure(&tokens).await;
+        assert_eq!(error.kind(), kind, "{case}");
+        assert!(error.is_transient(), "{case}");
+        let pause = error.retry_after().expect("a pause");
+        assert!(pause <= millis(250), "{case}: {pause:?}");
+        sleep(pause + millis(1)).await;
+        assert_eq!(tokens.token().await.expect(&case).generation(), 1);
+        assert_eq!(server.token_requests(), 2, "{case}");
+        assert!(tokens.status().last_error.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn during_backoff_callers_fail_at_once_from_memory_and_learn_what_is_left() {
+    let (server, tokens) = server();
+    server.script([status(503).retry_after("100")]);
+    assert_eq!(failure(&tokens).await.retry_after(), Some(secs(100)));
+    for left in [100, 60, 20] {
+        let memory = at_once(tokens.token()).expect("no wait").expect_err("none");
+        assert_eq!(memory.kind(), TokenErrorKind::Unavailable);
+        assert_eq!(memory.status(), Some(StatusCode::SERVICE_UNAVAILABLE));
+        assert_eq!(memory.retry_after(), Some(secs(left)));
+        assert_eq!(tokens.status().fetch_held_for, Some(secs(left)));
+        sleep(secs(40)).await;
+    }
+    assert!(tokens.token().await.is_ok());
+    assert_eq!(server.token_requests(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_respected_in_both_forms_and_nonsense_is_no_wait() {
+    let ahead = |seconds| httpdate::fmt_http_date(SystemTime::now() + secs(seconds));
+    let day = secs(24 * 3600);
+    let date = |time| httpdate::fmt_http_date(time);
+    for (text, least, most) in [
+        ("120".to_owned(), 120, 120),
+        ("301".to_owned(), 300, 300),
+        ("99999999999999999999999999".to_owned(), 300, 300),
+        (ahead(90), 85, 90),
+        ("Fri, 01 Jan 2100 00:00:00 GMT".to_owned(), 300, 300),
+        // The server's clock is a day ahead, or behind.
+        (date(SystemTime::now() + day + secs(30)), 300, 300),
+        (date(SystemTime::now() - day + secs(30)), 0, 1),
+        ("Sun, 06 Nov 1994 08:49:37 GMT".to_owned(), 0, 1),
+        ("-120".to_owned(), 0, 1),
+        ("0".to_owned(), 0, 1),
+        ("".to_owned(), 0, 1),
+        ("in a moment".to_owned(), 0, 1),
+    ] {
+        let (server, tokens) = server();
+        server.script([status(503).retry_after(&text)]);
+        let pause = failure(&tokens).await.retry_after().expect("a pause");
+        assert!(
+            (secs(least)..=secs(most)).contains(&pause),
+            "{text}: {pause:?}"
+        );
+        sleep(secs(most) + millis(1)).await;
+        assert!(tokens.token().await.is_ok(), "{text}");
+        assert_eq!(server.token_requests(), 2, "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_stays_down_sees_a_request_each_half_minute_at_the_most() {
+    let (server, tokens) = server();
+    server.always(status(503));
+    let start = Instant::now();
+    while start.elapsed() < secs(3600) {
+        assert!(tokens.token().await.is_err());
+        sleep(millis(50)).await;
+    }
+    // Full jitter: 15 s between two on average.
+    let requests = server.token_requests();
+    assert!((150..400).contains(&requests), "{requests}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_credentials_are_tried_once_and_then_answered_from_memory() {
+    for (answer, code) in [
+        (refusal(401, "invalid_grant"), Some("invalid_grant")),
+        (refusal(400, "invalid_grant"), Some("invalid_grant")),
+        (refusal(401, "invalid_client"), Some("invalid_client")),
+        (
+            refusal(401, "unauthorized_client"),
+            Some("unauthorized_client"),
+        ),
+        (refusal(503, "invalid_grant"), Some("invalid_grant")),
+        (status(400), None),
+        (status(401), None),
+        (status(403), None),
+        (status(404), None),
+        (
+            Answer::body(StatusCode::UNAUTHORIZED, "text/html", "<p>no"),
+            None,
+        ),
+    ] {
+        let (server, tokens) = server();
+        let case = format!("{answer:?} {code:?}");
+        server.always(answer);
+        for _ in 0..1000 {
+            let error = failure(&tokens).await;
+            assert_eq!(error.kind(), TokenErrorKind::Refused, "{case}");
+            assert_eq!(error.oauth_error(), code, "{case}");
+            assert!(!error.is_transient());
+            assert_eq!(error.retry_after(), Some(secs(60)), "{case}");
+        }
+        assert_eq!(server.token_requests(), 1, "{case}");
+    }
+}
+
+/// Attempts at 0, 1, 3, 7, 15, 30 and 45 minutes: what 60 s doubling to 15 min
+/// imply for an hour.
+const ATTEMPTS_IN_AN_HOUR: u64 = 7;
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_callers_with_a_wrong_password_make_seven_attempts_in_an_hour() {
+    let (server, tokens) = server();
+    let api = api(&server, &tokens);
+    server.set_password("me", "changed");
+    let callers: Vec<_> = (0..1000)
+        .map(|n| {
+            let (tokens, api) = (tokens.clone(), api.clone());
+            tokio::spawn(async move {
+                let start = Instant::now();
+                sleep(millis(n)).await;
+                while start.elapsed() < secs(3599) {
+                    let error = if n % 2 == 0 {
+                        failure(&tokens).await
+                    } else {
+                        let error = send(&api).await.expect_err("no token");
+                        error.as_token().expect("the token's error").clone()
+                    };
+                    assert_eq!(error.kind(), TokenErrorKind::Refused);
+                    sleep(secs(10)).await;
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.expect("no panic");
+    }
+    let counts = server.counts();
+    assert_eq!(counts.token_requests, ATTEMPTS_IN_AN_HOUR);
+    assert_eq!(
+        (counts.refused, counts.api_requests),
+        (ATTEMPTS_IN_AN_HOUR, 0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_wait_longer_each_time_also_when_the_endpoint_is_down_in_between() {
+    let (server, tokens) = server();
+    for pause in [60, 120, 240, 480, 900, 900] {
+        server.script([refusal(400, "invalid_grant"), status(503)]);
+        let error = failure(&tokens).await;
+        assert_eq!(error.kind(), TokenErrorKind::Refused);
+        assert_eq!(error.retry_after(), Some(secs(pause)));
+        sleep(secs(pause)).await;
+        assert_eq!(failure(&tokens).await.kind(), TokenErrorKind::Unavailable);
+        sleep(millis(250)).await;
+    }
+    // A success clears it.
+    assert!(tokens.token().await.is_ok());
+    tokens.invalidate();
+    server.script([refusal(400, "invalid_grant"), refusal(400, "invalid_grant")]);
+    assert_eq!(failure(&tokens).await.retry_after(), Some(secs(60)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn reset_clears_a_refusal_once_somebody_has_put_it_right() {
+    let (server, tokens) = server();
+    server.set_password("me", "changed");
+    assert_eq!(failure(&tokens).await.kind(), TokenErrorKind::Refused);
+    server.set_password("me", "pw");
+    assert_eq!(failure(&tokens).await.kind(), TokenErrorKind::Refused);
+    tokens.reset();
+    assert!(tokens.status().last_error.is_none());
+    assert_eq!(call(&api(&server, &tokens)).await, (200, None));
+    assert_eq!(server.token_requests(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_understood_is_held_back_and_then_tried_again() {
+    for answer in [
+        Answer::body(StatusCode::OK, "text/html", "<p>hello"),
+        Answer::ordinary().without("access_token"),
+        Answer::ordinary().member("token_type", "\"mac\""),
+        Answer::ordinary().member("access_token", "\"a\\nb\""),
+        Answer::ordinary().member("expires_in", "\"3000\""),
+        Answer::body(StatusCode::OK, "application/json", vec![b' '; 70_000]),
+    ] {
+        let (server, tokens) = server();
+        let case = format!("{answer:?}");
+        server.always(answer);
+        let start = Instant::now();
+        while start.elapsed() < secs(600) {
+            assert_eq!(failure(&tokens).await.kind(), TokenErrorKind::Malformed);
+            sleep(millis(100)).await;
+        }
+        let requests = server.token_requests();
+        assert!(requests < 100, "{case}: {requests}");
+        server.clear_scripts();
+        sleep(secs(30)).await;
+        assert!(tokens.token().await.is_ok(), "{case}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_pause_can_be_set() {
+    let (server, _) = server();
+    let tokens = TokenCache::builder(server.grant())
+        .refused_backoff(secs(5), secs(7))
+        .retry_after_max(secs(3600))
+        .build()
+        .expect("settings");
+    server.script([status(503).retry_after("1800")]);
+    assert_eq!(failure(&tokens).await.retry_after(), Some(secs(1800)));
+    tokens.reset();
+    for pause in [5, 7, 7] {
+        server.script([refusal(400, "invalid_grant")]);
+        assert_eq!(failure(&tokens).await.retry_after(), Some(secs(pause)));
+        sleep(secs(pause)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_failure_poisons_nothing() {
+    let tokens = TokenCache::new(|| async {
+        static CALLS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        match CALLS.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+            0 => Err(tower_bearer::BoxError::from("the vault is sealed")),
+            _ => Ok(token("late", 3000)?),
+        }
+    });
+    let error = failure(&tokens).await;
+    assert_eq!(error.kind(), TokenErrorKind::Source);
+    assert!(error.is_transient());
+    sleep(millis(250)).await;
+    assert_eq!(tokens.token().await.expect("a token").secret(), "late");
+}

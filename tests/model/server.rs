@@ -1,0 +1,186 @@
+//! The token endpoint. It decides when a request arrives, and tells later.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tower_bearer::{
+    AccessToken, RefreshToken, TokenError, TokenErrorKind, TokenResponse, TokenSource,
+};
+
+use crate::SCRIPTED;
+use crate::reference::{Known, Moment};
+use crate::world::{Mood, State, World};
+
+impl TokenSource for World {
+    async fn fetch(&self) -> Result<TokenResponse, TokenError> {
+        self.request(None).await
+    }
+
+    async fn refresh(&self, token: &RefreshToken) -> Result<TokenResponse, TokenError> {
+        let serial = token
+            .secret()
+            .strip_prefix('r')
+            .and_then(|s| s.parse().ok());
+        self.request(Some(serial.expect("one of ours"))).await
+    }
+}
+
+/// A request on its way. Dropped without an answer, it timed out or its runtime
+/// ended.
+struct Request {
+    world: World,
+    born: Moment,
+    refresh: Option<u64>,
+    answered: bool,
+}
+
+/// What the server has decided on.
+enum Decided {
+    Issued { access: u64, refresh: Option<u64> },
+    Refused,
+    Other(Mood),
+}
+
+impl World {
+    async fn request(&self, refresh: Option<u64>) -> Result<TokenResponse, TokenError> {
+        let (request, decided, latency) = {
+            let mut state = self.lock();
+            let born = state.now();
+            state.arrived(refresh, &born);
+            let decided = state.decide(refresh);
+            let request = Request {
+                world: self.clone(),
+                born,
+                refresh,
+                answered: false,
+            };
+            (request, decided, state.latency)
+        };
+        if !latency.is_zero() {
+            sleep(latency).await;
+        }
+        request.answer(decided)
+    }
+}
+
+impl State {
+    /// The promises about when a request may come, and with what.
+    fn arrived(&mut self, refresh: Option<u64>, now: &Moment) {
+        self.fetches += 1;
+        self.fetching += 1;
+        self.check(self.fetching == 1, "two fetches at once");
+        let known = self.reference.live_refresh(now).map(|kept| kept.serial);
+        self.check(refresh == known, "not the refresh token that is alive");
+        if std::mem::take(&mut self.falling_back) {
+            self.check(refresh.is_none(), "a refused refresh token again");
+            return;
+        }
+        self.check(self.reference.may_fetch(now), "a fetch during its pause");
+        let needed = self.reference.valid(now).is_none_or(|t| t.may_be_due(now));
+        let asked = std::mem::take(&mut self.longer) || self.reference.doubted;
+        self.check(needed || asked, "a fetch without a cause");
+    }
+
+    fn decide(&mut self, refresh: Option<u64>) -> Decided {
+        match self.mood {
+            Mood::Refusing if refresh.is_none() => return Decided::Refused,
+            Mood::Refusing | Mood::Good => {}
+            other => return Decided::Other(other),
+        }
+        if let Some(serial) = refresh {
+            let lives = self.sessions.contains(&serial);
+            if self.rotates {
+                self.sessions.remove(&serial);
+            }
+            if !lives {
+                return Decided::Refused;
+            }
+        }
+        let access = self.serial();
+        self.live.insert(access);
+        let refresh = self.gives_refresh.then(|| self.serial());
+        self.sessions.extend(refresh);
+        Decided::Issued { access, refresh }
+    }
+}
+
+impl Request {
+    /// What the reference makes of the answer, and the answer.
+    fn answer(mut self, decided: Decided) -> Result<TokenResponse, TokenError> {
+        self.answered = true;
+        let world = self.world.clone();
+        let mut state = world.lock();
+        let now = state.now();
+        match decided {
+            Decided::Issued { access, refresh } => self.issue(&mut state, &now, access, refresh),
+            Decided::Refused if self.refresh.is_some() => {
+                state.reference.refresh = None;
+                state.falling_back = true;
+                Err(TokenError::new(TokenErrorKind::Refused, "no session"))
+            }
+            Decided::Refused => {
+                state.reference.refused(&now);
+                Err(TokenError::new(TokenErrorKind::Refused, "wrong password"))
+            }
+            Decided::Other(Mood::Down(after)) => {
+                let after = after.map(Duration::from_secs);
+                state.reference.failed(after, &now);
+                let error = TokenError::new(TokenErrorKind::Unavailable, "down");
+                Err(error.with_retry_after(after))
+            }
+            Decided::Other(mood) => {
+                state.reference.failed(None, &now);
+                drop(state);
+                if mood == Mood::Panicking {
+                    // Not while the request is at hand: its end needs the lock.
+                    drop(self);
+                    std::panic::panic_any(SCRIPTED);
+                }
+                Err(TokenError::new(TokenErrorKind::Malformed, "babble"))
+            }
+        }
+    }
+
+    fn issue(
+        &self,
+        state: &mut State,
+        now: &Moment,
+        access: u64,
+        refresh: Option<u64>,
+    ) -> Result<TokenResponse, TokenError> {
+        let known = |serial, lifetime: Option<u64>| Known {
+            serial,
+            born: self.born,
+            lifetime: lifetime.map(Duration::from_secs),
+        };
+        let mut token = AccessToken::new(format!("a{access}"))?;
+        if let Some(lifetime) = state.lifetime {
+            token = token.with_lifetime(Duration::from_secs(lifetime));
+        }
+        let kept = refresh.map(|serial| known(serial, state.refresh_lifetime));
+        let refresh = kept.map(|kept| {
+            let token = RefreshToken::new(format!("r{}", kept.serial))?;
+            Ok::<_, TokenError>(match kept.lifetime {
+                Some(lifetime) => token.with_lifetime(lifetime),
+                None => token,
+            })
+        });
+        if kept.is_some() || self.refresh.is_none() {
+            state.reference.refresh = kept;
+        }
+        let lifetime = state.lifetime;
+        state.reference.received(known(access, lifetime), now);
+        Ok(TokenResponse::new(token).with_refresh_token(refresh.transpose()?))
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        let mut state = self.world.lock();
+        state.fetching -= 1;
+        if !self.answered && !state.ending {
+            let now = state.now();
+            state.reference.failed(None, &now);
+        }
+    }
+}
