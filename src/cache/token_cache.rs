@@ -5,10 +5,10 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::cache::acquire::Acquire;
-use crate::cache::builder::{Settings, TokenCacheBuilder};
 use crate::cache::keeper;
 use crate::cache::ledger::{Ledger, Want};
 use crate::cache::schedule::Standing;
+use crate::cache::settings::Settings;
 use crate::cache::shared::Shared;
 use crate::error::TokenError;
 use crate::source::{DynTokenSource, TokenSource};
@@ -48,11 +48,6 @@ impl TokenCache {
         Self::with_settings(Box::new(source), Settings::default())
     }
 
-    /// A cache with settings of one's own.
-    pub fn builder(source: impl TokenSource) -> TokenCacheBuilder {
-        TokenCacheBuilder::new(source)
-    }
-
     pub(crate) fn with_settings(source: Box<dyn DynTokenSource>, settings: Settings) -> Self {
         Self {
             shared: Arc::new(Shared::new(source, settings)),
@@ -64,7 +59,7 @@ impl TokenCache {
     ///
     /// # Errors
     ///
-    /// Why there is none; also when the caller's [wait](TokenCacheBuilder::wait)
+    /// Why there is none; also when the caller's [wait](crate::TokenCacheBuilder::wait)
     /// is over, and outside a tokio runtime.
     pub async fn token(&self) -> Result<AccessToken, TokenError> {
         if let Some(live) = self.shared.current.glance() {
@@ -118,7 +113,7 @@ impl TokenCache {
             .keeper
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        keeper.wanted = true;
+        keeper.ensure = Some(keeper::ensure);
         drop(keeper);
         keeper::ensure(&self.shared);
     }

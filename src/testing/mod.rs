@@ -86,6 +86,7 @@ mod grant;
 mod grants;
 mod listen;
 mod mint;
+mod refusal;
 mod reply;
 mod script;
 mod server;
