@@ -81,6 +81,7 @@ where
         self.inner.poll_ready(cx).map_err(Error::Inner)
     }
 
+    #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
         let config = &*self.config;
         if !request.is_for(&config.origins) {
