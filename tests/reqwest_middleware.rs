@@ -6,9 +6,9 @@ mod common;
 
 use http::StatusCode;
 use http::header::WWW_AUTHENTICATE;
-use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Error};
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
+use reqwest_retry::RetryTransientMiddleware;
 use reqwest_retry::policies::ExponentialBackoff;
-use reqwest_retry::{RetryError, RetryTransientMiddleware};
 use tower::{Layer, ServiceExt};
 
 use common::{layer, millis, secs};
@@ -82,7 +82,7 @@ async fn retries_above_the_layer_do_not_multiply_token_requests() {
     server.always(Answer::status(StatusCode::SERVICE_UNAVAILABLE).retry_after("60"));
     let request = client.get(format!("{}/calls", server.api_url()));
     let error = request.send().await.expect_err("no token");
-    let error = token_error(&error).expect("the token's error");
+    let error = TokenError::find(&error).expect("the token's error");
     assert_eq!(error.kind(), TokenErrorKind::Unavailable);
     assert!(error.retry_after().is_some_and(|pause| pause > secs(50)));
     assert_eq!(
@@ -90,17 +90,6 @@ async fn retries_above_the_layer_do_not_multiply_token_requests() {
         (1, 0)
     );
     assert!(tokens.status().last_error.is_some());
-}
-
-/// reqwest-retry wraps what it got, and shows it as if it did not.
-fn token_error(error: &Error) -> Option<&TokenError> {
-    let Error::Middleware(error) = error else {
-        return None;
-    };
-    match error.downcast_ref() {
-        Some(RetryError::WithRetries { err, .. } | RetryError::Error(err)) => token_error(err),
-        None => error.downcast_ref(),
-    }
 }
 
 /// reqwest follows redirects below the layer.
