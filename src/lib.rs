@@ -83,6 +83,8 @@
 //!
 //! A feature adds to the API and changes nothing of what is there.
 
+#![forbid(unsafe_code)]
+
 mod auth;
 mod cache;
 mod error;

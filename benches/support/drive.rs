@@ -1,0 +1,130 @@
+//! Sends requests through a stack and takes the time.
+
+use std::future::Future;
+use std::hint::black_box;
+use std::pin::Pin;
+use std::sync::Barrier;
+use std::task::Context;
+use std::time::Instant;
+
+use http::Request;
+use tower::{Service, ServiceExt};
+
+use super::park::{block_on, waker};
+use super::stack::request;
+
+/// Who holds the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pattern {
+    /// So many threads, each with a clone that it keeps.
+    Kept(usize),
+    /// So many threads, each request with a clone of its own.
+    Cloned(usize),
+}
+
+impl Pattern {
+    fn threads(self) -> usize {
+        match self {
+            Self::Kept(threads) | Self::Cloned(threads) => threads,
+        }
+    }
+}
+
+/// A stack of any type.
+pub(crate) trait Stack: Send + Sync {
+    /// Nanoseconds for each request of a thread, as a mean over the threads.
+    fn time(&self, pattern: Pattern, requests: usize) -> f64 {
+        let spans = self.spans(pattern, requests);
+        let nanos = spans.iter().map(|(from, to)| (*to - *from).as_nanos() as f64);
+        nanos.sum::<f64>() / (requests * spans.len()) as f64
+    }
+    /// Requests a second, of all threads together.
+    fn rate(&self, pattern: Pattern, requests: usize) -> f64 {
+        let spans = self.spans(pattern, requests);
+        let from = spans.iter().map(|(from, _)| *from).min().expect("a thread");
+        let to = spans.iter().map(|(_, to)| *to).max().expect("a thread");
+        (requests * spans.len()) as f64 / (to - from).as_secs_f64()
+    }
+    /// When each thread began and ended to send so many requests.
+    fn spans(&self, pattern: Pattern, requests: usize) -> Vec<(Instant, Instant)>;
+    /// Sends so many requests from this thread.
+    fn run(&self, requests: usize);
+    /// Sends one request; whether it came through.
+    fn send(&self) -> Pin<Box<dyn Future<Output = bool> + Send>>;
+}
+
+/// A service and the body of its requests.
+pub(crate) struct Driven<S, B> {
+    service: S,
+    body: B,
+}
+
+/// A stack for requests with this body.
+pub(crate) fn stack<S, B>(service: S, body: B) -> Box<dyn Stack>
+where
+    S: Service<Request<B>, Response = http::Response<()>> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    B: Clone + Send + Sync + 'static,
+{
+    Box::new(Driven { service, body })
+}
+
+impl<S, B> Stack for Driven<S, B>
+where
+    S: Service<Request<B>, Response = http::Response<()>> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    B: Clone + Send + Sync + 'static,
+{
+    fn spans(&self, pattern: Pattern, requests: usize) -> Vec<(Instant, Instant)> {
+        let threads = pattern.threads();
+        let start = Barrier::new(threads);
+        let timed = || {
+            let waker = waker();
+            let cx = &mut Context::from_waker(&waker);
+            let mut kept = self.service.clone();
+            let mut send = |requests| match pattern {
+                Pattern::Kept(_) => {
+                    (0..requests).for_each(|_| once(&mut kept, &self.body, cx));
+                }
+                Pattern::Cloned(_) => {
+                    (0..requests).for_each(|_| once(&mut self.service.clone(), &self.body, cx));
+                }
+            };
+            send((requests / 20).clamp(10, 1000));
+            start.wait();
+            let from = Instant::now();
+            send(requests);
+            (from, Instant::now())
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(timed)).collect();
+            let spans = threads.into_iter().map(|thread| thread.join());
+            spans.map(|span| span.expect("no panic")).collect()
+        })
+    }
+
+    fn run(&self, requests: usize) {
+        let waker = waker();
+        let cx = &mut Context::from_waker(&waker);
+        let mut service = self.service.clone();
+        (0..requests).for_each(|_| once(&mut service, &self.body, cx));
+    }
+
+    fn send(&self) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+        let answer = self.service.clone().oneshot(request(self.body.clone()));
+        Box::pin(async move { answer.await.is_ok_and(|answer| answer.status().is_success()) })
+    }
+}
+
+/// One request from its making to its answer.
+#[inline(never)]
+fn once<S, B>(service: &mut S, body: &B, cx: &mut Context<'_>)
+where
+    S: Service<Request<B>>,
+    B: Clone,
+{
+    let ready = std::future::poll_fn(|cx| service.poll_ready(cx));
+    assert!(block_on(ready, cx).is_ok(), "a service that is ready");
+    let answer = block_on(service.call(request(body.clone())), cx);
+    assert!(black_box(answer).is_ok(), "an answer");
+}

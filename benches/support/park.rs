@@ -1,0 +1,33 @@
+//! Runs futures on a plain thread.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// A waker for this thread. Made once for many futures, so that it is no part
+/// of what is measured.
+pub(crate) fn waker() -> Waker {
+    Arc::new(Unpark(thread::current())).into()
+}
+
+/// Polls until it is ready and parks the thread in between.
+#[inline]
+pub(crate) fn block_on<F: Future>(future: F, cx: &mut Context<'_>) -> F::Output {
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(cx) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}

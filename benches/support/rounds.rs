@@ -1,0 +1,85 @@
+//! Interleaved rounds: A B C, B C A, C A B, ... Whatever the machine does
+//! meanwhile, it does to all of them.
+
+/// How many rounds there are at least.
+pub(crate) const ROUNDS: usize = 15;
+
+/// One series of samples for each measure, the same round at the same index.
+/// A round that is not counted goes first.
+pub(crate) fn interleave(rounds: usize, measures: &mut [Box<dyn FnMut() -> f64 + '_>]) -> Series {
+    assert!(rounds >= ROUNDS, "too few rounds");
+    let count = measures.len();
+    measures.iter_mut().for_each(|measure| {
+        measure();
+    });
+    let mut series = vec![vec![0.0; rounds]; count];
+    for round in 0..rounds {
+        for turn in 0..count {
+            let which = (round + turn) % count;
+            series[which][round] = measures[which]();
+        }
+    }
+    Series(series)
+}
+
+pub(crate) struct Series(Vec<Vec<f64>>);
+
+impl From<Vec<Vec<f64>>> for Series {
+    /// Samples that were taken aside, by measure.
+    fn from(samples: Vec<Vec<f64>>) -> Self {
+        Self(samples)
+    }
+}
+
+impl Series {
+    /// What one measure gave.
+    pub(crate) fn of(&self, measure: usize) -> Spread {
+        Spread::new(self.0[measure].clone())
+    }
+
+    /// The difference of two measures, by round.
+    pub(crate) fn difference(&self, one: usize, other: usize) -> Spread {
+        self.by_round(|at| at(one) - at(other))
+    }
+
+    /// The ratio of two measures, by round.
+    pub(crate) fn ratio(&self, one: usize, other: usize) -> Spread {
+        self.by_round(|at| at(one) / at(other))
+    }
+
+    /// The ratio of what two measures cost over a third, by round.
+    pub(crate) fn cost_ratio(&self, one: usize, other: usize, bare: usize) -> Spread {
+        self.by_round(|at| (at(one) - at(bare)) / (at(other) - at(bare)))
+    }
+
+    fn by_round(&self, f: impl Fn(&dyn Fn(usize) -> f64) -> f64) -> Spread {
+        let rounds = 0..self.0.first().map_or(0, Vec::len);
+        Spread::new(rounds.map(|round| f(&|measure| self.0[measure][round])).collect())
+    }
+}
+
+/// A median and the quartiles beside it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spread {
+    pub(crate) low: f64,
+    pub(crate) median: f64,
+    pub(crate) high: f64,
+}
+
+impl Spread {
+    pub(crate) fn new(mut samples: Vec<f64>) -> Self {
+        samples.sort_by(f64::total_cmp);
+        let last = samples.len() - 1;
+        Self {
+            low: samples[last / 4],
+            median: samples[last / 2],
+            high: samples[last - last / 4],
+        }
+    }
+
+    /// Median and quartiles with so many decimals.
+    pub(crate) fn show(&self, decimals: usize) -> String {
+        let Self { low, median, high } = self;
+        format!("{median:.decimals$} ({low:.decimals$} to {high:.decimals$})")
+    }
+}
