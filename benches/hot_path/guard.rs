@@ -67,5 +67,9 @@ pub(crate) fn check() -> ExitCode {
     }
     println!("{instructions:?}");
     table.print();
-    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

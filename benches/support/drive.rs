@@ -35,7 +35,9 @@ pub(crate) trait Stack: Send + Sync {
     /// Nanoseconds for each request of a thread, as a mean over the threads.
     fn time(&self, pattern: Pattern, requests: usize) -> f64 {
         let spans = self.spans(pattern, requests);
-        let nanos = spans.iter().map(|(from, to)| (*to - *from).as_nanos() as f64);
+        let nanos = spans
+            .iter()
+            .map(|(from, to)| (*to - *from).as_nanos() as f64);
         nanos.sum::<f64>() / (requests * spans.len()) as f64
     }
     /// Requests a second, of all threads together.
@@ -112,7 +114,11 @@ where
 
     fn send(&self) -> Pin<Box<dyn Future<Output = bool> + Send>> {
         let answer = self.service.clone().oneshot(request(self.body.clone()));
-        Box::pin(async move { answer.await.is_ok_and(|answer| answer.status().is_success()) })
+        Box::pin(async move {
+            answer
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+        })
     }
 }
 

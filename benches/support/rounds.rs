@@ -54,7 +54,11 @@ impl Series {
 
     fn by_round(&self, f: impl Fn(&dyn Fn(usize) -> f64) -> f64) -> Spread {
         let rounds = 0..self.0.first().map_or(0, Vec::len);
-        Spread::new(rounds.map(|round| f(&|measure| self.0[measure][round])).collect())
+        Spread::new(
+            rounds
+                .map(|round| f(&|measure| self.0[measure][round]))
+                .collect(),
+        )
     }
 }
 

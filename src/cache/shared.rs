@@ -67,8 +67,9 @@ impl Shared {
 
     /// Reads or changes the ledger, and makes a change known to the hot path.
     pub(crate) fn with_ledger<R>(&self, f: impl FnOnce(&mut Ledger, &Moment) -> R) -> R {
-        let now = self.settings.clock.now();
         let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not before the wait for the lock: decisions are made now.
+        let now = self.settings.clock.now();
         let before = ledger.live.as_ref().map(Arc::as_ptr);
         let result = f(&mut ledger, &now);
         let changed = before != ledger.live.as_ref().map(Arc::as_ptr);
