@@ -1,7 +1,7 @@
 //! Runs futures on a plain thread.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
@@ -20,10 +20,10 @@ pub(crate) fn waker() -> Waker {
     Arc::new(Unpark(thread::current())).into()
 }
 
-/// Polls until it is ready and parks the thread in between.
+/// Polls until it is ready and parks the thread in between. Takes the future
+/// where it is: moving it would be measured with it.
 #[inline]
-pub(crate) fn block_on<F: Future>(future: F, cx: &mut Context<'_>) -> F::Output {
-    let mut future = pin!(future);
+pub(crate) fn block_on<F: Future>(mut future: Pin<&mut F>, cx: &mut Context<'_>) -> F::Output {
     loop {
         match future.as_mut().poll(cx) {
             Poll::Ready(output) => return output,
