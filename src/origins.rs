@@ -75,7 +75,7 @@ impl Origins {
     }
 
     /// Whether a token may go along with a request to this URI.
-    #[inline]
+    #[inline(always)]
     pub fn permit(&self, uri: &Uri) -> bool {
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return false;
