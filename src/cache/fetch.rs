@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 
@@ -40,20 +41,15 @@ impl Shared {
     }
 
     fn fetch(self: &Arc<Self>, want: Want) -> Step {
-        let joined = self.flight.join(|| {
-            self.with_ledger(|ledger, now| match ledger.look(want, now) {
-                Look::Serve { live, .. } => Some(Step::Serve(live)),
-                Look::Fail(error) => Some(Step::Fail(error)),
-                Look::Fetch => {
-                    ledger.flying = true;
-                    None
-                }
-            })
+        let joined = self.join(want, |look| match look {
+            Look::Serve { live, .. } => Some(Step::Serve(live)),
+            Look::Fail(error) => Some(Step::Fail(error)),
+            Look::Fetch => None,
         });
         match joined {
             Joined::Settled(step) => step,
             Joined::Waiting(waiter) => Step::Wait(waiter),
-            Joined::Started(driver, waiter) => match self.take_off(driver) {
+            Joined::Started(pilot, waiter) => match pilot.take_off() {
                 Ok(()) => Step::Wait(waiter),
                 Err(error) => Step::Fail(error),
             },
@@ -63,29 +59,42 @@ impl Shared {
     /// Starts a renewal in the background, unless one is under way. Outside a
     /// runtime nothing happens: the token in use is still valid.
     fn renew(self: &Arc<Self>) {
-        let joined = self.flight.join(|| {
-            self.with_ledger(|ledger, now| match ledger.look(Want::default(), now) {
-                Look::Serve { renew: true, .. } => {
-                    ledger.flying = true;
-                    None
-                }
-                _ => Some(()),
-            })
+        let joined = self.join(Want::default(), |look| match look {
+            Look::Serve { renew: true, .. } => None,
+            _ => Some(()),
         });
-        if let Joined::Started(driver, _) = joined {
-            let _ = self.take_off(driver);
+        if let Joined::Started(pilot, _) = joined {
+            let _ = pilot.take_off();
         }
     }
 
-    /// Gives the flight a task of its own, so that no caller's leaving ends it.
-    fn take_off(self: &Arc<Self>, driver: Driver<Outcome>) -> Result<(), TokenError> {
-        let pilot = Pilot {
+    /// Joins the flight under way. Starts one if a second look, which nobody
+    /// can come between, is not settled.
+    fn join<R>(
+        self: &Arc<Self>,
+        want: Want,
+        settled: impl FnOnce(Look) -> Option<R>,
+    ) -> Joined<Outcome, R, Pilot> {
+        // With the refresh token, and with the credentials.
+        let limit = self.settings.source_timeout * 2 + GRACE;
+        let mut number = 0;
+        let joined = self.flight.join(
+            || self.with_ledger(|ledger, now| ledger.is_lost(now.monotonic)),
+            || {
+                self.with_ledger(|ledger, now| {
+                    let settled = settled(ledger.look(want, now));
+                    if settled.is_none() {
+                        number = ledger.take_off(now, limit);
+                    }
+                    settled
+                })
+            },
+        );
+        joined.map_driver(|driver| Pilot {
             shared: self.clone(),
+            number,
             driver: Some(driver),
-        };
-        let runtime = Handle::try_current().map_err(no_runtime)?;
-        runtime.spawn(pilot.fly());
-        Ok(())
+        })
     }
 
     /// Asks the source: with the refresh token if there is one, with its own
@@ -130,14 +139,25 @@ impl Shared {
     }
 }
 
+/// Beyond the time that a flight may take before it is lost.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// The task of a flight. Dropped before its end, it leaves the cache as if the
 /// flight had not been.
 struct Pilot {
     shared: Arc<Shared>,
+    number: u64,
     driver: Option<Driver<Outcome>>,
 }
 
 impl Pilot {
+    /// Gives the flight a task of its own, so that no caller's leaving ends it.
+    fn take_off(self) -> Result<(), TokenError> {
+        let runtime = Handle::try_current().map_err(no_runtime)?;
+        runtime.spawn(self.fly());
+        Ok(())
+    }
+
     async fn fly(mut self) {
         let shared = self.shared.clone();
         let (answer, refreshed, born) = shared.ask().await;
@@ -145,12 +165,14 @@ impl Pilot {
             windows, backoff, ..
         } = &shared.settings;
         let outcome = shared.with_ledger(|ledger, now| {
-            ledger.flying = false;
-            answer
-                .and_then(|response| {
-                    ledger.enter(response, refreshed, born, now, windows, fastrand::f64())
-                })
-                .map_err(|error| ledger.fail(error, now, backoff, fastrand::f64()))
+            // The answer to a lost flight is older than what came after it.
+            if !ledger.touch_down(self.number) {
+                return None;
+            }
+            let entered = answer.and_then(|response| {
+                ledger.enter(response, refreshed, born, now, windows, fastrand::f64())
+            });
+            Some(entered.map_err(|error| ledger.fail(error, now, backoff, fastrand::f64())))
         });
         sentry::ensure(&shared);
         let keeper = shared
@@ -161,7 +183,7 @@ impl Pilot {
         if let Some(ensure) = keeper {
             ensure(&shared);
         }
-        if let Some(driver) = self.driver.take() {
+        if let (Some(outcome), Some(driver)) = (outcome, self.driver.take()) {
             driver.land(outcome);
         }
     }
@@ -170,7 +192,8 @@ impl Pilot {
 impl Drop for Pilot {
     fn drop(&mut self) {
         if self.driver.is_some() {
-            self.shared.with_ledger(|ledger, _| ledger.flying = false);
+            self.shared
+                .with_ledger(|ledger, _| ledger.touch_down(self.number));
         }
     }
 }

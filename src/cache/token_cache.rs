@@ -20,7 +20,9 @@ use crate::token::AccessToken;
 /// Cheap to clone; clones are the same cache. Building one needs no runtime, so
 /// it can stand in a `static`. Each fetch runs as a task of its own in the tokio
 /// runtime (with its time driver enabled) of the caller who set it off, and
-/// several runtimes may share a cache.
+/// several runtimes may share a cache. If that runtime ends, the next caller who
+/// waits fetches anew; if it lives on but nobody drives it, the fetch is given up
+/// after twice the [source's time](crate::TokenCacheBuilder::source_timeout).
 ///
 /// ```
 /// use std::sync::LazyLock;
@@ -131,7 +133,7 @@ impl TokenCache {
                 generation: live.as_ref().map(|(live, ..)| live.generation()),
                 valid_for: live.as_ref().and_then(|(_, _, left)| *left),
                 is_due: live.is_some_and(|(_, standing, _)| standing == Standing::Due),
-                is_fetching: ledger.flying,
+                is_fetching: ledger.is_flying(now.monotonic),
                 fetch_held_for: ledger.held_for(now.monotonic),
                 forced_held_for: ledger.forced_held_for(now.monotonic),
                 last_error: Ledger::last_error(ledger).cloned(),
