@@ -333,6 +333,8 @@ fn a_lost_flight_strands_nobody_and_takes_nothing_from_the_next() {
         thread::spawn(move || assert!(matches!(block_on(stranded), None | Some(Ok(1)))));
         // Whether the late one has landed or is given up: there is room.
         let (driver, waiter) = start(true);
+        let joined = flight.join(|| false, || None::<()>);
+        assert!(matches!(joined, Joined::Waiting(_)), "a flight beside it");
         driver.land(Ok(2));
         assert_eq!(block_on(waiter), Some(Ok(2)));
         drop(start(false));
