@@ -42,10 +42,22 @@ fn main() {
     let rw_lock = move || rw_lock.clone().header();
     let stacks: [(&str, Box<dyn Stack>); 5] = [
         ("bare", stack(<Noop>::new(), ())),
-        ("constant header", stack(constant().layer(<Noop>::new()), ())),
-        ("tower-bearer", stack(bearer(&tokens).layer(<Noop>::new()), ())),
-        ("tokio Mutex by hand", stack(with_header(<Noop>::new(), mutex), ())),
-        ("tokio RwLock by hand", stack(with_header(<Noop>::new(), rw_lock), ())),
+        (
+            "constant header",
+            stack(constant().layer(<Noop>::new()), ()),
+        ),
+        (
+            "tower-bearer",
+            stack(bearer(&tokens).layer(<Noop>::new()), ()),
+        ),
+        (
+            "tokio Mutex by hand",
+            stack(with_header(<Noop>::new(), mutex), ()),
+        ),
+        (
+            "tokio RwLock by hand",
+            stack(with_header(<Noop>::new(), rw_lock), ()),
+        ),
     ];
 
     heading("Contention", "cargo bench --bench contention");
@@ -64,7 +76,10 @@ fn main() {
         for (((name, _), rate), (_, line)) in stacks.iter().zip(&rates).zip(&mut lines) {
             row.push(format!("{rate:.2}"));
             line.push(*rate);
-            summary.number(format!("{name}, {threads} threads").replace([' ', ','], "_"), *rate);
+            summary.number(
+                format!("{name}, {threads} threads").replace([' ', ','], "_"),
+                *rate,
+            );
         }
         table.row(&row);
     }
@@ -92,5 +107,7 @@ fn rates(stacks: &[(&str, Box<dyn Stack>)], threads: usize) -> Vec<f64> {
         }));
     }
     let series = interleave(ROUNDS, &mut measures);
-    (0..stacks.len()).map(|which| series.of(which).median).collect()
+    (0..stacks.len())
+        .map(|which| series.of(which).median)
+        .collect()
 }

@@ -80,9 +80,22 @@ fn main() {
         table.row(&[
             name.to_owned(),
             series.of(which).show(0),
-            if which > 0 { show(over_bare) } else { String::new() },
-            if layered { verdict(over_bare.median >= 0.99) } else { "" }.to_owned(),
-            if layered { show(series.ratio(which, 1)) } else { String::new() },
+            if which > 0 {
+                show(over_bare)
+            } else {
+                String::new()
+            },
+            if layered {
+                verdict(over_bare.median >= 0.99)
+            } else {
+                ""
+            }
+            .to_owned(),
+            if layered {
+                show(series.ratio(which, 1))
+            } else {
+                String::new()
+            },
         ]);
     }
     table.print();

@@ -38,7 +38,9 @@ where
             } else {
                 self.policy.copy(&request)
             };
-            request.headers_mut().insert(AUTHORIZATION, live.header());
+            request
+                .headers_mut()
+                .insert(AUTHORIZATION, live.header().clone());
             let sent = Sent::new(shared, &live, replayed);
             let response = next.clone().run(request, extensions).await?;
             if sent.is_plain(&response) {

@@ -290,3 +290,43 @@ fn a_static_cache_serves_several_runtimes_at_once_with_one_fetch() {
     }
     assert_eq!(FETCHES.get(), 1);
 }
+
+#[test]
+fn a_fetch_whose_runtime_stands_still_is_given_up_in_the_end() {
+    let fetches = Count::default();
+    let count = fetches.clone();
+    let tokens = TokenCache::new(move || {
+        let n = count.up();
+        async move {
+            sleep(secs(1)).await;
+            token(&format!("t{n}"), 3000)
+        }
+    });
+    let paused = || {
+        let mut builder = Builder::new_current_thread();
+        builder
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .expect("a runtime")
+    };
+    // Lives on, but nobody drives it any more.
+    let idle = paused();
+    idle.block_on(async {
+        tokio::select! {
+            biased;
+            _ = tokens.token() => panic!("a token at once"),
+            () = tokio::task::yield_now() => {}
+        }
+    });
+    paused().block_on(async {
+        let error = tokens.token().await.expect_err("its own wait is over");
+        assert_eq!(error.kind(), TokenErrorKind::Waited);
+        sleep(secs(40)).await;
+        let token = tokens.token().await.expect("a token");
+        assert_eq!((token.secret(), fetches.get()), ("t2", 2));
+    });
+    // What comes of the lost one replaces nothing.
+    idle.block_on(async { sleep(secs(2)).await });
+    assert_eq!(tokens.status().generation, Some(1));
+}

@@ -65,7 +65,10 @@ fn main() {
     );
     growth.print();
 
-    let (parked, notify) = (crowd.parked_bytes(Parked::Layer, MOST), crowd.parked_bytes(Parked::Notify, MOST));
+    let (parked, notify) = (
+        crowd.parked_bytes(Parked::Layer, MOST),
+        crowd.parked_bytes(Parked::Notify, MOST),
+    );
     let wake_ratio = last.map_or(f64::NAN, |ratio| ratio.median);
     println!("{MOST} cold callers.\n");
     let mut table = Table::new(&["what", "tower-bearer", "Notify", "figure", "target", ""]);

@@ -16,9 +16,10 @@ pub(crate) const TARGET_INSTRUCTION_RATIO: f64 = 1.25;
 
 /// What it may not exceed. While this is over the target, the target is a miss
 /// and is reported as one; the check fails only when things get worse than they
-/// were. To be lowered with each gain, down to the target. There is room for
-/// what another compiler does to both sides, about 2 %.
-pub(crate) const ACCEPTED_INSTRUCTION_RATIO: f64 = 1.50;
+/// were. To be lowered with each gain, down to the target. It was 1.38 when this
+/// was set; where the compiler cuts the crate so that it does not hash the
+/// header's name beforehand, 1.46.
+pub(crate) const ACCEPTED_INSTRUCTION_RATIO: f64 = 1.47;
 
 /// Allocations of each request over the bare stack: target and bound.
 pub(crate) const TARGET_ALLOCATIONS: f64 = 0.0;
@@ -67,5 +68,9 @@ pub(crate) fn check() -> ExitCode {
     }
     println!("{instructions:?}");
     table.print();
-    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -56,7 +56,11 @@ fn measure() {
     let bare = stacks::bare();
     let constant = stacks::with_constant();
     let token = stacks::with_token(&tokens);
-    distributions(&[("bare", &*bare), ("constant", &*constant), ("token", &*token)]);
+    distributions(&[
+        ("bare", &*bare),
+        ("constant", &*constant),
+        ("token", &*token),
+    ]);
 
     heading("Hot path", "cargo bench --bench hot_path");
     println!(
@@ -64,7 +68,15 @@ fn measure() {
          rounds with their quartiles.\n"
     );
     let mut summary = Summary::new("hot_path");
-    let mut times = Table::new(&["pattern", "bare", "constant", "live token", "ratio", "target", ""]);
+    let mut times = Table::new(&[
+        "pattern",
+        "bare",
+        "constant",
+        "live token",
+        "ratio",
+        "target",
+        "",
+    ]);
     for (name, key, pattern) in [
         ("1 thread", "time_ratio_1_thread", Pattern::Kept(1)),
         ("2 threads", "time_ratio_2_threads", Pattern::Kept(2)),
@@ -123,8 +135,18 @@ fn clone_body(tokens: &tower_bearer::TokenCache, summary: &mut Summary) {
         ]);
     };
     row(&mut table, "live token", 3, None);
-    row(&mut table, "retry alone: no token at all", 1, Some(over_retry));
-    row(&mut table, "retry and a constant header", 2, Some(over_both));
+    row(
+        &mut table,
+        "retry alone: no token at all",
+        1,
+        Some(over_retry),
+    );
+    row(
+        &mut table,
+        "retry and a constant header",
+        2,
+        Some(over_both),
+    );
     table.print();
 }
 
@@ -133,7 +155,15 @@ fn exact_figures(summary: &mut Summary, allocations: f64) {
         "Counted: instructions under callgrind (where the clock is a system call, for lack of a \
          vDSO), and allocations over the bare stack.\n"
     );
-    let mut table = Table::new(&["what", "bare", "constant", "live token", "figure", "target", ""]);
+    let mut table = Table::new(&[
+        "what",
+        "bare",
+        "constant",
+        "live token",
+        "figure",
+        "target",
+        "",
+    ]);
     let mut row = |what: &str, counts: [String; 3], figure: f64, target: f64| {
         let [bare, constant, token] = counts;
         table.row(&[
@@ -149,14 +179,28 @@ fn exact_figures(summary: &mut Summary, allocations: f64) {
     let counted = Instructions::count();
     match &counted {
         Ok(count) => {
-            let Instructions { bare, constant, token } = count;
+            let Instructions {
+                bare,
+                constant,
+                token,
+            } = count;
             let over = |count: f64| format!("+{:.1}", count - bare);
             let counts = [format!("{bare:.1}"), over(*constant), over(*token)];
-            row("instructions", counts, count.ratio(), guard::TARGET_INSTRUCTION_RATIO);
+            row(
+                "instructions",
+                counts,
+                count.ratio(),
+                guard::TARGET_INSTRUCTION_RATIO,
+            );
         }
         Err(reason) => println!("Instructions: not counted, {reason}\n"),
     }
-    row("allocations", Default::default(), allocations, guard::TARGET_ALLOCATIONS);
+    row(
+        "allocations",
+        Default::default(),
+        allocations,
+        guard::TARGET_ALLOCATIONS,
+    );
     table.print();
     summary.number("instruction_ratio", counted.ok().map(|count| count.ratio()));
     summary.number("allocations_per_request", allocations);

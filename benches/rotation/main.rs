@@ -184,7 +184,12 @@ fn report(seen: &Seen, rotations: u64, token_requests: u64) {
         "Tokens live {LIFETIME:?}, the token endpoint takes {ENDPOINT_DELAY:?}, {WORKERS} workers \
          send without a pause; a token is due with half of its life left. Microseconds.\n"
     );
-    const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)];
+    const QUANTILES: [(&str, f64); 4] = [
+        ("p50", 0.5),
+        ("p99", 0.99),
+        ("p99.9", 0.999),
+        ("p99.99", 0.9999),
+    ];
     let mut head = vec!["requests that", "number"];
     head.extend(QUANTILES.map(|(name, _)| name));
     head.push("max");
@@ -222,7 +227,9 @@ fn report(seen: &Seen, rotations: u64, token_requests: u64) {
     }
     .write("rotation.svg");
     let requests = seen.apart.count() + seen.overlapping.count();
-    let Seen { stalled, failed, .. } = seen;
+    let Seen {
+        stalled, failed, ..
+    } = seen;
     for (key, value) in [
         ("requests", requests),
         ("rotations", rotations),

@@ -36,7 +36,8 @@ impl Renewals {
         self.until.store(u64::MAX, SeqCst);
         let answer = renewal.await;
         let until = (self.start.elapsed() + AFTERMATH).as_nanos();
-        self.until.store(u64::try_from(until).unwrap_or(u64::MAX), SeqCst);
+        self.until
+            .store(u64::try_from(until).unwrap_or(u64::MAX), SeqCst);
         answer
     }
 }
@@ -52,6 +53,8 @@ impl<S: TokenSource> TokenSource for Watched<S> {
     }
 
     async fn refresh(&self, refresh_token: &RefreshToken) -> Result<TokenResponse, TokenError> {
-        self.renewals.during(self.source.refresh(refresh_token)).await
+        self.renewals
+            .during(self.source.refresh(refresh_token))
+            .await
     }
 }

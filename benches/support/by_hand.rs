@@ -109,10 +109,14 @@ impl<L: Login> ReadLocked<L> {
     }
 
     pub(crate) async fn header(self: Arc<Self>) -> Result<HeaderValue, BoxError> {
-        if let Some(token) = &*self.0.read().await {
-            if token.is_alive() {
-                return bearer(token);
-            }
+        if let Some(token) = self
+            .0
+            .read()
+            .await
+            .as_ref()
+            .filter(|token| token.is_alive())
+        {
+            return bearer(token);
         }
         let mut token = self.0.write().await;
         if let Some(token) = token.as_ref().filter(|token| token.is_alive()) {

@@ -70,5 +70,7 @@ fn top(bucket: usize) -> u64 {
     }
     let shift = bucket / STEPS - 1;
     let within = bucket % STEPS + STEPS;
-    ((u128::from(within + 1) << shift) - 1).try_into().unwrap_or(u64::MAX)
+    ((u128::from(within + 1) << shift) - 1)
+        .try_into()
+        .unwrap_or(u64::MAX)
 }

@@ -27,7 +27,10 @@ const HEIGHT: f64 = 260.0;
 impl Plot {
     /// Writes `target/bench-summary/FILE`.
     pub(crate) fn write(&self, file: &str) {
-        summary::write(file, &self.draw().expect("a string takes all that is written"));
+        summary::write(
+            file,
+            &self.draw().expect("a string takes all that is written"),
+        );
     }
 
     fn draw(&self) -> Result<String, std::fmt::Error> {
@@ -41,7 +44,10 @@ impl Plot {
         let bottom = TOP + HEIGHT;
         let text = |svg: &mut String, x: f64, y: f64, anchor: &str, text: &str| {
             let text = text.replace('&', "&amp;").replace('<', "&lt;");
-            writeln!(svg, r#"<text x="{x:.1}" y="{y:.1}" text-anchor="{anchor}">{text}</text>"#)
+            writeln!(
+                svg,
+                r#"<text x="{x:.1}" y="{y:.1}" text-anchor="{anchor}">{text}</text>"#
+            )
         };
         text(&mut svg, middle, 22.0, "middle", self.title)?;
         text(&mut svg, middle, bottom + 42.0, "middle", self.x)?;
@@ -107,7 +113,11 @@ struct Scale {
 
 impl Scale {
     fn new(plot: &Plot) -> Self {
-        let values = || plot.lines.iter().flat_map(|(_, values)| values.iter().copied());
+        let values = || {
+            plot.lines
+                .iter()
+                .flat_map(|(_, values)| values.iter().copied())
+        };
         let high = values().fold(f64::MIN, f64::max);
         let low = values().fold(f64::MAX, f64::min);
         if plot.log {
@@ -137,7 +147,11 @@ impl Scale {
     }
 
     fn y(&self, value: f64) -> f64 {
-        let value = if self.log { value.max(1e-9).log10() } else { value };
+        let value = if self.log {
+            value.max(1e-9).log10()
+        } else {
+            value
+        };
         let share = (value - self.low) / (self.high - self.low);
         TOP + HEIGHT * (1.0 - share.clamp(0.0, 1.0))
     }

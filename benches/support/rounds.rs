@@ -12,11 +12,11 @@ pub(crate) fn interleave(rounds: usize, measures: &mut [Box<dyn FnMut() -> f64 +
     measures.iter_mut().for_each(|measure| {
         measure();
     });
-    let mut series = vec![vec![0.0; rounds]; count];
+    let mut series = vec![Vec::with_capacity(rounds); count];
     for round in 0..rounds {
         for turn in 0..count {
             let which = (round + turn) % count;
-            series[which][round] = measures[which]();
+            series[which].push(measures[which]());
         }
     }
     Series(series)
@@ -54,7 +54,11 @@ impl Series {
 
     fn by_round(&self, f: impl Fn(&dyn Fn(usize) -> f64) -> f64) -> Spread {
         let rounds = 0..self.0.first().map_or(0, Vec::len);
-        Spread::new(rounds.map(|round| f(&|measure| self.0[measure][round])).collect())
+        Spread::new(
+            rounds
+                .map(|round| f(&|measure| self.0[measure][round]))
+                .collect(),
+        )
     }
 }
 

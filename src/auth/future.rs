@@ -252,7 +252,9 @@ where
             mut service,
         } = self;
         let copy = policy.copy(&request);
-        request.headers_mut().insert(AUTHORIZATION, live.header());
+        request
+            .headers_mut()
+            .insert(AUTHORIZATION, live.header().clone());
         State::Sent {
             response: service.call(request),
             sent: Sent::new(&shared, live, false),
@@ -276,7 +278,9 @@ where
             mut service,
             shared,
         } = self;
-        request.headers_mut().insert(AUTHORIZATION, live.header());
+        request
+            .headers_mut()
+            .insert(AUTHORIZATION, live.header().clone());
         State::Sent {
             response: service.call(request),
             sent: Sent::new(&shared, live, true),

@@ -1,7 +1,7 @@
 //! What the layer needs of a request and a response, so that the one
 //! implementation serves `http` and reqwest.
 
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, Entry};
 use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode};
 
 use crate::error::{TokenError, TokenErrorKind};
@@ -62,11 +62,15 @@ pub(crate) fn attach(headers: &mut HeaderMap, value: &HeaderValue) -> bool {
 
 #[cold]
 fn remove_last(headers: &mut HeaderMap) {
-    let mut values: Vec<_> = headers.get_all(AUTHORIZATION).iter().cloned().collect();
+    let Entry::Occupied(mut entry) = headers.entry(AUTHORIZATION) else {
+        return;
+    };
+    let mut values: Vec<_> = entry.iter().cloned().collect();
     values.pop();
-    headers.remove(AUTHORIZATION);
-    for value in values {
-        headers.append(AUTHORIZATION, value);
+    let mut values = values.into_iter();
+    if let Some(first) = values.next() {
+        entry.insert(first);
+        values.for_each(|value| entry.append(value));
     }
 }
 
@@ -139,5 +143,30 @@ impl ResponseMessage for reqwest::Response {
 
     fn extensions_mut(&mut self) -> &mut Extensions {
         self.extensions_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authorization_of_the_callers_own_is_left_as_it_is() {
+        let token = HeaderValue::from_static("Bearer token");
+        for own in [&[][..], &["Basic bWU="], &["Basic bWU=", "Bearer other"]] {
+            let mut headers = HeaderMap::new();
+            headers.insert("accept", HeaderValue::from_static("*/*"));
+            for value in own {
+                headers.append(AUTHORIZATION, HeaderValue::from_static(value));
+            }
+            let before = headers.clone();
+            if attach(&mut headers, &token) {
+                assert!(own.is_empty());
+                assert_eq!(headers.remove(AUTHORIZATION), Some(token.clone()));
+            } else {
+                assert!(!own.is_empty());
+            }
+            assert_eq!(headers, before);
+        }
     }
 }

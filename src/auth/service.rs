@@ -28,7 +28,9 @@ pub struct BearerAuth<S, P = CloneBody> {
     reader: Reader,
 }
 
-/// What all clones of a service share.
+/// What all clones of a service share. On cache lines of its own: the count of
+/// the clones stands before it and is written by every thread that clones.
+#[repr(align(128))]
 pub(crate) struct Config<P> {
     pub(crate) tokens: TokenCache,
     pub(crate) origins: Origins,
@@ -81,20 +83,24 @@ where
         self.inner.poll_ready(cx).map_err(Error::Inner)
     }
 
+    #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
         let config = &*self.config;
         if !request.is_for(&config.origins) {
             return self.call_without(request);
         }
         let shared = &*config.tokens.shared;
-        let Some((header, generation)) = self.reader.glance(&shared.current) else {
-            return self.call_after_a_look(request);
+        let attached = self.reader.glance(&shared.current, |header, generation| {
+            let copy = config.policy.copy(&request);
+            let attached = attach(request.headers_mut(), header);
+            attached.then_some((copy, generation))
+        });
+        let (copy, generation) = match attached {
+            Some(Some(attached)) => attached,
+            Some(None) => return self.call_without(request),
+            None => return self.call_after_a_look(request),
         };
         let sent = Sent::at_a_glance(shared, generation);
-        let copy = config.policy.copy(&request);
-        if !attach(request.headers_mut(), header) {
-            return self.call_without(request);
-        }
         match copy {
             None => ResponseFuture::sent(self.inner.call(request), sent, None),
             Some(request_again) => {
@@ -145,7 +151,9 @@ impl<S, P> BearerAuth<S, P> {
                     service: self.inner.clone(),
                     shared: tokens.shared.clone(),
                 });
-                request.headers_mut().insert(AUTHORIZATION, live.header());
+                request
+                    .headers_mut()
+                    .insert(AUTHORIZATION, live.header().clone());
                 let sent = Sent::new(&tokens.shared, &live, false);
                 ResponseFuture::sent(self.inner.call(request), sent, replay)
             }

@@ -11,9 +11,10 @@ use tokio::runtime::Handle;
 use tokio::time::{Sleep, sleep};
 
 use crate::cache::clock::Glance;
+use crate::cache::fetch::Step;
 use crate::cache::flight::Waiter;
 use crate::cache::ledger::{Want, lives_too_short};
-use crate::cache::shared::{Outcome, Shared, Step, no_runtime};
+use crate::cache::shared::{Outcome, Shared, no_runtime};
 use crate::error::{TokenError, TokenErrorKind};
 
 /// How often a caller starts over because a flight's runtime ended under it.

@@ -1,33 +1,13 @@
-//! The settings of a cache, checked when it is built.
+//! The builder of a cache.
 
 use std::time::{Duration, SystemTime};
 
 use crate::cache::clock::Clock;
-use crate::cache::schedule::{Backoff, Ladder, Windows};
+use crate::cache::schedule::Ladder;
+use crate::cache::settings::Settings;
 use crate::cache::token_cache::TokenCache;
 use crate::error::ConfigError;
 use crate::source::{DynTokenSource, TokenSource};
-
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) windows: Windows,
-    pub(crate) backoff: Backoff,
-    pub(crate) wait: Duration,
-    pub(crate) source_timeout: Duration,
-    pub(crate) clock: Clock,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            windows: Windows::default(),
-            backoff: Backoff::default(),
-            wait: Duration::from_secs(30),
-            source_timeout: Duration::from_secs(30),
-            clock: Clock::default(),
-        }
-    }
-}
 
 /// Settings for a [`TokenCache`]; made by [`TokenCache::builder`].
 ///
@@ -45,14 +25,17 @@ pub struct TokenCacheBuilder {
     settings: Settings,
 }
 
-impl TokenCacheBuilder {
-    pub(crate) fn new(source: impl TokenSource) -> Self {
-        Self {
+impl TokenCache {
+    /// A cache with settings of one's own.
+    pub fn builder(source: impl TokenSource) -> TokenCacheBuilder {
+        TokenCacheBuilder {
             source: Box::new(source),
             settings: Settings::default(),
         }
     }
+}
 
+impl TokenCacheBuilder {
     /// A token is due for renewal when what is left of its life falls under
     /// `fraction` of its lifetime, or under `max` if that is less. Default: 0.2
     /// and 5 minutes.
@@ -146,66 +129,6 @@ impl TokenCacheBuilder {
         Ok(TokenCache::with_settings(self.source, self.settings))
     }
 }
-
-impl Settings {
-    fn check(&self) -> Result<(), ConfigError> {
-        let Self {
-            windows, backoff, ..
-        } = self;
-        let refuse = |field, reason: &'static str| Err(ConfigError::new(field, reason));
-        for (field, fraction) in [
-            ("due", windows.due_fraction),
-            ("expired", windows.expired_fraction),
-            ("due_jitter", windows.due_jitter),
-        ] {
-            if !(0.0..1.0).contains(&fraction) {
-                return refuse(field, "the fraction must be from 0 up to, not including, 1");
-            }
-        }
-        if windows.due_fraction < windows.expired_fraction || windows.due_max < windows.expired_max
-        {
-            return refuse("due", "a token must be due before it is expired");
-        }
-        for (field, span) in [
-            ("wait", self.wait),
-            ("source_timeout", self.source_timeout),
-            ("due_without_lifetime", windows.due_without_lifetime),
-        ] {
-            if span.is_zero() {
-                return refuse(field, "must be longer than zero");
-            }
-        }
-        for (field, ladder) in [
-            ("backoff", backoff.transient),
-            ("refused_backoff", backoff.refused),
-            ("forced_backoff", backoff.forced),
-        ] {
-            if ladder.first.is_zero() {
-                return refuse(field, "the first pause must be longer than zero");
-            }
-            if ladder.max < ladder.first {
-                return refuse(field, "the longest pause is shorter than the first");
-            }
-        }
-        for (field, span) in [
-            ("wait", self.wait),
-            ("source_timeout", self.source_timeout),
-            ("due_without_lifetime", windows.due_without_lifetime),
-            ("backoff", backoff.transient.max),
-            ("retry_after_max", backoff.retry_after_max),
-            ("refused_backoff", backoff.refused.max),
-            ("forced_backoff", backoff.forced.max),
-        ] {
-            if span > LONGEST {
-                return refuse(field, "must not be longer than 10 years");
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Far from where adding a span to a clock overflows.
-const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
 impl std::fmt::Debug for TokenCacheBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

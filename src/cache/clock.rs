@@ -101,7 +101,9 @@ impl Glance {
     }
 }
 
-/// Whether tokio's clock stands still while the machine's goes on.
+/// Whether tokio's clock stands still while the machine's goes on. Asked when a
+/// token comes and at each closer look, so a test has to pause the time before
+/// its first token.
 fn tokio_time_is_paused() -> bool {
     let before = Instant::now();
     let start = std::time::Instant::now();

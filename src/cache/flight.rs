@@ -18,13 +18,23 @@ pub(crate) struct Flight<T> {
 }
 
 /// What came of a call to [`Flight::join`].
-pub(crate) enum Joined<T, R> {
+pub(crate) enum Joined<T, R, D = Driver<T>> {
     /// The matter was settled meanwhile: no flight is needed.
     Settled(R),
     /// A flight was under way already.
     Waiting(Waiter<T>),
     /// A new flight: the caller has to see to it that the driver runs.
-    Started(Driver<T>, Waiter<T>),
+    Started(D, Waiter<T>),
+}
+
+impl<T, R> Joined<T, R> {
+    pub(crate) fn map_driver<D>(self, f: impl FnOnce(Driver<T>) -> D) -> Joined<T, R, D> {
+        match self {
+            Self::Settled(result) => Joined::Settled(result),
+            Self::Waiting(waiter) => Joined::Waiting(waiter),
+            Self::Started(driver, waiter) => Joined::Started(f(driver), waiter),
+        }
+    }
 }
 
 struct Landing<T> {
@@ -44,15 +54,26 @@ impl<T> Flight<T> {
         }
     }
 
-    /// Joins the flight under way, or starts one.
+    /// Joins the flight under way, or starts one. A flight that is `lost` is
+    /// abandoned, whatever its driver still does.
     ///
     /// `settled` is asked once more under the lock that a landing takes, so a
     /// caller who found nothing before cannot start a second flight just after
     /// the first one's landing.
-    pub(crate) fn join<R>(&self, settled: impl FnOnce() -> Option<R>) -> Joined<T, R> {
+    pub(crate) fn join<R>(
+        &self,
+        lost: impl FnOnce() -> bool,
+        settled: impl FnOnce() -> Option<R>,
+    ) -> Joined<T, R> {
+        // Dropped, and so woken, when the lock is free again.
+        let mut _stranded = None;
         let mut current = lock(&self.current);
         if let Some(landing) = &*current {
-            return Joined::Waiting(Waiter::new(landing.clone()));
+            if !lost() {
+                return Joined::Waiting(Waiter::new(landing.clone()));
+            }
+            _stranded = landing.end(Progress::Abandoned);
+            *current = None;
         }
         if let Some(result) = settled() {
             return Joined::Settled(result);
@@ -86,13 +107,32 @@ impl<T> Driver<T> {
     }
 
     fn end(&self, progress: Progress<T>) {
-        let before = {
+        let _waiting = {
             let mut current = lock(&self.current);
-            *current = None;
-            std::mem::replace(&mut *lock(&self.landing.progress), progress)
+            // A lost flight has made room for another.
+            if current
+                .as_ref()
+                .is_some_and(|it| Arc::ptr_eq(it, &self.landing))
+            {
+                *current = None;
+            }
+            self.landing.end(progress)
         };
-        if let Progress::Flying(wakers) = before {
-            wakers.wake();
+    }
+}
+
+impl<T> Landing<T> {
+    /// Ends the flight, unless it has ended. What comes back wakes the waiters
+    /// when it is dropped.
+    fn end(&self, end: Progress<T>) -> Option<Wakers> {
+        let mut progress = lock(&self.progress);
+        match &mut *progress {
+            Progress::Flying(wakers) => {
+                let wakers = std::mem::take(wakers);
+                *progress = end;
+                Some(wakers)
+            }
+            _ => None,
         }
     }
 }
@@ -187,8 +227,10 @@ impl Wakers {
         self.slots[slot] = None;
         self.free.push(slot);
     }
+}
 
-    fn wake(self) {
-        self.slots.into_iter().flatten().for_each(Waker::wake);
+impl Drop for Wakers {
+    fn drop(&mut self) {
+        self.slots.drain(..).flatten().for_each(Waker::wake);
     }
 }

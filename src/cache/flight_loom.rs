@@ -60,7 +60,7 @@ impl Model {
 
     /// Joins as the cache does. What `fly` gets is the flight's number.
     fn join(&self, fly: impl FnOnce(usize, Driver<Outcome>)) -> Result<Waiter<Outcome>, Outcome> {
-        match self.flight.join(|| *lock(&self.ledger)) {
+        match self.flight.join(|| false, || *lock(&self.ledger)) {
             Joined::Settled(outcome) => Err(outcome),
             Joined::Waiting(waiter) => Ok(waiter),
             Joined::Started(driver, waiter) => {
@@ -318,4 +318,25 @@ fn a_waiter_leaves_that_was_never_polled() {
 #[test]
 fn a_waiter_leaves_while_the_driver_is_dropped() {
     one_leaves_and_one_moves(BOUND, &[End::Dropped, End::Lands], true);
+}
+
+#[test]
+fn a_lost_flight_strands_nobody_and_takes_nothing_from_the_next() {
+    explore(None, || {
+        let flight = std::sync::Arc::new(Flight::<Outcome>::new());
+        let start = |lost| match flight.join(|| lost, || None::<()>) {
+            Joined::Started(driver, waiter) => (driver, waiter),
+            _ => panic!("no flight of its own"),
+        };
+        let (late, stranded) = start(false);
+        thread::spawn(move || late.land(Ok(1)));
+        thread::spawn(move || assert!(matches!(block_on(stranded), None | Some(Ok(1)))));
+        // Whether the late one has landed or is given up: there is room.
+        let (driver, waiter) = start(true);
+        let joined = flight.join(|| false, || None::<()>);
+        assert!(matches!(joined, Joined::Waiting(_)), "a flight beside it");
+        driver.land(Ok(2));
+        assert_eq!(block_on(waiter), Some(Ok(2)));
+        drop(start(false));
+    });
 }

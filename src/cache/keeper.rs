@@ -16,19 +16,11 @@ use crate::cache::shared::Shared;
 /// live shorter are fetched when they are needed.
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Whether a token is to be kept warm, and the task that does it.
-#[derive(Debug, Default)]
-pub(crate) struct Keeper {
-    pub(crate) wanted: bool,
-    task: Option<JoinHandle<()>>,
-}
-
-/// Starts the keeper's task if it is wanted and not running, or was running in
-/// a runtime that has ended. Without a runtime the next fetch starts it.
+/// Starts the keeper's task if there is none, or its runtime has ended. Without
+/// a runtime the next fetch starts it.
 pub(crate) fn ensure(shared: &Arc<Shared>) {
     let mut keeper = shared.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-    if keeper.wanted
-        && keeper.task.as_ref().is_none_or(JoinHandle::is_finished)
+    if keeper.task.as_ref().is_none_or(JoinHandle::is_finished)
         && let Ok(runtime) = Handle::try_current()
     {
         let changes = shared.changes.subscribe();

@@ -58,9 +58,18 @@ pub(crate) struct Ledger {
     accepted: u64,
     /// The generation whose rejection was counted as a useless renewal.
     counted: u64,
-    pub(crate) flying: bool,
+    flying: Option<Flying>,
+    flights: u64,
     /// The sentry is at its post.
     pub(crate) guarded: bool,
+}
+
+/// The flight under way.
+#[derive(Debug)]
+struct Flying {
+    number: u64,
+    /// It is lost if it has not landed by then: its runtime stands still.
+    until: Instant,
 }
 
 #[derive(Debug)]
@@ -93,14 +102,14 @@ impl Ledger {
                         return Look::Serve {
                             live: live.clone(),
                             renew: standing == Standing::Due
-                                && !self.flying
+                                && !self.is_flying(now.monotonic)
                                 && self.held_for(now.monotonic).is_none(),
                         };
                     }
                 },
             }
         }
-        if self.flying {
+        if self.is_flying(now.monotonic) {
             return Look::Fetch;
         }
         match (&self.trouble, self.held_for(now.monotonic)) {
@@ -109,6 +118,34 @@ impl Ledger {
             }
             _ => Look::Fetch,
         }
+    }
+
+    /// A flight takes off, and is lost after `limit`. Gives its number.
+    pub(crate) fn take_off(&mut self, now: &Moment, limit: Duration) -> u64 {
+        self.flights += 1;
+        self.flying = Some(Flying {
+            number: self.flights,
+            until: now.monotonic + limit,
+        });
+        self.flights
+    }
+
+    /// A flight has ended; false if it was lost before.
+    pub(crate) fn touch_down(&mut self, number: u64) -> bool {
+        let current = self.flying.as_ref().is_some_and(|it| it.number == number);
+        if current {
+            self.flying = None;
+        }
+        current
+    }
+
+    /// A flight is under way that should have landed long ago.
+    pub(crate) fn is_lost(&self, now: Instant) -> bool {
+        self.flying.as_ref().is_some_and(|it| now >= it.until)
+    }
+
+    pub(crate) fn is_flying(&self, now: Instant) -> bool {
+        self.flying.as_ref().is_some_and(|it| now < it.until)
     }
 
     /// How long fetches are still held back after a failure.
@@ -141,7 +178,11 @@ impl Ledger {
         let end = live.plan.expired.map_or(Duration::MAX, until);
         match live.plan.standing(age) {
             Standing::Fresh => until(live.plan.due).min(end),
-            Standing::Due if self.flying => end,
+            Standing::Due if self.is_flying(now.monotonic) => {
+                self.flying.as_ref().map_or(end, |it| {
+                    end.min(it.until.saturating_duration_since(now.monotonic))
+                })
+            }
             Standing::Due => self.held_for(now.monotonic).unwrap_or_default().min(end),
             Standing::Expired => Duration::ZERO,
         }
@@ -256,7 +297,7 @@ impl Ledger {
         self.live = None;
         // A token under way was not asked for because of this 401, so its own
         // rejection would say nothing about renewing.
-        self.forcing = !self.flying;
+        self.forcing = !self.is_flying(now.monotonic);
         Rejection::Renew
     }
 

@@ -4,6 +4,7 @@
 mod acquire;
 mod builder;
 mod clock;
+mod fetch;
 mod flight;
 #[cfg(all(test, tower_bearer_loom))]
 mod flight_loom;
@@ -13,6 +14,7 @@ mod ledger;
 pub(crate) mod registry;
 mod schedule;
 mod sentry;
+mod settings;
 mod shared;
 mod state;
 #[cfg(all(test, tower_bearer_loom))]
@@ -22,7 +24,8 @@ mod token_cache;
 
 pub(crate) use acquire::Acquire;
 pub use builder::TokenCacheBuilder;
+pub(crate) use fetch::Step;
 pub(crate) use ledger::{Rejection, Want};
-pub(crate) use shared::{Shared, Step};
+pub(crate) use shared::Shared;
 pub(crate) use state::{Live, Reader};
 pub use token_cache::{Status, TokenCache};

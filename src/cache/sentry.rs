@@ -23,9 +23,10 @@ pub(crate) fn ensure(shared: &Arc<Shared>) {
         && let Ok(runtime) = Handle::try_current()
     {
         let post = Post(Arc::downgrade(shared));
-        *task = Some(runtime.spawn(post.keep(shared.changes.subscribe())));
-        drop(task);
+        let changes = shared.changes.subscribe();
+        // First, for a runtime that is shutting down drops the task at once.
         shared.with_ledger(|ledger, _| ledger.guarded = true);
+        *task = Some(runtime.spawn(post.keep(changes)));
     }
 }
 

@@ -72,11 +72,11 @@ impl Live {
         self.limit.swap(limit.0, Ordering::AcqRel) == 0 && limit.0 > 0
     }
 
-    /// The header value, from the copy of this thread's stripe.
+    /// The header value, in the copy of this thread's stripe.
     #[inline]
-    pub(crate) fn header(&self) -> HeaderValue {
+    pub(crate) fn header(&self) -> &HeaderValue {
         let Copied(copy) = &self.copies[stripe() % STRIPES];
-        copy.get_or_init(|| self.token.copied_header()).clone()
+        copy.get_or_init(|| self.token.copied_header())
     }
 }
 
@@ -135,29 +135,42 @@ struct Own {
 }
 
 impl Reader {
-    /// The header value and its generation, if a glance suffices.
+    /// Hands on the header value and its generation, if a glance suffices.
     #[inline]
-    pub(crate) fn glance(&mut self, current: &Current) -> Option<(&HeaderValue, u64)> {
-        let suffices = |own: &Own| own.live.suffices(Glance::now());
-        if !self.own.as_ref().is_some_and(suffices) {
-            self.look_up(current);
+    pub(crate) fn glance<R>(
+        &mut self,
+        current: &Current,
+        send: impl FnOnce(&HeaderValue, u64) -> R,
+    ) -> Option<R> {
+        match &self.own {
+            Some(own) if own.live.suffices(Glance::now()) => {
+                Some(send(&own.header, own.generation))
+            }
+            _ => self.glance_again(current, send),
         }
-        self.own.as_ref().map(|own| (&own.header, own.generation))
     }
 
     #[inline(never)]
-    fn look_up(&mut self, current: &Current) {
-        self.own = current.glance().map(|live| Own {
+    fn glance_again<R>(
+        &mut self,
+        current: &Current,
+        send: impl FnOnce(&HeaderValue, u64) -> R,
+    ) -> Option<R> {
+        self.own = None;
+        let live = current.0.load();
+        let live = live.as_ref().filter(|live| live.suffices(Glance::now()))?;
+        if !self.called {
+            // Perhaps a clone for this one request: neither worth a copy nor
+            // worth counting references where other threads do.
+            self.called = true;
+            return Some(send(live.header(), live.generation()));
+        }
+        let own = self.own.insert(Own {
+            live: live.clone(),
+            header: live.token.copied_header(),
             generation: live.generation(),
-            // Perhaps a clone for this one request: not worth a copy.
-            header: if self.called {
-                live.token.copied_header()
-            } else {
-                live.header()
-            },
-            live,
         });
-        self.called = true;
+        Some(send(&own.header, own.generation))
     }
 }
 

@@ -5,10 +5,10 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::cache::acquire::Acquire;
-use crate::cache::builder::{Settings, TokenCacheBuilder};
 use crate::cache::keeper;
 use crate::cache::ledger::{Ledger, Want};
 use crate::cache::schedule::Standing;
+use crate::cache::settings::Settings;
 use crate::cache::shared::Shared;
 use crate::error::TokenError;
 use crate::source::{DynTokenSource, TokenSource};
@@ -20,7 +20,9 @@ use crate::token::AccessToken;
 /// Cheap to clone; clones are the same cache. Building one needs no runtime, so
 /// it can stand in a `static`. Each fetch runs as a task of its own in the tokio
 /// runtime (with its time driver enabled) of the caller who set it off, and
-/// several runtimes may share a cache.
+/// several runtimes may share a cache. If that runtime ends, the next caller who
+/// waits fetches anew; if it lives on but nobody drives it, the fetch is given up
+/// after twice the [source's time](crate::TokenCacheBuilder::source_timeout).
 ///
 /// ```
 /// use std::sync::LazyLock;
@@ -48,11 +50,6 @@ impl TokenCache {
         Self::with_settings(Box::new(source), Settings::default())
     }
 
-    /// A cache with settings of one's own.
-    pub fn builder(source: impl TokenSource) -> TokenCacheBuilder {
-        TokenCacheBuilder::new(source)
-    }
-
     pub(crate) fn with_settings(source: Box<dyn DynTokenSource>, settings: Settings) -> Self {
         Self {
             shared: Arc::new(Shared::new(source, settings)),
@@ -64,7 +61,7 @@ impl TokenCache {
     ///
     /// # Errors
     ///
-    /// Why there is none; also when the caller's [wait](TokenCacheBuilder::wait)
+    /// Why there is none; also when the caller's [wait](crate::TokenCacheBuilder::wait)
     /// is over, and outside a tokio runtime.
     pub async fn token(&self) -> Result<AccessToken, TokenError> {
         if let Some(live) = self.shared.current.glance() {
@@ -118,7 +115,7 @@ impl TokenCache {
             .keeper
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        keeper.wanted = true;
+        keeper.ensure = Some(keeper::ensure);
         drop(keeper);
         keeper::ensure(&self.shared);
     }
@@ -136,7 +133,7 @@ impl TokenCache {
                 generation: live.as_ref().map(|(live, ..)| live.generation()),
                 valid_for: live.as_ref().and_then(|(_, _, left)| *left),
                 is_due: live.is_some_and(|(_, standing, _)| standing == Standing::Due),
-                is_fetching: ledger.flying,
+                is_fetching: ledger.is_flying(now.monotonic),
                 fetch_held_for: ledger.held_for(now.monotonic),
                 forced_held_for: ledger.forced_held_for(now.monotonic),
                 last_error: Ledger::last_error(ledger).cloned(),

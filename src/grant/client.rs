@@ -9,7 +9,7 @@ use http::HeaderValue;
 use zeroize::Zeroizing;
 
 use crate::error::{TokenError, TokenErrorKind};
-use crate::grant::request::encode;
+use crate::grant::encode::encode;
 
 /// Where a client secret is sent (RFC 6749, section 2.3.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -20,6 +20,7 @@
 //! that is tried again and again locks an account.
 
 mod client;
+mod encode;
 mod endpoint;
 mod members;
 mod password;

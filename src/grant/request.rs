@@ -1,27 +1,10 @@
 //! Writes the form of a token request (RFC 6749, appendix B).
 
 use bytes::Bytes;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use zeroize::Zeroizing;
 
 use crate::grant::client::Client;
-
-/// What `curl --data-urlencode` and Python's `urlencode` escape: all but the
-/// unreserved characters of RFC 3986, section 2.3, and the space, which becomes
-/// a plus. The URL standard's serializer would escape `~` and leave `*`.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b' ');
-
-/// A text, form-urlencoded.
-pub(super) fn encode(text: &str) -> impl Iterator<Item = u8> {
-    percent_encode(text.as_bytes(), ESCAPED)
-        .flat_map(str::bytes)
-        .map(|byte| if byte == b' ' { b'+' } else { byte })
-}
+use crate::grant::encode::encode;
 
 /// The members of a token request, in the order they were added.
 pub(super) struct Form<'a> {

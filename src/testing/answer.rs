@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_TYPE, Entry, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::body::{AnswerBody, End, closed};
@@ -251,7 +251,12 @@ impl Answer {
             Kind::Close | Kind::Hang => Response::new(Bytes::new()),
         };
         for (name, value) in &self.headers {
-            draft.headers_mut().append(name.clone(), value.clone());
+            match draft.headers_mut().entry(name.clone()) {
+                Entry::Vacant(entry) => {
+                    entry.insert(value.clone());
+                }
+                Entry::Occupied(mut entry) => entry.append(value.clone()),
+            }
         }
         draft
     }

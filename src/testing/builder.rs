@@ -41,6 +41,26 @@ pub struct TokenServerBuilder {
     delay: Duration,
 }
 
+impl TokenServer {
+    /// Starts a server with all defaults on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    ///
+    /// If no socket can be had.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with its I/O enabled.
+    pub async fn start() -> io::Result<Self> {
+        Self::builder().start().await
+    }
+
+    /// A server to set up.
+    pub fn builder() -> TokenServerBuilder {
+        TokenServerBuilder::new()
+    }
+}
+
 impl TokenServerBuilder {
     pub(super) fn new() -> Self {
         Self {

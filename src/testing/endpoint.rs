@@ -3,47 +3,13 @@
 use bytes::Bytes;
 use http::header::{ALLOW, AUTHORIZATION, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 
 use super::form::{Form, is_form};
 use super::grants;
-use super::reply::{Edit, error, with_type};
+use super::refusal::Refusal;
+use super::reply::{Edit, with_type};
 use super::shared::Shared;
-
-/// A refusal: status, `error`, `error_description`, perhaps a header.
-pub(super) struct Refusal {
-    status: StatusCode,
-    code: &'static str,
-    description: &'static str,
-    header: Option<(HeaderName, &'static str)>,
-}
-
-impl Refusal {
-    pub(super) fn new(status: StatusCode, code: &'static str, description: &'static str) -> Self {
-        Self {
-            status,
-            code,
-            description,
-            header: None,
-        }
-    }
-
-    fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, value));
-        self
-    }
-}
-
-impl From<Refusal> for Response<Bytes> {
-    fn from(refusal: Refusal) -> Self {
-        let mut response = error(refusal.status, refusal.code, refusal.description);
-        if let Some((name, value)) = refusal.header {
-            let value = HeaderValue::from_static(value);
-            response.headers_mut().insert(name, value);
-        }
-        response
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Endpoint {

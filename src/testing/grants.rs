@@ -4,9 +4,9 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 
 use super::counts::add;
-use super::endpoint::Refusal;
 use super::form::Form;
 use super::mint::uuid;
+use super::refusal::Refusal;
 use super::reply::{Edit, Members};
 use super::shared::Shared;
 use super::state::{RefreshFault, Ticket};

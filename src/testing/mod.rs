@@ -15,7 +15,9 @@
 //! # In process
 //!
 //! Without sockets the server is a tower service, and its time is tokio's. A
-//! test under a paused clock lives through hours in no time:
+//! test under a paused clock lives through hours in no time. Pause it before the
+//! first token is fetched (`start_paused = true`): a cache that got its token
+//! while time ran goes by the machine's clock until it looks more closely.
 //!
 //! ```
 //! use std::time::Duration;
@@ -86,6 +88,7 @@ mod grant;
 mod grants;
 mod listen;
 mod mint;
+mod refusal;
 mod reply;
 mod script;
 mod server;

@@ -1,7 +1,6 @@
 //! The running server and its controls.
 
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,6 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::answer::Answer;
-use super::builder::TokenServerBuilder;
 use super::counts::Counts;
 use super::service::TokenService;
 use super::shared::Shared;
@@ -37,24 +35,6 @@ pub(super) struct Running {
 }
 
 impl TokenServer {
-    /// Starts a server with all defaults on a free port of 127.0.0.1.
-    ///
-    /// # Errors
-    ///
-    /// If no socket can be had.
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime with its I/O enabled.
-    pub async fn start() -> io::Result<Self> {
-        Self::builder().start().await
-    }
-
-    /// A server to set up.
-    pub fn builder() -> TokenServerBuilder {
-        TokenServerBuilder::new()
-    }
-
     pub(super) fn new(
         shared: Arc<Shared>,
         api_url: String,

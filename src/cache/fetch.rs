@@ -1,0 +1,199 @@
+//! Fetching: who asks the source, when, and in which task.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::cache::clock::Moment;
+use crate::cache::flight::{Driver, Joined, Waiter};
+use crate::cache::ledger::{Look, Want};
+use crate::cache::sentry;
+use crate::cache::settings::Settings;
+use crate::cache::shared::{Outcome, Shared, no_runtime};
+use crate::cache::state::Live;
+use crate::error::{TokenError, TokenErrorKind};
+use crate::token::TokenResponse;
+
+/// What a caller does next.
+pub(crate) enum Step {
+    Serve(Arc<Live>),
+    Fail(TokenError),
+    Wait(Waiter<Outcome>),
+}
+
+impl Shared {
+    /// The closer look: serves, starts a renewal, or has the caller wait.
+    pub(crate) fn look(self: &Arc<Self>, want: Want) -> Step {
+        match self.with_ledger(|ledger, now| ledger.look(want, now)) {
+            Look::Serve { live, renew } => {
+                if renew {
+                    self.renew();
+                }
+                Step::Serve(live)
+            }
+            Look::Fail(error) => Step::Fail(error),
+            Look::Fetch => self.fetch(want),
+        }
+    }
+
+    fn fetch(self: &Arc<Self>, want: Want) -> Step {
+        let joined = self.join(want, |look| match look {
+            Look::Serve { live, .. } => Some(Step::Serve(live)),
+            Look::Fail(error) => Some(Step::Fail(error)),
+            Look::Fetch => None,
+        });
+        match joined {
+            Joined::Settled(step) => step,
+            Joined::Waiting(waiter) => Step::Wait(waiter),
+            Joined::Started(pilot, waiter) => match pilot.take_off() {
+                Ok(()) => Step::Wait(waiter),
+                Err(error) => Step::Fail(error),
+            },
+        }
+    }
+
+    /// Starts a renewal in the background, unless one is under way. Outside a
+    /// runtime nothing happens: the token in use is still valid.
+    fn renew(self: &Arc<Self>) {
+        let joined = self.join(Want::default(), |look| match look {
+            Look::Serve { renew: true, .. } => None,
+            _ => Some(()),
+        });
+        if let Joined::Started(pilot, _) = joined {
+            let _ = pilot.take_off();
+        }
+    }
+
+    /// Joins the flight under way. Starts one if a second look, which nobody
+    /// can come between, is not settled.
+    fn join<R>(
+        self: &Arc<Self>,
+        want: Want,
+        settled: impl FnOnce(Look) -> Option<R>,
+    ) -> Joined<Outcome, R, Pilot> {
+        // With the refresh token, and with the credentials.
+        let limit = self.settings.source_timeout * 2 + GRACE;
+        let mut number = 0;
+        let joined = self.flight.join(
+            || self.with_ledger(|ledger, now| ledger.is_lost(now.monotonic)),
+            || {
+                self.with_ledger(|ledger, now| {
+                    let settled = settled(ledger.look(want, now));
+                    if settled.is_none() {
+                        number = ledger.take_off(now, limit);
+                    }
+                    settled
+                })
+            },
+        );
+        joined.map_driver(|driver| Pilot {
+            shared: self.clone(),
+            number,
+            driver: Some(driver),
+        })
+    }
+
+    /// Asks the source: with the refresh token if there is one, with its own
+    /// credentials otherwise or when the refresh token is refused.
+    async fn ask(&self) -> (Result<TokenResponse, TokenError>, bool, Moment) {
+        let windows = &self.settings.windows;
+        let refresh_token = self.with_ledger(|ledger, now| ledger.refresh_token(now, windows));
+        if let Some(refresh_token) = refresh_token {
+            let born = self.settings.clock.now();
+            let answer = self.bounded(async { self.source.refresh(&refresh_token).await });
+            match answer.await {
+                Err(error) if error.kind() == TokenErrorKind::Refused => {
+                    self.with_ledger(|ledger, _| ledger.forget_refresh_token());
+                }
+                answer => return (answer, true, born),
+            }
+        }
+        let born = self.settings.clock.now();
+        let answer = self.bounded(async { self.source.fetch().await }).await;
+        (answer, false, born)
+    }
+
+    /// A source's answer within its time, a panic turned into an error.
+    async fn bounded(
+        &self,
+        answer: impl Future<Output = Result<TokenResponse, TokenError>>,
+    ) -> Result<TokenResponse, TokenError> {
+        let mut answer = pin!(answer);
+        let caught = poll_fn(|cx| {
+            catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx))).unwrap_or_else(|_| {
+                let what = "the token source panicked";
+                Err(TokenError::new(TokenErrorKind::Panicked, what)).into()
+            })
+        });
+        let limit = self.settings.source_timeout;
+        tokio::time::timeout(limit, caught)
+            .await
+            .unwrap_or_else(|_| {
+                let what = format!("the token source did not answer within {limit:?}");
+                Err(TokenError::new(TokenErrorKind::Timeout, what))
+            })
+    }
+}
+
+/// Beyond the time that a flight may take before it is lost.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The task of a flight. Dropped before its end, it leaves the cache as if the
+/// flight had not been.
+struct Pilot {
+    shared: Arc<Shared>,
+    number: u64,
+    driver: Option<Driver<Outcome>>,
+}
+
+impl Pilot {
+    /// Gives the flight a task of its own, so that no caller's leaving ends it.
+    fn take_off(self) -> Result<(), TokenError> {
+        let runtime = Handle::try_current().map_err(no_runtime)?;
+        runtime.spawn(self.fly());
+        Ok(())
+    }
+
+    async fn fly(mut self) {
+        let shared = self.shared.clone();
+        let (answer, refreshed, born) = shared.ask().await;
+        let Settings {
+            windows, backoff, ..
+        } = &shared.settings;
+        let outcome = shared.with_ledger(|ledger, now| {
+            // The answer to a lost flight is older than what came after it.
+            if !ledger.touch_down(self.number) {
+                return None;
+            }
+            let entered = answer.and_then(|response| {
+                ledger.enter(response, refreshed, born, now, windows, fastrand::f64())
+            });
+            Some(entered.map_err(|error| ledger.fail(error, now, backoff, fastrand::f64())))
+        });
+        sentry::ensure(&shared);
+        let keeper = shared
+            .keeper
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .ensure;
+        if let Some(ensure) = keeper {
+            ensure(&shared);
+        }
+        if let (Some(outcome), Some(driver)) = (outcome, self.driver.take()) {
+            driver.land(outcome);
+        }
+    }
+}
+
+impl Drop for Pilot {
+    fn drop(&mut self) {
+        if self.driver.is_some() {
+            self.shared
+                .with_ledger(|ledger, _| ledger.touch_down(self.number));
+        }
+    }
+}

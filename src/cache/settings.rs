@@ -1,0 +1,88 @@
+//! The settings of a cache, and which of them make no sense.
+
+use std::time::Duration;
+
+use crate::cache::clock::Clock;
+use crate::cache::schedule::{Backoff, Windows};
+use crate::error::ConfigError;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) windows: Windows,
+    pub(crate) backoff: Backoff,
+    pub(crate) wait: Duration,
+    pub(crate) source_timeout: Duration,
+    pub(crate) clock: Clock,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            windows: Windows::default(),
+            backoff: Backoff::default(),
+            wait: Duration::from_secs(30),
+            source_timeout: Duration::from_secs(30),
+            clock: Clock::default(),
+        }
+    }
+}
+
+impl Settings {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let Self {
+            windows, backoff, ..
+        } = self;
+        let refuse = |field, reason: &'static str| Err(ConfigError::new(field, reason));
+        for (field, fraction) in [
+            ("due", windows.due_fraction),
+            ("expired", windows.expired_fraction),
+            ("due_jitter", windows.due_jitter),
+        ] {
+            if !(0.0..1.0).contains(&fraction) {
+                return refuse(field, "the fraction must be from 0 up to, not including, 1");
+            }
+        }
+        if windows.due_fraction < windows.expired_fraction || windows.due_max < windows.expired_max
+        {
+            return refuse("due", "a token must be due before it is expired");
+        }
+        for (field, span) in [
+            ("wait", self.wait),
+            ("source_timeout", self.source_timeout),
+            ("due_without_lifetime", windows.due_without_lifetime),
+        ] {
+            if span.is_zero() {
+                return refuse(field, "must be longer than zero");
+            }
+        }
+        for (field, ladder) in [
+            ("backoff", backoff.transient),
+            ("refused_backoff", backoff.refused),
+            ("forced_backoff", backoff.forced),
+        ] {
+            if ladder.first.is_zero() {
+                return refuse(field, "the first pause must be longer than zero");
+            }
+            if ladder.max < ladder.first {
+                return refuse(field, "the longest pause is shorter than the first");
+            }
+        }
+        for (field, span) in [
+            ("wait", self.wait),
+            ("source_timeout", self.source_timeout),
+            ("due_without_lifetime", windows.due_without_lifetime),
+            ("backoff", backoff.transient.max),
+            ("retry_after_max", backoff.retry_after_max),
+            ("refused_backoff", backoff.refused.max),
+            ("forced_backoff", backoff.forced.max),
+        ] {
+            if span > LONGEST {
+                return refuse(field, "must not be longer than 10 years");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Far from where adding a span to a clock overflows.
+const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
