@@ -3,15 +3,23 @@
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::{Pin, pin};
-use std::sync::Barrier;
+use std::sync::{Barrier, OnceLock};
 use std::task::Context;
 use std::time::Instant;
 
 use http::Request;
+use tokio::runtime::Handle;
 use tower::{Service, ServiceExt};
 
 use super::park::{block_on, waker};
 use super::stack::request;
+
+/// The runtime that threads are in while they send, for stacks that need one.
+static WITHIN: OnceLock<Handle> = OnceLock::new();
+
+pub(crate) fn run_within(runtime: Handle) {
+    WITHIN.set(runtime).expect("one runtime");
+}
 
 /// Who holds the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +89,7 @@ where
         let threads = pattern.threads();
         let start = Barrier::new(threads);
         let timed = || {
+            let _within = WITHIN.get().map(Handle::enter);
             let waker = waker();
             let cx = &mut Context::from_waker(&waker);
             let mut kept = self.service.clone();

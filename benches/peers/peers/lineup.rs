@@ -1,0 +1,226 @@
+//! Who takes part, and how each is set up.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use google_cloud_auth::credentials::{CacheableResource, user_account};
+use http::header::AUTHORIZATION;
+use http::{Extensions, HeaderValue};
+use toolkit_auth::oauth2::BearerAuthLayer as GearsLayer;
+use toolkit_auth::{OAuthClientConfig, SecretString, TokenProvider};
+use toolkit_http::{HttpClientConfig, HttpError, TransportSecurity};
+use tower::Layer;
+use tower_bearer::{AccessToken, TokenCache};
+
+use crate::api::Api;
+use crate::aws::LazyIdentity;
+use crate::azure::Pipeline;
+use crate::endpoint::Endpoint;
+use crate::support::BoxError;
+use crate::support::by_hand::{Locked, MARGIN, ReadLocked, Token, with_header};
+use crate::support::drive::{Stack, stack};
+use crate::support::stack::{bearer, constant};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    Bare,
+    Constant,
+    TowerBearer,
+    Gears,
+    AzureBare,
+    Azure,
+    Google,
+    Aws,
+    Moka,
+    Mutex,
+    RwLock,
+    OnceCell,
+}
+
+use Peer::*;
+
+pub(crate) const ALL: [Peer; 12] = [
+    Bare, Constant, TowerBearer, Gears, AzureBare, Azure, Google, Aws, Moka, Mutex, RwLock, OnceCell,
+];
+
+/// Those that fetch tokens.
+pub(crate) fn live() -> impl Iterator<Item = Peer> {
+    let without = [Bare, Constant, AzureBare];
+    ALL.into_iter().filter(move |peer| !without.contains(peer))
+}
+
+impl Peer {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Bare => "no layer",
+            Constant => "tower-http, constant header",
+            TowerBearer => "tower-bearer",
+            Gears => "cf-gears-toolkit-auth",
+            AzureBare => "azure_core pipeline without it",
+            Azure => "azure_core bearer policy",
+            Google => "google-cloud-auth",
+            Aws => "aws-smithy-runtime lazy cache",
+            Moka => "moka try_get_with",
+            Mutex => "tokio Mutex by hand",
+            RwLock => "tokio RwLock by hand",
+            OnceCell => "tokio OnceCell",
+        }
+    }
+
+    /// How it is put on a request.
+    pub(crate) fn wrapping(self) -> &'static str {
+        match self {
+            Bare | AzureBare => "",
+            Constant | TowerBearer | Gears => "its own layer",
+            Azure => "its own pipeline, over that pipeline",
+            Google => "`headers()` in tower's `filter_async`",
+            Aws => "`format!` in tower's `filter_async`",
+            Mutex | RwLock => "`format!` in tower's `filter_async`",
+            Moka | OnceCell => "header value in tower's `filter_async`",
+        }
+    }
+
+    /// The stack over which its cost counts.
+    pub(crate) fn base(self) -> Self {
+        if matches!(self, Azure | AzureBare) { AzureBare } else { Bare }
+    }
+
+    /// A lifetime that makes it renew several seconds from the start, by its
+    /// own rules.
+    pub(crate) fn rotating_lifetime(self) -> Duration {
+        Duration::from_secs(match self {
+            // Renews when less than 5 minutes are left.
+            Azure => 305,
+            // Renews when 4 minutes are left; under that, every 10 s.
+            Google => 246,
+            // Gives up a token 10 s early, give or take 5 s.
+            Aws => 14,
+            TowerBearer | Gears => 8,
+            _ => 6,
+        })
+    }
+
+    /// Within a runtime: some start a task at once.
+    pub(crate) async fn build(self, endpoint: &Arc<Endpoint>, checks: bool) -> Box<dyn Stack> {
+        let api = Api::<Infallible>::new(checks);
+        let of = endpoint.clone();
+        let login = move || {
+            let of = of.clone();
+            async move {
+                let secret = of.issue().await.secret;
+                let expires = Instant::now() + of.lifetime();
+                Ok::<_, BoxError>(Token { secret, expires })
+            }
+        };
+        match self {
+            Bare => stack(api, ()),
+            Constant => stack(constant().layer(api), ()),
+            TowerBearer => {
+                let tokens = TokenCache::new(move || {
+                    let login = login();
+                    async move {
+                        let Token { secret, expires } = login.await?;
+                        let lifetime = expires.saturating_duration_since(Instant::now());
+                        Ok::<_, BoxError>(AccessToken::new(secret)?.with_lifetime(lifetime))
+                    }
+                });
+                stack(bearer(&tokens).layer(api), ())
+            }
+            Gears => gears(endpoint, checks).await,
+            AzureBare => stack(Pipeline::bare(false), ()),
+            Azure => stack(Pipeline::with_token(endpoint.clone(), checks), ()),
+            Google => google(endpoint, api).await,
+            Aws => {
+                let cache = LazyIdentity::new(endpoint.clone());
+                stack(with_header(api, move || cache.clone().header()), ())
+            }
+            Moka => {
+                // A token leaves the cache before it expires.
+                let cache = moka::future::Cache::<(), HeaderValue>::builder()
+                    .max_capacity(1)
+                    .time_to_live(endpoint.lifetime() - MARGIN)
+                    .build();
+                let header = move || {
+                    let (cache, login) = (cache.clone(), login.clone());
+                    async move {
+                        let header = cache.try_get_with((), async { value(&login().await?) });
+                        header.await.map_err(|error| BoxError::from(error.to_string()))
+                    }
+                };
+                stack(with_header(api, header), ())
+            }
+            Mutex => {
+                let token = Locked::new(login);
+                stack(with_header(api, move || token.clone().header()), ())
+            }
+            RwLock => {
+                let token = ReadLocked::new(login);
+                stack(with_header(api, move || token.clone().header()), ())
+            }
+            OnceCell => {
+                let cell = Arc::new(tokio::sync::OnceCell::<HeaderValue>::new());
+                let header = move || {
+                    let (cell, login) = (cell.clone(), login.clone());
+                    async move {
+                        let header = cell.get_or_try_init(|| async { value(&login().await?) });
+                        header.await.cloned()
+                    }
+                };
+                stack(with_header(api, header), ())
+            }
+        }
+    }
+}
+
+fn value(token: &Token) -> Result<HeaderValue, BoxError> {
+    Ok(HeaderValue::from_str(&format!("Bearer {}", token.secret))?)
+}
+
+/// As its README has it, but for what its documentation tells to set: a window
+/// that fits tokens of seconds, and loopback without TLS.
+async fn gears(endpoint: &Arc<Endpoint>, checks: bool) -> Box<dyn Stack> {
+    let address = endpoint.clone().serve().await;
+    let mut http = HttpClientConfig::token_endpoint();
+    http.transport = TransportSecurity::AllowInsecureHttp;
+    let mut config = OAuthClientConfig {
+        token_endpoint: Some(format!("http://{address}/token").parse().expect("a URL")),
+        client_id: "api".into(),
+        client_secret: SecretString::new("secret"),
+        http_config: Some(http),
+        ..Default::default()
+    };
+    if endpoint.lifetime() < Duration::from_secs(60) {
+        config.refresh_offset = Duration::from_secs(2);
+        config.jitter_max = Duration::ZERO;
+        config.min_refresh_period = Duration::from_secs(1);
+    }
+    let provider = TokenProvider::new(config).expect("a provider");
+    stack(GearsLayer::new(provider).layer(Api::<HttpError>::new(checks)), ())
+}
+
+async fn google(endpoint: &Arc<Endpoint>, api: Api<Infallible>) -> Box<dyn Stack> {
+    let address = endpoint.clone().serve().await;
+    let user = serde_json::json!({
+        "type": "authorized_user",
+        "client_id": "api",
+        "client_secret": "secret",
+        "refresh_token": "refresh",
+    });
+    let credentials = user_account::Builder::new(user)
+        .with_token_uri(format!("http://{address}/token"))
+        .build()
+        .expect("credentials");
+    let header = move || {
+        let credentials = credentials.clone();
+        async move {
+            match credentials.headers(Extensions::new()).await? {
+                CacheableResource::New { mut data, .. } => {
+                    data.remove(AUTHORIZATION).ok_or("no header".into())
+                }
+                CacheableResource::NotModified => Err("nothing was asked about".into()),
+            }
+        }
+    };
+    stack(with_header(api, header), ())
+}
