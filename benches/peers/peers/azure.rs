@@ -57,7 +57,9 @@ impl Service<http::Request<()>> for Pipeline {
             request.insert_header("accept", "application/json");
             request.insert_header("user-agent", "bench/1.0");
             let context = azure_core::http::Context::new();
-            let answer = policies[0].send(&context, &mut request, &policies[1..]).await?;
+            let answer = policies[0]
+                .send(&context, &mut request, &policies[1..])
+                .await?;
             let mut response = http::Response::new(());
             *response.status_mut() = http::StatusCode::from_u16(u16::from(answer.status()))?;
             Ok(response)
@@ -88,7 +90,11 @@ impl Policy for Last {
         } else {
             StatusCode::Unauthorized
         };
-        Ok(AsyncRawResponse::from_bytes(status, Headers::new(), Vec::new()))
+        Ok(AsyncRawResponse::from_bytes(
+            status,
+            Headers::new(),
+            Vec::new(),
+        ))
     }
 }
 

@@ -109,9 +109,12 @@ fn take_request(bytes: &mut Vec<u8>) -> Option<Vec<u8>> {
 
 /// Whether a header value carries a token that is alive.
 pub(crate) fn is_alive(header: &[u8]) -> bool {
-    let millis = header
-        .strip_prefix(b"Bearer ")
-        .and_then(|token| std::str::from_utf8(token.get(..14)?).ok()?.parse::<u128>().ok());
+    let millis = header.strip_prefix(b"Bearer ").and_then(|token| {
+        std::str::from_utf8(token.get(..14)?)
+            .ok()?
+            .parse::<u128>()
+            .ok()
+    });
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     millis.is_some_and(|millis| now.is_ok_and(|now| now.as_millis() < millis))
 }

@@ -26,6 +26,7 @@ use crate::support::stack::{bearer, constant};
 pub(crate) enum Peer {
     Bare,
     Constant,
+    Wrapper,
     TowerBearer,
     Gears,
     AzureBare,
@@ -40,13 +41,25 @@ pub(crate) enum Peer {
 
 use Peer::*;
 
-pub(crate) const ALL: [Peer; 12] = [
-    Bare, Constant, TowerBearer, Gears, AzureBare, Azure, Google, Aws, Moka, Mutex, RwLock, OnceCell,
+pub(crate) const ALL: [Peer; 13] = [
+    Bare,
+    Constant,
+    Wrapper,
+    TowerBearer,
+    Gears,
+    AzureBare,
+    Azure,
+    Google,
+    Aws,
+    Moka,
+    Mutex,
+    RwLock,
+    OnceCell,
 ];
 
 /// Those that fetch tokens.
 pub(crate) fn live() -> impl Iterator<Item = Peer> {
-    let without = [Bare, Constant, AzureBare];
+    let without = [Bare, Constant, Wrapper, AzureBare];
     ALL.into_iter().filter(move |peer| !without.contains(peer))
 }
 
@@ -55,6 +68,7 @@ impl Peer {
         match self {
             Bare => "no layer",
             Constant => "tower-http, constant header",
+            Wrapper => "the wrapper alone, constant header",
             TowerBearer => "tower-bearer",
             Gears => "cf-gears-toolkit-auth",
             AzureBare => "azure_core pipeline without it",
@@ -77,13 +91,17 @@ impl Peer {
             Google => "`headers()` in tower's `filter_async`",
             Aws => "`format!` in tower's `filter_async`",
             Mutex | RwLock => "`format!` in tower's `filter_async`",
-            Moka | OnceCell => "header value in tower's `filter_async`",
+            Wrapper | Moka | OnceCell => "header value in tower's `filter_async`",
         }
     }
 
     /// The stack over which its cost counts.
     pub(crate) fn base(self) -> Self {
-        if matches!(self, Azure | AzureBare) { AzureBare } else { Bare }
+        if matches!(self, Azure | AzureBare) {
+            AzureBare
+        } else {
+            Bare
+        }
     }
 
     /// A lifetime that makes it renew several seconds from the start, by its
@@ -116,6 +134,11 @@ impl Peer {
         match self {
             Bare => stack(api, ()),
             Constant => stack(constant().layer(api), ()),
+            Wrapper => {
+                let header = value(&login().await.expect("a token")).expect("a header value");
+                let header = move || std::future::ready(Ok(header.clone()));
+                stack(with_header(api, header), ())
+            }
             TowerBearer => {
                 let tokens = TokenCache::new(move || {
                     let login = login();
@@ -141,11 +164,15 @@ impl Peer {
                     .max_capacity(1)
                     .time_to_live(endpoint.lifetime() - MARGIN)
                     .build();
+                let both = Arc::new((cache, login));
                 let header = move || {
-                    let (cache, login) = (cache.clone(), login.clone());
+                    let both = both.clone();
                     async move {
+                        let (cache, login) = &*both;
                         let header = cache.try_get_with((), async { value(&login().await?) });
-                        header.await.map_err(|error| BoxError::from(error.to_string()))
+                        header
+                            .await
+                            .map_err(|error| BoxError::from(error.to_string()))
                     }
                 };
                 stack(with_header(api, header), ())
@@ -159,10 +186,11 @@ impl Peer {
                 stack(with_header(api, move || token.clone().header()), ())
             }
             OnceCell => {
-                let cell = Arc::new(tokio::sync::OnceCell::<HeaderValue>::new());
+                let both = Arc::new((tokio::sync::OnceCell::<HeaderValue>::new(), login));
                 let header = move || {
-                    let (cell, login) = (cell.clone(), login.clone());
+                    let both = both.clone();
                     async move {
+                        let (cell, login) = &*both;
                         let header = cell.get_or_try_init(|| async { value(&login().await?) });
                         header.await.cloned()
                     }
@@ -196,7 +224,10 @@ async fn gears(endpoint: &Arc<Endpoint>, checks: bool) -> Box<dyn Stack> {
         config.min_refresh_period = Duration::from_secs(1);
     }
     let provider = TokenProvider::new(config).expect("a provider");
-    stack(GearsLayer::new(provider).layer(Api::<HttpError>::new(checks)), ())
+    stack(
+        GearsLayer::new(provider).layer(Api::<HttpError>::new(checks)),
+        (),
+    )
 }
 
 async fn google(endpoint: &Arc<Endpoint>, api: Api<Infallible>) -> Box<dyn Stack> {

@@ -17,13 +17,15 @@ use tokio::runtime::Runtime;
 use crate::endpoint::Endpoint;
 use crate::lineup::{ALL, Peer, live};
 use crate::support::drive::{Pattern, Stack, run_within};
-use crate::support::rounds::{ROUNDS, Spread, interleave};
+use crate::support::rounds::{Spread, interleave};
 use crate::support::summary::Summary;
 use crate::support::table::{Table, heading, verdict};
 
 const COMMAND: &str = "cargo bench --manifest-path benches/peers/Cargo.toml";
 const LONG: Duration = Duration::from_secs(3000);
-const REQUESTS: usize = 20_000;
+const REQUESTS: usize = 32_000;
+/// More than elsewhere: with 2 threads, whatever else runs here takes a core.
+const ROUNDS: usize = 31;
 const CALLERS: usize = 10_000;
 
 fn main() {
@@ -56,11 +58,17 @@ fn hot_path(runtime: &Runtime, summary: &mut Summary) {
         }
         stacks
     });
-    let at = |peer| ALL.iter().position(|other| *other == peer).expect("one of all");
+    let at = |peer| {
+        ALL.iter()
+            .position(|other| *other == peer)
+            .expect("one of all")
+    };
     let series = [1, 2].map(|threads| {
         let mut measures: Vec<Box<dyn FnMut() -> f64>> = Vec::new();
         for stack in &stacks {
-            measures.push(Box::new(move || stack.time(Pattern::Kept(threads), REQUESTS)));
+            measures.push(Box::new(move || {
+                stack.time(Pattern::Kept(threads), REQUESTS)
+            }));
         }
         interleave(ROUNDS, &mut measures)
     });
@@ -81,17 +89,25 @@ fn hot_path(runtime: &Runtime, summary: &mut Summary) {
     ]);
     for peer in ALL.into_iter().filter(|peer| peer.base() != *peer) {
         let mut row = vec![peer.name().to_owned(), peer.wrapping().to_owned()];
-        let mut met = true;
+        let mut met = Some(true);
         for ((series, target), threads) in series.iter().zip([5.0, 8.0]).zip([1, 2]) {
             let cost = |peer: Peer| series.difference(at(peer), at(peer.base()));
-            let times = cost(peer).median / cost(Peer::TowerBearer).median;
-            met &= times >= target;
-            row.extend([cost(peer).show(0), format!("{times:.1}")]);
-            summary.number(key(peer, &format!("{threads}_thread_ns")), cost(peer).median);
+            let (theirs, ours) = (cost(peer), cost(Peer::TowerBearer));
+            // A ratio to what may as well be nothing says nothing.
+            let times = (ours.low > 0.0).then(|| theirs.median / ours.median);
+            met = met.zip(times).map(|(met, times)| met && times >= target);
+            let shown = times.map_or("too noisy".to_owned(), |times| format!("{times:.1}"));
+            row.extend([theirs.show(0), shown]);
+            summary.number(key(peer, &format!("{threads}_thread_ns")), theirs.median);
             summary.number(key(peer, &format!("{threads}_thread_times_ours")), times);
         }
-        let rival = live().any(|other| other == peer) && peer != Peer::TowerBearer;
-        row.push(if rival { verdict(met) } else { "" }.to_owned());
+        let said = match peer {
+            Peer::Constant | Peer::Wrapper => "no live token",
+            Peer::OnceCell => "never renews",
+            Peer::TowerBearer => "",
+            _ => met.map_or("too noisy", verdict),
+        };
+        row.push(said.to_owned());
         table.row(&row);
     }
     table.print();
@@ -143,11 +159,19 @@ fn rotation(runtime: &Runtime, summary: &mut Summary) {
     println!(
         "32 callers with a pause of 2 ms, 13 s each; the token endpoint takes 500 ms. Lifetimes \
          differ, so that each renews within the time by its own rules. Stalled: over 50 ms. \
-         Failed: an error, or a token that the API found expired. Each starts warm.\n"
+         Failed: an error, or a token that the API found expired. Each starts warm and has its \
+         defaults, but for cf-gears-toolkit-auth: it renews 2 s early, at most once a second.\n"
     );
     let mut table = Table::new(&[
-        "peer", "token lives, s", "requests", "token requests", "p50, us", "p99.9, us", "max, ms",
-        "stalled", "failed",
+        "peer",
+        "token lives, s",
+        "requests",
+        "token requests",
+        "p50, us",
+        "p99.9, us",
+        "max, ms",
+        "stalled",
+        "failed",
     ]);
     for peer in live() {
         let seen = runtime.block_on(rotation::rotate(peer));
