@@ -107,7 +107,7 @@ impl Shared {
             let answer = self.bounded(async { self.source.refresh(&refresh_token).await });
             match answer.await {
                 Err(error) if error.kind() == TokenErrorKind::Refused => {
-                    self.with_ledger(|ledger, _| ledger.forget_refresh_token());
+                    self.with_ledger(|ledger, _| ledger.forget_refresh_token(&refresh_token));
                 }
                 answer => return (answer, true, born),
             }

@@ -197,9 +197,11 @@ impl Ledger {
         alive.then(|| kept.token.clone())
     }
 
-    /// Forgets a refresh token that was refused.
-    pub(crate) fn forget_refresh_token(&mut self) {
-        self.refresh = None;
+    /// Forgets a refresh token that was refused, unless a newer one has come:
+    /// the refusal may be that of a lost flight.
+    pub(crate) fn forget_refresh_token(&mut self, refused: &RefreshToken) {
+        self.refresh
+            .take_if(|kept| kept.token.secret() == refused.secret());
     }
 
     /// Enters a token whose request was about to be sent at `born`.
@@ -354,4 +356,35 @@ pub(crate) fn lives_too_short() -> TokenError {
         TokenErrorKind::Config,
         "the tokens of this source do not live as long as was asked for",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::clock::Clock;
+    use crate::token::AccessToken;
+
+    #[test]
+    fn a_refresh_token_that_was_refused_takes_no_newer_one_along() {
+        let (mut ledger, windows) = (Ledger::default(), Windows::default());
+        let now = Clock::default().now();
+        let refresh = |text: &str| RefreshToken::new(text).expect("valid");
+        let enter = |ledger: &mut Ledger, text: &str| {
+            let response = TokenResponse::new(AccessToken::new("a").expect("valid"))
+                .with_refresh_token(Some(refresh(text)));
+            ledger
+                .enter(response, false, now, &now, &windows, 0.0)
+                .expect("a token");
+        };
+        let kept = |ledger: &Ledger| {
+            let token = ledger.refresh_token(&now, &Windows::default());
+            token.map(|token| token.secret().to_owned())
+        };
+        enter(&mut ledger, "old");
+        enter(&mut ledger, "new");
+        ledger.forget_refresh_token(&refresh("old"));
+        assert_eq!(kept(&ledger).as_deref(), Some("new"));
+        ledger.forget_refresh_token(&refresh("new"));
+        assert_eq!(kept(&ledger), None);
+    }
 }

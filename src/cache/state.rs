@@ -75,12 +75,12 @@ impl Live {
     /// The header value, in the copy of this thread's stripe.
     #[inline]
     pub(crate) fn header(&self) -> &HeaderValue {
-        let Copied(copy) = &self.copies[stripe() % STRIPES];
+        let Copied(copy) = &self.copies[stripe()];
         copy.get_or_init(|| self.token.copied_header())
     }
 }
 
-/// This thread's number.
+/// This thread's stripe.
 #[inline]
 fn stripe() -> usize {
     static THREADS: AtomicUsize = AtomicUsize::new(0);
@@ -90,7 +90,7 @@ fn stripe() -> usize {
     STRIPE
         .try_with(|stripe| {
             if stripe.get() == usize::MAX {
-                stripe.set(THREADS.fetch_add(1, Ordering::Relaxed) % usize::MAX);
+                stripe.set(THREADS.fetch_add(1, Ordering::Relaxed) % STRIPES);
             }
             stripe.get()
         })
