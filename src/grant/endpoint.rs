@@ -1,6 +1,7 @@
 //! A token endpoint (RFC 6749, section 3.2): its rules, its client, and the way
 //! there.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -8,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use http::Uri;
 use url::Url;
 
-use crate::error::{ConfigError, TokenError, TokenErrorKind};
+use crate::error::{ConfigError, TokenError};
 use crate::grant::client::Client;
 use crate::grant::request::Form;
 use crate::grant::response;
@@ -18,8 +19,69 @@ use crate::transport::{DefaultTransport, Limits, Outgoing, Transport, exchange};
 
 const FIELD: &str = "endpoint";
 
+/// Where a grant asks for tokens. A text is one: the token endpoint's address.
+#[derive(Clone)]
+pub struct Endpoint(Uri);
+
+impl Endpoint {
+    /// The token endpoint at this address.
+    ///
+    /// # Errors
+    ///
+    /// If it is not `https` (`http` is for loopback: `localhost`, 127.0.0.0/8,
+    /// `[::1]`), or has a user name or a fragment. The error does not quote it.
+    pub fn new(address: impl AsRef<str>) -> Result<Self, ConfigError> {
+        parse(address.as_ref()).map(Self)
+    }
+
+    pub(super) fn known(uri: Uri) -> Self {
+        Self(uri)
+    }
+}
+
+impl TryFrom<&str> for Endpoint {
+    type Error = ConfigError;
+
+    fn try_from(address: &str) -> Result<Self, ConfigError> {
+        Self::new(address)
+    }
+}
+
+impl TryFrom<&String> for Endpoint {
+    type Error = ConfigError;
+
+    fn try_from(address: &String) -> Result<Self, ConfigError> {
+        Self::new(address)
+    }
+}
+
+impl TryFrom<String> for Endpoint {
+    type Error = ConfigError;
+
+    fn try_from(address: String) -> Result<Self, ConfigError> {
+        Self::new(address)
+    }
+}
+
+impl From<Infallible> for ConfigError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the query, which may hold a key.
+        f.debug_struct("Endpoint")
+            .field("host", &self.0.host())
+            .field("path", &self.0.path())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An endpoint, who asks there, and how.
 pub(super) struct TokenEndpoint<T> {
-    uri: Uri,
+    place: Endpoint,
     pub(super) client: Client,
     limits: Limits,
     /// In a mutex, for a service need not be `Sync`. Held for a clone only.
@@ -27,9 +89,9 @@ pub(super) struct TokenEndpoint<T> {
 }
 
 impl TokenEndpoint<DefaultTransport> {
-    pub(super) fn new(uri: Uri, client: Client) -> Self {
+    pub(super) fn new(place: Endpoint, client: Client) -> Self {
         Self {
-            uri,
+            place,
             client,
             limits: Limits::default(),
             transport: Mutex::default(),
@@ -40,7 +102,7 @@ impl TokenEndpoint<DefaultTransport> {
 impl<T> TokenEndpoint<T> {
     pub(super) fn through<S>(self, transport: S) -> TokenEndpoint<S> {
         TokenEndpoint {
-            uri: self.uri,
+            place: self.place,
             client: self.client,
             limits: self.limits,
             transport: Mutex::new(transport),
@@ -65,34 +127,38 @@ impl<T> TokenEndpoint<T> {
 }
 
 impl<T: Transport> TokenEndpoint<T> {
-    /// Posts the form and reads the answer.
-    pub(super) async fn ask(&self, form: Form<'_>) -> Result<TokenResponse, TokenError> {
-        if self.client.id.is_empty() {
-            let what = "the client id is empty";
-            return Err(TokenError::new(TokenErrorKind::Config, what));
-        }
+    /// Posts a form, proof of the client included, and reads the answer.
+    /// `finish` adds what comes after that proof, `accepts` judges the
+    /// `issued_token_type` of the answer.
+    pub(super) async fn ask<'a>(
+        &'a self,
+        form: Form<'a>,
+        finish: impl FnOnce(Form<'a>) -> Form<'a>,
+        accepts: impl Fn(Option<&str>) -> bool,
+    ) -> Result<TokenResponse, TokenError> {
+        let uri = &self.place.0;
+        let form = finish(self.client.prove(form, uri).await?);
         let request = Outgoing {
-            uri: &self.uri,
-            authorization: self.client.authorization()?,
+            uri,
+            authorization: form.authorization(),
             body: form.to_bytes(),
-            secrets: form.secrets(),
+            secrets: &form.secrets(),
         };
-        let transport = self
-            .transport
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let answer = exchange(transport, &request, self.limits).await?;
-        response::read(&answer, |text| request.echoes(text), SystemTime::now())
+        let answer = exchange(self.transport(), &request, self.limits).await?;
+        let echoes = |text: &str| request.echoes(text);
+        response::read(&answer, echoes, accepts, SystemTime::now())
+    }
+
+    fn transport(&self) -> T {
+        let transport = self.transport.lock();
+        transport.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl<T> fmt::Debug for TokenEndpoint<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the query, which may hold a key.
         f.debug_struct("TokenEndpoint")
-            .field("host", &self.uri.host())
-            .field("path", &self.uri.path())
+            .field("at", &self.place)
             .field("client", &self.client)
             .field("limits", &self.limits)
             .finish_non_exhaustive()

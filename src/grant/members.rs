@@ -22,6 +22,7 @@ pub(super) struct Members {
     pub(super) expires_in: Option<Member>,
     pub(super) refresh_token: Option<Member>,
     pub(super) refresh_expires_in: Option<Member>,
+    pub(super) issued_token_type: Option<Member>,
     pub(super) error: Option<Member>,
 }
 
@@ -98,6 +99,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
                 "refresh_token" => (8, &mut members.refresh_token),
                 "refresh_expires_in" => (16, &mut members.refresh_expires_in),
                 "error" => (32, &mut members.error),
+                "issued_token_type" => (64, &mut members.issued_token_type),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                     continue;

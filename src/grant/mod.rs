@@ -19,16 +19,40 @@
 //! refused all the same. Where in doubt, it was refused, for a wrong password
 //! that is tried again and again locks an account.
 
+mod base;
 mod client;
+mod client_credentials;
 mod encode;
 mod endpoint;
+mod extension;
+mod jwt_bearer;
+mod kind;
 mod members;
 mod password;
+#[cfg(feature = "private-key-jwt")]
+mod private_key;
+mod private_key_jwt;
+mod refresh;
 mod refusal;
 mod request;
 mod response;
 mod retry_after;
+mod secret;
+mod signer;
+mod token_exchange;
 mod voipex;
 
+pub use base::Grant;
 pub use client::ClientAuth;
-pub use password::PasswordGrant;
+pub use client_credentials::{ClientCredentials, ClientCredentialsGrant};
+pub use endpoint::Endpoint;
+pub use extension::{Extension, ExtensionGrant};
+pub use jwt_bearer::{JwtBearer, JwtBearerGrant};
+pub use password::{Password, PasswordGrant};
+#[cfg(feature = "private-key-jwt")]
+pub use private_key::PrivateKey;
+pub use private_key_jwt::PrivateKeyJwt;
+pub use refresh::{Refresh, RefreshTokenGrant};
+pub use secret::{Secret, SecretFile, SecretSource};
+pub use signer::Signer;
+pub use token_exchange::{TokenExchange, TokenExchangeGrant};

@@ -21,6 +21,9 @@ fn said(code: &str) -> Said {
         }
         "access_denied" => Said::Refused("the token endpoint denied access"),
         "invalid_scope" => Said::Refused("the token endpoint refused the scope"),
+        "invalid_target" => {
+            Said::Refused("the token endpoint refused the audience or the resource")
+        }
         "unsupported_grant_type" => Said::Refused("the token endpoint refused the grant type"),
         "invalid_request" => Said::Refused("the token endpoint refused the form of the request"),
         _ => Said::Unknown,

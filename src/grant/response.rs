@@ -15,10 +15,12 @@ use crate::transport::Answer;
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// The token, or why there is none. `echoes` says whether a text holds one of
-/// the secrets that were sent.
+/// the secrets that were sent, `accepts` whether a token of that
+/// `issued_token_type` will do.
 pub(super) fn read(
     answer: &Answer,
     echoes: impl Fn(&str) -> bool,
+    accepts: impl Fn(Option<&str>) -> bool,
     now: SystemTime,
 ) -> Result<TokenResponse, TokenError> {
     let members = Members::parse(&answer.body);
@@ -42,11 +44,14 @@ pub(super) fn read(
     }
     members
         .map_err(|what| malformed(format!("the token endpoint's answer {what}")))
-        .and_then(token)
+        .and_then(|members| token(members, accepts))
         .map_err(|e| e.with_answer(answer.status, None))
 }
 
-fn token(members: Members) -> Result<TokenResponse, TokenError> {
+fn token(
+    members: Members,
+    accepts: impl Fn(Option<&str>) -> bool,
+) -> Result<TokenResponse, TokenError> {
     let mut token = match members.access_token {
         Some(Member::Text(text)) => AccessToken::new(text.as_str())?,
         Some(other) => return Err(not("access_token", other.what(), "a string")),
@@ -64,6 +69,17 @@ fn token(members: Members) -> Result<TokenResponse, TokenError> {
         }
         Some(Member::Text(_)) | None => {}
         Some(other) => return Err(not("token_type", other.what(), "a string")),
+    }
+    let issued = match &members.issued_token_type {
+        Some(Member::Text(text)) => Some(text.as_str()),
+        Some(other) => return Err(not("issued_token_type", other.what(), "a string")),
+        None => None,
+    };
+    if !accepts(issued) {
+        return Err(malformed(
+            "the token endpoint issued a token of another type than was asked for \
+             (`issued_token_type`)",
+        ));
     }
     if let Some(member) = &members.expires_in {
         let lifetime =
@@ -131,7 +147,12 @@ mod tests {
 
     fn read_all(status: u16, body: &str) -> Result<TokenResponse, TokenError> {
         let echoes = |text: &str| text.contains("hunter2");
-        read(&answer(status, body), echoes, SystemTime::UNIX_EPOCH)
+        read(
+            &answer(status, body),
+            echoes,
+            |_| true,
+            SystemTime::UNIX_EPOCH,
+        )
     }
 
     fn refused(status: u16, body: &str) -> TokenError {
@@ -266,7 +287,8 @@ mod tests {
     fn invalid_utf_8_and_deep_nesting_are_not_json() {
         let mut bytes = answer(200, r#"{"access_token":"?"}"#);
         bytes.body[17] = 0xff;
-        let error = read(&bytes, |_| false, SystemTime::UNIX_EPOCH).expect_err("not utf-8");
+        let error =
+            read(&bytes, |_| false, |_| true, SystemTime::UNIX_EPOCH).expect_err("not utf-8");
         assert!(error.to_string().contains("is not JSON"), "{error}");
         let deep = with(&format!(r#""expires_in":{}"#, "[".repeat(60_000)));
         assert!(refused(200, &deep).to_string().contains("is not JSON"));

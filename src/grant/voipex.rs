@@ -4,7 +4,8 @@ use http::Uri;
 
 use crate::grant::PasswordGrant;
 use crate::grant::client::Client;
-use crate::grant::endpoint::TokenEndpoint;
+use crate::grant::endpoint::Endpoint;
+use crate::grant::password::Password;
 
 const ENDPOINT: &str = "https://auth.voipex.io/token";
 const CLIENT_ID: &str = "api";
@@ -21,8 +22,9 @@ impl PasswordGrant {
     /// # let _ = account;
     /// ```
     pub fn voipex(username: impl Into<String>, password: impl Into<String>) -> Self {
-        let endpoint = TokenEndpoint::new(Uri::from_static(ENDPOINT), Client::new(CLIENT_ID));
-        Self::at(endpoint, username.into(), password.into())
+        let endpoint = Endpoint::known(Uri::from_static(ENDPOINT));
+        let kind = Password::new(username.into(), password.into());
+        Self::of(kind, endpoint, Client::new(CLIENT_ID))
     }
 }
 

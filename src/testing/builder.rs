@@ -73,6 +73,7 @@ impl TokenServerBuilder {
                 rotate: false,
                 wrong_password_status: StatusCode::UNAUTHORIZED,
                 direct_grants: true,
+                client_assertion: false,
             },
             delay: Duration::ZERO,
         }
@@ -96,6 +97,14 @@ impl TokenServerBuilder {
     /// None by default: the client is public.
     pub fn client_secret(mut self, secret: impl Into<String>) -> Self {
         self.config.client_secret = Some(secret.into());
+        self
+    }
+
+    /// The client has to prove itself by an assertion (`private_key_jwt`), good
+    /// for one use. Its claims are checked, its signature is not. With it the
+    /// client may also use the grant `client_credentials`.
+    pub fn client_assertion(mut self) -> Self {
+        self.config.client_assertion = true;
         self
     }
 
@@ -183,7 +192,7 @@ impl TokenServerBuilder {
         }
         let username = self.users[0].0.clone();
         let state = State::new(self.users, self.delay);
-        let shared = Arc::new(Shared::new(self.config, state));
+        let shared = Arc::new(Shared::new(api_url.clone(), self.config, state));
         let running = run(TokenService::new(Arc::clone(&shared)));
         TokenServer::new(shared, api_url, username, running)
     }

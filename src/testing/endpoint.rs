@@ -5,6 +5,8 @@ use http::header::{ALLOW, AUTHORIZATION, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 
+use super::assertion;
+use super::discovery;
 use super::form::{Form, is_form};
 use super::grants;
 use super::refusal::Refusal;
@@ -16,6 +18,7 @@ pub(super) enum Endpoint {
     Token,
     Logout,
     Revoke,
+    Discovery,
 }
 
 impl Endpoint {
@@ -25,6 +28,7 @@ impl Endpoint {
             "/token" => Some(Self::Token),
             "/logout" => Some(Self::Logout),
             "/revoke" => Some(Self::Revoke),
+            _ if discovery::is_at(path) => Some(Self::Discovery),
             _ => None,
         }
     }
@@ -38,11 +42,15 @@ impl Endpoint {
         body: Option<&[u8]>,
         edits: &[Edit],
     ) -> Response<Bytes> {
-        let done = self.form(shared, head, body).and_then(|form| match self {
-            Self::Token => grants::grant(shared, &form, edits),
-            Self::Logout => log_out(shared, &form),
-            Self::Revoke => revoke(shared, &form),
-        });
+        let form = |answer: &dyn Fn(&Form) -> Result<Response<Bytes>, Refusal>| {
+            self.form(shared, head, body).and_then(|form| answer(&form))
+        };
+        let done = match self {
+            Self::Token => form(&|form| grants::grant(shared, form, edits)),
+            Self::Logout => form(&|form| log_out(shared, form)),
+            Self::Revoke => form(&|form| revoke(shared, form)),
+            Self::Discovery => Ok(discovery::document(shared, &head.method)),
+        };
         done.unwrap_or_else(Into::into)
     }
 
@@ -79,7 +87,13 @@ impl Endpoint {
 /// what it sends for one is ignored.
 fn check_client(shared: &Shared, head: &Parts, form: &Form) -> Result<(), Refusal> {
     let config = &shared.config;
+    if config.client_assertion {
+        return check_assertion(shared, form);
+    }
     let code = match form.client(&head.headers) {
+        None if config.client_secret.is_none() && grants::names_its_own_subject(form) => {
+            return Ok(());
+        }
         Some((id, secret)) if id == config.client_id => match &config.client_secret {
             Some(expected) if secret.as_ref() != Some(expected) => "unauthorized_client",
             _ => return Ok(()),
@@ -94,6 +108,34 @@ fn check_client(shared: &Shared, head: &Parts, form: &Form) -> Result<(), Refusa
     } else {
         refusal
     })
+}
+
+/// RFC 7523, sections 2.2 and 3.
+fn check_assertion(shared: &Shared, form: &Form) -> Result<(), Refusal> {
+    const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    let id = shared.config.client_id.as_str();
+    let refuse = |what| Refusal::new(StatusCode::UNAUTHORIZED, "invalid_client", what);
+    let (Some(TYPE), Some(assertion)) = (
+        form.value("client_assertion_type"),
+        form.value("client_assertion"),
+    ) else {
+        return Err(refuse("Parameter client_assertion is missing"));
+    };
+    let issuer = shared.issuer.as_str();
+    let audiences = [&format!("{issuer}/token"), issuer];
+    let claims = assertion::claims(assertion, &audiences).map_err(refuse)?;
+    let named = |name: &str| claims[name].as_str().unwrap_or_default();
+    let by_form = form.value("client_id").unwrap_or(id);
+    if [named("iss"), named("sub"), by_form]
+        .iter()
+        .any(|n| *n != id)
+    {
+        return Err(refuse("The assertion is another client's"));
+    }
+    if named("jti").is_empty() || !shared.write().use_assertion(named("jti")) {
+        return Err(refuse("The assertion was used before or has no jti"));
+    }
+    Ok(())
 }
 
 fn log_out(shared: &Shared, form: &Form) -> Result<Response<Bytes>, Refusal> {

@@ -1,6 +1,6 @@
 //! Users, sessions and tokens.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -21,6 +21,8 @@ pub(super) struct State {
     stale: u64,
     /// When not-before was pushed, in seconds since the epoch; 0 for never.
     not_before: u64,
+    /// The names of the assertions that were used.
+    assertions: HashSet<String>,
     /// How long a token answer is held back.
     pub(super) delay: Duration,
     prune_at: usize,
@@ -62,6 +64,8 @@ pub(super) struct Ticket {
     pub(super) access: u64,
     pub(super) refresh: u64,
     pub(super) not_before: u64,
+    /// Whether a refresh token comes along.
+    pub(super) refreshable: bool,
 }
 
 /// What is wrong with a refresh token.
@@ -92,6 +96,7 @@ impl State {
             last: 0,
             stale: 0,
             not_before: 0,
+            assertions: HashSet::new(),
             delay,
             prune_at: PRUNE_FROM,
         }
@@ -123,6 +128,7 @@ impl State {
             access: self.next_number(),
             refresh: self.next_number(),
             not_before: self.not_before,
+            refreshable: true,
         }
     }
 
@@ -180,6 +186,17 @@ impl State {
         tail(token)
             .and_then(|tail| self.access.get(&tail))
             .is_some_and(|access| access.token.as_bytes() == token && alive(access.ends))
+    }
+
+    /// The session of a live access token, `None` if the token is not live.
+    pub(super) fn session_of(&self, token: &[u8]) -> Option<Option<u64>> {
+        let tail = self.is_live(token).then(|| tail(token)).flatten()?;
+        self.access.get(&tail).map(|access| access.session)
+    }
+
+    /// Uses an assertion by its name; false if it was used before.
+    pub(super) fn use_assertion(&mut self, name: &str) -> bool {
+        self.assertions.insert(name.to_owned())
     }
 
     /// Uses a refresh token.

@@ -1,0 +1,255 @@
+//! The grant of a refresh token that the user brings.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::pin::Pin;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::error::{BoxError, ConfigError, TokenError, TokenErrorKind};
+use crate::grant::base::Grant;
+use crate::grant::client::Client;
+use crate::grant::endpoint::Endpoint;
+use crate::grant::kind::{Core, Kind};
+use crate::grant::request::Form;
+use crate::token::{AccessToken, RefreshToken, TokenResponse};
+use crate::transport::{DefaultTransport, Transport};
+
+/// A refresh token that the user brings (RFC 6749, section 6): from an earlier
+/// login in a browser, from a device flow, from a file.
+///
+/// The grant holds the token, and the next one when the server rotates it.
+/// [`on_rotation`](Self::on_rotation) stores it. When the server refuses it,
+/// there is nothing to fall back on, and the refusal sticks.
+///
+/// ```
+/// # fn grant(stored: String) -> Result<(), Box<dyn std::error::Error>> {
+/// use tower_bearer::RefreshToken;
+/// use tower_bearer::grant::RefreshTokenGrant;
+///
+/// let token = RefreshToken::new(stored)?;
+/// let grant = RefreshTokenGrant::new("https://auth.example.com/token", "my-app", token)?
+///     .on_rotation(|token| async move {
+///         // A new file under the old name, so that a crash leaves one of both.
+///         tokio::fs::write("token.new", token.secret()).await?;
+///         tokio::fs::rename("token.new", "token").await
+///     });
+/// # let _ = grant; Ok(()) }
+/// # grant("t".into()).unwrap();
+/// ```
+pub type RefreshTokenGrant<T = DefaultTransport> = Grant<Refresh, T>;
+
+type Stored = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+type Store = Box<dyn Fn(RefreshToken) -> Stored + Send + Sync>;
+
+/// How many tokens that were replaced are remembered.
+const REMEMBERED: usize = 64;
+
+/// The kind of [`RefreshTokenGrant`].
+pub struct Refresh {
+    /// Locked for a whole request: a refresh token that rotates may be sent
+    /// only once.
+    held: Mutex<Held>,
+    store: Option<Store>,
+}
+
+struct Held {
+    token: RefreshToken,
+    /// The tokens that this one replaced, as hashes, the last one first.
+    replaced: VecDeque<u64>,
+    /// What came along with a refresh token that is not stored yet.
+    waiting: Option<Waiting>,
+    /// Why the token was refused, until somebody was told.
+    refused: Option<TokenError>,
+}
+
+struct Waiting {
+    token: AccessToken,
+    /// Before it was asked for.
+    born: Instant,
+}
+
+impl Grant<Refresh> {
+    /// A grant at this token endpoint that begins with this token.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Endpoint::new`].
+    pub fn new(
+        endpoint: impl TryInto<Endpoint, Error: Into<ConfigError>>,
+        client_id: impl Into<String>,
+        token: RefreshToken,
+    ) -> Result<Self, ConfigError> {
+        let held = Held {
+            token,
+            replaced: VecDeque::new(),
+            waiting: None,
+            refused: None,
+        };
+        let kind = Refresh {
+            held: Mutex::new(held),
+            store: None,
+        };
+        let endpoint = endpoint.try_into().map_err(Into::into)?;
+        Ok(Self::of(kind, endpoint, Client::new(client_id)))
+    }
+}
+
+impl<T> Grant<Refresh, T> {
+    /// Sets what is awaited when the server has rotated the refresh token,
+    /// before the access token that came with it is used.
+    ///
+    /// When it fails, that is an error of the kind
+    /// [`Source`](TokenErrorKind::Source), which is transient, and a token in
+    /// use stays so. Both new tokens are kept: the next call stores the refresh
+    /// token first, and if that succeeds uses the access token with no request
+    /// to the server. The old refresh token is never sent again. The same holds
+    /// when it panics, or does not finish within the cache's
+    /// [`source_timeout`](crate::TokenCacheBuilder::source_timeout); so it may
+    /// be called with the same token twice.
+    #[must_use]
+    pub fn on_rotation<F, Fut, E>(mut self, store: F) -> Self
+    where
+        F: Fn(RefreshToken) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.kind.store = Some(Box::new(move |token| {
+            let stored = store(token);
+            Box::pin(async move { stored.await.map_err(Into::into) })
+        }));
+        self
+    }
+}
+
+impl Refresh {
+    /// A token by the refresh token that is held.
+    async fn renew<T: Transport>(
+        &self,
+        held: &mut Held,
+        core: &Core<T>,
+    ) -> Result<TokenResponse, TokenError> {
+        if let Some(token) = self.settle(held).await? {
+            return Ok(held.answer(token));
+        }
+        let born = Instant::now();
+        let sent = held.token.clone();
+        let form = core.form()?.secret("refresh_token", sent.secret());
+        let (token, new) = core.send(self, form).await?.into_parts();
+        let Some(new) = new else {
+            return Ok(held.answer(token));
+        };
+        // Before it is stored, for whatever becomes of that.
+        if held.replace(new) {
+            held.waiting = Some(Waiting {
+                token: token.clone(),
+                born,
+            });
+            self.settle(held).await?;
+        }
+        Ok(held.answer(token))
+    }
+
+    /// Stores what is held, if something is to be stored, and yields the access
+    /// token that waited for it, if it has life left.
+    async fn settle(&self, held: &mut Held) -> Result<Option<AccessToken>, TokenError> {
+        let Some(waiting) = &held.waiting else {
+            return Ok(None);
+        };
+        if let Some(store) = &self.store {
+            store(held.token.clone()).await.map_err(|error| {
+                let what = "the new refresh token could not be stored";
+                TokenError::new(TokenErrorKind::Source, what).because(error)
+            })?;
+        }
+        let left = waiting.left();
+        held.waiting = None;
+        Ok(left)
+    }
+}
+
+impl Held {
+    /// Holds this token from now on; false if it is the same one.
+    fn replace(&mut self, new: RefreshToken) -> bool {
+        let old = hash(&self.token);
+        let is_new = hash(&new) != old;
+        if is_new {
+            self.replaced.push_front(old);
+            self.replaced.truncate(REMEMBERED);
+            self.refused = None;
+        }
+        self.token = new;
+        is_new
+    }
+
+    fn answer(&self, token: AccessToken) -> TokenResponse {
+        TokenResponse::new(token).with_refresh_token(Some(self.token.clone()))
+    }
+}
+
+fn hash(token: &RefreshToken) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    token.secret().hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Waiting {
+    /// The token, with what is left of its life.
+    fn left(&self) -> Option<AccessToken> {
+        let Some(lifetime) = self.token.lifetime() else {
+            return Some(self.token.clone());
+        };
+        let left = lifetime.saturating_sub(self.born.elapsed());
+        (!left.is_zero()).then(|| self.token.clone().with_lifetime(left))
+    }
+}
+
+impl Kind for Refresh {
+    const NAME: &'static str = "RefreshTokenGrant";
+
+    fn grant_type(&self) -> &str {
+        "refresh_token"
+    }
+
+    /// The token is added where it is locked.
+    async fn credentials<'a>(&'a self, form: Form<'a>) -> Result<Form<'a>, TokenError> {
+        Ok(form)
+    }
+
+    async fn fetch<T: Transport>(&self, core: &Core<T>) -> Result<TokenResponse, TokenError> {
+        let mut held = self.held.lock().await;
+        // A cache asks so right after a refusal, and there is nothing else.
+        match held.refused.take() {
+            Some(refused) => Err(refused),
+            None => self.renew(&mut held, core).await,
+        }
+    }
+
+    async fn refresh<T: Transport>(
+        &self,
+        core: &Core<T>,
+        token: &RefreshToken,
+    ) -> Result<TokenResponse, TokenError> {
+        let mut held = self.held.lock().await;
+        // The cache may not know yet of the last one that came. One that this
+        // grant never had is another process's, and newer.
+        if !held.replaced.contains(&hash(token)) {
+            held.replace(token.clone());
+        }
+        let answer = self.renew(&mut held, core).await;
+        let refused = answer.as_ref().err();
+        held.refused = refused
+            .filter(|e| e.kind() == TokenErrorKind::Refused)
+            .cloned();
+        answer
+    }
+}
+
+impl fmt::Debug for Refresh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refresh").finish_non_exhaustive()
+    }
+}
