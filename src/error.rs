@@ -43,6 +43,9 @@ pub enum TokenErrorKind {
     Panicked,
     /// A token was asked for outside a tokio runtime.
     NoRuntime,
+    /// A token was asked for after
+    /// [`TokenCache::shutdown`](crate::TokenCache::shutdown).
+    Closed,
     /// A [`TokenSource`](crate::TokenSource) of the user's own failed.
     /// Transient.
     Source,

@@ -182,3 +182,51 @@ async fn two_caches_that_share_a_grant_never_send_a_token_twice() -> Result<(), 
     );
     Ok(())
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_refused_on_renewal_is_not_sent_again_at_once() -> Result<(), BoxError> {
+    let (server, token) = earlier_login().await;
+    let tokens = TokenCache::new(grant(&server, token));
+    tokens.token().await?;
+    server.end_sessions();
+    tokens.invalidate();
+    let error = tokens.token().await.expect_err("refused");
+    assert_eq!(error.oauth_error(), Some("invalid_grant"));
+    assert_eq!(server.token_requests(), 3);
+    // Who has put it right need not build a new grant.
+    tokens.reset();
+    tokens.token().await.expect_err("refused");
+    assert_eq!(server.token_requests(), 4);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_token_of_another_process_is_taken_and_an_older_one_is_not() -> Result<(), BoxError>
+{
+    let (server, first) = earlier_login().await;
+    let (here, there) = (grant(&server, first.clone()), grant(&server, first.clone()));
+    let second = there.fetch().await?.refresh_token().expect("one").clone();
+    let third = here.refresh(&second).await?;
+    let third = third.refresh_token().expect("one");
+    assert!(![first.secret(), second.secret()].contains(&third.secret()));
+    here.refresh(&first).await?;
+    here.refresh(&second).await?;
+    let counts = server.counts();
+    assert_eq!(
+        (counts.refresh_grants, counts.refresh_token_replays),
+        (4, 0)
+    );
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_session_is_ended_by_the_token_that_is_held() -> Result<(), BoxError> {
+    let (server, token) = earlier_login().await;
+    let logout = format!("{}/logout", server.api_url());
+    let tokens = TokenCache::new(grant(&server, token).logout_endpoint(logout)?);
+    tokens.token().await?;
+    assert_eq!(server.counts().open_sessions, 1);
+    tokens.revoke().await?;
+    assert_eq!(server.counts().open_sessions, 0);
+    Ok(())
+}

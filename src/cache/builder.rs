@@ -83,6 +83,13 @@ impl TokenCacheBuilder {
         self
     }
 
+    /// How long [`TokenCache::revoke`] and [`TokenCache::shutdown`] may take in
+    /// all. Default: 5 seconds.
+    pub fn revoke_timeout(mut self, limit: Duration) -> Self {
+        self.settings.revoke_timeout = limit;
+        self
+    }
+
     /// The pause after a failure that may pass by itself: drawn at random from
     /// zero up to a bound that doubles from `first` to `max`. Default: 250
     /// milliseconds and 30 seconds.
@@ -152,6 +159,7 @@ mod tests {
             ("wait", |b| b.wait(ZERO)),
             ("wait", |b| b.wait(Duration::MAX)),
             ("source_timeout", |b| b.source_timeout(ZERO)),
+            ("revoke_timeout", |b| b.revoke_timeout(ZERO)),
             ("due", |b| b.due(1.0, SECOND)),
             ("due", |b| b.due(-0.1, SECOND)),
             ("due", |b| b.due(f64::NAN, SECOND)),

@@ -118,10 +118,10 @@ impl Shared {
     }
 
     /// A source's answer within its time, a panic turned into an error.
-    async fn bounded(
+    pub(crate) async fn bounded<R>(
         &self,
-        answer: impl Future<Output = Result<TokenResponse, TokenError>>,
-    ) -> Result<TokenResponse, TokenError> {
+        answer: impl Future<Output = Result<R, TokenError>>,
+    ) -> Result<R, TokenError> {
         let mut answer = pin!(answer);
         let caught = poll_fn(|cx| {
             catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx))).unwrap_or_else(|_| {

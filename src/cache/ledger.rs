@@ -12,7 +12,7 @@ use crate::cache::forced::Forced;
 use crate::cache::schedule::{Backoff, Standing, Windows};
 use crate::cache::state::Live;
 use crate::error::{TokenError, TokenErrorKind};
-use crate::token::{RefreshToken, TokenResponse};
+use crate::token::{AccessToken, RefreshToken, TokenResponse};
 
 /// What a caller needs.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,6 +60,8 @@ pub(crate) struct Ledger {
     counted: u64,
     flying: Option<Flying>,
     flights: u64,
+    /// Shut down: no more flights, no more tokens.
+    closed: bool,
     /// The sentry is at its post.
     pub(crate) guarded: bool,
 }
@@ -90,6 +92,10 @@ struct Trouble {
 
 impl Ledger {
     pub(crate) fn look(&mut self, want: Want, now: &Moment) -> Look {
+        if self.closed {
+            let what = "the token cache was shut down";
+            return Look::Fail(TokenError::new(TokenErrorKind::Closed, what));
+        }
         if let Some(live) = &self.live {
             let age = now.since(&live.born);
             match live.plan.standing(age) {
@@ -167,7 +173,7 @@ impl Ledger {
     /// How long nothing changes by itself for the token in use, so that nobody
     /// has to look. Zero while a success would be news.
     pub(crate) fn quiet(&self, now: &Moment) -> Duration {
-        let Some(live) = &self.live else {
+        let Some(live) = self.live.as_ref().filter(|_| !self.closed) else {
             return Duration::ZERO;
         };
         if self.forced.listens() || (live.forced && self.accepted != live.generation()) {
@@ -325,6 +331,32 @@ impl Ledger {
         self.live = None;
     }
 
+    /// Hands out what is to be given up at the server, and keeps none of it.
+    /// `None` while a flight is under way, which brings more.
+    pub(crate) fn give_up(
+        &mut self,
+        now: &Moment,
+        windows: &Windows,
+    ) -> Option<(Option<AccessToken>, Option<RefreshToken>)> {
+        if self.is_flying(now.monotonic) {
+            return None;
+        }
+        let refresh = self.refresh_token(now, windows);
+        self.refresh = None;
+        let live = self.live.take();
+        let live = live.filter(|it| it.plan.standing(now.since(&it.born)) != Standing::Expired);
+        Some((live.map(|live| live.token.clone()), refresh))
+    }
+
+    /// No token leaves from now on.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Forgets all failures.
     pub(crate) fn reset(&mut self) {
         self.trouble = None;
@@ -362,7 +394,6 @@ pub(crate) fn lives_too_short() -> TokenError {
 mod tests {
     use super::*;
     use crate::cache::clock::Clock;
-    use crate::token::AccessToken;
 
     #[test]
     fn a_refresh_token_that_was_refused_takes_no_newer_one_along() {

@@ -12,6 +12,7 @@ mod forced;
 mod keeper;
 mod ledger;
 pub(crate) mod registry;
+mod revoke;
 mod schedule;
 mod sentry;
 mod settings;

@@ -12,6 +12,7 @@ pub(crate) struct Settings {
     pub(crate) backoff: Backoff,
     pub(crate) wait: Duration,
     pub(crate) source_timeout: Duration,
+    pub(crate) revoke_timeout: Duration,
     pub(crate) clock: Clock,
 }
 
@@ -22,6 +23,7 @@ impl Default for Settings {
             backoff: Backoff::default(),
             wait: Duration::from_secs(30),
             source_timeout: Duration::from_secs(30),
+            revoke_timeout: Duration::from_secs(5),
             clock: Clock::default(),
         }
     }
@@ -49,6 +51,7 @@ impl Settings {
         for (field, span) in [
             ("wait", self.wait),
             ("source_timeout", self.source_timeout),
+            ("revoke_timeout", self.revoke_timeout),
             ("due_without_lifetime", windows.due_without_lifetime),
         ] {
             if span.is_zero() {
@@ -70,6 +73,7 @@ impl Settings {
         for (field, span) in [
             ("wait", self.wait),
             ("source_timeout", self.source_timeout),
+            ("revoke_timeout", self.revoke_timeout),
             ("due_without_lifetime", windows.due_without_lifetime),
             ("backoff", backoff.transient.max),
             ("retry_after_max", backoff.retry_after_max),

@@ -7,11 +7,12 @@ use zeroize::Zeroizing;
 
 use crate::error::{ConfigError, TokenError};
 use crate::grant::client::{Client, ClientAuth};
+use crate::grant::ending::Ending;
 use crate::grant::endpoint::{Endpoint, TokenEndpoint};
 use crate::grant::kind::{Core, Kind};
 use crate::grant::secret::Secret;
 use crate::source::TokenSource;
-use crate::token::{RefreshToken, TokenResponse};
+use crate::token::{AccessToken, RefreshToken, TokenResponse};
 use crate::transport::{DefaultTransport, Transport};
 
 /// Members that the grants write themselves.
@@ -132,6 +133,32 @@ impl<K, T> Grant<K, T> {
         self.core.members.push((name, value));
     }
 
+    /// Sets where a session is ended by its refresh token when the cache is
+    /// [revoked](crate::TokenCache::revoke): Keycloak's
+    /// `…/protocol/openid-connect/logout`. Of this and
+    /// [`revocation_endpoint`](Self::revocation_endpoint) the last one set
+    /// counts.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Endpoint::new`].
+    pub fn logout_endpoint(mut self, endpoint: impl AsRef<str>) -> Result<Self, ConfigError> {
+        self.core.endpoint.ending = Some(Ending::logout(endpoint.as_ref())?);
+        Ok(self)
+    }
+
+    /// Sets where tokens are given up (RFC 7009) when the cache is
+    /// [revoked](crate::TokenCache::revoke): the refresh token if there is one,
+    /// else the access token.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Endpoint::new`].
+    pub fn revocation_endpoint(mut self, endpoint: impl AsRef<str>) -> Result<Self, ConfigError> {
+        self.core.endpoint.ending = Some(Ending::revocation(endpoint.as_ref())?);
+        Ok(self)
+    }
+
     /// Sets how long a token request may take in all, redirects and body
     /// included: 10 s if never set.
     ///
@@ -174,6 +201,16 @@ impl<K: Kind, T: Transport> TokenSource for Grant<K, T> {
 
     async fn refresh(&self, refresh_token: &RefreshToken) -> Result<TokenResponse, TokenError> {
         self.kind.refresh(&self.core, refresh_token).await
+    }
+
+    async fn revoke(
+        &self,
+        access_token: Option<&AccessToken>,
+        refresh_token: Option<&RefreshToken>,
+    ) -> Result<(), TokenError> {
+        self.kind
+            .revoke(&self.core, access_token, refresh_token)
+            .await
     }
 }
 

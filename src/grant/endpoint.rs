@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use http::Uri;
@@ -11,17 +11,25 @@ use url::Url;
 
 use crate::error::{ConfigError, TokenError};
 use crate::grant::client::Client;
+use crate::grant::ending::Ending;
+use crate::grant::issuer::Issuer;
+use crate::grant::metadata::Metadata;
 use crate::grant::request::Form;
 use crate::grant::response;
 use crate::origins::is_loopback;
 use crate::token::TokenResponse;
-use crate::transport::{DefaultTransport, Limits, Outgoing, Transport, exchange};
+use crate::transport::{Answer, DefaultTransport, Limits, Outgoing, Transport, exchange};
 
-const FIELD: &str = "endpoint";
-
-/// Where a grant asks for tokens. A text is one: the token endpoint's address.
+/// Where a grant asks for tokens: a token endpoint's address, for which a text
+/// will do as well, or an issuer that names it.
 #[derive(Clone)]
-pub struct Endpoint(Uri);
+pub struct Endpoint(Place);
+
+#[derive(Clone)]
+enum Place {
+    Known(Uri),
+    Issuer(Arc<Issuer>),
+}
 
 impl Endpoint {
     /// The token endpoint at this address.
@@ -31,11 +39,58 @@ impl Endpoint {
     /// If it is not `https` (`http` is for loopback: `localhost`, 127.0.0.0/8,
     /// `[::1]`), or has a user name or a fragment. The error does not quote it.
     pub fn new(address: impl AsRef<str>) -> Result<Self, ConfigError> {
-        parse(address.as_ref()).map(Self)
+        Ok(Self::known(parse_as("endpoint", address.as_ref())?))
+    }
+
+    /// The token endpoint that this issuer names in its metadata.
+    ///
+    /// ```
+    /// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let secret = "s";
+    /// use tower_bearer::grant::{ClientCredentialsGrant, Endpoint};
+    ///
+    /// let realm = Endpoint::issuer("https://id.example.com/realms/calls")?;
+    /// let grant = ClientCredentialsGrant::new(realm, "billing")?.client_secret(secret);
+    /// # let _ = grant; Ok(()) }
+    /// # grant().unwrap();
+    /// ```
+    ///
+    /// The document is asked for through the grant's transport before the first
+    /// token, at `…/.well-known/openid-configuration` (OpenID Connect Discovery
+    /// 1.0, section 4) and, if the server has nothing there, at
+    /// `/.well-known/oauth-authorization-server…` (RFC 8414, section 3). It is
+    /// kept for an hour, by all clones together; if it cannot be read again
+    /// then, the old one serves on. Its revocation endpoint, or else its
+    /// `end_session_endpoint`, serves [`TokenCache::revoke`] where the grant was
+    /// given none.
+    ///
+    /// When the document cannot be had, or is not used, no token is asked for:
+    ///
+    /// | | kind of error |
+    /// |---|---|
+    /// | it could not be reached, or not in time | [`Connect`], [`Timeout`], [`Unavailable`], which are transient |
+    /// | it redirects, except by 307 or 308 within its origin | [`Redirected`] |
+    /// | there is none | [`Config`] |
+    /// | it is larger than [`max_response`](super::Grant::max_response), not JSON, names another issuer than exactly this text, or a token endpoint against the rules of [`new`](Self::new) or in plain http for an issuer in https | [`Malformed`] |
+    ///
+    /// [`TokenCache::revoke`]: crate::TokenCache::revoke
+    /// [`Connect`]: crate::TokenErrorKind::Connect
+    /// [`Timeout`]: crate::TokenErrorKind::Timeout
+    /// [`Unavailable`]: crate::TokenErrorKind::Unavailable
+    /// [`Redirected`]: crate::TokenErrorKind::Redirected
+    /// [`Config`]: crate::TokenErrorKind::Config
+    /// [`Malformed`]: crate::TokenErrorKind::Malformed
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new); also if it has a query.
+    pub fn issuer(issuer: impl Into<String>) -> Result<Self, ConfigError> {
+        let issuer = Issuer::new(issuer.into())?;
+        Ok(Self(Place::Issuer(Arc::new(issuer))))
     }
 
     pub(super) fn known(uri: Uri) -> Self {
-        Self(uri)
+        Self(Place::Known(uri))
     }
 }
 
@@ -71,11 +126,15 @@ impl From<Infallible> for ConfigError {
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the query, which may hold a key.
-        f.debug_struct("Endpoint")
-            .field("host", &self.0.host())
-            .field("path", &self.0.path())
-            .finish_non_exhaustive()
+        match &self.0 {
+            // Not the query, which may hold a key.
+            Place::Known(uri) => f
+                .debug_struct("Endpoint")
+                .field("host", &uri.host())
+                .field("path", &uri.path())
+                .finish_non_exhaustive(),
+            Place::Issuer(issuer) => issuer.fmt(f),
+        }
     }
 }
 
@@ -84,6 +143,7 @@ pub(super) struct TokenEndpoint<T> {
     place: Endpoint,
     pub(super) client: Client,
     limits: Limits,
+    pub(super) ending: Option<Ending>,
     /// In a mutex, for a service need not be `Sync`. Held for a clone only.
     transport: Mutex<T>,
 }
@@ -94,6 +154,7 @@ impl TokenEndpoint<DefaultTransport> {
             place,
             client,
             limits: Limits::default(),
+            ending: None,
             transport: Mutex::default(),
         }
     }
@@ -105,6 +166,7 @@ impl<T> TokenEndpoint<T> {
             place: self.place,
             client: self.client,
             limits: self.limits,
+            ending: self.ending,
             transport: Mutex::new(transport),
         }
     }
@@ -127,26 +189,65 @@ impl<T> TokenEndpoint<T> {
 }
 
 impl<T: Transport> TokenEndpoint<T> {
-    /// Posts a form, proof of the client included, and reads the answer.
-    /// `finish` adds what comes after that proof, `accepts` judges the
-    /// `issued_token_type` of the answer.
+    /// Asks for a token with this form. `finish` adds what comes after the
+    /// proof of the client, `accepts` judges the answer's `issued_token_type`.
     pub(super) async fn ask<'a>(
         &'a self,
         form: Form<'a>,
-        finish: impl FnOnce(Form<'a>) -> Form<'a>,
-        accepts: impl Fn(Option<&str>) -> bool,
+        finish: impl FnOnce(Form<'a>) -> Form<'a> + Send,
+        accepts: impl Fn(Option<&str>) -> bool + Send,
     ) -> Result<TokenResponse, TokenError> {
-        let uri = &self.place.0;
-        let form = finish(self.client.prove(form, uri).await?);
+        let uri = self.token_uri().await?;
+        let form = finish(self.client.prove(form, &uri).await?);
+        let read = |answer: &Answer, request: &Outgoing<'_>| {
+            let echoes = |text: &str| request.echoes(text);
+            response::read(answer, echoes, accepts, SystemTime::now())
+        };
+        self.post(&uri, "the token endpoint", form, read).await
+    }
+
+    /// Posts a whole form to an endpoint of the same server and reads the
+    /// answer.
+    pub(super) async fn post<R>(
+        &self,
+        uri: &Uri,
+        whom: &'static str,
+        form: Form<'_>,
+        read: impl FnOnce(&Answer, &Outgoing<'_>) -> Result<R, TokenError>,
+    ) -> Result<R, TokenError> {
         let request = Outgoing {
             uri,
+            whom,
             authorization: form.authorization(),
-            body: form.to_bytes(),
+            body: Some(form.to_bytes()),
             secrets: &form.secrets(),
         };
         let answer = exchange(self.transport(), &request, self.limits).await?;
-        let echoes = |text: &str| request.echoes(text);
-        response::read(&answer, echoes, accepts, SystemTime::now())
+        read(&answer, &request)
+    }
+
+    /// Where tokens are, and who a client's assertion is for.
+    pub(super) async fn token_uri(&self) -> Result<Uri, TokenError> {
+        if let Place::Known(uri) = &self.place.0 {
+            return Ok(uri.clone());
+        }
+        let metadata = self.metadata().await?;
+        Ok(metadata.map_or_else(Uri::default, |known| {
+            let by_certificate = known.mtls_token.as_ref();
+            let by_certificate = by_certificate.filter(|_| self.client.auth.is_tls());
+            by_certificate.unwrap_or(&known.token).clone()
+        }))
+    }
+
+    /// What the issuer says of itself, if an issuer was named.
+    pub(super) async fn metadata(&self) -> Result<Option<Arc<Metadata>>, TokenError> {
+        match &self.place.0 {
+            Place::Known(_) => Ok(None),
+            Place::Issuer(issuer) => {
+                let metadata = issuer.metadata(|| self.transport(), self.limits);
+                metadata.await.map(Some)
+            }
+        }
     }
 
     fn transport(&self) -> T {
@@ -165,10 +266,10 @@ impl<T> fmt::Debug for TokenEndpoint<T> {
     }
 }
 
-/// A token endpoint's address. The reason of a refusal never quotes it, for it
-/// may hold a password or a key.
-pub(super) fn parse(text: &str) -> Result<Uri, ConfigError> {
-    let refuse = |reason: &'static str| ConfigError::new(FIELD, reason);
+/// The address of an endpoint that is set as `field`. The reason of a refusal
+/// never quotes it, for it may hold a password or a key.
+pub(super) fn parse_as(field: &'static str, text: &str) -> Result<Uri, ConfigError> {
+    let refuse = |reason: &'static str| ConfigError::new(field, reason);
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(refuse("has no scheme: write `https://host/path`"));
     };
@@ -190,7 +291,7 @@ pub(super) fn parse(text: &str) -> Result<Uri, ConfigError> {
         return Err(refuse("has a scheme other than https"));
     }
     let url =
-        Url::parse(text).map_err(|e| ConfigError::new(FIELD, format!("is not a URL: {e}")))?;
+        Url::parse(text).map_err(|e| ConfigError::new(field, format!("is not a URL: {e}")))?;
     if url.scheme() != "https" && !is_loopback(&url) {
         return Err(refuse("is plain http, which only loopback may be"));
     }
@@ -205,6 +306,10 @@ pub(super) fn parse(text: &str) -> Result<Uri, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &str) -> Result<Uri, ConfigError> {
+        parse_as("endpoint", text)
+    }
 
     #[test]
     fn an_endpoint_is_https_or_on_loopback() {

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use crate::error::TokenError;
 use crate::grant::endpoint::TokenEndpoint;
 use crate::grant::request::Form;
-use crate::token::{RefreshToken, TokenResponse};
+use crate::token::{AccessToken, RefreshToken, TokenResponse};
 use crate::transport::Transport;
 
 pub(super) use self::sealed::Kind;
@@ -100,6 +100,15 @@ mod sealed {
             token: &RefreshToken,
         ) -> impl Future<Output = Result<TokenResponse, TokenError>> + Send {
             core.refresh(token)
+        }
+
+        fn revoke<T: Transport>(
+            &self,
+            core: &Core<T>,
+            access_token: Option<&AccessToken>,
+            refresh_token: Option<&RefreshToken>,
+        ) -> impl Future<Output = Result<(), TokenError>> + Send {
+            core.endpoint.revoke(access_token, refresh_token)
         }
     }
 }

@@ -23,11 +23,14 @@ mod base;
 mod client;
 mod client_credentials;
 mod encode;
+mod ending;
 mod endpoint;
 mod extension;
+mod issuer;
 mod jwt_bearer;
 mod kind;
 mod members;
+mod metadata;
 mod password;
 #[cfg(feature = "private-key-jwt")]
 mod private_key;

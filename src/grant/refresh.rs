@@ -246,6 +246,18 @@ impl Kind for Refresh {
             .cloned();
         answer
     }
+
+    async fn revoke<T: Transport>(
+        &self,
+        core: &Core<T>,
+        access_token: Option<&AccessToken>,
+        refresh_token: Option<&RefreshToken>,
+    ) -> Result<(), TokenError> {
+        let held = self.held.lock().await;
+        let token = refresh_token.filter(|token| !held.replaced.contains(&hash(token)));
+        let token = token.unwrap_or(&held.token);
+        core.endpoint.revoke(access_token, Some(token)).await
+    }
 }
 
 impl fmt::Debug for Refresh {

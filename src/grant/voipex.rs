@@ -31,11 +31,11 @@ impl PasswordGrant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grant::endpoint::parse;
+    use crate::grant::endpoint::parse_as;
 
     #[test]
     fn the_preset_keeps_the_rules_of_an_endpoint() {
-        assert_eq!(parse(ENDPOINT).expect("valid"), ENDPOINT);
+        assert_eq!(parse_as("endpoint", ENDPOINT).expect("valid"), ENDPOINT);
         let shown = format!("{:?}", PasswordGrant::voipex("me", "hunter2"));
         assert!(shown.contains("auth.voipex.io") && shown.contains("\"api\""));
         assert!(!shown.contains("hunter2"));
