@@ -87,6 +87,8 @@
 
 mod auth;
 mod cache;
+#[cfg(feature = "config")]
+pub mod config;
 mod error;
 pub mod grant;
 mod origins;

@@ -94,7 +94,7 @@ impl<K, T> Grant<K, T> {
         self
     }
 
-    pub(super) fn identified(mut self, client_id: impl Into<String>) -> Self {
+    pub(crate) fn identified(mut self, client_id: impl Into<String>) -> Self {
         self.core.endpoint.client.id = Some(client_id.into());
         self
     }

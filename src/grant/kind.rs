@@ -8,7 +8,7 @@ use crate::grant::request::Form;
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
 use crate::transport::Transport;
 
-pub(super) use self::sealed::Kind;
+pub(crate) use self::sealed::Kind;
 
 /// The settings that all grants have.
 #[derive(Debug)]

@@ -51,6 +51,8 @@ pub use client_credentials::{ClientCredentials, ClientCredentialsGrant};
 pub use endpoint::Endpoint;
 pub use extension::{Extension, ExtensionGrant};
 pub use jwt_bearer::{JwtBearer, JwtBearerGrant};
+#[cfg(feature = "config")]
+pub(crate) use kind::Kind;
 pub use password::{Password, PasswordGrant};
 #[cfg(feature = "private-key-jwt")]
 pub use private_key::PrivateKey;
