@@ -418,6 +418,26 @@ fn no_secret_is_in_debug_or_in_the_error_of_a_value_that_does_not_fit() {
     }
 }
 
+#[test]
+fn certificates_are_for_the_default_transport_and_have_to_be_some() {
+    for (name, content) in [
+        ("client_certificate_file", "hunter2"),
+        ("root_certificates_file", "hunter2"),
+        ("root_certificates_file", ""),
+    ] {
+        let file = Scrap::new(name, content);
+        let mut members = with(json!({ "grant": "client_credentials", "client_auth": "tls" }));
+        members[name] = file.path().into();
+        let config = config(members);
+        let error = config.source().expect_err("no certificate");
+        assert!(name.starts_with(error.field()), "{error}");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        let service = TokenServer::builder().in_process().service();
+        let error = config.source_through(service).expect_err("no place");
+        assert_eq!(error.field(), name);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_rotated_token_is_kept_in_its_file_for_the_next_start() -> Result<(), BoxError> {
     let server = TokenServer::builder()

@@ -72,6 +72,8 @@ pub struct SourceConfig {
     pub(super) members: Option<BTreeMap<String, Secret>>,
     pub(super) logout_endpoint: Option<String>,
     pub(super) revocation_endpoint: Option<String>,
+    pub(super) client_certificate_file: Option<PathBuf>,
+    pub(super) root_certificates_file: Option<PathBuf>,
     pub(super) timeout: Option<Span>,
     pub(super) max_response: Option<Number<usize>>,
     pub(super) cache: Option<CacheConfig>,

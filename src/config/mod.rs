@@ -37,13 +37,14 @@
 //! | `scope` | a text with spaces, or a list |
 //! | `members` | a table of what else the form has |
 //! | `logout_endpoint` or `revocation_endpoint` | where a session is ended |
+//! | `client_certificate_file`, `root_certificates_file` | for `tls`, and an authority of one's own: PEM for the [default transport](crate::transport::DefaultTransport::client_certificate) |
 //! | `timeout`, `max_response` | as in [`Grant`](crate::grant::Grant) |
 //! | `cache` | a table with settings of [`TokenCacheBuilder`](crate::TokenCacheBuilder): `wait`, `source_timeout`, `due_jitter`, `due_without_lifetime`, `retry_after_max`, and the pairs `due_fraction` and `due_max`, `expired_fraction` and `expired_max`, `backoff_first` and `backoff_max`, `refused_backoff_first` and `refused_backoff_max`, `forced_backoff_first` and `forced_backoff_max` |
 //!
 //! In place of `client_secret`, `password`, `private_key` and `refresh_token`
 //! there may be `client_secret_file` and so on: a file as containers mount them,
-//! read once, without the line ends at its end. The files for which there is
-//! only a `_file` are read for each token request, for what is in them does not
+//! read once, without the line ends at its end. The assertions and tokens for
+//! which there is only a `_file` are read for each token request, for what is in them does not
 //! live long.
 //!
 //! `rotated_token_file` is where a refresh token that the server rotated is

@@ -1,6 +1,7 @@
 //! The source that a configuration describes.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use super::client::{needed, secret};
 use super::members::SourceConfig;
@@ -27,7 +28,29 @@ impl SourceConfig {
     /// file.
     #[cfg(feature = "reqwest")]
     pub fn source(&self) -> Result<ConfiguredSource, ConfigError> {
-        self.source_through(crate::transport::DefaultTransport::new())
+        self.through(self.default_transport()?)
+    }
+
+    #[cfg(feature = "reqwest")]
+    fn default_transport(&self) -> Result<crate::transport::DefaultTransport, ConfigError> {
+        let mut transport = crate::transport::DefaultTransport::new();
+        for (name, file) in self.certificates() {
+            let Some(pem) = secret((name, &None), (name, file))? else {
+                continue;
+            };
+            transport = match name {
+                "client_certificate_file" => transport.client_certificate(pem.secret()),
+                _ => transport.root_certificates(pem.secret()),
+            }?;
+        }
+        Ok(transport)
+    }
+
+    fn certificates(&self) -> [(&'static str, &Option<PathBuf>); 2] {
+        [
+            ("client_certificate_file", &self.client_certificate_file),
+            ("root_certificates_file", &self.root_certificates_file),
+        ]
     }
 
     /// The source, which reaches its endpoint through this tower service; see
@@ -37,11 +60,25 @@ impl SourceConfig {
     ///
     /// If a member is missing, has no place beside the others, or is refused by
     /// its setter; if a file cannot be read. The error names the member, and the
-    /// file.
+    /// file. Also if there are certificates, which are for the default transport.
     pub fn source_through<T: Transport>(
         &self,
         transport: T,
     ) -> Result<ConfiguredSource, ConfigError> {
+        match self
+            .certificates()
+            .into_iter()
+            .find(|(_, file)| file.is_some())
+        {
+            None => self.through(transport),
+            Some((name, _)) => {
+                let reason = "has no place beside a transport of one's own";
+                Err(ConfigError::new(name, reason))
+            }
+        }
+    }
+
+    fn through<T: Transport>(&self, transport: T) -> Result<ConfiguredSource, ConfigError> {
         match self.grant.as_str() {
             "voipex" => {
                 self.check_own("voipex", &["username", "password", "password_file"])?;

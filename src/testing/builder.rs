@@ -74,6 +74,7 @@ impl TokenServerBuilder {
                 wrong_password_status: StatusCode::UNAUTHORIZED,
                 direct_grants: true,
                 client_assertion: false,
+                client_certificate: false,
             },
             delay: Duration::ZERO,
         }
@@ -105,6 +106,14 @@ impl TokenServerBuilder {
     /// client may also use the grant `client_credentials`.
     pub fn client_assertion(mut self) -> Self {
         self.config.client_assertion = true;
+        self
+    }
+
+    /// The client proves itself by a certificate (RFC 8705), which whoever
+    /// speaks TLS in front of the server has checked. With it the client may
+    /// also use the grant `client_credentials`.
+    pub fn client_certificate(mut self) -> Self {
+        self.config.client_certificate = true;
         self
     }
 

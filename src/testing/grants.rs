@@ -117,7 +117,8 @@ fn describe(fault: RefreshFault) -> &'static str {
 
 /// No session, and no refresh token (RFC 6749, section 4.4.3).
 fn client_credentials(shared: &Shared) -> Result<Members, Refusal> {
-    if shared.config.client_secret.is_none() && !shared.config.client_assertion {
+    let config = &shared.config;
+    if config.client_secret.is_none() && !config.client_assertion && !config.client_certificate {
         let what = "Public client not allowed to retrieve service account";
         return Err(Refusal::new(
             StatusCode::UNAUTHORIZED,

@@ -21,6 +21,7 @@ pub(super) struct Config {
     pub(super) wrong_password_status: StatusCode,
     pub(super) direct_grants: bool,
     pub(super) client_assertion: bool,
+    pub(super) client_certificate: bool,
 }
 
 pub(super) struct Shared {
