@@ -2,6 +2,7 @@
 //! there.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -63,6 +64,14 @@ impl<T> TokenEndpoint<T> {
         }
         self.limits.max_response = bytes;
         Ok(())
+    }
+}
+
+impl<T> Hash for TokenEndpoint<T> {
+    /// Of the address and the client.
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Client { id, secret, .. } = &self.client;
+        (&self.uri, id, secret.as_deref()).hash(hasher);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The resource owner password credentials grant.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -237,6 +238,16 @@ impl<T: Transport> TokenSource for PasswordGrant<T> {
             .public("grant_type", "refresh_token")
             .optional("client_secret", client.form_secret());
         self.endpoint.ask(form).await
+    }
+
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.endpoint.hash(&mut hasher);
+        (&*self.username, &*self.password, &self.scope).hash(&mut hasher);
+        for (name, value) in &self.members {
+            (name, &**value).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     async fn revoke(
