@@ -58,6 +58,13 @@ pub trait TokenSource: Send + Sync + 'static {
         self.fetch()
     }
 
+    /// A number that is another one for other credentials, so that a refusal
+    /// that a [fleet](crate::store) shares does not stick to new ones. Zero if
+    /// not written.
+    fn fingerprint(&self) -> u64 {
+        0
+    }
+
     /// Ends at the server what these tokens stand for: called by
     /// [`TokenCache::revoke`](crate::TokenCache::revoke) with what the cache
     /// has, perhaps while `fetch` runs. Does nothing if not written.
@@ -108,6 +115,10 @@ impl<S: TokenSource> TokenSource for Arc<S> {
         (**self).refresh(refresh_token)
     }
 
+    fn fingerprint(&self) -> u64 {
+        (**self).fingerprint()
+    }
+
     fn revoke(
         &self,
         access_token: Option<&AccessToken>,
@@ -129,6 +140,7 @@ pub(crate) trait DynTokenSource: Send + Sync + 'static {
         access_token: Option<&'a AccessToken>,
         refresh_token: Option<&'a RefreshToken>,
     ) -> Answer<'a, ()>;
+    fn fingerprint(&self) -> u64;
 }
 
 impl<S: TokenSource> DynTokenSource for S {
@@ -146,5 +158,9 @@ impl<S: TokenSource> DynTokenSource for S {
         refresh_token: Option<&'a RefreshToken>,
     ) -> Answer<'a, ()> {
         Box::pin(TokenSource::revoke(self, access_token, refresh_token))
+    }
+
+    fn fingerprint(&self) -> u64 {
+        TokenSource::fingerprint(self)
     }
 }

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tower_bearer::grant::{
     ClientAuth, ClientCredentialsGrant, Endpoint, ExtensionGrant, JwtBearerGrant, PrivateKeyJwt,
-    Secret, SecretFile, Signer, TokenExchangeGrant,
+    RefreshTokenGrant, Secret, SecretFile, Signer, TokenExchangeGrant,
 };
 use tower_bearer::testing::TokenServer;
 use tower_bearer::{
@@ -564,5 +564,50 @@ fn an_endpoint_may_be_given_as_any_text() -> Result<(), ConfigError> {
     ClientCredentialsGrant::new(Endpoint::new(URL)?, "a")?;
     let error = ClientCredentialsGrant::new("http://a.example", "a").expect_err("plain http");
     assert_eq!(error.field(), "endpoint");
+    Ok(())
+}
+
+#[test]
+fn other_credentials_have_another_fingerprint() -> Result<(), ConfigError> {
+    let client = || ClientCredentialsGrant::new(URL, "billing");
+    let password = |password| PasswordGrant::new(URL, "api", "me", password);
+    let jwt = |audience| PrivateKeyJwt::new(Pen).audience(audience);
+    let refresh = |token| {
+        let token = RefreshToken::new(token).expect("valid");
+        RefreshTokenGrant::new(URL, "api", token)
+    };
+    let all = || -> Result<Vec<u64>, ConfigError> {
+        Ok(vec![
+            client()?.fingerprint(),
+            ClientCredentialsGrant::new(URL, "other")?.fingerprint(),
+            ClientCredentialsGrant::new("https://b.example/token", "billing")?.fingerprint(),
+            ClientCredentialsGrant::new(Endpoint::issuer(URL)?, "billing")?.fingerprint(),
+            client()?.client_secret("a").fingerprint(),
+            client()?.client_secret("b").fingerprint(),
+            client()?.client_auth(ClientAuth::form("a")).fingerprint(),
+            client()?
+                .client_auth(ClientAuth::private_key_jwt(jwt("a")))
+                .fingerprint(),
+            client()?
+                .client_auth(ClientAuth::private_key_jwt(jwt("b")))
+                .fingerprint(),
+            client()?.scope("a").fingerprint(),
+            client()?.member("a", "b")?.fingerprint(),
+            password("a")?.fingerprint(),
+            password("b")?.fingerprint(),
+            refresh("a")?.fingerprint(),
+            refresh("b")?.fingerprint(),
+            ExtensionGrant::new(URL, "urn:a")?.fingerprint(),
+            ExtensionGrant::new(URL, "urn:b")?.fingerprint(),
+            TokenExchangeGrant::new(URL, fixed("x"))?.fingerprint(),
+            TokenExchangeGrant::new(URL, fixed("x"))?
+                .subject_token_type("jwt")
+                .fingerprint(),
+        ])
+    };
+    let (marks, again) = (all()?, all()?);
+    assert_eq!(marks, again);
+    let different: std::collections::HashSet<_> = marks.iter().collect();
+    assert_eq!(different.len(), marks.len());
     Ok(())
 }

@@ -263,6 +263,10 @@ impl TokenSource for ConfiguredSource {
         self.0.refresh(refresh_token).await
     }
 
+    fn fingerprint(&self) -> u64 {
+        self.0.fingerprint()
+    }
+
     async fn revoke(
         &self,
         access_token: Option<&AccessToken>,

@@ -1,6 +1,7 @@
 //! What all grants have in common.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -201,6 +202,21 @@ impl<K: Kind, T: Transport> TokenSource for Grant<K, T> {
 
     async fn refresh(&self, refresh_token: &RefreshToken) -> Result<TokenResponse, TokenError> {
         self.kind.refresh(&self.core, refresh_token).await
+    }
+
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let Core {
+            endpoint,
+            scope,
+            members,
+        } = &self.core;
+        (endpoint, scope).hash(&mut hasher);
+        for (name, value) in members {
+            (name, value.as_str()).hash(&mut hasher);
+        }
+        self.kind.mark(&mut hasher);
+        hasher.finish()
     }
 
     async fn revoke(

@@ -1,6 +1,7 @@
 //! Who asks: the client, and how it proves itself (RFC 6749, section 2.3).
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use base64::Engine;
@@ -100,8 +101,21 @@ impl fmt::Debug for ClientAuth {
     }
 }
 
+impl Hash for ClientAuth {
+    /// As far as it can be told: what an assertion's source or a signer yields
+    /// is not known before.
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        std::mem::discriminant(&self.0).hash(hasher);
+        match &self.0 {
+            Way::None | Way::Tls | Way::Assertion(_) => {}
+            Way::Basic(secret) | Way::Form(secret) => secret.secret().hash(hasher),
+            Way::Jwt(jwt) => jwt.hash(hasher),
+        }
+    }
+}
+
 /// A client. Some grants do without an id.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Hash)]
 pub(super) struct Client {
     pub(super) id: Option<String>,
     pub(super) auth: ClientAuth,

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -91,6 +92,15 @@ impl Endpoint {
 
     pub(super) fn known(uri: Uri) -> Self {
         Self(Place::Known(uri))
+    }
+}
+
+impl Hash for Endpoint {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        match &self.0 {
+            Place::Known(uri) => uri.hash(hasher),
+            Place::Issuer(issuer) => issuer.name().hash(hasher),
+        }
     }
 }
 
@@ -185,6 +195,13 @@ impl<T> TokenEndpoint<T> {
         }
         self.limits.max_response = bytes;
         Ok(())
+    }
+}
+
+impl<T> Hash for TokenEndpoint<T> {
+    /// Of the address and the client.
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        (&self.place, &self.client).hash(hasher);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Any other grant.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash};
 
 use crate::error::{ConfigError, TokenError};
 use crate::grant::base::{Grant, check_name};
@@ -112,6 +113,10 @@ impl Kind for Extension {
 
     fn grant_type(&self) -> &str {
         &self.grant_type
+    }
+
+    fn mark(&self, hasher: &mut DefaultHasher) {
+        self.grant_type.hash(hasher);
     }
 
     async fn credentials<'a>(&'a self, mut form: Form<'a>) -> Result<Form<'a>, TokenError> {

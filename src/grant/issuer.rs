@@ -42,6 +42,10 @@ impl Issuer {
         })
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What the issuer says, from memory if it was asked not long ago.
     pub(super) async fn metadata<T: Transport>(
         &self,

@@ -64,6 +64,7 @@ impl<T: Transport> Core<T> {
 
 mod sealed {
     use std::future::Future;
+    use std::hash::DefaultHasher;
 
     use super::*;
 
@@ -80,6 +81,11 @@ mod sealed {
             &'a self,
             form: Form<'a>,
         ) -> impl Future<Output = Result<Form<'a>, TokenError>> + Send;
+
+        /// Tells these credentials from others of the same kind.
+        fn mark(&self, hasher: &mut DefaultHasher) {
+            let _ = hasher;
+        }
 
         /// Whether a token of this `issued_token_type` will do.
         fn accepts(&self, issued: Option<&str>) -> bool {

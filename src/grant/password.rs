@@ -1,5 +1,7 @@
 //! The resource owner password credentials grant.
 
+use std::hash::{DefaultHasher, Hash};
+
 use zeroize::Zeroizing;
 
 use crate::error::{ConfigError, TokenError, TokenErrorKind};
@@ -75,6 +77,10 @@ impl Kind for Password {
 
     fn grant_type(&self) -> &str {
         "password"
+    }
+
+    fn mark(&self, hasher: &mut DefaultHasher) {
+        (self.username.as_str(), self.password.as_str()).hash(hasher);
     }
 
     async fn credentials<'a>(&'a self, form: Form<'a>) -> Result<Form<'a>, TokenError> {

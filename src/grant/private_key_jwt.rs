@@ -1,6 +1,6 @@
 //! The assertion of a client that signs with its private key.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -96,6 +96,13 @@ impl PrivateKeyJwt {
         let signature = self.signer.sign(message.as_bytes()).await;
         let signature = encode(&signature.map_err(TokenError::from_source)?);
         Ok(format!("{message}.{signature}").into())
+    }
+}
+
+impl Hash for PrivateKeyJwt {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let signer = (self.signer.algorithm(), self.signer.key_id());
+        (signer, &self.audience).hash(hasher);
     }
 }
 

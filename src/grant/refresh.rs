@@ -50,6 +50,8 @@ const REMEMBERED: usize = 64;
 
 /// The kind of [`RefreshTokenGrant`].
 pub struct Refresh {
+    /// The token that the user brought, as a hash.
+    brought: u64,
     /// Locked for a whole request: a refresh token that rotates may be sent
     /// only once.
     held: Mutex<Held>,
@@ -83,6 +85,7 @@ impl Grant<Refresh> {
         client_id: impl Into<String>,
         token: RefreshToken,
     ) -> Result<Self, ConfigError> {
+        let brought = hash(&token);
         let held = Held {
             token,
             replaced: VecDeque::new(),
@@ -90,6 +93,7 @@ impl Grant<Refresh> {
             refused: None,
         };
         let kind = Refresh {
+            brought,
             held: Mutex::new(held),
             store: None,
         };
@@ -212,6 +216,10 @@ impl Kind for Refresh {
 
     fn grant_type(&self) -> &str {
         "refresh_token"
+    }
+
+    fn mark(&self, hasher: &mut DefaultHasher) {
+        self.brought.hash(hasher);
     }
 
     /// The token is added where it is locked.

@@ -1,6 +1,7 @@
 //! Token exchange.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash};
 
 use zeroize::Zeroizing;
 
@@ -153,6 +154,10 @@ impl Kind for TokenExchange {
                 .public("actor_token_type", actor_type);
         }
         Ok(form.optional("requested_token_type", self.requested_type.as_deref()))
+    }
+
+    fn mark(&self, hasher: &mut DefaultHasher) {
+        (&self.subject_type, &self.requested_type).hash(hasher);
     }
 
     fn accepts(&self, issued: Option<&str>) -> bool {
