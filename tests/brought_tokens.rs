@@ -230,3 +230,18 @@ async fn the_session_is_ended_by_the_token_that_is_held() -> Result<(), BoxError
     assert_eq!(server.counts().open_sessions, 0);
     Ok(())
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_stays_the_same_lives_no_longer_for_it() -> Result<(), BoxError> {
+    let (server, token) = earlier_login().await;
+    let grant = grant(&server, token);
+    let life = |answer: &tower_bearer::TokenResponse| {
+        let token = answer.refresh_token().expect("a refresh token");
+        token.lifetime().expect("an end")
+    };
+    assert_eq!(life(&grant.fetch().await?), secs(7200));
+    server.script([Answer::ordinary().without("refresh_token")]);
+    tokio::time::sleep(secs(1000)).await;
+    assert_eq!(life(&grant.fetch().await?), secs(6200));
+    Ok(())
+}

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{ConfigError, TokenError};
 use crate::grant::client::{Client, ClientAuth};
-use crate::grant::ending::Ending;
+use crate::grant::endpoint::Ending;
 use crate::grant::endpoint::{Endpoint, TokenEndpoint};
 use crate::grant::kind::{Core, Kind};
 use crate::grant::secret::Secret;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -60,18 +61,14 @@ pub struct Refresh {
 
 struct Held {
     token: RefreshToken,
-    /// The tokens that this one replaced, as hashes, the last one first.
-    replaced: VecDeque<u64>,
-    /// What came along with a refresh token that is not stored yet.
-    waiting: Option<Waiting>,
-    /// Why the token was refused, until somebody was told.
-    refused: Option<TokenError>,
-}
-
-struct Waiting {
-    token: AccessToken,
     /// Before it was asked for.
     born: Instant,
+    /// The tokens that this one replaced, as hashes, the last one first.
+    replaced: VecDeque<u64>,
+    /// The access token that came with it, if it is not stored yet.
+    waiting: Option<AccessToken>,
+    /// Why the token was refused, until somebody was told.
+    refused: Option<TokenError>,
 }
 
 impl Grant<Refresh> {
@@ -88,6 +85,7 @@ impl Grant<Refresh> {
         let brought = hash(&token);
         let held = Held {
             token,
+            born: Instant::now(),
             replaced: VecDeque::new(),
             waiting: None,
             refused: None,
@@ -143,15 +141,9 @@ impl Refresh {
         let sent = held.token.clone();
         let form = core.form()?.secret("refresh_token", sent.secret());
         let (token, new) = core.send(self, form).await?.into_parts();
-        let Some(new) = new else {
-            return Ok(held.answer(token));
-        };
         // Before it is stored, for whatever becomes of that.
-        if held.replace(new) {
-            held.waiting = Some(Waiting {
-                token: token.clone(),
-                born,
-            });
+        if new.is_some_and(|new| held.replace(new, born)) {
+            held.waiting = Some(token.clone());
             self.settle(held).await?;
         }
         Ok(held.answer(token))
@@ -160,37 +152,56 @@ impl Refresh {
     /// Stores what is held, if something is to be stored, and yields the access
     /// token that waited for it, if it has life left.
     async fn settle(&self, held: &mut Held) -> Result<Option<AccessToken>, TokenError> {
-        let Some(waiting) = &held.waiting else {
+        if held.waiting.is_none() {
             return Ok(None);
-        };
+        }
         if let Some(store) = &self.store {
             store(held.token.clone()).await.map_err(|error| {
                 let what = "the new refresh token could not be stored";
                 TokenError::new(TokenErrorKind::Source, what).because(error)
             })?;
         }
-        let left = waiting.left();
-        held.waiting = None;
-        Ok(left)
+        Ok(held.waiting.take().and_then(|token| {
+            let left = token.lifetime().map(|life| held.left(life));
+            match left {
+                None => Some(token),
+                Some(left) => (!left.is_zero()).then(|| token.with_lifetime(left)),
+            }
+        }))
     }
 }
 
 impl Held {
     /// Holds this token from now on; false if it is the same one.
-    fn replace(&mut self, new: RefreshToken) -> bool {
+    fn replace(&mut self, new: RefreshToken, born: Instant) -> bool {
         let old = hash(&self.token);
         let is_new = hash(&new) != old;
         if is_new {
             self.replaced.push_front(old);
             self.replaced.truncate(REMEMBERED);
-            self.refused = None;
         }
-        self.token = new;
+        (self.token, self.born) = (new, born);
         is_new
     }
 
+    /// Whether this is the token that is held, or was once.
+    fn knows(&self, token: &RefreshToken) -> bool {
+        let token = hash(token);
+        token == hash(&self.token) || self.replaced.contains(&token)
+    }
+
+    /// What is left of a life that began with the token's.
+    fn left(&self, life: Duration) -> Duration {
+        life.saturating_sub(self.born.elapsed())
+    }
+
     fn answer(&self, token: AccessToken) -> TokenResponse {
-        TokenResponse::new(token).with_refresh_token(Some(self.token.clone()))
+        let refresh = self.token.clone();
+        let refresh = match refresh.lifetime() {
+            Some(life) => refresh.with_lifetime(self.left(life)),
+            None => refresh,
+        };
+        TokenResponse::new(token).with_refresh_token(Some(refresh))
     }
 }
 
@@ -198,17 +209,6 @@ fn hash(token: &RefreshToken) -> u64 {
     let mut hasher = DefaultHasher::new();
     token.secret().hash(&mut hasher);
     hasher.finish()
-}
-
-impl Waiting {
-    /// The token, with what is left of its life.
-    fn left(&self) -> Option<AccessToken> {
-        let Some(lifetime) = self.token.lifetime() else {
-            return Some(self.token.clone());
-        };
-        let left = lifetime.saturating_sub(self.born.elapsed());
-        (!left.is_zero()).then(|| self.token.clone().with_lifetime(left))
-    }
 }
 
 impl Kind for Refresh {
@@ -244,8 +244,8 @@ impl Kind for Refresh {
         let mut held = self.held.lock().await;
         // The cache may not know yet of the last one that came. One that this
         // grant never had is another process's, and newer.
-        if !held.replaced.contains(&hash(token)) {
-            held.replace(token.clone());
+        if !held.knows(token) {
+            held.replace(token.clone(), Instant::now());
         }
         let answer = self.renew(&mut held, core).await;
         let refused = answer.as_ref().err();
@@ -262,7 +262,7 @@ impl Kind for Refresh {
         refresh_token: Option<&RefreshToken>,
     ) -> Result<(), TokenError> {
         let held = self.held.lock().await;
-        let token = refresh_token.filter(|token| !held.replaced.contains(&hash(token)));
+        let token = refresh_token.filter(|token| !held.knows(token));
         let token = token.unwrap_or(&held.token);
         core.endpoint.revoke(access_token, Some(token)).await
     }

@@ -5,7 +5,7 @@ use http::Uri;
 use crate::grant::PasswordGrant;
 use crate::grant::client::Client;
 use crate::grant::endpoint::Endpoint;
-use crate::grant::password::Password;
+use crate::grant::kinds::password::Password;
 
 const ENDPOINT: &str = "https://auth.voipex.io/token";
 const CLIENT_ID: &str = "api";

@@ -85,7 +85,7 @@ impl<T> Grant<Extension, T> {
     pub fn field(
         self,
         name: impl Into<String>,
-        value: impl Into<super::Secret>,
+        value: impl Into<crate::grant::Secret>,
     ) -> Result<Self, ConfigError> {
         self.field_from(name, value.into())
     }

@@ -10,8 +10,8 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::error::{ConfigError, TokenError, TokenErrorKind};
-use crate::grant::metadata::{self, Metadata};
-use crate::grant::retry_after;
+use crate::grant::answer::retry_after;
+use crate::grant::endpoint::metadata::{self, Metadata};
 use crate::transport::{Answer, Limits, Outgoing, Transport, exchange};
 
 const WHOM: &str = "the issuer";

@@ -7,12 +7,16 @@ use http::header::RETRY_AFTER;
 
 /// The longest pause that is read, far from where adding it to a clock
 /// overflows. How much of it is waited is the cache's affair.
-pub(super) const MAX: Duration = Duration::from_secs(10 * 366 * 86_400);
+pub(in crate::grant) const MAX: Duration = Duration::from_secs(10 * 366 * 86_400);
 
 /// How long the server asks to wait from `now`, `max` at most. `None` if it
 /// does not ask for a wait: no header, an unreadable one, zero, or a date that
 /// has passed.
-pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime, max: Duration) -> Option<Duration> {
+pub(in crate::grant) fn retry_after(
+    headers: &HeaderMap,
+    now: SystemTime,
+    max: Duration,
+) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         // Only too many digits can fail.

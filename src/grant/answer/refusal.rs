@@ -32,7 +32,7 @@ fn said(code: &str) -> Said {
 
 /// The error for an answer with this status and this `error` member. `echoes`
 /// says whether a text holds one of the secrets that were sent.
-pub(super) fn error(
+pub(in crate::grant) fn error(
     status: StatusCode,
     code: Option<&str>,
     echoes: impl Fn(&str) -> bool,

@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use crate::error::{TokenError, TokenErrorKind};
-use crate::grant::members::{Member, Members};
-use crate::grant::{refusal, retry_after};
+use crate::grant::answer::members::{Member, Members};
+use crate::grant::answer::{refusal, retry_after};
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
 use crate::transport::Answer;
 
@@ -17,7 +17,7 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// The token, or why there is none. `echoes` says whether a text holds one of
 /// the secrets that were sent, `accepts` whether a token of that
 /// `issued_token_type` will do.
-pub(super) fn read(
+pub(in crate::grant) fn read(
     answer: &Answer,
     echoes: impl Fn(&str) -> bool,
     accepts: impl Fn(Option<&str>) -> bool,

@@ -3,16 +3,17 @@
 use http::Uri;
 
 use crate::error::{ConfigError, TokenError, TokenErrorKind};
-use crate::grant::endpoint::{TokenEndpoint, parse_as};
-use crate::grant::members::Members;
-use crate::grant::metadata::Metadata;
-use crate::grant::refusal;
+use crate::grant::answer::members::Members;
+use crate::grant::answer::refusal;
+use crate::grant::endpoint::address::parse_as;
+use crate::grant::endpoint::metadata::Metadata;
+use crate::grant::endpoint::token_endpoint::TokenEndpoint;
 use crate::token::{AccessToken, RefreshToken};
 use crate::transport::{Answer, Outgoing, Transport};
 
 /// Where a session is ended.
 #[derive(Clone)]
-pub(super) enum Ending {
+pub(in crate::grant) enum Ending {
     /// Keycloak's way: the refresh token to the logout endpoint.
     Logout(Uri),
     /// Token revocation (RFC 7009).
@@ -20,11 +21,11 @@ pub(super) enum Ending {
 }
 
 impl Ending {
-    pub(super) fn logout(endpoint: &str) -> Result<Self, ConfigError> {
+    pub(in crate::grant) fn logout(endpoint: &str) -> Result<Self, ConfigError> {
         parse_as("logout_endpoint", endpoint).map(Self::Logout)
     }
 
-    pub(super) fn revocation(endpoint: &str) -> Result<Self, ConfigError> {
+    pub(in crate::grant) fn revocation(endpoint: &str) -> Result<Self, ConfigError> {
         parse_as("revocation_endpoint", endpoint).map(Self::Revocation)
     }
 
@@ -39,7 +40,7 @@ impl Ending {
 
 impl<T: Transport> TokenEndpoint<T> {
     /// Ends the session of these tokens.
-    pub(super) async fn revoke(
+    pub(in crate::grant) async fn revoke(
         &self,
         access_token: Option<&AccessToken>,
         refresh_token: Option<&RefreshToken>,

@@ -7,7 +7,7 @@ use serde_json::{Number, Value};
 use zeroize::Zeroizing;
 
 /// A JSON value. No part of it is ever shown.
-pub(super) enum Member {
+pub(in crate::grant) enum Member {
     Text(Zeroizing<String>),
     Number(Number),
     /// What it is, in words.
@@ -16,19 +16,19 @@ pub(super) enum Member {
 
 /// The members that matter; one that is missing or `null` is `None`.
 #[derive(Default)]
-pub(super) struct Members {
-    pub(super) access_token: Option<Member>,
-    pub(super) token_type: Option<Member>,
-    pub(super) expires_in: Option<Member>,
-    pub(super) refresh_token: Option<Member>,
-    pub(super) refresh_expires_in: Option<Member>,
-    pub(super) issued_token_type: Option<Member>,
-    pub(super) error: Option<Member>,
+pub(in crate::grant) struct Members {
+    pub(in crate::grant) access_token: Option<Member>,
+    pub(in crate::grant) token_type: Option<Member>,
+    pub(in crate::grant) expires_in: Option<Member>,
+    pub(in crate::grant) refresh_token: Option<Member>,
+    pub(in crate::grant) refresh_expires_in: Option<Member>,
+    pub(in crate::grant) issued_token_type: Option<Member>,
+    pub(in crate::grant) error: Option<Member>,
 }
 
 impl Members {
     /// The `error` member (RFC 6749, section 5.2), if it can be read.
-    pub(super) fn code(&self) -> Option<&str> {
+    pub(in crate::grant) fn code(&self) -> Option<&str> {
         match &self.error {
             Some(Member::Text(code)) => Some(code),
             _ => None,
@@ -43,7 +43,7 @@ impl Members {
     /// What is wrong with the body, in words that quote nothing of it. A
     /// member that matters and comes twice is refused: parsers differ in which
     /// one they take.
-    pub(super) fn parse(body: &[u8]) -> Result<Self, &'static str> {
+    pub(in crate::grant) fn parse(body: &[u8]) -> Result<Self, &'static str> {
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         if body.trim_ascii().is_empty() {
             return Err("is empty");
@@ -76,7 +76,7 @@ impl From<Value> for Member {
 }
 
 impl Member {
-    pub(super) fn what(&self) -> &'static str {
+    pub(in crate::grant) fn what(&self) -> &'static str {
         match self {
             Self::Text(_) => "a string",
             Self::Number(_) => "a number",

@@ -12,8 +12,8 @@ use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 
 use crate::error::{BoxError, ConfigError};
+use crate::grant::client::signer::Signer;
 use crate::grant::secret::SecretFile;
-use crate::grant::signer::Signer;
 
 const FIELD: &str = "private_key";
 

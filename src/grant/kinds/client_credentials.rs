@@ -9,7 +9,7 @@ use crate::grant::request::Form;
 use crate::transport::DefaultTransport;
 
 /// A client that asks on its own behalf, with no user (RFC 6749, section 4.4).
-/// What proves it is its [`ClientAuth`](super::ClientAuth).
+/// What proves it is its [`ClientAuth`](crate::grant::ClientAuth).
 ///
 /// ```
 /// # fn grants() -> Result<(), Box<dyn std::error::Error>> {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::error::{ConfigError, TokenError, TokenErrorKind};
-use crate::grant::endpoint::parse_as;
+use crate::grant::endpoint::address::parse_as;
 
 const FIELD: &str = "issuer";
 

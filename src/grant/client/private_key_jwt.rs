@@ -9,8 +9,8 @@ use http::Uri;
 use serde_json::json;
 
 use crate::error::{ConfigError, TokenError};
+use crate::grant::client::signer::{DynSigner, Signer};
 use crate::grant::secret::Secret;
-use crate::grant::signer::{DynSigner, Signer};
 
 const LIFETIME: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(3600);
