@@ -1,6 +1,6 @@
 //! Sources from files and from the environment.
 
-#![cfg(feature = "config")]
+#![cfg(all(feature = "config", feature = "reqwest"))]
 
 mod support;
 
@@ -416,6 +416,35 @@ fn no_secret_is_in_debug_or_in_the_error_of_a_value_that_does_not_fit() {
         assert!(error.to_string().contains("is a table"), "{error}");
         assert!(!error.to_string().contains("hunter2"));
     }
+}
+
+#[cfg(feature = "private-key-jwt")]
+#[tokio::test]
+async fn a_key_signs_with_its_id_for_its_audience() -> Result<(), BoxError> {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    let pem = rcgen::KeyPair::generate()?.serialize_pem();
+    let file = Scrap::new("key", &pem);
+    for (name, value) in [
+        ("private_key", pem.as_str()),
+        ("private_key_file", file.path()),
+    ] {
+        let mut members = with(json!({ "grant": "client_credentials", "key_id": "k7",
+            "assertion_audience": "https://a.example" }));
+        members[name] = value.into();
+        let body = sent(&config(members)).await?.body;
+        let assertion = body.rsplit_once("client_assertion=").expect("one").1;
+        let parts = assertion.split('.').take(2).map(|part| {
+            let json = URL_SAFE_NO_PAD.decode(part).expect("base64url");
+            serde_json::from_slice::<serde_json::Value>(&json).expect("JSON")
+        });
+        let parts: Vec<_> = parts.collect();
+        assert_eq!(parts[0]["kid"], "k7");
+        assert_eq!(parts[0]["alg"], "ES256");
+        assert_eq!(parts[1]["aud"], "https://a.example");
+    }
+    Ok(())
 }
 
 #[test]

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tower_bearer::grant::{
     ClientAuth, ClientCredentialsGrant, Endpoint, ExtensionGrant, JwtBearerGrant, PrivateKeyJwt,
-    RefreshTokenGrant, Secret, SecretFile, Signer, TokenExchangeGrant,
+    RefreshTokenGrant, Secret, SecretFile, SignedJwt, Signer, TokenExchangeGrant,
 };
 use tower_bearer::testing::TokenServer;
 use tower_bearer::{
@@ -44,6 +44,13 @@ macro_rules! sent {
         }
         (fetch.clone(), refresh.clone())
     }};
+}
+
+/// A grant at the embedded server, in process.
+macro_rules! at {
+    ($server:expr, $grant:expr) => {
+        $grant.transport($server.service())
+    };
 }
 
 fn fixed(text: &str) -> Secret {
@@ -272,6 +279,41 @@ async fn an_assertions_audience_and_life_can_be_set() -> Result<(), ConfigError>
 }
 
 #[tokio::test]
+async fn an_assertion_of_ones_own_says_what_was_set() -> Result<(), BoxError> {
+    let server = TokenServer::builder().user("me", "pw").in_process();
+    let second = std::time::Duration::from_secs(1);
+    let about = |audience: &str| SignedJwt::new(Pen, "robots", audience).subject("me");
+    let jwt = about(URL)
+        .claim("scope", "x")
+        .claim("exp", "never")
+        .lifetime(second * 9)?;
+    assert!(!format!("{jwt:?}").contains("robots"));
+    let (fetch, _) = sent!(JwtBearerGrant::new(URL, jwt)?);
+    let (head, mut claims, _) = parts(&member(&fetch.body, "assertion"));
+    assert_eq!(head, json!({ "alg": "ES256", "typ": "JWT", "kid": "k1" }));
+    let life = claims["exp"].as_u64().zip(claims["iat"].as_u64());
+    assert_eq!(life.map(|(end, start)| end - start), Some(9));
+    for name in ["exp", "iat", "jti"] {
+        claims
+            .as_object_mut()
+            .expect("an object")
+            .remove(name)
+            .expect(name);
+    }
+    assert_eq!(
+        claims,
+        json!({ "iss": "robots", "sub": "me", "aud": URL, "scope": "x" })
+    );
+    let grant = JwtBearerGrant::new(server.token_url(), about(server.token_url()))?;
+    at!(server, grant).fetch().await?;
+    assert_eq!(
+        about(URL).lifetime(second * 3601).expect_err("no").field(),
+        "lifetime"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_cannot_be_asked_is_never_sent() -> Result<(), ConfigError> {
     use TokenErrorKind::*;
     struct Broken;
@@ -398,20 +440,14 @@ async fn a_secret_in_a_file_is_read_anew_each_time() -> Result<(), BoxError> {
         let body = log.all().pop().expect("a request").body;
         assert_eq!(body, format!("assertion={sent}&grant_type={JWT}"));
     }
-    for content in [b"\n".as_slice(), b"", b"\xff"] {
+    let large = vec![b'x'; (1 << 20) + 1];
+    for content in [b"\n".as_slice(), b"", b"\xff", &large] {
         std::fs::write(&path, content)?;
         let error = grant.fetch().await.expect_err("no secret");
         assert!(error.is_transient() && error.to_string().contains("tower-bearer-secret"));
     }
     std::fs::remove_file(&path)?;
     Ok(())
-}
-
-/// A grant at the embedded server, in process.
-macro_rules! at {
-    ($server:expr, $grant:expr) => {
-        $grant.transport($server.service())
-    };
 }
 
 #[tokio::test]

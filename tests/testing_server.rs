@@ -265,6 +265,39 @@ async fn a_request_that_is_no_form_or_no_post_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_server_says_of_itself_where_its_endpoints_are() {
+    let server = builder().in_process();
+    for path in ["openid-configuration", "oauth-authorization-server"] {
+        let url = format!("{}/.well-known/{path}", server.api_url());
+        let get = Request::get(&url).body(Full::default());
+        let answer = send(&server, get.expect("a request")).await;
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.headers["content-type"], "application/json");
+        let own = [
+            "issuer",
+            "token_endpoint",
+            "end_session_endpoint",
+            "revocation_endpoint",
+        ];
+        let paths = ["", "/token", "/logout", "/revoke"];
+        for (member, path) in own.into_iter().zip(paths) {
+            assert_eq!(answer.text(member), format!("{}{path}", server.api_url()));
+        }
+        let post = Request::post(&url).body(Full::default());
+        let answer = send(&server, post.expect("a request")).await;
+        let answer = answer.expect("an answer");
+        assert_eq!(
+            (answer.status, &answer.headers["allow"]),
+            (
+                StatusCode::METHOD_NOT_ALLOWED,
+                &"GET".parse().expect("a value")
+            )
+        );
+    }
+    assert_eq!(server.counts().discovery_requests, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_clients_secret_may_come_in_header_or_form_and_must_be_right() {
     let secret = "s&c=r t%";
     let server = builder().client_secret(secret).in_process();

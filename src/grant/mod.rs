@@ -56,7 +56,7 @@ mod secret;
 pub use base::Grant;
 #[cfg(feature = "private-key-jwt")]
 pub use client::PrivateKey;
-pub use client::{ClientAuth, PrivateKeyJwt, Signer};
+pub use client::{ClientAuth, PrivateKeyJwt, SignedJwt, Signer};
 pub use endpoint::Endpoint;
 #[cfg(feature = "config")]
 pub(crate) use kind::Kind;

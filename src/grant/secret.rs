@@ -52,8 +52,8 @@ impl fmt::Debug for Secret {
 /// Where a secret comes from that does not live long: it is asked for anew for
 /// each token request.
 ///
-/// A [`Secret`] is its own source, a [`SecretFile`] reads a file, and any
-/// closure is one that returns a future of a `String` or of another cache's
+/// A [`Secret`] is its own source, a [`SecretFile`] reads a file, a
+/// [`SignedJwt`](super::SignedJwt) signs, and any closure is one that returns a future of a `String` or of another cache's
 /// token:
 ///
 /// ```

@@ -1,19 +1,15 @@
 //! The assertion of a client that signs with its private key.
 
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::hash::{Hash, Hasher};
+use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Uri;
-use serde_json::json;
+use serde_json::Map;
 
 use crate::error::{ConfigError, TokenError};
-use crate::grant::client::signer::{DynSigner, Signer};
+use crate::grant::client::jwt::Notary;
+use crate::grant::client::signer::Signer;
 use crate::grant::secret::Secret;
-
-const LIFETIME: Duration = Duration::from_secs(60);
-const LONGEST: Duration = Duration::from_secs(3600);
 
 /// A client's assertion (RFC 7523, section 3), signed anew for each token
 /// request: `iss` and `sub` are the client id, `aud` is the token endpoint,
@@ -30,18 +26,16 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// ```
 #[derive(Debug)]
 pub struct PrivateKeyJwt {
-    signer: Box<dyn DynSigner>,
+    notary: Notary,
     audience: Option<String>,
-    lifetime: Duration,
 }
 
 impl PrivateKeyJwt {
     /// Assertions of this signer.
     pub fn new(signer: impl Signer) -> Self {
         Self {
-            signer: Box::new(signer),
+            notary: Notary::new(signer),
             audience: None,
-            lifetime: LIFETIME,
         }
     }
 
@@ -60,11 +54,7 @@ impl PrivateKeyJwt {
     ///
     /// If it is less than a second or more than an hour.
     pub fn lifetime(mut self, lifetime: Duration) -> Result<Self, ConfigError> {
-        if lifetime < Duration::from_secs(1) || lifetime > LONGEST {
-            let reason = "is less than a second or more than an hour";
-            return Err(ConfigError::new("lifetime", reason));
-        }
-        self.lifetime = lifetime;
+        self.notary.set_lifetime(lifetime)?;
         Ok(self)
     }
 
@@ -74,53 +64,17 @@ impl PrivateKeyJwt {
         client: &str,
         endpoint: &Uri,
     ) -> Result<Secret, TokenError> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let mut head = json!({ "alg": self.signer.algorithm(), "typ": "JWT" });
-        if let Some(key_id) = self.signer.key_id() {
-            head["kid"] = key_id.into();
-        }
-        let endpoint = endpoint.to_string();
-        let claims = json!({
-            "iss": client,
-            "sub": client,
-            "aud": self.audience.as_deref().unwrap_or(&endpoint),
-            "jti": unique(now),
-            "iat": now.as_secs(),
-            "exp": now.as_secs().saturating_add(self.lifetime.as_secs()),
-        });
-        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        let [head, claims] = [head, claims].map(|json| encode(json.to_string().as_bytes()));
-        let message = format!("{head}.{claims}");
-        let signature = self.signer.sign(message.as_bytes()).await;
-        let signature = encode(&signature.map_err(TokenError::from_source)?);
-        Ok(format!("{message}.{signature}").into())
+        let audience = self.audience.clone();
+        let audience = audience.unwrap_or_else(|| endpoint.to_string());
+        let claims = [("iss", client), ("sub", client), ("aud", &audience)];
+        let claims = claims.map(|(name, value)| (name.to_owned(), value.into()));
+        self.notary.sign(Map::from_iter(claims)).await
     }
 }
 
 impl Hash for PrivateKeyJwt {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let signer = (self.signer.algorithm(), self.signer.key_id());
-        (signer, &self.audience).hash(hasher);
-    }
-}
-
-/// A text that nobody used before: the time, and a number of the operating
-/// system's that tells processes and calls apart.
-fn unique(now: Duration) -> String {
-    let random = || RandomState::new().hash_one(now);
-    format!("{:x}-{:016x}{:016x}", now.as_nanos(), random(), random())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_two_assertions_have_the_same_id() {
-        let ids: std::collections::HashSet<_> =
-            (0..1000).map(|_| unique(Duration::from_secs(1))).collect();
-        assert_eq!(ids.len(), 1000);
+        let signer = &self.notary.signer;
+        (signer.algorithm(), signer.key_id(), &self.audience).hash(hasher);
     }
 }

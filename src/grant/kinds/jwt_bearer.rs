@@ -13,7 +13,7 @@ use crate::transport::DefaultTransport;
 
 /// A signed assertion, exchanged for tokens (RFC 7523, section 2.1). It does
 /// not live long, so its [source](SecretSource) is asked for each token
-/// request.
+/// request: a [`SignedJwt`](crate::grant::SignedJwt) for one, or a file.
 ///
 /// ```
 /// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
