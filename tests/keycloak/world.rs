@@ -1,5 +1,9 @@
 //! One server, its realms, and what a case takes of them.
 
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
 use tower_bearer::PasswordGrant;
 
 use crate::admin::{Admin, Realm};
@@ -16,6 +20,8 @@ pub(crate) const SECRET: &str = "marksecret+&%= 1";
 pub(crate) const CASES: &str = "cases";
 /// The realm in which a refresh token is good for one use.
 pub(crate) const ROTATION: &str = "rotation";
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
     pub(crate) keycloak: Keycloak,
@@ -58,4 +64,13 @@ impl World {
 /// An OpenID Connect endpoint of a realm.
 pub(crate) fn oidc(server: &str, realm: &str, endpoint: &str) -> String {
     format!("{server}/realms/{realm}/protocol/openid-connect/{endpoint}")
+}
+
+/// Waits until something holds, a minute at most.
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < PATIENCE, "{what} did not come");
+        sleep(Duration::from_millis(2)).await;
+    }
 }

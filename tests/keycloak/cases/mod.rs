@@ -1,6 +1,14 @@
 //! The cases, in the order in which they run.
 
+mod disabled;
+mod ended;
 mod herd;
+mod maximum;
+mod plain;
+mod refused;
+mod restart;
+mod rotation;
+mod stale;
 mod wrong_password;
 
 use std::future::Future;
@@ -29,4 +37,14 @@ macro_rules! cases {
 pub(crate) const ALL: &[Case] = cases![
     herd::a_thousand_cold_callers_make_one_token_request,
     wrong_password::a_wrong_password_is_tried_once,
+    ended::a_session_that_is_ended_under_load_costs_one_login,
+    stale::not_before_pushed_under_load_fails_nobody,
+    rotation::a_hundred_renewals_with_rotation_make_one_session,
+    maximum::a_session_near_its_maximum_is_followed_by_another,
+    maximum::a_refresh_that_is_refused_falls_back_in_the_same_flight,
+    plain::without_refresh_tokens_the_password_serves,
+    disabled::a_disabled_user_is_refused_until_the_cache_is_reset,
+    refused::what_is_set_up_wrongly_is_named_after_one_attempt,
+    restart::a_restart_within_a_tokens_life_fails_nobody,
+    restart::an_outage_longer_than_a_tokens_life_is_told_and_got_over,
 ];
