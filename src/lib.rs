@@ -93,6 +93,7 @@ mod origins;
 #[cfg(feature = "reqwest-middleware")]
 mod reqwest_middleware;
 mod source;
+pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod token;
