@@ -1,5 +1,7 @@
 //! What an administrator sees and does, by Keycloak's admin API.
 
+use std::fmt;
+
 use http::Method;
 use serde_json::{Value, json};
 
@@ -103,7 +105,19 @@ impl Realm<'_> {
         sessions.as_array().expect("a list").len()
     }
 
-    /// Ends all sessions of a user.
+    /// Ends each session of a user.
+    pub(crate) async fn end_sessions(&self, user: &str) {
+        let path = format!("/users/{}/sessions", self.id(user).await);
+        let sessions = self.call(Method::GET, &path, None).await;
+        for session in sessions.as_array().expect("a list") {
+            let id = session["id"].as_str().expect("a session's id");
+            let path = format!("/sessions/{id}");
+            self.call(Method::DELETE, &path, None).await;
+        }
+    }
+
+    /// Logs a user out everywhere: that ends the sessions, and makes all tokens
+    /// of the seconds before stale.
     pub(crate) async fn log_out(&self, user: &str) {
         let path = format!("/users/{}/logout", self.id(user).await);
         self.call(Method::POST, &path, None).await;
@@ -119,24 +133,21 @@ impl Realm<'_> {
         (failures, status["disabled"].as_bool().expect("a boolean"))
     }
 
-    /// How many events of these types a user or, without one, the realm has
-    /// had since they were last forgotten.
-    pub(crate) async fn events<const N: usize>(
-        &self,
-        user: Option<&str>,
-        types: [&str; N],
-    ) -> [usize; N] {
-        let of = match user {
-            Some(user) => format!("&user={}", self.id(user).await),
-            None => String::new(),
-        };
-        let mut counts = [0; N];
-        for (count, sort) in counts.iter_mut().zip(types) {
-            let path = format!("/events?max=100000&type={sort}{of}");
-            let events = self.call(Method::GET, &path, None).await;
-            *count = events.as_array().expect("a list").len();
+    /// The token requests of the realm so far. Those refused for their refresh
+    /// token name no user, so cases run one after the other.
+    pub(crate) async fn requests(&self) -> Requests {
+        Requests {
+            logins: self.events("LOGIN").await,
+            refused_logins: self.events("LOGIN_ERROR").await,
+            refreshes: self.events("REFRESH_TOKEN").await,
+            refused_refreshes: self.events("REFRESH_TOKEN_ERROR").await,
         }
-        counts
+    }
+
+    async fn events(&self, sort: &str) -> usize {
+        let path = format!("/events?max=100000&type={sort}");
+        let events = self.call(Method::GET, &path, None).await;
+        events.as_array().expect("a list").len()
     }
 
     /// The errors that the realm's events of a type name, the newest first.
@@ -148,11 +159,48 @@ impl Realm<'_> {
         events.iter().map(error).collect()
     }
 
-    /// Forgets events, failed logins and the user's sessions.
-    pub(crate) async fn start_afresh(&self, user: &str) {
-        self.log_out(user).await;
+    /// Ends the user's sessions, forgets failed logins, and counts the realm's
+    /// token requests so far.
+    pub(crate) async fn start_afresh(&self, user: &str) -> Requests {
+        self.end_sessions(user).await;
         let id = self.id(user).await;
         let failures = format!("/attack-detection/brute-force/users/{id}");
         self.call(Method::DELETE, &failures, None).await;
+        self.requests().await
+    }
+}
+
+/// Token requests, by what came of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Requests {
+    pub(crate) logins: usize,
+    pub(crate) refused_logins: usize,
+    pub(crate) refreshes: usize,
+    pub(crate) refused_refreshes: usize,
+}
+
+impl Requests {
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            logins: self.logins - before.logins,
+            refused_logins: self.refused_logins - before.refused_logins,
+            refreshes: self.refreshes - before.refreshes,
+            refused_refreshes: self.refused_refreshes - before.refused_refreshes,
+        }
+    }
+
+    /// Those that brought a token.
+    pub(crate) fn tokens(self) -> usize {
+        self.logins + self.refreshes
+    }
+}
+
+impl fmt::Display for Requests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} logins and {} refused, {} refreshes and {} refused",
+            self.logins, self.refused_logins, self.refreshes, self.refused_refreshes
+        )
     }
 }

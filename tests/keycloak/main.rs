@@ -9,6 +9,7 @@ mod api;
 mod cases;
 mod leaks;
 mod load;
+mod proxy;
 mod server;
 mod stack;
 mod world;

@@ -18,14 +18,7 @@ const USER: &str = "maximum";
 pub(crate) async fn a_session_near_its_maximum_is_followed_by_another(world: Arc<World>) -> String {
     let api = world.api(Check::Introspection).await;
     let (realm, kind) = (world.realm(), Kind::Hyper);
-    realm.start_afresh(USER).await;
-    let types = [
-        "LOGIN",
-        "LOGIN_ERROR",
-        "REFRESH_TOKEN",
-        "REFRESH_TOKEN_ERROR",
-    ];
-    let before = realm.events(Some(USER), types).await;
+    let before = realm.start_afresh(USER).await;
     let tokens = kind.tokens(world.grant("api-maximum", USER)).build();
     let tokens = tokens.expect("settings");
     let load = Load::start(
@@ -44,21 +37,16 @@ pub(crate) async fn a_session_near_its_maximum_is_followed_by_another(world: Arc
     }
     let tally = load.stop().await;
     tally.assert_all_ok();
-    let after = realm.events(Some(USER), types).await;
-    let requests: Vec<_> = after.iter().zip(before).map(|(a, b)| a - b).collect();
+    let requests = realm.requests().await.since(before);
     assert!(lives.iter().any(|life| *life < 12), "{lives:?}");
-    assert!(requests[0] >= 2 && requests[1] == 0, "{requests:?}");
-    assert_eq!(
-        requests[0] + requests[2],
-        lives.len(),
-        "{requests:?} {lives:?}"
+    assert!(
+        requests.logins >= 2 && requests.refused_logins == 0,
+        "{requests}"
     );
-    let [logins, _, refreshes, refused] = requests[..] else {
-        unreachable!()
-    };
+    assert_eq!(requests.tokens(), lives.len(), "{requests} {lives:?}");
     format!(
         "{} calls with 200 in 45 s, {} answers with 401 on the way; `expires_in` {lives:?}; \
-         {logins} logins, {refreshes} refreshes, {refused} refused",
+         {requests}",
         tally.ok,
         api.counts().1
     )
@@ -71,14 +59,7 @@ pub(crate) async fn a_refresh_that_is_refused_falls_back_in_the_same_flight(
 ) -> String {
     let api = world.api(Check::Introspection).await;
     let (realm, kind) = (world.realm(), Kind::Hyper);
-    realm.start_afresh(USER).await;
-    let types = [
-        "LOGIN",
-        "LOGIN_ERROR",
-        "REFRESH_TOKEN",
-        "REFRESH_TOKEN_ERROR",
-    ];
-    let before = realm.events(Some(USER), types).await;
+    let before = realm.start_afresh(USER).await;
     let tokens = kind.tokens(world.grant("api", USER)).build();
     let tokens = tokens.expect("settings");
     let load = Load::start(
@@ -96,15 +77,17 @@ pub(crate) async fn a_refresh_that_is_refused_falls_back_in_the_same_flight(
     load.calls(2 * CALLERS as u64).await;
     let tally = load.stop().await;
     tally.assert_all_ok();
-    let after = realm.events(Some(USER), types).await;
-    let requests: Vec<_> = after.iter().zip(before).map(|(a, b)| a - b).collect();
+    let requests = realm.requests().await.since(before);
     let generation = tokens.status().generation.expect("a token") as usize;
     // As many flights as tokens, and none failed.
-    assert_eq!(requests[0] + requests[2], generation, "{requests:?}");
-    assert!(requests[3] >= 1 && requests[1] == 0, "{requests:?}");
+    assert_eq!(requests.tokens(), generation, "{requests}");
+    assert!(
+        requests.refused_refreshes >= 1 && requests.refused_logins == 0,
+        "{requests}"
+    );
     format!(
-        "the maximum set to 2 s under load: {} calls with 200, new token after {took:.1?}; \
-         logins, failed, refreshes, refused: {requests:?} for {generation} tokens",
+        "the maximum set to 2 s under load: {} calls with 200, a new token after {took:.1?}; \
+         {requests} for {generation} tokens",
         tally.ok
     )
 }

@@ -2,8 +2,10 @@
 
 mod disabled;
 mod ended;
+mod ending;
 mod herd;
 mod maximum;
+mod network;
 mod plain;
 mod refused;
 mod restart;
@@ -45,6 +47,8 @@ pub(crate) const ALL: &[Case] = cases![
     plain::without_refresh_tokens_the_password_serves,
     disabled::a_disabled_user_is_refused_until_the_cache_is_reset,
     refused::what_is_set_up_wrongly_is_named_after_one_attempt,
+    network::on_a_bad_network_each_caller_ends_in_time,
+    ending::revoke_and_shutdown_leave_no_session,
     restart::a_restart_within_a_tokens_life_fails_nobody,
     restart::an_outage_longer_than_a_tokens_life_is_told_and_got_over,
 ];

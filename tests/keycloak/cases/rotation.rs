@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tower_bearer::PasswordGrant;
 
+use crate::admin::Requests;
 use crate::api::{Api, Check};
 use crate::stack::Kind;
 use crate::world::{PASSWORD, ROTATION, World};
@@ -16,7 +17,7 @@ const USER: &str = "rotation";
 pub(crate) async fn a_hundred_renewals_with_rotation_make_one_session(world: Arc<World>) -> String {
     let api = Api::start(&world.keycloak.url(), ROTATION, Check::Introspection).await;
     let (realm, kind) = (world.admin.realm(ROTATION), Kind::Hyper);
-    realm.start_afresh(USER).await;
+    let before = realm.start_afresh(USER).await;
     let grant = PasswordGrant::new(world.token_url(ROTATION), "api", USER, PASSWORD);
     let tokens = kind.tokens(grant.expect("https")).build();
     let tokens = tokens.expect("settings");
@@ -33,16 +34,13 @@ pub(crate) async fn a_hundred_renewals_with_rotation_make_one_session(world: Arc
         assert_eq!(tokens.status().generation, Some(renewal + 1));
         tokens.invalidate();
     }
-    let types = [
-        "LOGIN",
-        "LOGIN_ERROR",
-        "REFRESH_TOKEN",
-        "REFRESH_TOKEN_ERROR",
-    ];
-    let events = realm.events(Some(USER), types).await;
-    assert_eq!(events, [1, 0, RENEWALS, 0]);
+    let requests = realm.requests().await.since(before);
+    let expected = Requests {
+        logins: 1,
+        refreshes: RENEWALS,
+        ..Requests::default()
+    };
+    assert_eq!(requests, expected);
     assert_eq!(realm.sessions(USER).await, 1);
-    format!(
-        "{RENEWALS} renewals, {CALLERS} callers in each: 1 login, {RENEWALS} refreshes, 1 session"
-    )
+    format!("{RENEWALS} renewals, {CALLERS} callers in each: {requests}, 1 session")
 }

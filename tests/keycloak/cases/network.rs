@@ -1,0 +1,141 @@
+//! A bad network between the cache and Keycloak.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+use tower_bearer::{
+    PasswordGrant, RefreshToken, TokenCache, TokenError, TokenResponse, TokenSource,
+};
+
+use crate::api::Check;
+use crate::load::Load;
+use crate::proxy::{Mode, Proxy};
+use crate::stack::{Kind, https};
+use crate::world::{CASES, PASSWORD, World, oidc, until};
+
+const CALLERS: usize = 50;
+const USER: &str = "proxy";
+/// What one exchange with the token endpoint may take, and what a caller waits.
+const EXCHANGE: Duration = Duration::from_secs(2);
+const WAIT: Duration = Duration::from_secs(3);
+/// What a busy machine may add to it.
+const GRACE: Duration = Duration::from_secs(1);
+const TROUBLE: Duration = Duration::from_secs(4);
+
+pub(crate) async fn on_a_bad_network_each_caller_ends_in_time(world: Arc<World>) -> String {
+    let api = world.api(Check::Introspection).await;
+    let proxy = Proxy::start(world.keycloak.port()).await;
+    let realm = world.realm();
+    let before = realm.start_afresh(USER).await;
+    let mut found = String::new();
+    for kind in Kind::BOTH {
+        let server = format!("https://localhost:{}", proxy.port);
+        let grant = PasswordGrant::new(oidc(&server, CASES, "token"), "api", USER, PASSWORD);
+        let grant = grant.expect("https").timeout(EXCHANGE).expect("a timeout");
+        let flights = Arc::new(Flights::default());
+        let tokens = match kind {
+            Kind::Hyper => counted(grant.transport(https()), &flights),
+            Kind::Reqwest => counted(grant, &flights),
+        };
+        let stack = kind.stack(&tokens, &api.url);
+        assert_eq!(stack.call().await.expect("a token"), 200);
+        // The last thousand bytes are of the answer, the first of TLS.
+        let all = proxy.sent();
+        for mode in [
+            Mode::Stall(0),
+            Mode::Stall(all - 1000),
+            Mode::Cut(500),
+            Mode::Cut(all - 1000),
+            Mode::Drip,
+            Mode::Reset(0),
+            Mode::Reset(all - 1000),
+        ] {
+            let asked = flights.all.load(SeqCst);
+            proxy.set(mode);
+            tokens.invalidate();
+            let load = Load::start(&stack, CALLERS, Duration::from_millis(20));
+            sleep(TROUBLE).await;
+            let trouble = load.tally();
+            assert!(
+                trouble.failed() > 0 && trouble.others.is_empty(),
+                "{mode:?} {trouble:?}"
+            );
+            let transient = |kind: &String| ["Connect", "Timeout", "Waited"].contains(&&**kind);
+            assert!(trouble.errors.keys().all(transient), "{mode:?} {trouble:?}");
+            let held = tokens.status().fetch_held_for.unwrap_or_default();
+            proxy.set(Mode::Pass);
+            let passed = Instant::now();
+            until("a call that succeeds", || load.tally().ok > 0).await;
+            let recovered = passed.elapsed();
+            let tally = load.stop().await;
+            assert!(tally.longest < WAIT + GRACE, "{mode:?} {tally:?}");
+            // An exchange that was under way may have to run out of time, and
+            // set another pause.
+            let limit = held.max(EXCHANGE + Duration::from_secs(8)) + GRACE;
+            assert!(recovered < limit, "{mode:?} {recovered:?} {held:?}");
+            assert_eq!(flights.most.load(SeqCst), 1, "{mode:?}");
+            let asked = flights.all.load(SeqCst) - asked;
+            found += &format!(
+                "{kind:?} {mode:?}: {} calls failed {:?}, longest {:.1?}, {asked} fetches, \
+                 recovered in {recovered:.1?}\n        ",
+                tally.failed(),
+                tally.errors,
+                tally.longest
+            );
+        }
+    }
+    let requests = realm.requests().await.since(before);
+    assert_eq!(realm.failures(USER).await, (0, false));
+    format!("{found}1 fetch at a time; {requests}")
+}
+
+fn counted(source: impl TokenSource, flights: &Arc<Flights>) -> TokenCache {
+    let flights = flights.clone();
+    let source = Counted { source, flights };
+    let tokens = TokenCache::builder(source).wait(WAIT);
+    tokens.build().expect("settings")
+}
+
+/// How often the source was asked, and how many times at once at most.
+#[derive(Default)]
+struct Flights {
+    all: AtomicUsize,
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+struct Counted<S> {
+    source: S,
+    flights: Arc<Flights>,
+}
+
+impl<S: TokenSource> TokenSource for Counted<S> {
+    async fn fetch(&self) -> Result<TokenResponse, TokenError> {
+        let _flight = Flight::take_off(&self.flights);
+        self.source.fetch().await
+    }
+
+    async fn refresh(&self, token: &RefreshToken) -> Result<TokenResponse, TokenError> {
+        let _flight = Flight::take_off(&self.flights);
+        self.source.refresh(token).await
+    }
+}
+
+struct Flight<'a>(&'a Flights);
+
+impl<'a> Flight<'a> {
+    fn take_off(flights: &'a Flights) -> Self {
+        flights.all.fetch_add(1, SeqCst);
+        let now = flights.now.fetch_add(1, SeqCst) + 1;
+        flights.most.fetch_max(now, SeqCst);
+        Self(flights)
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, SeqCst);
+    }
+}
