@@ -105,15 +105,17 @@ impl Realm<'_> {
         sessions.as_array().expect("a list").len()
     }
 
-    /// Ends each session of a user.
-    pub(crate) async fn end_sessions(&self, user: &str) {
+    /// Ends each session of a user. Gives how many that were.
+    pub(crate) async fn end_sessions(&self, user: &str) -> usize {
         let path = format!("/users/{}/sessions", self.id(user).await);
         let sessions = self.call(Method::GET, &path, None).await;
-        for session in sessions.as_array().expect("a list") {
+        let sessions = sessions.as_array().expect("a list");
+        for session in sessions {
             let id = session["id"].as_str().expect("a session's id");
             let path = format!("/sessions/{id}");
             self.call(Method::DELETE, &path, None).await;
         }
+        sessions.len()
     }
 
     /// Logs a user out everywhere: that ends the sessions, and makes all tokens

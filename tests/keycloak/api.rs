@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{RwLock, RwLockWriteGuard, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::world::{RESOURCE_SERVER, oidc};
@@ -43,6 +43,7 @@ struct Asked {
     introspection: String,
     client: reqwest::Client,
     places: Semaphore,
+    gate: RwLock<()>,
     ok: AtomicU64,
     unauthorized: AtomicU64,
 }
@@ -55,6 +56,7 @@ impl Api {
             introspection: format!("{}/introspect", oidc(server, realm, "token")),
             client: reqwest::Client::new(),
             places: Semaphore::new(AT_ONCE),
+            gate: RwLock::new(()),
             ok: AtomicU64::new(0),
             unauthorized: AtomicU64::new(0),
         });
@@ -65,6 +67,16 @@ impl Api {
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let task = tokio::spawn(async { axum::serve(listener, app).await.expect("serves") });
         Self { url, asked, task }
+    }
+
+    /// Has requests wait at the API until the guard is dropped, once those that
+    /// are being checked have their answer.
+    ///
+    /// For Keycloak has a race of its own: a check that overlaps with the end
+    /// of its session can put the session back into Keycloak's cache, which
+    /// calls the token active from then on although the session is gone.
+    pub(crate) async fn hold(&self) -> RwLockWriteGuard<'_, ()> {
+        self.asked.gate.write().await
     }
 
     /// How many requests were accepted, and how many were answered with 401.
@@ -113,6 +125,7 @@ async fn answer(State(asked): State<Arc<Asked>>, headers: HeaderMap) -> Response
 
 /// What Keycloak says of a token, if it says anything.
 async fn introspect(asked: &Asked, token: &str) -> Option<bool> {
+    let _open = asked.gate.read().await;
     let _place = asked.places.acquire().await.ok()?;
     let (id, secret) = RESOURCE_SERVER;
     let request = asked.client.post(&asked.introspection);

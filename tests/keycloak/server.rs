@@ -15,7 +15,7 @@ use tokio::time::sleep;
 pub(crate) const ADMIN: (&str, &str) = ("admin", "markadmin");
 
 /// How long a start may take; it is 10 to 20 s where nothing else runs.
-const START: Duration = Duration::from_secs(180);
+const START: Duration = Duration::from_secs(300);
 
 pub(crate) struct Keycloak {
     pub(crate) version: String,

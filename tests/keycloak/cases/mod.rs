@@ -1,5 +1,6 @@
 //! The cases, in the order in which they run.
 
+mod answers;
 mod disabled;
 mod ended;
 mod ending;
@@ -37,6 +38,7 @@ macro_rules! cases {
 }
 
 pub(crate) const ALL: &[Case] = cases![
+    answers::what_the_server_answers,
     herd::a_thousand_cold_callers_make_one_token_request,
     wrong_password::a_wrong_password_is_tried_once,
     ended::a_session_that_is_ended_under_load_costs_one_login,
