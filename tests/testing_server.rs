@@ -475,7 +475,7 @@ async fn logout_and_revoke_do_so() {
         &[PAIRS[0], ("refresh_token", "nonsense")],
     );
     assert_eq!(send(&server, request).await.expect("an answer").status, 400);
-    let request = post(&server, "/logout", &PAIRS[..1]);
+    let request = post(&server, "/logout", &[]);
     assert_eq!(send(&server, request).await.expect("an answer").status, 200);
     let request = post(&server, "/revoke", &[PAIRS[0], ("token", "nonsense")]);
     let answer = send(&server, request).await.expect("an answer");

@@ -60,7 +60,10 @@ impl Endpoint {
         if self == Self::Token && form.value("grant_type").is_none() {
             return Err(invalid("Missing form parameter: grant_type"));
         }
-        check_client(shared, head, &form)?;
+        // A logout without a token asks for a page, which anybody gets.
+        if self != Self::Logout || form.value("refresh_token").is_some() {
+            check_client(shared, head, &form)?;
+        }
         if form.has_duplicates() {
             return Err(invalid("duplicated parameter"));
         }
@@ -86,7 +89,7 @@ fn check_client(shared: &Shared, head: &Parts, form: &Form) -> Result<(), Refusa
 
 fn log_out(shared: &Shared, form: &Form) -> Result<Response<Bytes>, Refusal> {
     let Some(token) = form.value("refresh_token") else {
-        // For a browser: a page that says so, and nobody is logged out.
+        // The page says so, and nobody is logged out.
         let page = Bytes::from_static(b"<html><body>You are logged out</body></html>");
         return Ok(with_type(StatusCode::OK, Some("text/html"), page));
     };

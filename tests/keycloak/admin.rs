@@ -1,6 +1,8 @@
 //! What an administrator sees and does, by Keycloak's admin API.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Mutex;
 
 use http::Method;
 use serde_json::{Value, json};
@@ -14,6 +16,8 @@ pub(crate) struct Admin {
     url: String,
     client: reqwest::Client,
     tokens: TokenCache,
+    /// The ids of users, by realm and name.
+    ids: Mutex<HashMap<(String, String), String>>,
 }
 
 impl Admin {
@@ -25,6 +29,7 @@ impl Admin {
             url,
             client: reqwest::Client::new(),
             tokens: TokenCache::new(grant),
+            ids: Mutex::default(),
         }
     }
 
@@ -81,9 +86,19 @@ impl Realm<'_> {
     }
 
     async fn id(&self, user: &str) -> String {
+        let key = (self.realm.to_owned(), user.to_owned());
+        if let Some(id) = self.admin.ids.lock().expect("no panic").get(&key) {
+            return id.clone();
+        }
         let path = format!("/users?exact=true&username={user}");
         let users = self.call(Method::GET, &path, None).await;
-        users[0]["id"].as_str().expect("a user's id").to_owned()
+        let id = users[0]["id"].as_str().expect("a user's id").to_owned();
+        self.admin
+            .ids
+            .lock()
+            .expect("no panic")
+            .insert(key, id.clone());
+        id
     }
 
     /// Changes members of a user's representation.

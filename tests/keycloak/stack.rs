@@ -45,7 +45,7 @@ impl Kind {
         let origins = Origins::only([api]).expect("an origin");
         let layer = BearerAuthLayer::new(tokens.clone(), origins);
         let client = match self {
-            Self::Hyper => Inner::Hyper(layer.layer(https())),
+            Self::Hyper => Inner::Hyper(Box::new(layer.layer(https()))),
             Self::Reqwest => Inner::Reqwest(
                 ClientBuilder::new(reqwest::Client::new())
                     .with(layer)
@@ -80,7 +80,7 @@ pub(crate) struct Stack {
 
 #[derive(Clone)]
 enum Inner {
-    Hyper(BearerAuth<Https>),
+    Hyper(Box<BearerAuth<Https>>),
     Reqwest(ClientWithMiddleware),
 }
 
@@ -91,7 +91,11 @@ impl Stack {
         let result = match &self.client {
             Inner::Hyper(client) => {
                 let request = Request::get(&self.url).body(Body::default());
-                match client.clone().oneshot(request.expect("a request")).await {
+                match (**client)
+                    .clone()
+                    .oneshot(request.expect("a request"))
+                    .await
+                {
                     Ok(answer) => {
                         let status = answer.status();
                         answer.collect().await.expect("the API's answer");
