@@ -16,7 +16,9 @@ use crate::stack::{Kind, https};
 use crate::world::{CASES, PASSWORD, World, oidc, until};
 
 const CALLERS: usize = 50;
-const USER: &str = "proxy";
+/// One each: with its detection of brute force on, Keycloak refuses a login
+/// while another one of the same user is going on.
+const USERS: [&str; 2] = ["hyper", "reqwest"];
 /// What one exchange with the token endpoint may take, and what a caller waits.
 const EXCHANGE: Duration = Duration::from_secs(2);
 const WAIT: Duration = Duration::from_secs(3);
@@ -29,21 +31,24 @@ const NEXT_PAUSE: Duration = Duration::from_secs(8);
 pub(crate) async fn on_a_bad_network_each_caller_ends_in_time(world: Arc<World>) -> String {
     let api = world.api(Check::Introspection).await;
     let realm = world.realm();
-    let before = realm.start_afresh(USER).await;
+    let before = realm.requests().await;
+    let [hyper, reqwest] = USERS;
     let (hyper, reqwest) = tokio::join!(
-        through(&world, Kind::Hyper, &api.url),
-        through(&world, Kind::Reqwest, &api.url)
+        through(&world, Kind::Hyper, hyper, &api.url),
+        through(&world, Kind::Reqwest, reqwest, &api.url)
     );
     let requests = realm.requests().await.since(before);
-    assert_eq!(realm.failures(USER).await, (0, false));
+    for user in USERS {
+        assert_eq!(realm.failures(user).await, (0, false));
+    }
     format!("{hyper}{reqwest}1 fetch at a time; {requests}")
 }
 
 /// One client and its own proxy.
-async fn through(world: &World, kind: Kind, api: &str) -> String {
+async fn through(world: &World, kind: Kind, user: &str, api: &str) -> String {
     let proxy = Proxy::start(world.keycloak.port()).await;
     let server = format!("https://localhost:{}", proxy.port);
-    let grant = PasswordGrant::new(oidc(&server, CASES, "token"), "api", USER, PASSWORD);
+    let grant = PasswordGrant::new(oidc(&server, CASES, "token"), "api", user, PASSWORD);
     let grant = grant.expect("https").timeout(EXCHANGE).expect("a timeout");
     let flights = Arc::new(Flights::default());
     let tokens = match kind {

@@ -1,11 +1,15 @@
 //! What the server says of users and their passwords.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use super::table::{Table, USER, password};
 use crate::world::{CASES, PASSWORD};
+
+const AT_ONCE: usize = 8;
 
 impl Table {
     pub(super) async fn users(&mut self, older: bool) {
@@ -57,6 +61,7 @@ impl Table {
             .await;
         self.row("action required, wrong password", &answer, &wrong_password);
         realm.start_afresh("pending").await;
+        self.logins_at_once().await;
         let session = self.login(CASES, "api").await;
         realm.edit_user(USER, json!({ "enabled": false })).await;
         let answer = self.login(CASES, "api").await;
@@ -82,5 +87,28 @@ impl Table {
         );
         realm.edit_user(USER, json!({ "enabled": true })).await;
         realm.start_afresh(USER).await;
+    }
+
+    /// With the detection of brute force on, Keycloak refuses a login while
+    /// another one of the same user is going on, right password or not.
+    async fn logins_at_once(&mut self) {
+        let mut logins = JoinSet::new();
+        let form = password("api", USER, PASSWORD);
+        for _ in 0..AT_ONCE {
+            logins.spawn(self.request(CASES, "token", &form).send());
+        }
+        let mut statuses = BTreeMap::<_, usize>::new();
+        while let Some(answer) = logins.join_next().await {
+            let answer = answer.expect("no panic").expect("an answer");
+            *statuses.entry(answer.status().as_u16()).or_default() += 1;
+        }
+        let failures = self.world.realm().failures(USER).await;
+        writeln!(
+            self.rows,
+            "{AT_ONCE} right logins of one user at once: {statuses:?}, (failures, locked) {failures:?}"
+        )
+        .expect("written");
+        assert!(statuses.contains_key(&200), "{statuses:?}");
+        self.world.realm().start_afresh(USER).await;
     }
 }
