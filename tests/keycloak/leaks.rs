@@ -8,18 +8,26 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::world::{PASSWORD, SECRET};
+
 /// Parts of every password and secret of the run, and how each token begins,
 /// for Keycloak's are JSON in base64url. As text, in base64 (a Basic header) and
 /// as bytes that were printed as numbers.
 const MARKS: [&str; 4] = ["markpass", "marksecret", "markadmin", "eyJ"];
 
+/// Crates that see secrets and log.
+const CRATES: [&str; 5] = ["tower_bearer", "hyper_util", "reqwest", "rustls", "hyper"];
+
 static SEEN: Seen = Seen {
+    crates: [const { AtomicU64::new(0) }; CRATES.len()],
     records: AtomicU64::new(0),
     bytes: AtomicU64::new(0),
     leaks: Mutex::new(Vec::new()),
 };
 
 struct Seen {
+    /// Records that name each of the crates.
+    crates: [AtomicU64; CRATES.len()],
     records: AtomicU64,
     bytes: AtomicU64,
     leaks: Mutex<Vec<String>>,
@@ -27,6 +35,15 @@ struct Seen {
 
 /// Has every record of every crate looked through from now on, down to TRACE.
 pub(crate) fn watch() {
+    let header = format!("Basic {}", STANDARD.encode(format!("api-secret:{SECRET}")));
+    for leak in [
+        PASSWORD,
+        &header,
+        "[104, 109, 97, 114, 107, 112, 97, 115, 115, 32]",
+        "Bearer eyJhbGciOiJSUzI1NiJ9",
+    ] {
+        assert!(shows_a_secret(leak), "{leak} would not be found");
+    }
     tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
         .with_ansi(false)
@@ -38,7 +55,7 @@ pub(crate) fn watch() {
 pub(crate) fn look(text: &str) {
     SEEN.records.fetch_add(1, Relaxed);
     SEEN.bytes.fetch_add(text.len() as u64, Relaxed);
-    if forms().iter().any(|form| text.contains(form.as_str())) {
+    if shows_a_secret(text) {
         let mut leaks = SEEN.leaks.lock().expect("no panic");
         if leaks.len() < 20 {
             leaks.push(text.chars().take(2000).collect());
@@ -46,12 +63,20 @@ pub(crate) fn look(text: &str) {
     }
 }
 
+fn shows_a_secret(text: &str) -> bool {
+    forms().iter().any(|form| text.contains(form.as_str()))
+}
+
 /// What was looked through, or where a secret was.
 pub(crate) fn result() -> Result<String, String> {
     let leaks = SEEN.leaks.lock().expect("no panic");
     let (records, bytes) = (SEEN.records.load(Relaxed), SEEN.bytes.load(Relaxed));
-    if leaks.is_empty() && records > 0 {
-        Ok(format!("0 secrets in {records} records, {bytes} bytes"))
+    let crates: Vec<_> = SEEN.crates.iter().map(|n| n.load(Relaxed)).collect();
+    if leaks.is_empty() && crates[0] > 0 {
+        let crates: Vec<_> = CRATES.iter().zip(crates).collect();
+        Ok(format!(
+            "0 secrets in {records} records, {bytes} bytes; records that name a crate: {crates:?}"
+        ))
     } else {
         Err(format!(
             "{} leaks in {records} records: {leaks:#?}",
@@ -108,6 +133,12 @@ impl Write for Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        look(&String::from_utf8_lossy(&self.0));
+        let text = String::from_utf8_lossy(&self.0);
+        for (name, count) in CRATES.iter().zip(&SEEN.crates) {
+            if text.contains(&format!(" {name}::")) || text.contains(&format!(" {name}: ")) {
+                count.fetch_add(1, Relaxed);
+            }
+        }
+        look(&text);
     }
 }
