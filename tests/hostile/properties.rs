@@ -9,7 +9,9 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::token_answer;
+#[cfg(feature = "reqwest")]
+use crate::urls;
+use crate::{challenge, exchange, origins, retry_after, token_answer};
 
 const CASES: u32 = 2000;
 
@@ -109,4 +111,134 @@ fn an_answer_yields_a_bearer_token_or_an_error_that_quotes_none_of_it() {
         "\"tok\\u0065n\"",
     ];
     hold("token_answer", words, token_answer::check);
+}
+
+#[test]
+fn a_challenge_means_the_same_in_any_case_and_order() {
+    let words = &[
+        "Bearer",
+        "bearer",
+        "BEARER",
+        "Basic",
+        "DPoP",
+        "Negotiate",
+        "realm=\"a\"",
+        "error=",
+        "\"insufficient_scope\"",
+        "insufficient_scope",
+        "\"invalid_token\"",
+        "scope=\"a\"",
+        ", ",
+        ",",
+        " ",
+        "\n",
+        "=",
+        "\"",
+        "\\",
+        "\t",
+        "==",
+        "error = ",
+    ];
+    hold("challenge", words, challenge::check);
+}
+
+#[test]
+fn a_pause_that_a_server_asks_for_has_an_end() {
+    let words = &[
+        "0",
+        "1",
+        "7",
+        "99",
+        "18446744073709551616",
+        "-",
+        "+",
+        ".",
+        " ",
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "Sat, 29 Feb 2064 00:00:60 GMT",
+        "GMT",
+        ":",
+        ",",
+    ];
+    hold("retry_after", words, retry_after::check);
+}
+
+const ORIGIN_WORDS: &[&str] = &[
+    "https://",
+    "http://",
+    "HTTPS://",
+    "api.example.com",
+    "API.example.com",
+    "evil.test",
+    "localhost",
+    "127.0.0.1",
+    "[::1]",
+    "[0:0::1]",
+    "xn--bcher-kva",
+    "b\u{fc}cher",
+    ":443",
+    ":80",
+    ":0443",
+    ":",
+    ":0",
+    ":+443",
+    ":65536",
+    "@",
+    "user:pw@",
+    "/",
+    "\\",
+    "?",
+    "#",
+    "%2e",
+    ".",
+    "\n",
+    "%",
+    "\u{3002}",
+    "0x7f.1",
+];
+
+#[test]
+fn a_token_goes_to_the_origin_that_was_named_and_nowhere_else() {
+    hold("origins", ORIGIN_WORDS, origins::check);
+}
+
+#[cfg(feature = "reqwest")]
+#[test]
+fn with_reqwest_a_token_goes_nowhere_else_either() {
+    hold("origins", ORIGIN_WORDS, urls::check);
+}
+
+#[test]
+fn whatever_an_endpoint_sends_callers_get_a_token_or_an_error_in_time() {
+    let words = &[
+        "\u{1e}",
+        "\u{1f}",
+        "x",
+        "b",
+        "s",
+        "HTTP/1.1 ",
+        "200 OK\r\n",
+        "400 Bad Request\r\n",
+        "503 \r\n",
+        "307 \r\n",
+        "Location: ",
+        "/b\r\n",
+        "//evil.test/\r\n",
+        "Content-Length: 40\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Retry-After: 5\r\n",
+        "\r\n",
+        "\r\n\r\n",
+        "{\"access_token\":\"t0ken\"}",
+        "{\"access_token\":\"t1\",\"refresh_token\":\"r1\",\"expires_in\":5}",
+        "{\"error\":\"invalid_grant\"}",
+        "\"expires_in\":0",
+        "hunter2",
+        "28\r\n",
+        "0\r\n\r\n",
+    ];
+    hold("exchange", words, exchange::check);
 }

@@ -8,25 +8,39 @@ use tower_bearer::TokenError;
 /// So many bytes in a row are no accident.
 const WINDOW: usize = 6;
 
-/// `Display` and `Debug` of an error and of all its sources, but for the
-/// `error` code of an answer, which is shown on purpose.
-pub(crate) fn all(error: &TokenError) -> String {
+/// `Display` and `Debug` of an error and of all its sources.
+pub(crate) fn whole(error: &TokenError) -> String {
     let mut shown = String::new();
     let mut next: Option<&dyn Error> = Some(error);
     while let Some(error) = next {
         shown += &format!("{error}\n{error:?}\n{error:#?}\n");
         next = error.source();
     }
-    match error.oauth_error() {
-        Some(code) => shown.replace(code, "<code>"),
-        None => shown,
-    }
+    shown
 }
+
+/// The same without what is shown on purpose: the `error` code of an answer,
+/// and the origin of a redirect.
+fn words(error: &TokenError) -> String {
+    let mut shown = whole(error);
+    if let Some(code) = error.oauth_error() {
+        shown = shown.replace(code, "<code>");
+    }
+    let mut parts = shown.split(REDIRECT);
+    let mut words = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find([' ', '"', '\n']).unwrap_or(part.len());
+        words = words + REDIRECT + &part[end..];
+    }
+    words
+}
+
+const REDIRECT: &str = "a redirect to another origin, ";
 
 /// Fails if the error shows a piece of what came from outside, other than words
 /// that errors which saw none of it use too.
 pub(crate) fn quotes_nothing(error: &TokenError, outside: &[u8], vocabulary: &HashSet<Vec<u8>>) {
-    let shown = all(error);
+    let shown = words(error);
     let foreign: HashSet<&[u8]> = shown
         .as_bytes()
         .windows(WINDOW)
@@ -48,7 +62,12 @@ pub(crate) fn quotes_nothing(error: &TokenError, outside: &[u8], vocabulary: &Ha
 pub(crate) fn vocabulary(errors: impl IntoIterator<Item = TokenError>) -> HashSet<Vec<u8>> {
     let mut pieces = HashSet::new();
     for error in errors {
-        pieces.extend(all(&error).into_bytes().windows(WINDOW).map(<[u8]>::to_vec));
+        pieces.extend(
+            words(&error)
+                .into_bytes()
+                .windows(WINDOW)
+                .map(<[u8]>::to_vec),
+        );
     }
     pieces
 }

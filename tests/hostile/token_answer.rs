@@ -162,7 +162,7 @@ fn refused(status: StatusCode, body: &[u8], error: &TokenError) {
 }
 
 /// What errors say of answers with nothing of anybody's in them.
-static WORDS: LazyLock<HashSet<Vec<u8>>> = LazyLock::new(|| {
+pub(crate) static WORDS: LazyLock<HashSet<Vec<u8>>> = LazyLock::new(|| {
     let mut errors = Vec::new();
     let codes = [
         "invalid_grant",
