@@ -22,6 +22,7 @@
 mod client;
 mod encode;
 mod endpoint;
+mod escapes;
 mod members;
 mod password;
 mod refusal;

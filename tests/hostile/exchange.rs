@@ -25,9 +25,10 @@ use tower_bearer::{
     TokenErrorKind, TokenResponse, TokenSource,
 };
 
+use crate::paused;
 use crate::pipe::{Connector, Script};
+use crate::shown::{self, Words};
 use crate::token_answer::is_b64token;
-use crate::{paused, shown};
 
 const PASSWORD: &str = "hunter2";
 const CALLS: usize = 3;
@@ -88,7 +89,7 @@ async fn calls(api: &[u8], script: &Script, input: &[u8]) {
             Ok(_) => false,
             Err(Error::Inner(error)) => match error {},
             Err(Error::Token(error)) => {
-                shown::quotes_nothing(&error, input, &WORDS);
+                WORDS.are_all_of(&error, input);
                 let shown = shown::whole(&error).to_lowercase();
                 assert!(!shown.contains(PASSWORD), "{shown}");
                 // Among them are the assertions of the connector.
@@ -190,9 +191,10 @@ impl<S: TokenSource> TokenSource for Watched<S> {
     }
 }
 
-/// What errors say of answers with nothing of anybody's in them: of heads that
-/// are none, and of whatever body may follow a head.
-static WORDS: LazyLock<HashSet<Vec<u8>>> = LazyLock::new(|| {
+/// What errors say of answers with nothing of anybody's in them. The HTTP
+/// client has words of its own, which the input may come upon in part, so it
+/// takes a whole phrase to count as quoted.
+static WORDS: LazyLock<Words> = LazyLock::new(|| {
     let heads: [&[u8]; 14] = [
         b"",
         b"\x00",
@@ -221,8 +223,5 @@ static WORDS: LazyLock<HashSet<Vec<u8>>> = LazyLock::new(|| {
         let script = Script::new([answer.as_bytes(); 8]);
         errors.extend(paused::block_on(grant(&script).fetch()).err());
     }
-    shown::vocabulary(errors)
-        .union(&crate::token_answer::WORDS)
-        .cloned()
-        .collect()
+    Words::of(24, errors)
 });

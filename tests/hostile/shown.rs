@@ -5,9 +5,6 @@ use std::error::Error;
 
 use tower_bearer::TokenError;
 
-/// So many bytes in a row are no accident.
-const WINDOW: usize = 6;
-
 /// `Display` and `Debug` of an error and of all its sources.
 pub(crate) fn whole(error: &TokenError) -> String {
     let mut shown = String::new();
@@ -19,12 +16,18 @@ pub(crate) fn whole(error: &TokenError) -> String {
     shown
 }
 
-/// The same without what is shown on purpose: the `error` code of an answer,
-/// and the origin of a redirect.
+/// The same without what is shown on purpose: status, `error` code and pause of
+/// an answer, and the origin of a redirect.
 fn words(error: &TokenError) -> String {
     let mut shown = whole(error);
     if let Some(code) = error.oauth_error() {
         shown = shown.replace(code, "<code>");
+    }
+    if let Some(pause) = error.retry_after() {
+        shown = shown.replace(&format!("{pause:?}"), "<pause>");
+    }
+    if let Some(status) = error.status() {
+        shown = shown.replace(status.as_str(), "<status>");
     }
     let mut parts = shown.split(REDIRECT);
     let mut words = parts.next().unwrap_or_default().to_owned();
@@ -37,37 +40,44 @@ fn words(error: &TokenError) -> String {
 
 const REDIRECT: &str = "a redirect to another origin, ";
 
-/// Fails if the error shows a piece of what came from outside, other than words
-/// that errors which saw none of it use too.
-pub(crate) fn quotes_nothing(error: &TokenError, outside: &[u8], vocabulary: &HashSet<Vec<u8>>) {
-    let shown = words(error);
-    let foreign: HashSet<&[u8]> = shown
-        .as_bytes()
-        .windows(WINDOW)
-        .filter(|piece| !vocabulary.contains(*piece))
-        .collect();
-    if foreign.is_empty() {
-        return;
-    }
-    for piece in outside.windows(WINDOW) {
-        let text = String::from_utf8_lossy(piece);
-        assert!(
-            !foreign.contains(piece),
-            "an error quotes {text:?}: {shown}"
-        );
-    }
+/// The words of errors that saw nothing of anybody's.
+pub(crate) struct Words {
+    window: usize,
+    pieces: HashSet<Vec<u8>>,
 }
 
-/// The pieces of the words that these errors use.
-pub(crate) fn vocabulary(errors: impl IntoIterator<Item = TokenError>) -> HashSet<Vec<u8>> {
-    let mut pieces = HashSet::new();
-    for error in errors {
-        pieces.extend(
-            words(&error)
-                .into_bytes()
-                .windows(WINDOW)
-                .map(<[u8]>::to_vec),
-        );
+impl Words {
+    /// `window`: so many bytes in a row are no accident.
+    pub(crate) fn of(window: usize, errors: impl IntoIterator<Item = TokenError>) -> Self {
+        let mut pieces = HashSet::new();
+        for error in errors {
+            pieces.extend(
+                words(&error)
+                    .into_bytes()
+                    .windows(window)
+                    .map(<[u8]>::to_vec),
+            );
+        }
+        Self { window, pieces }
     }
-    pieces
+
+    /// Fails if the error shows a piece of what came from outside that is not
+    /// among these words.
+    pub(crate) fn are_all_of(&self, error: &TokenError, outside: &[u8]) {
+        let shown = words(error);
+        let windows = shown.as_bytes().windows(self.window);
+        let foreign: HashSet<_> = windows
+            .filter(|piece| !self.pieces.contains(*piece))
+            .collect();
+        if foreign.is_empty() {
+            return;
+        }
+        for piece in outside.windows(self.window) {
+            let text = String::from_utf8_lossy(piece);
+            assert!(
+                !foreign.contains(piece),
+                "an error quotes {text:?}: {shown}"
+            );
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! The answer of a token endpoint: its status in a first line of three digits
 //! (200 without one), its body in the rest.
 
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -13,7 +12,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use tower_bearer::{PasswordGrant, TokenError, TokenErrorKind, TokenResponse, TokenSource};
 
-use crate::{paused, shown};
+use crate::paused;
+use crate::shown::Words;
 
 const PASSWORD: &str = "hunter2";
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -53,6 +53,7 @@ struct Read {
     token_type: Option<Value>,
     expires_in: Option<Value>,
     refresh_token: Option<Value>,
+    refresh_expires_in: Option<Value>,
     error: Option<Value>,
 }
 
@@ -112,6 +113,19 @@ fn accepted(status: StatusCode, body: &[u8], response: &TokenResponse) {
     }
 }
 
+/// Whether there is nothing to refuse a token for.
+fn is_good(read: &Read) -> bool {
+    // Of any type and value: what is wrong with it costs no token.
+    let _ = &read.refresh_expires_in;
+    let kind = read
+        .token_type
+        .as_ref()
+        .map_or(Some("bearer"), Value::as_str);
+    text(&read.access_token).is_some_and(is_b64token)
+        && kind.is_some_and(|kind| kind.eq_ignore_ascii_case("bearer"))
+        && read.expires_in.as_ref().is_none_or(Value::is_u64)
+}
+
 /// RFC 6750, section 2.1, once more.
 pub(crate) fn is_b64token(text: &str) -> bool {
     let end = text.find('=').unwrap_or(text.len());
@@ -124,7 +138,7 @@ pub(crate) fn is_b64token(text: &str) -> bool {
 fn refused(status: StatusCode, body: &[u8], error: &TokenError) {
     use TokenErrorKind::{Malformed, Redirected, Refused, Unavailable};
 
-    shown::quotes_nothing(error, body, &WORDS);
+    WORDS.are_all_of(error, body);
     let read = read(body);
     let code = read.as_ref().and_then(|read| text(&read.error));
     if let Some(kept) = error.oauth_error() {
@@ -135,6 +149,9 @@ fn refused(status: StatusCode, body: &[u8], error: &TokenError) {
             "{kept:?} is no code"
         );
         assert!(!kept.contains(PASSWORD), "{kept:?} gives the password back");
+    }
+    if status.is_success() && body.trim_ascii_start().starts_with(b"{") {
+        assert!(!read.as_ref().is_some_and(is_good), "{error:?}");
     }
     assert_eq!(error.status(), Some(status));
     let kind = error.kind();
@@ -162,7 +179,7 @@ fn refused(status: StatusCode, body: &[u8], error: &TokenError) {
 }
 
 /// What errors say of answers with nothing of anybody's in them.
-pub(crate) static WORDS: LazyLock<HashSet<Vec<u8>>> = LazyLock::new(|| {
+static WORDS: LazyLock<Words> = LazyLock::new(|| {
     let mut errors = Vec::new();
     let codes = [
         "invalid_grant",
@@ -187,17 +204,13 @@ pub(crate) static WORDS: LazyLock<HashSet<Vec<u8>>> = LazyLock::new(|| {
         bodies.push(format!(r#"{{"access_token":"a","expires_in":{odd}}}"#));
     }
     bodies.push(r#"{"access_token":"a","token_type":"b"}"#.into());
-    for status in 100..=999 {
+    for status in [101, 200, 307, 400, 503] {
         let status = StatusCode::from_u16(status).expect("a status");
-        let all = match status.as_u16() {
-            200 | 400 | 503 => bodies.len(),
-            _ => 1,
-        };
         errors.extend(
-            bodies[..all]
+            bodies
                 .iter()
                 .filter_map(|body| ask(status, body.as_bytes()).err()),
         );
     }
-    shown::vocabulary(errors)
+    Words::of(6, errors)
 });
