@@ -28,7 +28,7 @@ use tower_bearer::{
 use crate::paused;
 use crate::pipe::{Connector, Script};
 use crate::shown::{self, Words};
-use crate::token_answer::is_b64token;
+use crate::token_answer::{self, is_b64token};
 
 const PASSWORD: &str = "hunter2";
 const CALLS: usize = 3;
@@ -211,7 +211,8 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| {
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: x\r\n\r\n",
         b"\x1f\x1f\x1f\x1f\x1f\x1f\x1f\x1f\x1f\x1f\x1f\x1f",
     ];
-    let mut errors: Vec<_> = heads.iter().filter_map(|head| error_of(head)).collect();
+    let mut errors = token_answer::harmless();
+    errors.extend(heads.iter().filter_map(|head| error_of(head)));
     for location in [
         "",
         "Location: /\r\n",
@@ -223,5 +224,5 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| {
         let script = Script::new([answer.as_bytes(); 8]);
         errors.extend(paused::block_on(grant(&script).fetch()).err());
     }
-    Words::of(24, errors)
+    Words::of(24, &errors)
 });

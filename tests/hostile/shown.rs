@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::error::Error;
+use std::hash::{DefaultHasher, Hasher};
 
 use tower_bearer::TokenError;
 
@@ -19,7 +20,13 @@ pub(crate) fn whole(error: &TokenError) -> String {
 /// The same without what is shown on purpose: status, `error` code and pause of
 /// an answer, and the origin of a redirect.
 fn words(error: &TokenError) -> String {
-    let mut shown = whole(error);
+    let mut shown = String::new();
+    let mut next: Option<&dyn Error> = Some(error);
+    while let Some(error) = next {
+        // One field a line.
+        shown += &format!("{error}\n{error:#?}\n");
+        next = error.source();
+    }
     if let Some(code) = error.oauth_error() {
         shown = shown.replace(code, "<code>");
     }
@@ -41,23 +48,21 @@ fn words(error: &TokenError) -> String {
 const REDIRECT: &str = "a redirect to another origin, ";
 
 /// The words of errors that saw nothing of anybody's.
+///
+/// Kept as hashes: a fuzzer sees what is compared, and would put the words of
+/// errors into its input.
 pub(crate) struct Words {
     window: usize,
-    pieces: HashSet<Vec<u8>>,
+    pieces: HashSet<u64>,
 }
 
 impl Words {
     /// `window`: so many bytes in a row are no accident.
-    pub(crate) fn of(window: usize, errors: impl IntoIterator<Item = TokenError>) -> Self {
-        let mut pieces = HashSet::new();
-        for error in errors {
-            pieces.extend(
-                words(&error)
-                    .into_bytes()
-                    .windows(window)
-                    .map(<[u8]>::to_vec),
-            );
-        }
+    pub(crate) fn of(window: usize, errors: &[TokenError]) -> Self {
+        let pieces = errors
+            .iter()
+            .flat_map(|error| pieces(window, &words(error)))
+            .collect();
         Self { window, pieces }
     }
 
@@ -65,9 +70,9 @@ impl Words {
     /// among these words.
     pub(crate) fn are_all_of(&self, error: &TokenError, outside: &[u8]) {
         let shown = words(error);
-        let windows = shown.as_bytes().windows(self.window);
-        let foreign: HashSet<_> = windows
-            .filter(|piece| !self.pieces.contains(*piece))
+        let foreign: HashSet<_> = pieces(self.window, &shown)
+            .into_iter()
+            .filter(|piece| !self.pieces.contains(piece))
             .collect();
         if foreign.is_empty() {
             return;
@@ -75,9 +80,22 @@ impl Words {
         for piece in outside.windows(self.window) {
             let text = String::from_utf8_lossy(piece);
             assert!(
-                !foreign.contains(piece),
+                !foreign.contains(&hash(piece)),
                 "an error quotes {text:?}: {shown}"
             );
         }
     }
+}
+
+fn pieces(window: usize, shown: &str) -> Vec<u64> {
+    let lines = shown.lines().map(|line| line.trim().as_bytes());
+    lines
+        .flat_map(|line| line.windows(window).map(hash))
+        .collect()
+}
+
+fn hash(piece: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(piece);
+    hasher.finish()
 }
