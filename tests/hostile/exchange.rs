@@ -70,6 +70,10 @@ async fn calls(api: &[u8], script: &Script, input: &[u8]) {
     let mut api = BearerAuthLayer::new(tokens, origins).layer(answering(api, &asked));
     let mut refused = false;
     for _ in 0..CALLS {
+        if refused {
+            // Longer than the pause after what passes by itself.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
         let (start, before) = (Instant::now(), asked.count());
         let request = Request::get("https://api.example.com/").body(());
         let api = api.ready().await.expect("ready");

@@ -97,6 +97,8 @@ fn an_answer_yields_a_bearer_token_or_an_error_that_quotes_none_of_it() {
         "\"Bearer\"",
         "\"invalid_grant\"",
         "\"slow_down\"",
+        "\"Not a code\"",
+        "\"a,b\"",
         "null",
         "-1",
         "1e400",
