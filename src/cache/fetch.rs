@@ -1,22 +1,19 @@
 //! Fetching: who asks the source, when, and in which task.
 
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
-use crate::cache::clock::Moment;
 use crate::cache::flight::{Driver, Joined, Waiter};
 use crate::cache::ledger::{Look, Want};
 use crate::cache::sentry;
 use crate::cache::settings::Settings;
 use crate::cache::shared::{Outcome, Shared, no_runtime};
 use crate::cache::state::Live;
-use crate::error::{TokenError, TokenErrorKind};
-use crate::token::TokenResponse;
+use crate::error::TokenError;
+use crate::events::{self, Event, Flown, Reason};
 
 /// What a caller does next.
 pub(crate) enum Step {
@@ -75,16 +72,15 @@ impl Shared {
         want: Want,
         settled: impl FnOnce(Look) -> Option<R>,
     ) -> Joined<Outcome, R, Pilot> {
-        // With the refresh token, and with the credentials.
-        let limit = self.settings.source_timeout * 2 + GRACE;
-        let mut number = 0;
+        let limit = self.longest_flight();
+        let mut takeoff = (0, Reason::default());
         let joined = self.flight.join(
-            || self.with_ledger(|ledger, now| ledger.is_lost(now.monotonic)),
+            || self.with_ledger(|ledger, now| ledger.flying.is_lost(now.monotonic)),
             || {
                 self.with_ledger(|ledger, now| {
                     let settled = settled(ledger.look(want, now));
                     if settled.is_none() {
-                        number = ledger.take_off(now, limit);
+                        takeoff = ledger.take_off(want, now, limit);
                     }
                     settled
                 })
@@ -92,50 +88,28 @@ impl Shared {
         );
         joined.map_driver(|driver| Pilot {
             shared: self.clone(),
-            number,
+            number: takeoff.0,
+            reason: takeoff.1,
+            since: Instant::now(),
             driver: Some(driver),
         })
     }
+}
 
-    /// Asks the source: with the refresh token if there is one, with its own
-    /// credentials otherwise or when the refresh token is refused.
-    async fn ask(&self) -> (Result<TokenResponse, TokenError>, bool, Moment) {
-        let windows = &self.settings.windows;
-        let refresh_token = self.with_ledger(|ledger, now| ledger.refresh_token(now, windows));
-        if let Some(refresh_token) = refresh_token {
-            let born = self.settings.clock.now();
-            let answer = self.bounded(async { self.source.refresh(&refresh_token).await });
-            match answer.await {
-                Err(error) if error.kind() == TokenErrorKind::Refused => {
-                    self.with_ledger(|ledger, _| ledger.forget_refresh_token(&refresh_token));
-                }
-                answer => return (answer, true, born),
-            }
+impl Shared {
+    /// After this a flight is lost.
+    fn longest_flight(&self) -> Duration {
+        let Settings {
+            source_timeout,
+            store_timeout,
+            ..
+        } = self.settings;
+        // With the refresh token, and with the credentials.
+        let asking = source_timeout * 2 + GRACE;
+        match &self.fleet {
+            Some(_) => asking + source_timeout + store_timeout * 4,
+            None => asking,
         }
-        let born = self.settings.clock.now();
-        let answer = self.bounded(async { self.source.fetch().await }).await;
-        (answer, false, born)
-    }
-
-    /// A source's answer within its time, a panic turned into an error.
-    async fn bounded(
-        &self,
-        answer: impl Future<Output = Result<TokenResponse, TokenError>>,
-    ) -> Result<TokenResponse, TokenError> {
-        let mut answer = pin!(answer);
-        let caught = poll_fn(|cx| {
-            catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx))).unwrap_or_else(|_| {
-                let what = "the token source panicked";
-                Err(TokenError::new(TokenErrorKind::Panicked, what)).into()
-            })
-        });
-        let limit = self.settings.source_timeout;
-        tokio::time::timeout(limit, caught)
-            .await
-            .unwrap_or_else(|_| {
-                let what = format!("the token source did not answer within {limit:?}");
-                Err(TokenError::new(TokenErrorKind::Timeout, what))
-            })
     }
 }
 
@@ -147,6 +121,8 @@ const GRACE: Duration = Duration::from_secs(1);
 struct Pilot {
     shared: Arc<Shared>,
     number: u64,
+    reason: Reason,
+    since: Instant,
     driver: Option<Driver<Outcome>>,
 }
 
@@ -154,25 +130,27 @@ impl Pilot {
     /// Gives the flight a task of its own, so that no caller's leaving ends it.
     fn take_off(self) -> Result<(), TokenError> {
         let runtime = Handle::try_current().map_err(no_runtime)?;
-        runtime.spawn(self.fly());
+        let (label, reason) = (self.shared.label.clone(), self.reason);
+        runtime.spawn(events::in_span(&label, reason, self.fly()));
         Ok(())
     }
 
     async fn fly(mut self) {
         let shared = self.shared.clone();
-        let (answer, refreshed, born) = shared.ask().await;
+        let brought = match &shared.fleet {
+            Some(fleet) => shared.ask_in(fleet).await,
+            None => shared.ask().await,
+        };
         let Settings {
             windows, backoff, ..
         } = &shared.settings;
+        let by = brought.by;
         let outcome = shared.with_ledger(|ledger, now| {
             // The answer to a lost flight is older than what came after it.
-            if !ledger.touch_down(self.number) {
+            if !ledger.flying.touch_down(self.number) {
                 return None;
             }
-            let entered = answer.and_then(|response| {
-                ledger.enter(response, refreshed, born, now, windows, fastrand::f64())
-            });
-            Some(entered.map_err(|error| ledger.fail(error, now, backoff, fastrand::f64())))
+            Some(ledger.enter(brought, now, windows, backoff, fastrand::f64()))
         });
         sentry::ensure(&shared);
         let keeper = shared
@@ -184,7 +162,21 @@ impl Pilot {
             ensure(&shared);
         }
         if let (Some(outcome), Some(driver)) = (outcome, self.driver.take()) {
-            driver.land(outcome);
+            let flown = Flown {
+                reason: self.reason,
+                took: self.since.elapsed(),
+                waiters: driver.land(outcome.clone()),
+            };
+            shared.changes.send_replace(());
+            shared.tell(&match &outcome {
+                Ok(live) => Event::Fetched {
+                    flown,
+                    generation: live.generation(),
+                    by,
+                    valid_for: live.plan.expired,
+                },
+                Err(error) => Event::Failed { flown, error },
+            });
         }
     }
 }
@@ -193,7 +185,9 @@ impl Drop for Pilot {
     fn drop(&mut self) {
         if self.driver.is_some() {
             self.shared
-                .with_ledger(|ledger, _| ledger.touch_down(self.number));
+                .with_ledger(|ledger, _| ledger.flying.touch_down(self.number));
+            let reason = self.reason;
+            self.shared.tell(&Event::Abandoned { reason });
         }
     }
 }

@@ -91,6 +91,16 @@ impl<T> Flight<T> {
     }
 }
 
+impl<T: Clone> Flight<T> {
+    /// Waits for the end of the flight under way, if there is one.
+    pub(crate) async fn ended(&self) {
+        let landing = lock(&self.current).clone();
+        if let Some(landing) = landing {
+            Waiter::new(landing).await;
+        }
+    }
+}
+
 /// The right and the duty to end a flight.
 pub(crate) struct Driver<T> {
     current: Arc<Mutex<Option<Arc<Landing<T>>>>>,
@@ -101,13 +111,14 @@ pub(crate) struct Driver<T> {
 impl<T> Driver<T> {
     /// Ends the flight. Before this is called the result has to be where
     /// `settled` of [`Flight::join`] finds it.
-    pub(crate) fn land(mut self, result: T) {
+    /// Tells how many were waiting.
+    pub(crate) fn land(mut self, result: T) -> usize {
         self.landed = true;
-        self.end(Progress::Landed(result));
+        self.end(Progress::Landed(result))
     }
 
-    fn end(&self, progress: Progress<T>) {
-        let _waiting = {
+    fn end(&self, progress: Progress<T>) -> usize {
+        let waiting = {
             let mut current = lock(&self.current);
             // A lost flight has made room for another.
             if current
@@ -118,6 +129,7 @@ impl<T> Driver<T> {
             }
             self.landing.end(progress)
         };
+        waiting.as_ref().map_or(0, Wakers::count)
     }
 }
 
@@ -221,6 +233,10 @@ impl Wakers {
                 });
             }
         }
+    }
+
+    fn count(&self) -> usize {
+        self.slots.len() - self.free.len()
     }
 
     fn leave(&mut self, slot: usize) {

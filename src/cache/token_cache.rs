@@ -5,12 +5,14 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::cache::acquire::Acquire;
-use crate::cache::keeper;
-use crate::cache::ledger::{Ledger, Want};
-use crate::cache::schedule::Standing;
+use crate::cache::fetch::Step;
+use crate::cache::fleet::Fleet;
+use crate::cache::ledger::Want;
+use crate::cache::revoke::Whose;
 use crate::cache::settings::Settings;
 use crate::cache::shared::Shared;
-use crate::error::TokenError;
+use crate::cache::{keeper, revoke};
+use crate::error::{TokenError, TokenErrorKind};
 use crate::source::{DynTokenSource, TokenSource};
 use crate::token::AccessToken;
 
@@ -47,12 +49,23 @@ pub struct TokenCache {
 impl TokenCache {
     /// A cache with the default settings.
     pub fn new(source: impl TokenSource) -> Self {
-        Self::with_settings(Box::new(source), Settings::default())
+        Self::assemble(Box::new(source), None, None, Settings::default())
     }
 
-    pub(crate) fn with_settings(source: Box<dyn DynTokenSource>, settings: Settings) -> Self {
+    pub(crate) fn assemble(
+        source: Box<dyn DynTokenSource>,
+        fleet: Option<Fleet>,
+        label: Option<String>,
+        settings: Settings,
+    ) -> Self {
+        let label = match (&label, &fleet) {
+            (Some(label), _) => label,
+            (None, Some(fleet)) => &fleet.account,
+            (None, None) => "default",
+        };
+        let label = label.into();
         Self {
-            shared: Arc::new(Shared::new(source, settings)),
+            shared: Arc::new(Shared::new(source, fleet, label, settings)),
         }
     }
 
@@ -105,6 +118,57 @@ impl TokenCache {
         self.shared.changes.send_replace(());
     }
 
+    /// Gives up the tokens and ends their session at the server: the next
+    /// caller logs in anew. Waits for a fetch under way, whose tokens are given
+    /// up as well. Goes on when the caller leaves; takes no longer than the
+    /// [revoke timeout](crate::TokenCacheBuilder::revoke_timeout).
+    ///
+    /// Dropping the last handle ends no session: that takes a request.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_bearer::TokenError> {
+    /// use tower_bearer::TokenCache;
+    /// use tower_bearer::testing::TokenServer;
+    ///
+    /// let server = TokenServer::builder().in_process();
+    /// let tokens = TokenCache::new(server.grant());
+    /// tokens.token().await?;
+    /// assert_eq!(server.counts().open_sessions, 1);
+    /// tokens.revoke().await?;
+    /// assert_eq!(server.counts().open_sessions, 0);
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "testing"))]
+    /// # fn main() {}
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the session could not be ended, for one because the source knows no
+    /// way: grants want a `logout_endpoint` or a `revocation_endpoint`. The
+    /// cache has let go of the tokens all the same, unless the time was over
+    /// before a fetch was.
+    pub async fn revoke(&self) -> Result<(), TokenError> {
+        revoke::revoke(&self.shared, Whose::Everybodys).await
+    }
+
+    /// Hands out no more tokens, and ends the session as
+    /// [`revoke`](Self::revoke) does: for the end of a program, after its last
+    /// request. Whoever asks for a token afterwards gets an error of the kind
+    /// [`Closed`](crate::TokenErrorKind::Closed). A session that a
+    /// [fleet](crate::store) shares stays, for the others go on.
+    ///
+    /// # Errors
+    ///
+    /// As for `revoke`. The cache is shut down all the same.
+    pub async fn shutdown(&self) -> Result<(), TokenError> {
+        self.shared.with_ledger(|ledger, _| ledger.close());
+        self.shared.changes.send_replace(());
+        revoke::revoke(&self.shared, Whose::Own).await
+    }
+
     /// Renews from now on also while nobody asks for a token, except after the
     /// credentials were refused. The task behind this keeps no cache alive: it
     /// ends with the last handle. If its runtime ends, the next fetch starts it
@@ -120,25 +184,33 @@ impl TokenCache {
         keeper::ensure(&self.shared);
     }
 
-    /// How things stand now.
-    pub fn status(&self) -> Status {
-        self.shared.with_ledger(|ledger, now| {
-            let live = ledger.live.as_ref().map(|live| {
-                let age = now.since(&live.born);
-                let left = live.plan.expired.map(|end| end.saturating_sub(age));
-                (live, live.plan.standing(age), left)
-            });
-            let live = live.filter(|(_, standing, _)| *standing != Standing::Expired);
-            Status {
-                generation: live.as_ref().map(|(live, ..)| live.generation()),
-                valid_for: live.as_ref().and_then(|(_, _, left)| *left),
-                is_due: live.is_some_and(|(_, standing, _)| standing == Standing::Due),
-                is_fetching: ledger.is_flying(now.monotonic),
-                fetch_held_for: ledger.held_for(now.monotonic),
-                forced_held_for: ledger.forced_held_for(now.monotonic),
-                last_error: Ledger::last_error(ledger).cloned(),
+    /// Fetches a token if there is none: for the start of a program, so that
+    /// wrong credentials show before the first request does.
+    ///
+    /// # Errors
+    ///
+    /// As for [`token`](Self::token).
+    pub async fn warm_up(&self) -> Result<(), TokenError> {
+        self.token().await.map(drop)
+    }
+
+    /// Whether a token can be sent at once: for a readiness probe. Asks nobody
+    /// and waits for nothing, but sets off a fetch if there is no token, so that
+    /// a probe alone makes a program ready.
+    ///
+    /// # Errors
+    ///
+    /// Why not; [`Waited`](crate::TokenErrorKind::Waited) while a fetch is under
+    /// way.
+    pub fn ready(&self) -> Result<(), TokenError> {
+        match self.shared.look(Want::default()) {
+            Step::Serve(_) => Ok(()),
+            Step::Fail(error) => Err(error),
+            Step::Wait(_) => {
+                let what = "a token is being fetched";
+                Err(TokenError::new(TokenErrorKind::Waited, what))
             }
-        })
+        }
     }
 }
 
@@ -148,25 +220,4 @@ impl fmt::Debug for TokenCache {
             .field("status", &self.status())
             .finish()
     }
-}
-
-/// How a [`TokenCache`] stands at one moment.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Status {
-    /// The generation of the token in use, if there is a valid one.
-    pub generation: Option<u64>,
-    /// How long that token may still be sent; `None` without one, or if its
-    /// issuer did not say.
-    pub valid_for: Option<Duration>,
-    /// Whether it is time to renew it.
-    pub is_due: bool,
-    /// Whether a fetch is under way.
-    pub is_fetching: bool,
-    /// How long fetches are still held back after a failure.
-    pub fetch_held_for: Option<Duration>,
-    /// How long 401s lead to no renewal, after renewing did not help.
-    pub forced_held_for: Option<Duration>,
-    /// The failure of the last fetch, if it failed.
-    pub last_error: Option<TokenError>,
 }
