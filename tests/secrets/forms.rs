@@ -40,9 +40,18 @@ impl Secret {
 
     pub(crate) fn forms(&self) -> Vec<(String, String)> {
         let mut forms = Vec::new();
-        let mut add = |form: &str, text: String| forms.push((form.to_owned(), text));
-        add("its letters", self.own_core().to_owned());
-        for (what, text) in [("whole", self.0.as_str()), ("its letters", self.own_core())] {
+        let mut add = |form: &str, text: String| {
+            if forms.iter().all(|(_, known)| *known != text) {
+                forms.push((form.to_owned(), text));
+            }
+        };
+        let mut parts = vec![("its letters", self.own_core())];
+        // Where nothing gets escaped, its letters say it all.
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+        if !self.0.bytes().all(plain) {
+            parts.push(("whole", &self.0));
+        }
+        for (what, text) in parts {
             let debug = format!("{text:?}");
             add(&format!("{what}, plain"), text.to_owned());
             add(

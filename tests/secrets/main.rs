@@ -70,6 +70,8 @@ async fn no_secret_is_logged_or_shown_whatever_happens() {
     let shown = seen.text();
     // Makes sure that the crates below had their say.
     for voice in [
+        "tower_bearer.fetch",
+        "session ended",
         "h2::",
         "hyper_util::",
         "reqwest::",
@@ -163,6 +165,14 @@ async fn whole_life(way: Way, auth: ClientAuth, secrets: &Secrets, seen: &Seen) 
     for _ in 0..3 {
         ways::call(way, &tokens, &server, seen).await;
     }
+    seen.show("StatusWatch", &tokens.watch());
+    for _ in 0..2 {
+        // The second one has nothing to end, or says why not.
+        if let Err(error) = tokens.revoke().await {
+            seen.show_error(&error);
+        }
+    }
+    assert_eq!(server.counts().open_sessions, 0, "{way:?}");
     tokens.invalidate();
     seen.show("TokenCache", &tokens);
     seen.show("Status", &tokens.status());
@@ -240,6 +250,9 @@ async fn nonsense(way: Way, secrets: &Secrets, seen: &Seen) {
         server.always(answer);
         let tokens = account.cache(way, seen);
         assert!(!ways::call(way, &tokens, &server, seen).await, "{what}");
+        if let Err(error) = tokens.revoke().await {
+            seen.show_error(&error);
+        }
         seen.show("TokenCache", &tokens);
     }
 }

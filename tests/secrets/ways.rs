@@ -8,12 +8,14 @@ use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use tokio::sync::watch;
 use tower::{Layer, Service, ServiceExt};
 use tower_bearer::grant::ClientAuth;
+use tower_bearer::store::{Claim, Claimed, MemoryStore, Settlement, TokenStore};
 use tower_bearer::testing::TokenServer;
 use tower_bearer::{
-    BearerAuthLayer, Error, Origins, PasswordGrant, RefreshToken, TokenCache, TokenError,
-    TokenResponse, TokenSource,
+    AccessToken, BearerAuthLayer, BoxError, Error, Origins, PasswordGrant, RefreshToken,
+    TokenCache, TokenError, TokenResponse, TokenSource,
 };
 
 use crate::forms::Secret;
@@ -54,6 +56,8 @@ impl<'a> Account<'a> {
             .expect("a grant")
             .client_secret(self.client.text())
             .client_auth(self.auth)
+            .logout_endpoint(self.server.token_url().replace("/token", "/logout"))
+            .expect("an endpoint")
             .timeout(Duration::from_millis(300))
             .expect("a timeout");
         match way {
@@ -79,10 +83,14 @@ struct Watched<S> {
 fn watched<S: TokenSource + std::fmt::Debug>(grant: S, seen: &Seen) -> TokenCache {
     seen.show("PasswordGrant", &grant);
     let seen = seen.clone();
+    let store = Shown(MemoryStore::new(), seen.clone());
+    seen.show("MemoryStore", &store.0);
     let builder = TokenCache::builder(Watched {
         grant,
         seen: seen.clone(),
-    });
+    })
+    .label("secrets")
+    .store(store, "account");
     seen.show("TokenCacheBuilder", &builder);
     builder.build().expect("settings")
 }
@@ -115,6 +123,46 @@ impl<S: TokenSource> TokenSource for Watched<S> {
 
     async fn refresh(&self, token: &RefreshToken) -> Result<TokenResponse, TokenError> {
         self.watch(self.grant.refresh(token).await)
+    }
+
+    async fn revoke(
+        &self,
+        access_token: Option<&AccessToken>,
+        refresh_token: Option<&RefreshToken>,
+    ) -> Result<(), TokenError> {
+        self.grant.revoke(access_token, refresh_token).await
+    }
+}
+
+/// A store that shows all that comes and goes.
+struct Shown(MemoryStore, Seen);
+
+impl TokenStore for Shown {
+    async fn claim(&self, account: &str, claim: &Claim) -> Result<Claimed, BoxError> {
+        self.1.show("Claim", claim);
+        let claimed = self.0.claim(account, claim).await?;
+        self.1.show("Claimed", &claimed);
+        match &claimed {
+            Claimed::Token(entry) | Claimed::Failed(entry) => {
+                self.1.show("Entry", entry);
+                self.1.show("Payload", &entry.payload);
+            }
+            Claimed::Leased(lease) => self.1.show("Lease", lease),
+            _ => {}
+        }
+        Ok(claimed)
+    }
+
+    async fn settle(&self, account: &str, settlement: &Settlement) -> Result<bool, BoxError> {
+        self.1.show("Settlement", settlement);
+        for (payload, _) in settlement.token.iter().chain(&settlement.failure) {
+            self.1.show("Payload", payload);
+        }
+        self.0.settle(account, settlement).await
+    }
+
+    fn changes(&self, account: &str) -> watch::Receiver<()> {
+        self.0.changes(account)
     }
 }
 
