@@ -1,5 +1,6 @@
 //! The ways to a token endpoint and to an API.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use tower::{Layer, Service, ServiceExt};
 use tower_bearer::grant::ClientAuth;
 use tower_bearer::store::{Claim, Claimed, MemoryStore, Settlement, TokenStore};
 use tower_bearer::testing::TokenServer;
+use tower_bearer::transport::DefaultTransport;
 use tower_bearer::{
     AccessToken, BearerAuthLayer, BoxError, Error, Origins, PasswordGrant, RefreshToken,
     TokenCache, TokenError, TokenResponse, TokenSource,
@@ -63,10 +65,16 @@ impl<'a> Account<'a> {
         match way {
             Way::InProcess => watched(grant.transport(self.server.service()), seen),
             Way::Hyper { http2 } => watched(grant.transport(hyper(http2)), seen),
-            Way::Reqwest | Way::ReqwestMiddleware => watched(grant, seen),
+            Way::Reqwest | Way::ReqwestMiddleware => {
+                watched(grant.transport(TRANSPORT.clone()), seen)
+            }
         }
     }
 }
+
+// Reading the machine's certificates takes a while.
+static TRANSPORT: LazyLock<DefaultTransport> = LazyLock::new(DefaultTransport::new);
+static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(reqwest::Client::new);
 
 fn hyper(http2: bool) -> Client<HttpConnector, Full<Bytes>> {
     let mut builder = Client::builder(TokioExecutor::new());
@@ -184,7 +192,7 @@ pub(crate) async fn call(way: Way, tokens: &TokenCache, server: &TokenServer, se
                     shown.show("reqwest::Request", &request);
                     request
                 })
-                .service(reqwest::Client::new());
+                .service(CLIENT.clone());
             let request =
                 reqwest::Request::new(http::Method::GET, uri.to_string().parse().expect("a URL"));
             match layer.layer(client).oneshot(request).await {
@@ -196,7 +204,7 @@ pub(crate) async fn call(way: Way, tokens: &TokenCache, server: &TokenServer, se
             }
         }
         Way::ReqwestMiddleware => {
-            let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new());
+            let client = reqwest_middleware::ClientBuilder::new(CLIENT.clone());
             let client = client.with(layer).with(Shows(seen.clone())).build();
             seen.show("ClientWithMiddleware", &client);
             match client.get(uri.to_string()).send().await {
