@@ -19,9 +19,13 @@
 
 mod memory;
 mod payload;
+#[cfg(feature = "redis")]
+mod redis;
 mod token_store;
 
 pub use memory::MemoryStore;
 pub use payload::Payload;
+#[cfg(feature = "redis")]
+pub use redis::{RedisStore, RedisStoreBuilder, StoreKey};
 pub(crate) use token_store::DynTokenStore;
 pub use token_store::{Claim, Claimed, Entry, Lease, Settlement, TokenStore};

@@ -1,0 +1,9 @@
+//! The store in Redis, against a server that these tests start and end.
+//!
+//! `bash tests/redis/run` says where redis-server is, and runs them.
+#![cfg(all(unix, feature = "redis", feature = "testing"))]
+
+#[path = "../conformance/mod.rs"]
+mod conformance;
+mod server;
+mod steps;
