@@ -43,6 +43,12 @@ pub enum TokenErrorKind {
     Panicked,
     /// A token was asked for outside a tokio runtime.
     NoRuntime,
+    /// The store that a fleet shares could not be asked. Nobody who wants a
+    /// token gets this; [`Status`](crate::Status) tells of it.
+    Store,
+    /// A token was asked for after
+    /// [`TokenCache::shutdown`](crate::TokenCache::shutdown).
+    Closed,
     /// A [`TokenSource`](crate::TokenSource) of the user's own failed.
     /// Transient.
     Source,

@@ -57,6 +57,29 @@ pub trait TokenSource: Send + Sync + 'static {
         let _ = refresh_token;
         self.fetch()
     }
+
+    /// A number that is another one for other credentials, so that a refusal
+    /// that a [fleet](crate::store) shares does not stick to new ones. Zero if
+    /// not written.
+    fn fingerprint(&self) -> u64 {
+        0
+    }
+
+    /// Ends at the server what these tokens stand for: called by
+    /// [`TokenCache::revoke`](crate::TokenCache::revoke) with what the cache
+    /// has, perhaps while `fetch` runs. Does nothing if not written.
+    ///
+    /// # Errors
+    ///
+    /// If the server could not be asked, or would not. Nobody tries again.
+    fn revoke(
+        &self,
+        access_token: Option<&AccessToken>,
+        refresh_token: Option<&RefreshToken>,
+    ) -> impl Future<Output = Result<(), TokenError>> + Send {
+        let _ = (access_token, refresh_token);
+        std::future::ready(Ok(()))
+    }
 }
 
 impl<F, Fut, T, E> TokenSource for F
@@ -91,14 +114,33 @@ impl<S: TokenSource> TokenSource for Arc<S> {
     ) -> impl Future<Output = Result<TokenResponse, TokenError>> + Send {
         (**self).refresh(refresh_token)
     }
+
+    fn fingerprint(&self) -> u64 {
+        (**self).fingerprint()
+    }
+
+    fn revoke(
+        &self,
+        access_token: Option<&AccessToken>,
+        refresh_token: Option<&RefreshToken>,
+    ) -> impl Future<Output = Result<(), TokenError>> + Send {
+        (**self).revoke(access_token, refresh_token)
+    }
 }
 
-type Answer<'a> = Pin<Box<dyn Future<Output = Result<TokenResponse, TokenError>> + Send + 'a>>;
+type Answer<'a, T = TokenResponse> =
+    Pin<Box<dyn Future<Output = Result<T, TokenError>> + Send + 'a>>;
 
 /// [`TokenSource`] as a trait object, so that a cache has no type parameter.
 pub(crate) trait DynTokenSource: Send + Sync + 'static {
     fn fetch(&self) -> Answer<'_>;
     fn refresh<'a>(&'a self, refresh_token: &'a RefreshToken) -> Answer<'a>;
+    fn revoke<'a>(
+        &'a self,
+        access_token: Option<&'a AccessToken>,
+        refresh_token: Option<&'a RefreshToken>,
+    ) -> Answer<'a, ()>;
+    fn fingerprint(&self) -> u64;
 }
 
 impl<S: TokenSource> DynTokenSource for S {
@@ -108,5 +150,17 @@ impl<S: TokenSource> DynTokenSource for S {
 
     fn refresh<'a>(&'a self, refresh_token: &'a RefreshToken) -> Answer<'a> {
         Box::pin(TokenSource::refresh(self, refresh_token))
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        access_token: Option<&'a AccessToken>,
+        refresh_token: Option<&'a RefreshToken>,
+    ) -> Answer<'a, ()> {
+        Box::pin(TokenSource::revoke(self, access_token, refresh_token))
+    }
+
+    fn fingerprint(&self) -> u64 {
+        TokenSource::fingerprint(self)
     }
 }

@@ -206,6 +206,10 @@ impl TokenResponse {
         self.refresh_token.as_ref()
     }
 
+    pub(crate) fn take_refresh_token(&mut self) -> Option<RefreshToken> {
+        self.refresh_token.take()
+    }
+
     pub(crate) fn into_parts(self) -> (AccessToken, Option<RefreshToken>) {
         (self.access_token, self.refresh_token)
     }

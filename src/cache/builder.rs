@@ -3,11 +3,13 @@
 use std::time::{Duration, SystemTime};
 
 use crate::cache::clock::Clock;
+use crate::cache::fleet::Fleet;
 use crate::cache::schedule::Ladder;
 use crate::cache::settings::Settings;
 use crate::cache::token_cache::TokenCache;
 use crate::error::ConfigError;
 use crate::source::{DynTokenSource, TokenSource};
+use crate::store::TokenStore;
 
 /// Settings for a [`TokenCache`]; made by [`TokenCache::builder`].
 ///
@@ -22,6 +24,7 @@ use crate::source::{DynTokenSource, TokenSource};
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct TokenCacheBuilder {
     source: Box<dyn DynTokenSource>,
+    fleet: Option<Fleet>,
     settings: Settings,
 }
 
@@ -30,6 +33,7 @@ impl TokenCache {
     pub fn builder(source: impl TokenSource) -> TokenCacheBuilder {
         TokenCacheBuilder {
             source: Box::new(source),
+            fleet: None,
             settings: Settings::default(),
         }
     }
@@ -83,6 +87,13 @@ impl TokenCacheBuilder {
         self
     }
 
+    /// How long [`TokenCache::revoke`] and [`TokenCache::shutdown`] may take in
+    /// all. Default: 5 seconds.
+    pub fn revoke_timeout(mut self, limit: Duration) -> Self {
+        self.settings.revoke_timeout = limit;
+        self
+    }
+
     /// The pause after a failure that may pass by itself: drawn at random from
     /// zero up to a bound that doubles from `first` to `max`. Default: 250
     /// milliseconds and 30 seconds.
@@ -112,6 +123,32 @@ impl TokenCacheBuilder {
         self
     }
 
+    /// Shares the tokens with all caches that have the same account in the same
+    /// [store](crate::store). The account's name is no secret, and is the
+    /// same for two caches only if they have the same credentials.
+    pub fn store(mut self, store: impl TokenStore, account: impl Into<String>) -> Self {
+        self.fleet = Some(Fleet {
+            store: Box::new(store),
+            account: account.into(),
+        });
+        self
+    }
+
+    /// How long the store is waited for before this process goes on by itself.
+    /// Default: 250 milliseconds.
+    pub fn store_timeout(mut self, limit: Duration) -> Self {
+        self.settings.store_timeout = limit;
+        self
+    }
+
+    /// How long one process of a fleet may fetch before another one may: longer
+    /// than a fetch takes, but not by much, for the others wait so long if it
+    /// dies. Default: 15 seconds.
+    pub fn lease(mut self, span: Duration) -> Self {
+        self.settings.lease = span;
+        self
+    }
+
     /// Where the wall clock is read; the monotonic clock is tokio's. For tests
     /// of what a suspended machine or a clock that was set does.
     pub fn wall_clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
@@ -126,13 +163,14 @@ impl TokenCacheBuilder {
     /// If a setting makes no sense; the error names it.
     pub fn build(self) -> Result<TokenCache, ConfigError> {
         self.settings.check()?;
-        Ok(TokenCache::with_settings(self.source, self.settings))
+        Ok(TokenCache::assemble(self.source, self.fleet, self.settings))
     }
 }
 
 impl std::fmt::Debug for TokenCacheBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TokenCacheBuilder")
+            .field("fleet", &self.fleet)
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
@@ -152,6 +190,9 @@ mod tests {
             ("wait", |b| b.wait(ZERO)),
             ("wait", |b| b.wait(Duration::MAX)),
             ("source_timeout", |b| b.source_timeout(ZERO)),
+            ("revoke_timeout", |b| b.revoke_timeout(ZERO)),
+            ("store_timeout", |b| b.store_timeout(ZERO)),
+            ("lease", |b| b.lease(ZERO)),
             ("due", |b| b.due(1.0, SECOND)),
             ("due", |b| b.due(-0.1, SECOND)),
             ("due", |b| b.due(f64::NAN, SECOND)),

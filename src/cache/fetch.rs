@@ -1,22 +1,17 @@
 //! Fetching: who asks the source, when, and in which task.
 
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::cache::clock::Moment;
 use crate::cache::flight::{Driver, Joined, Waiter};
 use crate::cache::ledger::{Look, Want};
 use crate::cache::sentry;
 use crate::cache::settings::Settings;
 use crate::cache::shared::{Outcome, Shared, no_runtime};
 use crate::cache::state::Live;
-use crate::error::{TokenError, TokenErrorKind};
-use crate::token::TokenResponse;
+use crate::error::TokenError;
 
 /// What a caller does next.
 pub(crate) enum Step {
@@ -75,8 +70,7 @@ impl Shared {
         want: Want,
         settled: impl FnOnce(Look) -> Option<R>,
     ) -> Joined<Outcome, R, Pilot> {
-        // With the refresh token, and with the credentials.
-        let limit = self.settings.source_timeout * 2 + GRACE;
+        let limit = self.longest_flight();
         let mut number = 0;
         let joined = self.flight.join(
             || self.with_ledger(|ledger, now| ledger.is_lost(now.monotonic)),
@@ -96,46 +90,22 @@ impl Shared {
             driver: Some(driver),
         })
     }
+}
 
-    /// Asks the source: with the refresh token if there is one, with its own
-    /// credentials otherwise or when the refresh token is refused.
-    async fn ask(&self) -> (Result<TokenResponse, TokenError>, bool, Moment) {
-        let windows = &self.settings.windows;
-        let refresh_token = self.with_ledger(|ledger, now| ledger.refresh_token(now, windows));
-        if let Some(refresh_token) = refresh_token {
-            let born = self.settings.clock.now();
-            let answer = self.bounded(async { self.source.refresh(&refresh_token).await });
-            match answer.await {
-                Err(error) if error.kind() == TokenErrorKind::Refused => {
-                    self.with_ledger(|ledger, _| ledger.forget_refresh_token(&refresh_token));
-                }
-                answer => return (answer, true, born),
-            }
+impl Shared {
+    /// After this a flight is lost.
+    fn longest_flight(&self) -> Duration {
+        let Settings {
+            source_timeout,
+            store_timeout,
+            ..
+        } = self.settings;
+        // With the refresh token, and with the credentials.
+        let asking = source_timeout * 2 + GRACE;
+        match &self.fleet {
+            Some(_) => asking + source_timeout + store_timeout * 4,
+            None => asking,
         }
-        let born = self.settings.clock.now();
-        let answer = self.bounded(async { self.source.fetch().await }).await;
-        (answer, false, born)
-    }
-
-    /// A source's answer within its time, a panic turned into an error.
-    async fn bounded(
-        &self,
-        answer: impl Future<Output = Result<TokenResponse, TokenError>>,
-    ) -> Result<TokenResponse, TokenError> {
-        let mut answer = pin!(answer);
-        let caught = poll_fn(|cx| {
-            catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx))).unwrap_or_else(|_| {
-                let what = "the token source panicked";
-                Err(TokenError::new(TokenErrorKind::Panicked, what)).into()
-            })
-        });
-        let limit = self.settings.source_timeout;
-        tokio::time::timeout(limit, caught)
-            .await
-            .unwrap_or_else(|_| {
-                let what = format!("the token source did not answer within {limit:?}");
-                Err(TokenError::new(TokenErrorKind::Timeout, what))
-            })
     }
 }
 
@@ -160,7 +130,10 @@ impl Pilot {
 
     async fn fly(mut self) {
         let shared = self.shared.clone();
-        let (answer, refreshed, born) = shared.ask().await;
+        let brought = match &shared.fleet {
+            Some(fleet) => shared.ask_in(fleet).await,
+            None => shared.ask().await,
+        };
         let Settings {
             windows, backoff, ..
         } = &shared.settings;
@@ -169,10 +142,7 @@ impl Pilot {
             if !ledger.touch_down(self.number) {
                 return None;
             }
-            let entered = answer.and_then(|response| {
-                ledger.enter(response, refreshed, born, now, windows, fastrand::f64())
-            });
-            Some(entered.map_err(|error| ledger.fail(error, now, backoff, fastrand::f64())))
+            Some(ledger.enter(brought, now, windows, backoff, fastrand::f64()))
         });
         sentry::ensure(&shared);
         let keeper = shared

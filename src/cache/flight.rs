@@ -91,6 +91,16 @@ impl<T> Flight<T> {
     }
 }
 
+impl<T: Clone> Flight<T> {
+    /// Waits for the end of the flight under way, if there is one.
+    pub(crate) async fn ended(&self) {
+        let landing = lock(&self.current).clone();
+        if let Some(landing) = landing {
+            Waiter::new(landing).await;
+        }
+    }
+}
+
 /// The right and the duty to end a flight.
 pub(crate) struct Driver<T> {
     current: Arc<Mutex<Option<Arc<Landing<T>>>>>,

@@ -36,6 +36,9 @@ async fn keep(shared: Weak<Shared>, mut changes: watch::Receiver<()>) {
                 return;
             };
             changes.mark_unchanged();
+            if shared.with_ledger(|ledger, _| ledger.is_closed()) {
+                return;
+            }
             match shared.with_ledger(|ledger, now| pause(ledger, now)) {
                 Some(Duration::ZERO) => {
                     let _ = shared.look(Want::default());

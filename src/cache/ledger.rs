@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::cache::ask::Brought;
 use crate::cache::clock::Moment;
 use crate::cache::forced::Forced;
 use crate::cache::schedule::{Backoff, Standing, Windows};
 use crate::cache::state::Live;
 use crate::error::{TokenError, TokenErrorKind};
-use crate::token::{RefreshToken, TokenResponse};
+use crate::store::Claim;
+use crate::token::{AccessToken, RefreshToken};
 
 /// What a caller needs.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,6 +62,17 @@ pub(crate) struct Ledger {
     counted: u64,
     flying: Option<Flying>,
     flights: u64,
+    /// The generation of the last token that came from the fleet's store, or
+    /// went there.
+    stored: u64,
+    /// That generation was rejected.
+    rejected: bool,
+    /// Failures before this are not to count, not those of the fleet either.
+    pardon: bool,
+    /// Why the fleet's store could not be asked.
+    pub(crate) store_fault: Option<TokenError>,
+    /// Shut down: no more flights, no more tokens.
+    closed: bool,
     /// The sentry is at its post.
     pub(crate) guarded: bool,
 }
@@ -90,6 +103,10 @@ struct Trouble {
 
 impl Ledger {
     pub(crate) fn look(&mut self, want: Want, now: &Moment) -> Look {
+        if self.closed {
+            let what = "the token cache was shut down";
+            return Look::Fail(TokenError::new(TokenErrorKind::Closed, what));
+        }
         if let Some(live) = &self.live {
             let age = now.since(&live.born);
             match live.plan.standing(age) {
@@ -167,7 +184,7 @@ impl Ledger {
     /// How long nothing changes by itself for the token in use, so that nobody
     /// has to look. Zero while a success would be news.
     pub(crate) fn quiet(&self, now: &Moment) -> Duration {
-        let Some(live) = &self.live else {
+        let Some(live) = self.live.as_ref().filter(|_| !self.closed) else {
             return Duration::ZERO;
         };
         if self.forced.listens() || (live.forced && self.accepted != live.generation()) {
@@ -204,24 +221,67 @@ impl Ledger {
             .take_if(|kept| kept.token.secret() == refused.secret());
     }
 
-    /// Enters a token whose request was about to be sent at `born`.
+    /// The refresh token, if it is still alive, and nothing stays.
+    pub(crate) fn take_refresh_token(
+        &mut self,
+        now: &Moment,
+        windows: &Windows,
+    ) -> Option<RefreshToken> {
+        let alive = self.refresh_token(now, windows);
+        self.refresh = None;
+        alive
+    }
+
+    /// What to ask the fleet's store for.
+    pub(crate) fn claim(&mut self, lease: Duration) -> Claim {
+        Claim {
+            newer_than: self.stored,
+            rejected: self.rejected,
+            pardon: std::mem::take(&mut self.pardon),
+            lease,
+        }
+    }
+
+    /// Enters what a flight brought.
     pub(crate) fn enter(
         &mut self,
-        response: TokenResponse,
-        refreshed: bool,
-        born: Moment,
+        brought: Brought,
+        now: &Moment,
+        windows: &Windows,
+        backoff: &Backoff,
+        random: f64,
+    ) -> Result<Arc<Live>, TokenError> {
+        let pause = brought.pause;
+        self.enter_token(brought, now, windows, random)
+            .map_err(|error| self.fail(error, pause, now, backoff, random))
+    }
+
+    fn enter_token(
+        &mut self,
+        brought: Brought,
         now: &Moment,
         windows: &Windows,
         random: f64,
     ) -> Result<Arc<Live>, TokenError> {
-        let (token, refresh) = response.into_parts();
+        let Brought {
+            answer,
+            refreshed,
+            born,
+            age,
+            stored,
+            ..
+        } = brought;
+        let (token, refresh) = answer?.into_parts();
+        if let Some(stored) = stored {
+            (self.stored, self.rejected) = (stored, false);
+        }
         match refresh {
             Some(token) => self.refresh = Some(Kept { token, born }),
             // RFC 6749, section 6: the old one stays in use.
             None if refreshed => {}
             None => self.refresh = None,
         }
-        let plan = windows.plan(token.lifetime(), random);
+        let plan = windows.plan(token.lifetime(), random).aged(age);
         if plan.standing(now.since(&born)) == Standing::Expired {
             return Err(TokenError::new(
                 TokenErrorKind::Expired,
@@ -242,24 +302,16 @@ impl Ledger {
     }
 
     /// Enters a failure. A token that is still valid stays.
-    pub(crate) fn fail(
+    fn fail(
         &mut self,
         error: TokenError,
+        pause: Option<Duration>,
         now: &Moment,
         backoff: &Backoff,
         random: f64,
     ) -> TokenError {
-        let refused = error.kind() == TokenErrorKind::Refused;
-        let before = self.trouble.as_ref();
-        let (mut failures, mut refusals) = before.map_or((0, 0), |t| (t.failures, t.refusals));
-        let count = if refused {
-            failures = 0;
-            &mut refusals
-        } else {
-            &mut failures
-        };
-        *count = count.saturating_add(1);
-        let pause = backoff.pause(refused, *count, error.retry_after(), random);
+        let (failures, refusals) = self.with(&error);
+        let pause = pause.unwrap_or_else(|| self.pause(&error, backoff, random));
         self.trouble = Some(Trouble {
             error: error.clone(),
             failures,
@@ -267,6 +319,26 @@ impl Ledger {
             until: now.monotonic + pause,
         });
         error.with_retry_after(Some(pause))
+    }
+
+    /// The pause that this failure calls for.
+    pub(crate) fn pause(&self, error: &TokenError, backoff: &Backoff, random: f64) -> Duration {
+        let refused = error.kind() == TokenErrorKind::Refused;
+        let (failures, refusals) = self.with(error);
+        let count = if refused { refusals } else { failures };
+        backoff.pause(refused, count, error.retry_after(), random)
+    }
+
+    /// Failures in a row and refusals, with this one.
+    fn with(&self, error: &TokenError) -> (u32, u32) {
+        let refused = error.kind() == TokenErrorKind::Refused;
+        let before = self.trouble.as_ref();
+        let (failures, refusals) = before.map_or((0, 0), |t| (t.failures, t.refusals));
+        if refused {
+            (0, refusals.saturating_add(1))
+        } else {
+            (failures.saturating_add(1), refusals)
+        }
     }
 
     /// The API answered 401 to a request with this generation.
@@ -297,6 +369,7 @@ impl Ledger {
             return Rejection::HeldBack;
         }
         self.live = None;
+        self.rejected = true;
         // A token under way was not asked for because of this 401, so its own
         // rejection would say nothing about renewing.
         self.forcing = !self.is_flying(now.monotonic);
@@ -323,11 +396,39 @@ impl Ledger {
     /// Gives up the token in use.
     pub(crate) fn invalidate(&mut self) {
         self.live = None;
+        self.rejected = true;
+    }
+
+    /// Hands out what is to be given up at the server, and keeps none of it.
+    /// `None` while a flight is under way, which brings more.
+    pub(crate) fn give_up(
+        &mut self,
+        now: &Moment,
+        windows: &Windows,
+    ) -> Option<(Option<AccessToken>, Option<RefreshToken>)> {
+        if self.is_flying(now.monotonic) {
+            return None;
+        }
+        let refresh = self.refresh_token(now, windows);
+        self.refresh = None;
+        let live = self.live.take();
+        let live = live.filter(|it| it.plan.standing(now.since(&it.born)) != Standing::Expired);
+        Some((live.map(|live| live.token.clone()), refresh))
+    }
+
+    /// No token leaves from now on.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// Forgets all failures.
     pub(crate) fn reset(&mut self) {
         self.trouble = None;
+        self.pardon = true;
         self.forced = Forced::default();
     }
 }
@@ -362,18 +463,25 @@ pub(crate) fn lives_too_short() -> TokenError {
 mod tests {
     use super::*;
     use crate::cache::clock::Clock;
-    use crate::token::AccessToken;
+    use crate::token::TokenResponse;
 
     #[test]
     fn a_refresh_token_that_was_refused_takes_no_newer_one_along() {
         let (mut ledger, windows) = (Ledger::default(), Windows::default());
+        let backoff = Backoff::default();
         let now = Clock::default().now();
         let refresh = |text: &str| RefreshToken::new(text).expect("valid");
         let enter = |ledger: &mut Ledger, text: &str| {
             let response = TokenResponse::new(AccessToken::new("a").expect("valid"))
                 .with_refresh_token(Some(refresh(text)));
             ledger
-                .enter(response, false, now, &now, &windows, 0.0)
+                .enter(
+                    Brought::new(Ok(response), now),
+                    &now,
+                    &windows,
+                    &backoff,
+                    0.0,
+                )
                 .expect("a token");
         };
         let kept = |ledger: &Ledger| {

@@ -2,16 +2,20 @@
 //! means for those who come later.
 
 mod acquire;
+mod ask;
 mod builder;
 mod clock;
 mod fetch;
+mod fleet;
 mod flight;
 #[cfg(all(test, tower_bearer_loom))]
 mod flight_loom;
 mod forced;
 mod keeper;
 mod ledger;
+mod record;
 pub(crate) mod registry;
+mod revoke;
 mod schedule;
 mod sentry;
 mod settings;

@@ -74,6 +74,14 @@ impl Windows {
 }
 
 impl Plan {
+    /// The plan of a token that was so old when its life here began.
+    pub(crate) fn aged(self, age: Duration) -> Self {
+        Self {
+            due: self.due.saturating_sub(age),
+            expired: self.expired.map(|expired| expired.saturating_sub(age)),
+        }
+    }
+
     pub(crate) fn standing(&self, age: Duration) -> Standing {
         match self.expired {
             Some(expired) if age >= expired => Standing::Expired,

@@ -12,6 +12,9 @@ pub(crate) struct Settings {
     pub(crate) backoff: Backoff,
     pub(crate) wait: Duration,
     pub(crate) source_timeout: Duration,
+    pub(crate) revoke_timeout: Duration,
+    pub(crate) store_timeout: Duration,
+    pub(crate) lease: Duration,
     pub(crate) clock: Clock,
 }
 
@@ -22,6 +25,9 @@ impl Default for Settings {
             backoff: Backoff::default(),
             wait: Duration::from_secs(30),
             source_timeout: Duration::from_secs(30),
+            revoke_timeout: Duration::from_secs(5),
+            store_timeout: Duration::from_millis(250),
+            lease: Duration::from_secs(15),
             clock: Clock::default(),
         }
     }
@@ -49,6 +55,9 @@ impl Settings {
         for (field, span) in [
             ("wait", self.wait),
             ("source_timeout", self.source_timeout),
+            ("revoke_timeout", self.revoke_timeout),
+            ("store_timeout", self.store_timeout),
+            ("lease", self.lease),
             ("due_without_lifetime", windows.due_without_lifetime),
         ] {
             if span.is_zero() {
@@ -70,6 +79,9 @@ impl Settings {
         for (field, span) in [
             ("wait", self.wait),
             ("source_timeout", self.source_timeout),
+            ("revoke_timeout", self.revoke_timeout),
+            ("store_timeout", self.store_timeout),
+            ("lease", self.lease),
             ("due_without_lifetime", windows.due_without_lifetime),
             ("backoff", backoff.transient.max),
             ("retry_after_max", backoff.retry_after_max),

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::cache::clock::{Glance, Moment};
+use crate::cache::fleet::Fleet;
 use crate::cache::flight::Flight;
 use crate::cache::ledger::{Ledger, Rejection};
 use crate::cache::settings::Settings;
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     /// What the registry knows it by.
     pub(crate) number: u64,
     pub(crate) source: Box<dyn DynTokenSource>,
+    pub(crate) fleet: Option<Fleet>,
     pub(crate) settings: Settings,
     pub(crate) current: Current,
     pub(crate) keeper: Mutex<Keeper>,
@@ -40,10 +42,15 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(source: Box<dyn DynTokenSource>, settings: Settings) -> Self {
+    pub(crate) fn new(
+        source: Box<dyn DynTokenSource>,
+        fleet: Option<Fleet>,
+        settings: Settings,
+    ) -> Self {
         Self {
             number: next_number(),
             source,
+            fleet,
             settings,
             current: Current::default(),
             keeper: Mutex::default(),

@@ -5,11 +5,13 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::cache::acquire::Acquire;
-use crate::cache::keeper;
+use crate::cache::fleet::Fleet;
 use crate::cache::ledger::{Ledger, Want};
+use crate::cache::revoke::Whose;
 use crate::cache::schedule::Standing;
 use crate::cache::settings::Settings;
 use crate::cache::shared::Shared;
+use crate::cache::{keeper, revoke};
 use crate::error::TokenError;
 use crate::source::{DynTokenSource, TokenSource};
 use crate::token::AccessToken;
@@ -47,12 +49,16 @@ pub struct TokenCache {
 impl TokenCache {
     /// A cache with the default settings.
     pub fn new(source: impl TokenSource) -> Self {
-        Self::with_settings(Box::new(source), Settings::default())
+        Self::assemble(Box::new(source), None, Settings::default())
     }
 
-    pub(crate) fn with_settings(source: Box<dyn DynTokenSource>, settings: Settings) -> Self {
+    pub(crate) fn assemble(
+        source: Box<dyn DynTokenSource>,
+        fleet: Option<Fleet>,
+        settings: Settings,
+    ) -> Self {
         Self {
-            shared: Arc::new(Shared::new(source, settings)),
+            shared: Arc::new(Shared::new(source, fleet, settings)),
         }
     }
 
@@ -105,6 +111,57 @@ impl TokenCache {
         self.shared.changes.send_replace(());
     }
 
+    /// Gives up the tokens and ends their session at the server: the next
+    /// caller logs in anew. Waits for a fetch under way, whose tokens are given
+    /// up as well. Goes on when the caller leaves; takes no longer than the
+    /// [revoke timeout](crate::TokenCacheBuilder::revoke_timeout).
+    ///
+    /// Dropping the last handle ends no session: that takes a request.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_bearer::TokenError> {
+    /// use tower_bearer::TokenCache;
+    /// use tower_bearer::testing::TokenServer;
+    ///
+    /// let server = TokenServer::builder().in_process();
+    /// let tokens = TokenCache::new(server.grant());
+    /// tokens.token().await?;
+    /// assert_eq!(server.counts().open_sessions, 1);
+    /// tokens.revoke().await?;
+    /// assert_eq!(server.counts().open_sessions, 0);
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "testing"))]
+    /// # fn main() {}
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the session could not be ended, for one because the source knows no
+    /// way: grants want a `logout_endpoint` or a `revocation_endpoint`. The
+    /// cache has let go of the tokens all the same, unless the time was over
+    /// before a fetch was.
+    pub async fn revoke(&self) -> Result<(), TokenError> {
+        revoke::revoke(&self.shared, Whose::Everybodys).await
+    }
+
+    /// Hands out no more tokens, and ends the session as
+    /// [`revoke`](Self::revoke) does: for the end of a program, after its last
+    /// request. Whoever asks for a token afterwards gets an error of the kind
+    /// [`Closed`](crate::TokenErrorKind::Closed). A session that a
+    /// [fleet](crate::store) shares stays, for the others go on.
+    ///
+    /// # Errors
+    ///
+    /// As for `revoke`. The cache is shut down all the same.
+    pub async fn shutdown(&self) -> Result<(), TokenError> {
+        self.shared.with_ledger(|ledger, _| ledger.close());
+        self.shared.changes.send_replace(());
+        revoke::revoke(&self.shared, Whose::Own).await
+    }
+
     /// Renews from now on also while nobody asks for a token, except after the
     /// credentials were refused. The task behind this keeps no cache alive: it
     /// ends with the last handle. If its runtime ends, the next fetch starts it
@@ -137,6 +194,8 @@ impl TokenCache {
                 fetch_held_for: ledger.held_for(now.monotonic),
                 forced_held_for: ledger.forced_held_for(now.monotonic),
                 last_error: Ledger::last_error(ledger).cloned(),
+                store_fault: ledger.store_fault.clone(),
+                is_closed: ledger.is_closed(),
             }
         })
     }
@@ -169,4 +228,9 @@ pub struct Status {
     pub forced_held_for: Option<Duration>,
     /// The failure of the last fetch, if it failed.
     pub last_error: Option<TokenError>,
+    /// Why the [store](crate::store) could not be asked the last time, if it
+    /// could not: this process goes on by itself until it can.
+    pub store_fault: Option<TokenError>,
+    /// Whether the cache was [shut down](TokenCache::shutdown).
+    pub is_closed: bool,
 }

@@ -2,6 +2,7 @@
 //! there.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -10,18 +11,18 @@ use url::Url;
 
 use crate::error::{ConfigError, TokenError, TokenErrorKind};
 use crate::grant::client::Client;
+use crate::grant::ending::Ending;
 use crate::grant::request::Form;
 use crate::grant::response;
 use crate::origins::is_loopback;
 use crate::token::TokenResponse;
-use crate::transport::{DefaultTransport, Limits, Outgoing, Transport, exchange};
-
-const FIELD: &str = "endpoint";
+use crate::transport::{Answer, DefaultTransport, Limits, Outgoing, Transport, exchange};
 
 pub(super) struct TokenEndpoint<T> {
     uri: Uri,
     pub(super) client: Client,
     limits: Limits,
+    pub(super) ending: Option<Ending>,
     /// In a mutex, for a service need not be `Sync`. Held for a clone only.
     transport: Mutex<T>,
 }
@@ -32,6 +33,7 @@ impl TokenEndpoint<DefaultTransport> {
             uri,
             client,
             limits: Limits::default(),
+            ending: None,
             transport: Mutex::default(),
         }
     }
@@ -43,6 +45,7 @@ impl<T> TokenEndpoint<T> {
             uri: self.uri,
             client: self.client,
             limits: self.limits,
+            ending: self.ending,
             transport: Mutex::new(transport),
         }
     }
@@ -64,15 +67,36 @@ impl<T> TokenEndpoint<T> {
     }
 }
 
+impl<T> Hash for TokenEndpoint<T> {
+    /// Of the address and the client.
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Client { id, secret, .. } = &self.client;
+        (&self.uri, id, secret.as_deref()).hash(hasher);
+    }
+}
+
 impl<T: Transport> TokenEndpoint<T> {
-    /// Posts the form and reads the answer.
+    /// Asks for a token with this form.
     pub(super) async fn ask(&self, form: Form<'_>) -> Result<TokenResponse, TokenError> {
+        let read = |answer: &Answer, request: &Outgoing<'_>| {
+            response::read(answer, |text| request.echoes(text), SystemTime::now())
+        };
+        self.post(&self.uri, form, read).await
+    }
+
+    /// Posts the form to an endpoint of the same server and reads the answer.
+    pub(super) async fn post<R>(
+        &self,
+        uri: &Uri,
+        form: Form<'_>,
+        read: impl FnOnce(&Answer, &Outgoing<'_>) -> Result<R, TokenError>,
+    ) -> Result<R, TokenError> {
         if self.client.id.is_empty() {
             let what = "the client id is empty";
             return Err(TokenError::new(TokenErrorKind::Config, what));
         }
         let request = Outgoing {
-            uri: &self.uri,
+            uri,
             authorization: self.client.authorization()?,
             body: form.to_bytes(),
             secrets: form.secrets(),
@@ -83,7 +107,7 @@ impl<T: Transport> TokenEndpoint<T> {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         let answer = exchange(transport, &request, self.limits).await?;
-        response::read(&answer, |text| request.echoes(text), SystemTime::now())
+        read(&answer, &request)
     }
 }
 
@@ -102,7 +126,12 @@ impl<T> fmt::Debug for TokenEndpoint<T> {
 /// A token endpoint's address. The reason of a refusal never quotes it, for it
 /// may hold a password or a key.
 pub(super) fn parse(text: &str) -> Result<Uri, ConfigError> {
-    let refuse = |reason: &'static str| ConfigError::new(FIELD, reason);
+    parse_as("endpoint", text)
+}
+
+/// The address of an endpoint that is set as `field`.
+pub(super) fn parse_as(field: &'static str, text: &str) -> Result<Uri, ConfigError> {
+    let refuse = |reason: &'static str| ConfigError::new(field, reason);
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(refuse("has no scheme: write `https://host/path`"));
     };
@@ -124,7 +153,7 @@ pub(super) fn parse(text: &str) -> Result<Uri, ConfigError> {
         return Err(refuse("has a scheme other than https"));
     }
     let url =
-        Url::parse(text).map_err(|e| ConfigError::new(FIELD, format!("is not a URL: {e}")))?;
+        Url::parse(text).map_err(|e| ConfigError::new(field, format!("is not a URL: {e}")))?;
     if url.scheme() != "https" && !is_loopback(&url) {
         return Err(refuse("is plain http, which only loopback may be"));
     }

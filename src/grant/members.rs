@@ -26,6 +26,14 @@ pub(super) struct Members {
 }
 
 impl Members {
+    /// The `error` member (RFC 6749, section 5.2), if it can be read.
+    pub(super) fn code(&self) -> Option<&str> {
+        match &self.error {
+            Some(Member::Text(code)) => Some(code),
+            _ => None,
+        }
+    }
+
     /// Reads a body. A byte order mark is skipped (RFC 8259, section 8.1, lets
     /// a reader do so), members that do not matter too.
     ///

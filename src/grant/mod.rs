@@ -21,6 +21,7 @@
 
 mod client;
 mod encode;
+mod ending;
 mod endpoint;
 mod members;
 mod password;

@@ -1,16 +1,18 @@
 //! The resource owner password credentials grant.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use crate::error::{ConfigError, TokenError, TokenErrorKind};
 use crate::grant::client::{Client, ClientAuth};
+use crate::grant::ending::Ending;
 use crate::grant::endpoint::{self, TokenEndpoint};
 use crate::grant::request::Form;
 use crate::source::TokenSource;
-use crate::token::{RefreshToken, TokenResponse};
+use crate::token::{AccessToken, RefreshToken, TokenResponse};
 use crate::transport::{DefaultTransport, Transport};
 
 /// Members that the grant writes itself.
@@ -157,6 +159,32 @@ impl<T> PasswordGrant<T> {
         Ok(self)
     }
 
+    /// Sets where a session is ended by its refresh token when the cache is
+    /// [revoked](crate::TokenCache::revoke): Keycloak's
+    /// `…/protocol/openid-connect/logout`. Of this and
+    /// [`revocation_endpoint`](Self::revocation_endpoint) the last one set
+    /// counts.
+    ///
+    /// # Errors
+    ///
+    /// As for the token endpoint in [`new`](PasswordGrant::new).
+    pub fn logout_endpoint(mut self, endpoint: impl AsRef<str>) -> Result<Self, ConfigError> {
+        self.endpoint.ending = Some(Ending::logout(endpoint.as_ref())?);
+        Ok(self)
+    }
+
+    /// Sets where tokens are given up (RFC 7009) when the cache is
+    /// [revoked](crate::TokenCache::revoke): the refresh token if there is one,
+    /// else the access token.
+    ///
+    /// # Errors
+    ///
+    /// As for the token endpoint in [`new`](PasswordGrant::new).
+    pub fn revocation_endpoint(mut self, endpoint: impl AsRef<str>) -> Result<Self, ConfigError> {
+        self.endpoint.ending = Some(Ending::revocation(endpoint.as_ref())?);
+        Ok(self)
+    }
+
     /// Sets how long a token request may take in all, redirects and body
     /// included: 10 s if never set.
     ///
@@ -210,6 +238,24 @@ impl<T: Transport> TokenSource for PasswordGrant<T> {
             .public("grant_type", "refresh_token")
             .optional("client_secret", client.form_secret());
         self.endpoint.ask(form).await
+    }
+
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.endpoint.hash(&mut hasher);
+        (&*self.username, &*self.password, &self.scope).hash(&mut hasher);
+        for (name, value) in &self.members {
+            (name, &**value).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    async fn revoke(
+        &self,
+        access_token: Option<&AccessToken>,
+        refresh_token: Option<&RefreshToken>,
+    ) -> Result<(), TokenError> {
+        self.endpoint.revoke(access_token, refresh_token).await
     }
 }
 

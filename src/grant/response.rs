@@ -22,13 +22,7 @@ pub(super) fn read(
     now: SystemTime,
 ) -> Result<TokenResponse, TokenError> {
     let members = Members::parse(&answer.body);
-    let code = match &members {
-        Ok(Members {
-            error: Some(Member::Text(code)),
-            ..
-        }) => Some(code.as_str()),
-        _ => None,
-    };
+    let code = members.as_ref().ok().and_then(Members::code);
     let has_token = matches!(&members, Ok(members) if members.access_token.is_some());
     if !answer.status.is_success() || (code.is_some() && !has_token) {
         let error = refusal::error(answer.status, code, echoes);

@@ -117,7 +117,10 @@ impl Account {
         self.lease = Some((self.generation, now + claim.lease));
         Claimed::Leased(Lease {
             generation: self.generation,
-            refresh_token: self.refresh_token.take().map(|kept| kept.payload),
+            refresh_token: self.refresh_token.take().map(|kept| {
+                let left = kept.until.saturating_duration_since(now);
+                (kept.payload, left)
+            }),
         })
     }
 

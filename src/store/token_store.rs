@@ -98,8 +98,8 @@ pub struct Entry {
 pub struct Lease {
     /// The generation of what its holder brings.
     pub generation: u64,
-    /// The refresh token, if there was one; its time is still running.
-    pub refresh_token: Option<Payload>,
+    /// The refresh token, if there was one, and how long it was still kept.
+    pub refresh_token: Option<(Payload, Duration)>,
 }
 
 /// What the holder of a lease brings, each part with the time for which it is to
@@ -115,6 +115,16 @@ pub struct Settlement {
     pub refresh_token: Option<(Payload, Duration)>,
     /// Why there is no token.
     pub failure: Option<(Payload, Duration)>,
+}
+
+impl Settlement {
+    /// What the holder of this lease brings: nothing yet.
+    pub fn of(lease: &Lease) -> Self {
+        Self {
+            generation: lease.generation,
+            ..Self::default()
+        }
+    }
 }
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;

@@ -6,7 +6,8 @@ use crate::testing::service::TokenService;
 
 impl TokenServer {
     /// A password grant with the server's first user, over the in-process
-    /// [`service`](Self::service), so that it also works under paused time.
+    /// [`service`](Self::service), so that it also works under paused
+    /// time. A cache that is revoked ends its session there.
     pub fn grant(&self) -> PasswordGrant<TokenService> {
         PasswordGrant::new(
             self.token_url(),
@@ -14,6 +15,7 @@ impl TokenServer {
             self.username(),
             self.password(),
         )
+        .and_then(|grant| grant.logout_endpoint(format!("{}/logout", self.api_url())))
         .expect("the server's own URL is on loopback")
         .transport(self.service())
     }

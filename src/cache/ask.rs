@@ -1,0 +1,104 @@
+//! Asking the source, by refresh token or by its own credentials.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::cache::clock::Moment;
+use crate::cache::shared::Shared;
+use crate::error::{TokenError, TokenErrorKind};
+use crate::token::{RefreshToken, TokenResponse};
+
+/// What a flight brings.
+pub(crate) struct Brought {
+    pub(crate) answer: Result<TokenResponse, TokenError>,
+    /// By a refresh token: an answer without one keeps the old.
+    pub(crate) refreshed: bool,
+    /// When its request was about to be sent.
+    pub(crate) born: Moment,
+    /// How old the token was by then.
+    pub(crate) age: Duration,
+    /// The generation in the fleet's store, if the token is there.
+    pub(crate) stored: Option<u64>,
+    /// The pause after a failure, if it was drawn already.
+    pub(crate) pause: Option<Duration>,
+}
+
+impl Brought {
+    pub(crate) fn new(answer: Result<TokenResponse, TokenError>, born: Moment) -> Self {
+        Self {
+            answer,
+            refreshed: false,
+            born,
+            age: Duration::ZERO,
+            stored: None,
+            pause: None,
+        }
+    }
+}
+
+impl Shared {
+    /// With the refresh token if there is one, with the source's own credentials
+    /// otherwise or when the refresh token is refused.
+    pub(crate) async fn ask(&self) -> Brought {
+        let windows = &self.settings.windows;
+        let refresh_token = self.with_ledger(|ledger, now| ledger.refresh_token(now, windows));
+        if let Some(refresh_token) = refresh_token {
+            if let Some(brought) = self.refresh(&refresh_token).await {
+                return brought;
+            }
+            self.with_ledger(|ledger, _| ledger.forget_refresh_token(&refresh_token));
+        }
+        self.log_in().await
+    }
+
+    /// `None` if the refresh token was refused.
+    pub(crate) async fn refresh(&self, refresh_token: &RefreshToken) -> Option<Brought> {
+        let born = self.settings.clock.now();
+        let answer = self.bounded(async { self.source.refresh(refresh_token).await });
+        let answer = answer.await;
+        let refused = matches!(&answer, Err(e) if e.kind() == TokenErrorKind::Refused);
+        (!refused).then(|| Brought {
+            refreshed: true,
+            ..Brought::new(answer, born)
+        })
+    }
+
+    pub(crate) async fn log_in(&self) -> Brought {
+        let born = self.settings.clock.now();
+        let answer = self.bounded(async { self.source.fetch().await }).await;
+        Brought::new(answer, born)
+    }
+
+    /// A source's answer within its time, a panic turned into an error.
+    pub(crate) async fn bounded<R>(
+        &self,
+        answer: impl Future<Output = Result<R, TokenError>>,
+    ) -> Result<R, TokenError> {
+        let limit = self.settings.source_timeout;
+        match timeout(limit, caught(answer)).await {
+            Ok(Some(answer)) => answer,
+            Ok(None) => {
+                let what = "the token source panicked";
+                Err(TokenError::new(TokenErrorKind::Panicked, what))
+            }
+            Err(_) => {
+                let what = format!("the token source did not answer within {limit:?}");
+                Err(TokenError::new(TokenErrorKind::Timeout, what))
+            }
+        }
+    }
+}
+
+/// What a future comes to; `None` if it panics.
+pub(crate) async fn caught<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx).map(Some)))
+            .unwrap_or_else(|_| None.into())
+    })
+    .await
+}

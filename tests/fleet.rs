@@ -1,0 +1,477 @@
+//! Several caches on one store: a fleet fetches as one process would.
+//!
+//! Each cache here stands for a process. Real processes and a real Redis are in
+//! `tests/redis`.
+
+#![cfg(feature = "testing")]
+
+mod common;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use common::{api, call, millis, secs};
+use tower_bearer::store::{Claim, Claimed, Entry, Lease, MemoryStore, Payload};
+use tower_bearer::store::{Settlement, TokenStore};
+use tower_bearer::testing::{Answer, TokenServer, TokenServerBuilder};
+use tower_bearer::{BoxError, PasswordGrant, TokenCache, TokenErrorKind};
+
+const ACCOUNT: &str = "me";
+
+fn rotating() -> TokenServerBuilder {
+    TokenServer::builder()
+        .user("me", "pw")
+        .rotate_refresh_tokens(true)
+}
+
+fn member(server: &TokenServer, store: &(impl TokenStore + Clone)) -> TokenCache {
+    TokenCache::builder(server.grant())
+        .store(store.clone(), ACCOUNT)
+        .build()
+        .expect("valid")
+}
+
+fn fleet(builder: TokenServerBuilder, size: usize) -> (TokenServer, MemoryStore, Vec<TokenCache>) {
+    let (server, store) = (builder.in_process(), MemoryStore::new());
+    let caches = (0..size).map(|_| member(&server, &store)).collect();
+    (server, store, caches)
+}
+
+/// All at once.
+async fn tokens(caches: &[TokenCache]) -> Vec<String> {
+    let callers: Vec<_> = caches
+        .iter()
+        .map(|cache| {
+            let cache = cache.clone();
+            tokio::spawn(async move { cache.token().await })
+        })
+        .collect();
+    let mut tokens = Vec::new();
+    for caller in callers {
+        let token = caller.await.expect("no panic").expect("a token");
+        tokens.push(token.secret().to_owned());
+    }
+    tokens
+}
+
+fn lease_for(span: Duration) -> Claim {
+    let mut claim = Claim::default();
+    claim.lease = span;
+    claim
+}
+
+async fn lease(store: &impl TokenStore, claim: Claim) -> Lease {
+    match store.claim(ACCOUNT, &claim).await {
+        Ok(Claimed::Leased(lease)) => lease,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cold_fleet_makes_one_token_request() {
+    let (server, _, caches) = fleet(rotating().delay(secs(2)), 10);
+    let start = Instant::now();
+    let tokens = tokens(&caches).await;
+    assert!(tokens.iter().all(|token| token == &tokens[0]));
+    assert_eq!(server.counts().token_requests, 1);
+    assert_eq!(start.elapsed().as_secs(), 2, "told, not found by asking");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fleet_lives_for_a_day_on_one_login() {
+    let (server, _, caches) = fleet(rotating().delay(millis(300)), 10);
+    for cache in &caches {
+        cache.keep_warm();
+    }
+    sleep(secs(24 * 3600)).await;
+    let last = tokens(&caches).await;
+    assert!(last.iter().all(|token| token == &last[0]));
+    let counts = server.counts();
+    assert_eq!(counts.password_grants, 1, "{counts:?}");
+    // A day in steps of 2700 s and a little more.
+    assert!((31..=33).contains(&counts.token_requests), "{counts:?}");
+    assert_eq!((counts.refresh_token_replays, counts.refused), (0, 0));
+    assert_eq!(counts.open_sessions, 1);
+    assert_eq!(counts.max_concurrent_token_requests, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_401_costs_the_fleet_one_renewal() {
+    let (server, _, caches) = fleet(rotating().delay(secs(1)), 10);
+    tokens(&caches).await;
+    for round in 1..=10 {
+        server.revoke_access_tokens();
+        let calls: Vec<_> = caches
+            .iter()
+            .map(|cache| {
+                let api = api(&server, cache);
+                tokio::spawn(async move { call(&api).await })
+            })
+            .collect();
+        for call in calls {
+            assert_eq!(call.await.expect("no panic").0, 200);
+        }
+        assert_eq!(server.counts().token_requests, 1 + round);
+        sleep(secs(60)).await;
+    }
+    // One at a time, too: the first renews, the others take what it brought.
+    server.revoke_access_tokens();
+    for cache in &caches {
+        assert_eq!(call(&api(&server, cache)).await.0, 200);
+    }
+    let counts = server.counts();
+    assert_eq!(counts.token_requests, 12);
+    assert_eq!(
+        (counts.password_grants, counts.refresh_token_replays),
+        (1, 0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_comes_late_knows_how_old_the_token_is() {
+    let (server, store, caches) = fleet(rotating(), 1);
+    tokens(&caches).await;
+    sleep(secs(1000)).await;
+    let late = member(&server, &store);
+    let token = late.token().await.expect("a token");
+    assert_eq!(token.lifetime(), Some(secs(3000)));
+    let left = late.status().valid_for.expect("an end");
+    assert!(left <= secs(1990) && left >= secs(1989), "{left:?}");
+    assert_eq!(server.counts().token_requests, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_password_is_tried_once_by_the_whole_fleet() {
+    let (server, store, _) = fleet(rotating(), 0);
+    let wrong = || {
+        let grant = PasswordGrant::new(server.token_url(), "api", "me", "wrong").expect("valid");
+        TokenCache::builder(grant.transport(server.service()))
+            .store(store.clone(), ACCOUNT)
+            .build()
+            .expect("valid")
+    };
+    let caches: Vec<_> = (0..10).map(|_| wrong()).collect();
+    for cache in &caches {
+        let error = cache.token().await.expect_err("refused");
+        assert_eq!(error.kind(), TokenErrorKind::Refused);
+        assert_eq!(error.oauth_error(), Some("invalid_grant"));
+        let wait = error.retry_after().expect("a time");
+        assert!(wait > secs(59) && wait <= secs(60), "{wait:?}");
+    }
+    assert_eq!(server.counts().token_requests, 1);
+
+    // An hour of all of them: as many attempts as one process makes.
+    for _ in 0..3600 {
+        for cache in &caches {
+            cache.token().await.expect_err("refused");
+        }
+        sleep(secs(1)).await;
+    }
+    assert_eq!(server.counts().token_requests, 7);
+
+    // Whoever comes with the right password does not wait.
+    let right = member(&server, &store);
+    right.token().await.expect("a token");
+    // And the others take that, once their own pause is over or lifted.
+    caches[0].reset();
+    caches[0].token().await.expect("a token");
+    assert_eq!(server.counts().token_requests, 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_leads_to_one_more_attempt() {
+    let (server, _, caches) = fleet(rotating(), 2);
+    server.disable_user("me");
+    for cache in &caches {
+        cache.token().await.expect_err("disabled");
+    }
+    server.enable_user("me");
+    for cache in &caches {
+        cache.token().await.expect_err("sticks");
+    }
+    assert_eq!(server.counts().token_requests, 1);
+    caches[1].reset();
+    caches[1].token().await.expect("a token");
+    assert_eq!(server.counts().token_requests, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_is_away_is_asked_by_one_at_a_time_and_the_pause_is_everybodys() {
+    let (server, _, caches) = fleet(rotating(), 10);
+    let away = Answer::status(http::StatusCode::SERVICE_UNAVAILABLE).retry_after("100");
+    server.always(away);
+    for cache in &caches {
+        let error = cache.token().await.expect_err("away");
+        assert_eq!(error.kind(), TokenErrorKind::Unavailable);
+        assert_eq!(error.retry_after(), Some(secs(100)));
+    }
+    assert_eq!(server.counts().token_requests, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_holder_of_the_lease_dies_another_follows_and_its_refresh_token_is_never_used() {
+    let (server, store, caches) = fleet(rotating(), 5);
+    tokens(&caches).await;
+    sleep(secs(2995)).await;
+    let mut claim = lease_for(secs(15));
+    claim.newer_than = 1;
+    let dead = lease(&store, claim).await;
+    assert!(dead.refresh_token.is_some());
+    let start = Instant::now();
+    tokens(&caches).await;
+    assert_eq!(start.elapsed().as_secs(), 15);
+    let counts = server.counts();
+    assert_eq!((counts.password_grants, counts.refresh_grants), (2, 0));
+    // It comes back to life, too late.
+    let mut late = Settlement::of(&dead);
+    late.token = Some((Payload::from(b"late".to_vec()), secs(60)));
+    assert!(!store.settle(ACCOUNT, &late).await.expect("a store"));
+    tokens(&caches).await;
+    assert_eq!(server.counts().token_requests, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn garbage_in_the_store_is_replaced() {
+    let (server, store, caches) = fleet(rotating(), 3);
+    for text in ["", "{}", "garbage"] {
+        let lease = lease(&store, lease_for(secs(1))).await;
+        let garbage = || Some((Payload::from(text.as_bytes().to_vec()), secs(3000)));
+        let mut settlement = Settlement::of(&lease);
+        (settlement.token, settlement.refresh_token) = (garbage(), garbage());
+        assert!(store.settle(ACCOUNT, &settlement).await.expect("a store"));
+        let before = server.counts().token_requests;
+        for cache in &caches {
+            cache.invalidate();
+        }
+        tokens(&caches).await;
+        assert_eq!(server.counts().token_requests, before + 1);
+        for cache in &caches {
+            cache.revoke().await.expect("revoked");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_token_that_was_put_off_is_used_later_and_one_that_may_be_used_up_is_not() {
+    for (answer, password_grants) in [
+        (Answer::status(http::StatusCode::SERVICE_UNAVAILABLE), 1),
+        (Answer::status(http::StatusCode::TOO_MANY_REQUESTS), 1),
+        (Answer::status(http::StatusCode::BAD_GATEWAY), 2),
+        (Answer::close(), 2),
+        (Answer::hang(), 2),
+    ] {
+        let (server, _, caches) = fleet(rotating(), 2);
+        tokens(&caches).await;
+        server.script([answer]);
+        caches[0].invalidate();
+        caches[0].token().await.expect_err("one failure");
+        sleep(secs(300)).await;
+        caches[1].invalidate();
+        tokens(&caches).await;
+        let counts = server.counts();
+        assert_eq!(counts.password_grants, password_grants, "{counts:?}");
+        assert_eq!(
+            (counts.token_requests, counts.refresh_token_replays),
+            (3, 0)
+        );
+    }
+}
+
+/// A store that does as it is told.
+#[derive(Clone, Default)]
+struct Moody {
+    store: MemoryStore,
+    mood: Arc<Mutex<Mood>>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Mood {
+    #[default]
+    Well,
+    Failing,
+    Silent,
+    Panicking,
+    /// It has this for whoever only looks.
+    Newer,
+    /// It does what it is asked, and says nothing.
+    SilentAfterwards,
+}
+
+impl Moody {
+    fn is(&self, mood: Mood) {
+        *self.mood.lock().expect("no panic") = mood;
+    }
+
+    fn mood(&self) -> Mood {
+        *self.mood.lock().expect("no panic")
+    }
+
+    async fn answer<R>(&self, answer: Result<R, BoxError>) -> Result<R, BoxError> {
+        match self.mood() {
+            Mood::Well | Mood::Newer => answer,
+            Mood::Failing => Err("no connection".into()),
+            Mood::Silent | Mood::SilentAfterwards => std::future::pending().await,
+            Mood::Panicking => panic!("a store of somebody's own"),
+        }
+    }
+
+    fn acts(&self) -> bool {
+        matches!(
+            self.mood(),
+            Mood::Well | Mood::Newer | Mood::SilentAfterwards
+        )
+    }
+}
+
+impl TokenStore for Moody {
+    async fn claim(&self, account: &str, claim: &Claim) -> Result<Claimed, BoxError> {
+        if self.mood() == Mood::Newer && claim.lease.is_zero() {
+            return Ok(Claimed::Token(Entry {
+                generation: 1000,
+                payload: Payload::from(
+                    br#"{"version":1,"token":"newer","lifetime":3000000}"#.to_vec(),
+                ),
+                left: secs(2000),
+            }));
+        }
+        let held = Ok(Claimed::Held(Duration::ZERO));
+        let answer = if self.acts() {
+            self.store.claim(account, claim).await
+        } else {
+            held
+        };
+        self.answer(answer).await
+    }
+
+    async fn settle(&self, account: &str, settlement: &Settlement) -> Result<bool, BoxError> {
+        let answer = if self.acts() {
+            self.store.settle(account, settlement).await
+        } else {
+            Ok(false)
+        };
+        self.answer(answer).await
+    }
+
+    fn changes(&self, account: &str) -> watch::Receiver<()> {
+        self.store.changes(account)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_store_each_goes_on_by_itself_in_bounded_time_and_joins_again() {
+    for (mood, bound) in [
+        (Mood::Failing, 0),
+        (Mood::Silent, 250),
+        (Mood::Panicking, 0),
+    ] {
+        let (server, store) = (rotating().in_process(), Moody::default());
+        let caches: Vec<_> = (0..3).map(|_| member(&server, &store)).collect();
+        store.is(mood);
+        let start = Instant::now();
+        tokens(&caches).await;
+        assert!(
+            start.elapsed() <= millis(bound + 1),
+            "{:?}",
+            start.elapsed()
+        );
+        assert_eq!(server.counts().password_grants, 3);
+        for cache in &caches {
+            let fault = cache.status().store_fault.expect("told");
+            assert_eq!(fault.kind(), TokenErrorKind::Store);
+        }
+        // By its own refresh token, as long as it is alone.
+        caches[0].invalidate();
+        caches[0].token().await.expect("a token");
+        let counts = server.counts();
+        assert_eq!((counts.password_grants, counts.refresh_grants), (3, 1));
+
+        store.is(Mood::Well);
+        sleep(secs(2980)).await;
+        let all = tokens(&caches).await;
+        sleep(secs(1)).await;
+        let all_then = tokens(&caches).await;
+        assert!(
+            all_then.iter().all(|token| token == &all_then[0]),
+            "{all:?}"
+        );
+        assert!(caches.iter().all(|it| it.status().store_fault.is_none()));
+        let counts = server.counts();
+        assert_eq!(counts.token_requests, 5, "{counts:?}");
+        assert_eq!(counts.refresh_token_replays, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_token_that_the_store_may_have_kept_is_not_used_by_its_bringer() {
+    let (server, store) = (rotating().in_process(), Moody::default());
+    let caches: Vec<_> = (0..2).map(|_| member(&server, &store)).collect();
+    tokens(&caches).await;
+    server.set_delay(secs(1));
+    sleep(secs(2995)).await;
+    let first = tokio::spawn({
+        let cache = caches[0].clone();
+        async move { cache.token().await }
+    });
+    sleep(millis(500)).await;
+    store.is(Mood::SilentAfterwards);
+    first.await.expect("no panic").expect("a token");
+    store.is(Mood::Well);
+    for cache in &caches {
+        cache.invalidate();
+        cache.token().await.expect("a token");
+    }
+    assert_eq!(server.counts().refresh_token_replays, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_a_refused_refresh_the_store_is_read_before_anything_else_is_tried() {
+    let (server, store) = (rotating().in_process(), Moody::default());
+    let cache = member(&server, &store);
+    cache.token().await.expect("a token");
+    server.end_sessions();
+    cache.invalidate();
+    store.is(Mood::Newer);
+    let token = cache.token().await.expect("a token");
+    assert_eq!(token.secret(), "newer");
+    let counts = server.counts();
+    assert_eq!((counts.password_grants, counts.refused), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn revoke_ends_the_session_of_the_fleet_and_shutdown_leaves_it() {
+    let (server, store, caches) = fleet(rotating(), 3);
+    let before = tokens(&caches).await;
+    caches[0].shutdown().await.expect("shut down");
+    assert_eq!(server.counts().open_sessions, 1);
+    assert_eq!(call(&api(&server, &caches[1])).await.0, 200);
+
+    caches[1].revoke().await.expect("revoked");
+    assert_eq!(server.counts().open_sessions, 0);
+    assert_eq!(call(&api(&server, &caches[2])).await.0, 200);
+    assert_eq!(server.counts().open_sessions, 1);
+    assert_ne!(tokens(&caches[1..2]).await, before[..1]);
+    assert_eq!(server.counts().token_requests, 2);
+    drop(store);
+}
+
+#[tokio::test(start_paused = true)]
+async fn accounts_of_one_store_have_nothing_in_common() {
+    let (server, store) = (
+        rotating().user("you", "pw").in_process(),
+        MemoryStore::new(),
+    );
+    let mut seen = Vec::new();
+    for (user, account) in [("me", "a"), ("you", "b"), ("me", "c")] {
+        let grant = PasswordGrant::new(server.token_url(), "api", user, "pw").expect("valid");
+        let cache = TokenCache::builder(grant.transport(server.service()))
+            .store(store.clone(), account)
+            .build()
+            .expect("valid");
+        seen.push(cache.token().await.expect("a token").secret().to_owned());
+    }
+    assert_eq!(server.counts().token_requests, 3);
+    assert!(seen[0] != seen[1] && seen[1] != seen[2] && seen[0] != seen[2]);
+}
