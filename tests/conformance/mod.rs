@@ -82,6 +82,14 @@ pub(crate) async fn settle(store: &impl TokenStore, account: &str, what: Settlem
     store.settle(account, &what).await.expect("an answer")
 }
 
+/// The refresh token of a lease, which is kept no longer than it was said.
+pub(crate) fn given(lease: &Lease) -> Option<Payload> {
+    lease.refresh_token.as_ref().map(|(payload, left)| {
+        assert!(!left.is_zero() && *left <= LONG, "{left:?}");
+        payload.clone()
+    })
+}
+
 fn is_held(claimed: &Claimed, at_most: Duration) -> bool {
     matches!(claimed, Claimed::Held(left) if *left <= at_most)
 }
@@ -109,7 +117,7 @@ pub(crate) async fn all(store: &impl TokenStore) {
 
 async fn one_lease_at_a_time(store: &impl TokenStore, account: &str) {
     let first = leased(store, account, want(0)).await;
-    assert_eq!(first.refresh_token, None);
+    assert_eq!(given(&first), None);
     let second = claim(store, account, want(0)).await;
     assert!(is_held(&second, LONG), "{second:?}");
     assert!(settle(store, account, nothing(first.generation)).await);
@@ -130,7 +138,7 @@ async fn a_claim_for_no_time_only_looks(store: &impl TokenStore, account: &str) 
     claim(store, account, want_for(lease.generation, Duration::ZERO)).await;
     let renewal = leased(store, account, want(lease.generation)).await;
     assert_eq!(
-        renewal.refresh_token,
+        given(&renewal),
         Some(payload("r1")),
         "taken by a look"
     );
@@ -155,10 +163,10 @@ async fn a_refresh_token_is_handed_over_once(store: &impl TokenStore, account: &
     let lease = leased(store, account, want(0)).await;
     settle(store, account, tokens(lease.generation, "t1", "r1")).await;
     let renewal = leased(store, account, want(lease.generation)).await;
-    assert_eq!(renewal.refresh_token, Some(payload("r1")));
+    assert_eq!(given(&renewal), Some(payload("r1")));
     settle(store, account, nothing(renewal.generation)).await;
     let again = leased(store, account, want(lease.generation)).await;
-    assert_eq!(again.refresh_token, None);
+    assert_eq!(given(&again), None);
 }
 
 async fn a_rejected_token_is_deleted(store: &impl TokenStore, account: &str) {
@@ -171,7 +179,7 @@ async fn a_rejected_token_is_deleted(store: &impl TokenStore, account: &str) {
     let mut rejected = want(lease.generation);
     rejected.rejected = true;
     let renewal = leased(store, account, rejected).await;
-    assert_eq!(renewal.refresh_token, Some(payload("r1")));
+    assert_eq!(given(&renewal), Some(payload("r1")));
     let other = claim(store, account, want(0)).await;
     assert!(is_held(&other, LONG), "{other:?}");
 }
@@ -220,11 +228,11 @@ async fn what_comes_late_replaces_nothing_newer(store: &impl TokenStore, account
     assert!(!settle(store, account, refresh(first.generation, "r1")).await);
     assert_eq!(token(store, account, 0).await.payload, payload("t2"));
     let renewal = leased(store, account, want(second.generation)).await;
-    assert_eq!(renewal.refresh_token, Some(payload("r2")));
+    assert_eq!(given(&renewal), Some(payload("r2")));
     assert!(!settle(store, account, refresh(first.generation, "r1")).await);
     settle(store, account, nothing(renewal.generation)).await;
     let renewal = leased(store, account, want(second.generation)).await;
-    assert_eq!(renewal.refresh_token, None);
+    assert_eq!(given(&renewal), None);
 }
 
 async fn what_comes_late_counts_if_nothing_newer_came(store: &impl TokenStore, account: &str) {
@@ -245,7 +253,7 @@ async fn a_refresh_token_is_given_back(store: &impl TokenStore, account: &str) {
     assert!(settle(store, account, refresh(renewal.generation, "r1")).await);
     assert_eq!(token(store, account, 0).await.payload, payload("t1"));
     let again = leased(store, account, want(lease.generation)).await;
-    assert_eq!(again.refresh_token, Some(payload("r1")));
+    assert_eq!(given(&again), Some(payload("r1")));
 }
 
 async fn a_refresh_token_given_back_replaces_none(store: &impl TokenStore, account: &str) {
@@ -255,7 +263,7 @@ async fn a_refresh_token_given_back_replaces_none(store: &impl TokenStore, accou
     settle(store, account, tokens(first.generation, "t1", "r1")).await;
     assert!(settle(store, account, refresh(second.generation, "r0")).await);
     let renewal = leased(store, account, want(first.generation)).await;
-    assert_eq!(renewal.refresh_token, Some(payload("r1")));
+    assert_eq!(given(&renewal), Some(payload("r1")));
 }
 
 async fn only_its_holder_ends_a_lease(store: &impl TokenStore, account: &str) {
@@ -280,7 +288,7 @@ async fn entries_end_with_their_time(store: &impl TokenStore, account: &str) {
     assert!(left <= SHORT, "{left:?}");
     short_is_over().await;
     let next = leased(store, account, want(0)).await;
-    assert_eq!(next.refresh_token, None);
+    assert_eq!(given(&next), None);
     let mut short = failure(next.generation, "no");
     short.failure.as_mut().expect("a part").1 = SHORT;
     settle(store, account, short).await;
@@ -295,7 +303,7 @@ async fn entries_of_no_time_are_none(store: &impl TokenStore, account: &str) {
     none.refresh_token.as_mut().expect("a part").1 = Duration::ZERO;
     assert!(settle(store, account, none).await);
     let next = leased(store, account, want(0)).await;
-    assert_eq!(next.refresh_token, None);
+    assert_eq!(given(&next), None);
 }
 
 async fn accounts_have_nothing_in_common(store: &impl TokenStore, account: &str) {
@@ -304,7 +312,7 @@ async fn accounts_have_nothing_in_common(store: &impl TokenStore, account: &str)
     settle(store, account, tokens(lease.generation, "t", "r")).await;
     for other in others {
         let lease = leased(store, other, want(0)).await;
-        assert_eq!(lease.refresh_token, None, "{other}");
+        assert_eq!(given(&lease), None, "{other}");
         settle(store, other, tokens(lease.generation, other, "r")).await;
     }
     for other in others {

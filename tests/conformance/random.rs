@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tower_bearer::store::{Claimed, Settlement, TokenStore};
 
-use super::{LONG, claim, payload, want};
+use super::{LONG, claim, given, payload, want};
 
 /// Numbers that are the same each time.
 struct Dice(u64);
@@ -38,10 +38,9 @@ fn told(claimed: &Claimed, known: &[u64]) -> String {
             entry.payload.as_bytes()
         ),
         Claimed::Held(left) => format!("held {}", left.is_zero()),
-        Claimed::Leased(lease) => format!(
-            "leased {:?}",
-            lease.refresh_token.as_ref().map(|t| t.as_bytes().to_vec())
-        ),
+        Claimed::Leased(lease) => {
+            format!("leased {:?}", given(lease).map(|it| it.as_bytes().to_vec()))
+        }
         other => format!("{other:?}"),
     }
 }

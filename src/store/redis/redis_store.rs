@@ -37,12 +37,6 @@ pub(super) struct Inner {
     pub(super) changes: Changes,
 }
 
-/// What a claim brought, and how long its refresh token is still kept.
-struct Got {
-    claimed: Claimed,
-    refresh_left: Duration,
-}
-
 impl RedisStore {
     pub(super) fn new(inner: Inner) -> Self {
         Self {
@@ -59,13 +53,12 @@ impl TokenStore for RedisStore {
         let (inner, account, claim) = (Arc::clone(&self.inner), account.to_owned(), *claim);
         let (tell, told) = oneshot::channel();
         tokio::spawn(async move {
-            let got = inner.claim(&account, &claim).await;
-            if let Err(Ok(unheard)) = tell.send(got) {
+            let claimed = inner.claim(&account, &claim).await;
+            if let Err(Ok(Claimed::Leased(unheard))) = tell.send(claimed) {
                 inner.give_back(&account, unheard).await;
             }
         });
-        let got = told.await.unwrap_or(Err(Fault::Ended))?;
-        Ok(got.claimed)
+        Ok(told.await.unwrap_or(Err(Fault::Ended))?)
     }
 
     async fn settle(&self, account: &str, settlement: &Settlement) -> Result<bool, BoxError> {
@@ -82,7 +75,7 @@ impl TokenStore for RedisStore {
 }
 
 impl Inner {
-    async fn claim(&self, account: &str, claim: &Claim) -> Result<Got, Fault> {
+    async fn claim(&self, account: &str, claim: &Claim) -> Result<Claimed, Fault> {
         let (mut token, mut failure) = (Vec::new(), Vec::new());
         for _ in 0..DELETIONS {
             let step = scripts::claim(
@@ -122,14 +115,12 @@ impl Inner {
                 "held" => Some(Claimed::Held(left)),
                 _ => Some(Claimed::Leased(Lease {
                     generation,
-                    refresh_token: open(Kind::RefreshToken, refresh_generation),
+                    refresh_token: open(Kind::RefreshToken, refresh_generation)
+                        .map(|payload| (payload, left)),
                 })),
             };
             if let Some(claimed) = claimed {
-                return Ok(Got {
-                    claimed,
-                    refresh_left: left,
-                });
+                return Ok(claimed);
             }
             let value = [format!("{generation}:").as_bytes(), &sealed].concat();
             match what.as_str() {
@@ -172,18 +163,13 @@ impl Inner {
     }
 
     /// Ends the lease of a caller who is gone, and keeps its refresh token.
-    async fn give_back(&self, account: &str, unheard: Got) {
-        if let Claimed::Leased(lease) = unheard.claimed {
-            let settlement = Settlement {
-                generation: lease.generation,
-                refresh_token: lease
-                    .refresh_token
-                    .map(|token| (token, unheard.refresh_left)),
-                ..Settlement::default()
-            };
-            // Else the lease ends by itself.
-            let _ = self.settle(account, &settlement).await;
-        }
+    async fn give_back(&self, account: &str, unheard: Lease) {
+        let settlement = Settlement {
+            refresh_token: unheard.refresh_token.clone(),
+            ..Settlement::of(&unheard)
+        };
+        // Else the lease ends by itself.
+        let _ = self.settle(account, &settlement).await;
     }
 
     fn label<'a>(&'a self, account: &'a str, kind: Kind, generation: u64) -> Label<'a> {

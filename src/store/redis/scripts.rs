@@ -7,8 +7,9 @@ use redis::{Cmd, Script, cmd};
 
 /// What is longer is not read back: far more than the longest token response.
 pub(super) const LONGEST: usize = 256 * 1024;
-/// How long generations are remembered after the last one: the clock takes over.
-const META: Duration = Duration::from_secs(400 * 24 * 3600);
+/// How long generations are remembered after the last one, and the longest that
+/// an entry is kept: what is forgotten has nothing left to protect.
+const META: Duration = Duration::from_secs(60 * 86_400);
 
 /// A script with its keys and arguments, to be sent by its hash first.
 pub(super) struct Step {
@@ -71,8 +72,7 @@ pub(super) fn flag(value: bool) -> Vec<u8> {
     text(u8::from(value))
 }
 
-/// Whole milliseconds, never more than there are, and not more than the server
-/// can add to its clock.
+/// Whole milliseconds, never more than there are.
 pub(super) fn millis(span: Duration) -> Vec<u8> {
     text(span.min(META).as_millis())
 }
