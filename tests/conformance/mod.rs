@@ -137,11 +137,7 @@ async fn a_claim_for_no_time_only_looks(store: &impl TokenStore, account: &str) 
     assert!(matches!(looked, Claimed::Token(_)), "{looked:?}");
     claim(store, account, want_for(lease.generation, Duration::ZERO)).await;
     let renewal = leased(store, account, want(lease.generation)).await;
-    assert_eq!(
-        given(&renewal),
-        Some(payload("r1")),
-        "taken by a look"
-    );
+    assert_eq!(given(&renewal), Some(payload("r1")), "taken by a look");
 }
 
 async fn a_token_is_for_whoever_has_an_older_one(store: &impl TokenStore, account: &str) {

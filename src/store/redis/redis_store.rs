@@ -45,8 +45,9 @@ impl RedisStore {
     }
 }
 
-// Each step has a task of its own: a caller that does not wait for it leaves no
-// half-used connection, and no lease that nobody knows of.
+// A claim has a task of its own: a caller that does not wait for it leaves no
+// lease that nobody knows of, and a connection that takes long is made for the
+// next one. A settlement ends with its caller, for its times would be wrong.
 impl TokenStore for RedisStore {
     async fn claim(&self, account: &str, claim: &Claim) -> Result<Claimed, BoxError> {
         self.inner.changes.listen();
@@ -63,10 +64,7 @@ impl TokenStore for RedisStore {
 
     async fn settle(&self, account: &str, settlement: &Settlement) -> Result<bool, BoxError> {
         self.inner.changes.listen();
-        let (inner, account) = (Arc::clone(&self.inner), account.to_owned());
-        let settlement = settlement.clone();
-        let settled = tokio::spawn(async move { inner.settle(&account, &settlement).await });
-        Ok(settled.await.unwrap_or(Err(Fault::Ended))?)
+        Ok(self.inner.settle(account, settlement).await?)
     }
 
     fn changes(&self, account: &str) -> watch::Receiver<()> {

@@ -1,0 +1,112 @@
+//! Many processes on one account, with one token request for all of them:
+//!
+//! ```sh
+//! REDIS_URL=redis://127.0.0.1:6379 cargo run --features redis --example fleet
+//! ```
+//!
+//! Starts the embedded server, whose refresh tokens are good for one use, and
+//! processes of itself that call its API for a while with tokens of ten
+//! seconds. `-- 10 30` is for 10 processes and 30 seconds.
+
+mod member;
+
+use std::process::{ExitCode, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::process::{Child, Command};
+use tower::BoxError;
+use tower_bearer::testing::TokenServer;
+
+use member::{Report, Setup};
+
+/// For show only: `openssl rand -base64 32` makes one, and a secret store keeps it.
+const KEY: &str = "VGhpcyBpcyBhbiBleGFtcGxlLCBub3QgYSBzZWNyZXQ=";
+
+#[tokio::main]
+async fn main() -> Result<ExitCode, BoxError> {
+    if let Some(setup) = member::setup() {
+        member::run(setup).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Ok(redis) = std::env::var("REDIS_URL") else {
+        eprintln!("missing: REDIS_URL, redis://127.0.0.1:6379 for one");
+        return Ok(ExitCode::from(2));
+    };
+    let mut arguments = std::env::args().skip(1);
+    let mut number = |default: u64| arguments.next().map_or(Ok(default), |text| text.parse());
+    let (processes, seconds) = (number(50)?, number(30)?);
+
+    let server = TokenServer::builder()
+        .rotate_refresh_tokens(true)
+        .access_token_lifetime(Duration::from_secs(10))
+        .delay(Duration::from_millis(100))
+        .start()
+        .await?;
+    let setup = Setup {
+        redis,
+        // Nothing in common with an earlier run, whose server is gone.
+        prefix: format!(
+            "fleet-{}",
+            SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos()
+        ),
+        key: KEY.to_owned(),
+        token_url: server.token_url().to_owned(),
+        api_url: server.api_url().to_owned(),
+        username: server.username().to_owned(),
+        password: server.password(),
+        span: Duration::from_secs(seconds),
+        rest: Duration::from_millis(100),
+        lease: Duration::from_secs(10),
+        // Far more than Redis takes: fifty processes that start at once on a
+        // small machine wait for the machine.
+        store_timeout: Duration::from_secs(1),
+        ahead: 0,
+    };
+    let members: Vec<_> = (0..processes)
+        .map(|_| start(&setup))
+        .collect::<Result<_, _>>()?;
+    let mut all = Report::default();
+    for member in members {
+        all.add(report(member).await?);
+    }
+
+    let counts = server.counts();
+    println!(
+        "logins: {}  refreshes: {}  refresh tokens sent twice: {}  sessions: {}",
+        counts.password_grants,
+        counts.refresh_grants,
+        counts.refresh_token_replays,
+        counts.open_sessions,
+    );
+    for (error, count) in &all.errors {
+        println!("{count} times: {error}");
+    }
+    println!(
+        "processes: {processes}  renewals: {}  token requests: {}  requests: {}  failed: {}",
+        all.tokens.len(),
+        counts.token_requests,
+        all.requests,
+        all.failed,
+    );
+    Ok(match all.failed {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
+}
+
+fn start(setup: &Setup) -> Result<Child, BoxError> {
+    Ok(Command::new(std::env::current_exe()?)
+        .env(member::VARIABLE, serde_json::to_string(setup)?)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?)
+}
+
+/// The last line of a member.
+async fn report(member: Child) -> Result<Report, BoxError> {
+    let output = member.wait_with_output().await?;
+    let text = String::from_utf8(output.stdout)?;
+    let last = text.lines().last().unwrap_or_default();
+    Ok(serde_json::from_str(last).map_err(|_| "a process ended without a report")?)
+}
