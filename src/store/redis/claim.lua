@@ -79,6 +79,8 @@ if lease_ms == 0 then
   return { 'held', 0, '', 0, 0 }
 end
 
+-- All is read before anything is written: an error leaves no lease behind.
+local refresh = entry(refresh_key)
 local meta = redis.call('HMGET', meta_key, 'generation', 'written')
 local now = redis.call('TIME')
 local generation = math.max(
@@ -90,7 +92,6 @@ redis.call('SET', lease_key, shown(generation), 'NX', 'PX', lease_ms)
 redis.call('HSET', meta_key, 'generation', shown(generation))
 redis.call('PEXPIRE', meta_key, meta_ms)
 
-local refresh = entry(refresh_key)
 redis.call('DEL', refresh_key)
 if refresh then
   local colon = string.find(refresh.payload, ':', 1, true)
