@@ -63,7 +63,7 @@ impl Server {
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Process {
     pub(crate) at: At,
     /// The generation of its token.
@@ -72,7 +72,7 @@ pub(crate) struct Process {
     pub(crate) own: Option<RefreshToken>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum At {
     #[default]
     Idle,

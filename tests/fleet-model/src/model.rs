@@ -136,6 +136,8 @@ impl Model for Fleet {
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
         let mut next = state.clone();
         self.act(&mut next, action);
+        // Who is who makes no difference.
+        next.processes.sort();
         (next != *state).then_some(next)
     }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use fleet_model::{Fleet, GENERATIONS, Limits, NEWER_STAYS, Rules, SENT_ONCE};
-use stateright::{Checker, Model};
+use stateright::{Checker, HasDiscoveries, Model};
 
 const LIMITS: Limits = Limits {
     leases: 3,
@@ -32,11 +32,11 @@ fn all_hold(limits: Limits) {
     );
 }
 
-fn shows(property: &str, rules: Rules) {
+fn shows(property: &'static str, rules: Rules) {
     let limits = LIMITS;
-    let checker = Fleet { rules, limits }
-        .checker()
-        .threads(2)
+    let fleet = Fleet { rules, limits }.checker().threads(2);
+    let checker = fleet
+        .finish_when(HasDiscoveries::AnyFailures)
         .spawn_bfs()
         .join();
     let path = checker.assert_any_discovery(property);
