@@ -68,27 +68,41 @@
 //! | where tokens come from | [`PasswordGrant`], [`grant`], [`TokenSource`] |
 //! | another way to the token endpoint | [`transport`] |
 //! | when tokens are renewed, how long callers wait | [`TokenCacheBuilder`] |
-//! | how things stand, for a readiness probe | [`TokenCache::status`], [`TokenCache::keep_warm`] |
+//! | how things stand, for a readiness probe | [`TokenCache::ready`], [`TokenCache::status`], [`TokenCache::watch`] |
 //! | which requests are sent again after a 401 | [`ReplayPolicy`] |
 //! | what became of a 401 | [`Outcome`] |
 //! | errors | [`Error`], [`TokenError`], [`TokenErrorKind`] |
 //! | tests of one's own program | `testing`, a feature |
+//!
+//! Guides for hyper, reqwest, axum and tonic, on stacks, tests, operations and
+//! more: the module `guide`, in the documentation of all features.
 //!
 //! # Features
 //!
 //! - `reqwest` (default): a transport to the token endpoint with rustls that
 //!   needs no set-up, and the layer over `reqwest::Client`.
 //! - `reqwest-middleware`: the layer is a `reqwest_middleware::Middleware`.
+//! - `tracing`, `metrics`: spans, events and figures.
 //! - `testing`: `testing::TokenServer`, a token endpoint and a protected API.
 //!
 //! A feature adds to the API and changes nothing of what is there.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod auth;
 mod cache;
 mod error;
+mod events;
 pub mod grant;
+#[cfg(all(
+    any(doc, doctest),
+    feature = "metrics",
+    feature = "reqwest-middleware",
+    feature = "testing",
+    feature = "tracing"
+))]
+pub mod guide;
 mod origins;
 #[cfg(feature = "reqwest-middleware")]
 mod reqwest_middleware;
@@ -103,7 +117,7 @@ pub use auth::{
     BearerAuth, BearerAuthLayer, CloneBody, EmptyBody, Error, Never, Outcome, ReplayPolicy,
     ResponseFuture,
 };
-pub use cache::{Status, TokenCache, TokenCacheBuilder};
+pub use cache::{Status, StatusWatch, TokenCache, TokenCacheBuilder};
 pub use error::{BoxError, ConfigError, TokenError, TokenErrorKind};
 pub use grant::PasswordGrant;
 pub use origins::Origins;

@@ -152,6 +152,10 @@ where
 }
 
 /// Where the states off the hot path lead to.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "moved once, where a caller has waited"
+)]
 enum Turn<S: Service<Req>, P, Req> {
     Sent(State<S, P, Req, S::Future>),
     End(Result<S::Response, Error<S::Error>>),

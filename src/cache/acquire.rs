@@ -16,6 +16,7 @@ use crate::cache::flight::Waiter;
 use crate::cache::ledger::{Want, lives_too_short};
 use crate::cache::shared::{Outcome, Shared, no_runtime};
 use crate::error::{TokenError, TokenErrorKind};
+use crate::events::Wait;
 
 /// How often a caller starts over because a flight's runtime ended under it.
 const MOST_ABANDONED: u8 = 8;
@@ -29,6 +30,7 @@ pin_project! {
         waiter: Option<Waiter<Outcome>>,
         #[pin]
         deadline: Option<Sleep>,
+        wait: Option<Wait>,
         abandoned: u8,
     }
 }
@@ -45,6 +47,7 @@ impl Acquire {
             want,
             waiter,
             deadline: None,
+            wait: None,
             abandoned: 0,
         }
     }
@@ -108,6 +111,7 @@ impl Future for Acquire {
                         }
                         let deadline = timed(|| sleep(this.shared.settings.wait))?;
                         this.deadline.set(Some(deadline));
+                        *this.wait = Some(Wait::begin(&this.shared.label));
                     }
                     if let Some(deadline) = this.deadline.as_mut().as_pin_mut() {
                         ready!(timed(|| deadline.poll(cx))?);

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use crate::cache::clock::Moment;
 use crate::cache::shared::Shared;
 use crate::error::{TokenError, TokenErrorKind};
+use crate::events::By;
 use crate::token::{RefreshToken, TokenResponse};
 
 /// What a flight brings.
@@ -23,6 +24,7 @@ pub(crate) struct Brought {
     pub(crate) age: Duration,
     /// The generation in the fleet's store, if the token is there.
     pub(crate) stored: Option<u64>,
+    pub(crate) by: By,
     /// The pause after a failure, if it was drawn already.
     pub(crate) pause: Option<Duration>,
 }
@@ -35,6 +37,7 @@ impl Brought {
             born,
             age: Duration::ZERO,
             stored: None,
+            by: By::Credentials,
             pause: None,
         }
     }
@@ -45,12 +48,12 @@ impl Shared {
     /// otherwise or when the refresh token is refused.
     pub(crate) async fn ask(&self) -> Brought {
         let windows = &self.settings.windows;
-        let refresh_token = self.with_ledger(|ledger, now| ledger.refresh_token(now, windows));
+        let refresh_token = self.with_ledger(|ledger, now| ledger.refresh.alive(now, windows));
         if let Some(refresh_token) = refresh_token {
             if let Some(brought) = self.refresh(&refresh_token).await {
                 return brought;
             }
-            self.with_ledger(|ledger, _| ledger.forget_refresh_token(&refresh_token));
+            self.with_ledger(|ledger, _| ledger.refresh.forget(&refresh_token));
         }
         self.log_in().await
     }
@@ -63,6 +66,7 @@ impl Shared {
         let refused = matches!(&answer, Err(e) if e.kind() == TokenErrorKind::Refused);
         (!refused).then(|| Brought {
             refreshed: true,
+            by: By::RefreshToken,
             ..Brought::new(answer, born)
         })
     }

@@ -25,6 +25,7 @@ use crate::store::TokenStore;
 pub struct TokenCacheBuilder {
     source: Box<dyn DynTokenSource>,
     fleet: Option<Fleet>,
+    label: Option<String>,
     settings: Settings,
 }
 
@@ -34,6 +35,7 @@ impl TokenCache {
         TokenCacheBuilder {
             source: Box::new(source),
             fleet: None,
+            label: None,
             settings: Settings::default(),
         }
     }
@@ -123,6 +125,14 @@ impl TokenCacheBuilder {
         self
     }
 
+    /// What this cache is called in spans, events and figures (features
+    /// `tracing` and `metrics`). Default: its account in the
+    /// [store](Self::store), else `default`.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
     /// Shares the tokens with all caches that have the same account in the same
     /// [store](crate::store). The account's name is no secret, and is the
     /// same for two caches only if they have the same credentials.
@@ -163,7 +173,12 @@ impl TokenCacheBuilder {
     /// If a setting makes no sense; the error names it.
     pub fn build(self) -> Result<TokenCache, ConfigError> {
         self.settings.check()?;
-        Ok(TokenCache::assemble(self.source, self.fleet, self.settings))
+        Ok(TokenCache::assemble(
+            self.source,
+            self.fleet,
+            self.label,
+            self.settings,
+        ))
     }
 }
 

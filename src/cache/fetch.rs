@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use crate::cache::flight::{Driver, Joined, Waiter};
 use crate::cache::ledger::{Look, Want};
@@ -12,6 +13,7 @@ use crate::cache::settings::Settings;
 use crate::cache::shared::{Outcome, Shared, no_runtime};
 use crate::cache::state::Live;
 use crate::error::TokenError;
+use crate::events::{self, Event, Flown, Reason};
 
 /// What a caller does next.
 pub(crate) enum Step {
@@ -71,14 +73,14 @@ impl Shared {
         settled: impl FnOnce(Look) -> Option<R>,
     ) -> Joined<Outcome, R, Pilot> {
         let limit = self.longest_flight();
-        let mut number = 0;
+        let mut takeoff = (0, Reason::default());
         let joined = self.flight.join(
-            || self.with_ledger(|ledger, now| ledger.is_lost(now.monotonic)),
+            || self.with_ledger(|ledger, now| ledger.flying.is_lost(now.monotonic)),
             || {
                 self.with_ledger(|ledger, now| {
                     let settled = settled(ledger.look(want, now));
                     if settled.is_none() {
-                        number = ledger.take_off(now, limit);
+                        takeoff = ledger.take_off(want, now, limit);
                     }
                     settled
                 })
@@ -86,7 +88,9 @@ impl Shared {
         );
         joined.map_driver(|driver| Pilot {
             shared: self.clone(),
-            number,
+            number: takeoff.0,
+            reason: takeoff.1,
+            since: Instant::now(),
             driver: Some(driver),
         })
     }
@@ -117,6 +121,8 @@ const GRACE: Duration = Duration::from_secs(1);
 struct Pilot {
     shared: Arc<Shared>,
     number: u64,
+    reason: Reason,
+    since: Instant,
     driver: Option<Driver<Outcome>>,
 }
 
@@ -124,7 +130,8 @@ impl Pilot {
     /// Gives the flight a task of its own, so that no caller's leaving ends it.
     fn take_off(self) -> Result<(), TokenError> {
         let runtime = Handle::try_current().map_err(no_runtime)?;
-        runtime.spawn(self.fly());
+        let (label, reason) = (self.shared.label.clone(), self.reason);
+        runtime.spawn(events::in_span(&label, reason, self.fly()));
         Ok(())
     }
 
@@ -137,9 +144,10 @@ impl Pilot {
         let Settings {
             windows, backoff, ..
         } = &shared.settings;
+        let by = brought.by;
         let outcome = shared.with_ledger(|ledger, now| {
             // The answer to a lost flight is older than what came after it.
-            if !ledger.touch_down(self.number) {
+            if !ledger.flying.touch_down(self.number) {
                 return None;
             }
             Some(ledger.enter(brought, now, windows, backoff, fastrand::f64()))
@@ -154,7 +162,21 @@ impl Pilot {
             ensure(&shared);
         }
         if let (Some(outcome), Some(driver)) = (outcome, self.driver.take()) {
-            driver.land(outcome);
+            let flown = Flown {
+                reason: self.reason,
+                took: self.since.elapsed(),
+                waiters: driver.land(outcome.clone()),
+            };
+            shared.changes.send_replace(());
+            shared.tell(&match &outcome {
+                Ok(live) => Event::Fetched {
+                    flown,
+                    generation: live.generation(),
+                    by,
+                    valid_for: live.plan.expired,
+                },
+                Err(error) => Event::Failed { flown, error },
+            });
         }
     }
 }
@@ -163,7 +185,9 @@ impl Drop for Pilot {
     fn drop(&mut self) {
         if self.driver.is_some() {
             self.shared
-                .with_ledger(|ledger, _| ledger.touch_down(self.number));
+                .with_ledger(|ledger, _| ledger.flying.touch_down(self.number));
+            let reason = self.reason;
+            self.shared.tell(&Event::Abandoned { reason });
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::cache::record;
 use crate::cache::schedule::Standing;
 use crate::cache::shared::Shared;
 use crate::error::{BoxError, TokenError, TokenErrorKind};
+use crate::events::{By, Event};
 use crate::store::{Claim, Claimed, DynTokenStore, Entry, Lease, Payload, Settlement};
 use crate::token::{RefreshToken, TokenResponse};
 
@@ -80,7 +81,7 @@ impl Shared {
         let given = lease.refresh_token.as_ref();
         let given = given.and_then(|(payload, left)| record::read_refresh_token(payload, *left));
         // From a time when the store was away.
-        let own = self.with_ledger(|ledger, now| ledger.take_refresh_token(now, windows));
+        let own = self.with_ledger(|ledger, now| ledger.refresh.take(now, windows));
         let refresh_token = match (given, own) {
             (Some(given), Some(own)) => {
                 self.end_in_background(own);
@@ -111,7 +112,7 @@ impl Shared {
         };
         if let Err(error) = &brought.answer {
             let (backoff, random) = (&self.settings.backoff, fastrand::f64());
-            let pause = self.with_ledger(|ledger, _| ledger.pause(error, backoff, random));
+            let pause = self.with_ledger(|ledger, _| ledger.troubles.pause(error, backoff, random));
             brought.pause = Some(pause);
         }
         let settlement = self.settlement(&lease, &brought, refresh_token.as_ref());
@@ -192,6 +193,7 @@ impl Shared {
         (plan.standing(age) != Standing::Expired).then(|| Brought {
             age,
             stored: Some(entry.generation),
+            by: By::Store,
             ..Brought::new(Ok(token.into()), born)
         })
     }
@@ -200,6 +202,7 @@ impl Shared {
     fn fail_too(&self, entry: &Entry, born: Moment) -> Option<Brought> {
         let error = record::read_failure(&entry.payload, self.source.fingerprint())?;
         Some(Brought {
+            by: By::Store,
             pause: Some(entry.left),
             ..Brought::new(Err(error), born)
         })
@@ -242,7 +245,16 @@ impl Shared {
             Ok(answer) => (Some(answer), None),
             Err(fault) => (None, Some(fault)),
         };
-        self.with_ledger(|ledger, _| ledger.store_fault = fault);
+        let before =
+            self.with_ledger(|ledger, _| std::mem::replace(&mut ledger.store_fault, fault.clone()));
+        match &fault {
+            Some(error) => self.tell(&Event::StoreFault {
+                error,
+                first: before.is_none(),
+            }),
+            None if before.is_some() => self.tell(&Event::StoreBack),
+            None => {}
+        }
         answer
     }
 }

@@ -111,13 +111,14 @@ pub(crate) struct Driver<T> {
 impl<T> Driver<T> {
     /// Ends the flight. Before this is called the result has to be where
     /// `settled` of [`Flight::join`] finds it.
-    pub(crate) fn land(mut self, result: T) {
+    /// Tells how many were waiting.
+    pub(crate) fn land(mut self, result: T) -> usize {
         self.landed = true;
-        self.end(Progress::Landed(result));
+        self.end(Progress::Landed(result))
     }
 
-    fn end(&self, progress: Progress<T>) {
-        let _waiting = {
+    fn end(&self, progress: Progress<T>) -> usize {
+        let waiting = {
             let mut current = lock(&self.current);
             // A lost flight has made room for another.
             if current
@@ -128,6 +129,7 @@ impl<T> Driver<T> {
             }
             self.landing.end(progress)
         };
+        waiting.as_ref().map_or(0, Wakers::count)
     }
 }
 
@@ -231,6 +233,10 @@ impl Wakers {
                 });
             }
         }
+    }
+
+    fn count(&self) -> usize {
+        self.slots.len() - self.free.len()
     }
 
     fn leave(&mut self, slot: usize) {

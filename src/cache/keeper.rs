@@ -62,10 +62,10 @@ async fn keep(shared: Weak<Shared>, mut changes: watch::Receiver<()>) {
 fn pause(ledger: &Ledger, now: &Moment) -> Option<Duration> {
     // Nobody asks, so nobody is helped by another attempt, and it may count
     // against the account.
-    if ledger.is_refused() {
+    if ledger.troubles.is_refused() {
         return None;
     }
-    let held = ledger.held_for(now.monotonic).unwrap_or_default();
+    let held = ledger.troubles.held_for(now.monotonic).unwrap_or_default();
     let due = ledger.live.as_ref().map_or(Duration::ZERO, |live| {
         live.plan.due.saturating_sub(now.since(&live.born))
     });

@@ -9,10 +9,14 @@ use tokio::time::Instant;
 
 use crate::cache::ask::Brought;
 use crate::cache::clock::Moment;
+use crate::cache::flying::Flying;
 use crate::cache::forced::Forced;
+use crate::cache::refresh::Refresh;
 use crate::cache::schedule::{Backoff, Standing, Windows};
 use crate::cache::state::Live;
+use crate::cache::trouble::Troubles;
 use crate::error::{TokenError, TokenErrorKind};
+use crate::events::Reason;
 use crate::store::Claim;
 use crate::token::{AccessToken, RefreshToken};
 
@@ -50,9 +54,9 @@ pub(crate) enum Rejection {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) live: Option<Arc<Live>>,
-    refresh: Option<Kept>,
+    pub(crate) refresh: Refresh,
     generation: u64,
-    trouble: Option<Trouble>,
+    pub(crate) troubles: Troubles,
     forced: Forced,
     /// The next token comes of a renewal that a 401 forced.
     forcing: bool,
@@ -60,13 +64,12 @@ pub(crate) struct Ledger {
     accepted: u64,
     /// The generation whose rejection was counted as a useless renewal.
     counted: u64,
-    flying: Option<Flying>,
-    flights: u64,
+    pub(crate) flying: Flying,
     /// The generation of the last token that came from the fleet's store, or
     /// went there.
     stored: u64,
-    /// That generation was rejected.
-    rejected: bool,
+    /// Why the last token was given up before its time.
+    given_up: Option<Reason>,
     /// Failures before this are not to count, not those of the fleet either.
     pardon: bool,
     /// Why the fleet's store could not be asked.
@@ -75,30 +78,6 @@ pub(crate) struct Ledger {
     closed: bool,
     /// The sentry is at its post.
     pub(crate) guarded: bool,
-}
-
-/// The flight under way.
-#[derive(Debug)]
-struct Flying {
-    number: u64,
-    /// It is lost if it has not landed by then: its runtime stands still.
-    until: Instant,
-}
-
-#[derive(Debug)]
-struct Kept {
-    token: RefreshToken,
-    born: Moment,
-}
-
-#[derive(Debug)]
-struct Trouble {
-    error: TokenError,
-    /// Failures in a row that may pass by themselves.
-    failures: u32,
-    /// Refusals since the last token. What passes by itself undoes none.
-    refusals: u32,
-    until: Instant,
 }
 
 impl Ledger {
@@ -120,7 +99,7 @@ impl Ledger {
                             live: live.clone(),
                             renew: standing == Standing::Due
                                 && !self.is_flying(now.monotonic)
-                                && self.held_for(now.monotonic).is_none(),
+                                && self.troubles.held_for(now.monotonic).is_none(),
                         };
                     }
                 },
@@ -129,56 +108,27 @@ impl Ledger {
         if self.is_flying(now.monotonic) {
             return Look::Fetch;
         }
-        match (&self.trouble, self.held_for(now.monotonic)) {
-            (Some(trouble), Some(left)) => {
-                Look::Fail(trouble.error.clone().with_retry_after(Some(left)))
-            }
-            _ => Look::Fetch,
+        match self.troubles.in_the_way(now.monotonic) {
+            Some(error) => Look::Fail(error),
+            None => Look::Fetch,
         }
     }
 
-    /// A flight takes off, and is lost after `limit`. Gives its number.
-    pub(crate) fn take_off(&mut self, now: &Moment, limit: Duration) -> u64 {
-        self.flights += 1;
-        self.flying = Some(Flying {
-            number: self.flights,
-            until: now.monotonic + limit,
-        });
-        self.flights
-    }
-
-    /// A flight has ended; false if it was lost before.
-    pub(crate) fn touch_down(&mut self, number: u64) -> bool {
-        let current = self.flying.as_ref().is_some_and(|it| it.number == number);
-        if current {
-            self.flying = None;
-        }
-        current
-    }
-
-    /// A flight is under way that should have landed long ago.
-    pub(crate) fn is_lost(&self, now: Instant) -> bool {
-        self.flying.as_ref().is_some_and(|it| now >= it.until)
+    /// A flight takes off, and is lost after `limit`. Gives its number, and why
+    /// it does.
+    pub(crate) fn take_off(&mut self, want: Want, now: &Moment, limit: Duration) -> (u64, Reason) {
+        let reason = match (&self.live, self.given_up) {
+            (Some(_), _) if !want.valid_for.is_zero() => Reason::Short,
+            (Some(_), _) => Reason::Due,
+            (None, Some(reason)) => reason,
+            (None, None) if self.generation == 0 => Reason::Cold,
+            (None, None) => Reason::Expired,
+        };
+        (self.flying.take_off(now.monotonic, limit), reason)
     }
 
     pub(crate) fn is_flying(&self, now: Instant) -> bool {
-        self.flying.as_ref().is_some_and(|it| now < it.until)
-    }
-
-    /// How long fetches are still held back after a failure.
-    pub(crate) fn held_for(&self, now: Instant) -> Option<Duration> {
-        let left = self.trouble.as_ref()?.until.saturating_duration_since(now);
-        (!left.is_zero()).then_some(left)
-    }
-
-    pub(crate) fn is_refused(&self) -> bool {
-        self.trouble
-            .as_ref()
-            .is_some_and(|trouble| trouble.refusals > 0)
-    }
-
-    pub(crate) fn last_error(&self) -> Option<&TokenError> {
-        self.trouble.as_ref().map(|trouble| &trouble.error)
+        self.flying.left(now).is_some()
     }
 
     /// How long nothing changes by itself for the token in use, so that nobody
@@ -195,54 +145,27 @@ impl Ledger {
         let end = live.plan.expired.map_or(Duration::MAX, until);
         match live.plan.standing(age) {
             Standing::Fresh => until(live.plan.due).min(end),
-            Standing::Due if self.is_flying(now.monotonic) => {
-                self.flying.as_ref().map_or(end, |it| {
-                    end.min(it.until.saturating_duration_since(now.monotonic))
-                })
+            Standing::Due => {
+                let flying = self.flying.left(now.monotonic);
+                let held = || self.troubles.held_for(now.monotonic);
+                flying.or_else(held).unwrap_or_default().min(end)
             }
-            Standing::Due => self.held_for(now.monotonic).unwrap_or_default().min(end),
             Standing::Expired => Duration::ZERO,
         }
-    }
-
-    /// The refresh token, if it is still alive.
-    pub(crate) fn refresh_token(&self, now: &Moment, windows: &Windows) -> Option<RefreshToken> {
-        let kept = self.refresh.as_ref()?;
-        let alive = kept.token.lifetime().is_none_or(|lifetime| {
-            now.since(&kept.born) < lifetime.saturating_sub(windows.margin(lifetime))
-        });
-        alive.then(|| kept.token.clone())
-    }
-
-    /// Forgets a refresh token that was refused, unless a newer one has come:
-    /// the refusal may be that of a lost flight.
-    pub(crate) fn forget_refresh_token(&mut self, refused: &RefreshToken) {
-        self.refresh
-            .take_if(|kept| kept.token.secret() == refused.secret());
-    }
-
-    /// The refresh token, if it is still alive, and nothing stays.
-    pub(crate) fn take_refresh_token(
-        &mut self,
-        now: &Moment,
-        windows: &Windows,
-    ) -> Option<RefreshToken> {
-        let alive = self.refresh_token(now, windows);
-        self.refresh = None;
-        alive
     }
 
     /// What to ask the fleet's store for.
     pub(crate) fn claim(&mut self, lease: Duration) -> Claim {
         Claim {
             newer_than: self.stored,
-            rejected: self.rejected,
+            rejected: self.given_up.is_some(),
             pardon: std::mem::take(&mut self.pardon),
             lease,
         }
     }
 
-    /// Enters what a flight brought.
+    /// Enters what a flight brought. After a failure a token that is still valid
+    /// stays.
     pub(crate) fn enter(
         &mut self,
         brought: Brought,
@@ -253,7 +176,11 @@ impl Ledger {
     ) -> Result<Arc<Live>, TokenError> {
         let pause = brought.pause;
         self.enter_token(brought, now, windows, random)
-            .map_err(|error| self.fail(error, pause, now, backoff, random))
+            .map_err(|error| {
+                let drawn = || self.troubles.pause(&error, backoff, random);
+                let pause = pause.unwrap_or_else(drawn);
+                self.troubles.enter(error, pause, now)
+            })
     }
 
     fn enter_token(
@@ -272,14 +199,12 @@ impl Ledger {
             ..
         } = brought;
         let (token, refresh) = answer?.into_parts();
-        if let Some(stored) = stored {
-            (self.stored, self.rejected) = (stored, false);
-        }
+        self.given_up = None;
+        self.stored = stored.unwrap_or(self.stored);
         match refresh {
-            Some(token) => self.refresh = Some(Kept { token, born }),
             // RFC 6749, section 6: the old one stays in use.
             None if refreshed => {}
-            None => self.refresh = None,
+            refresh => self.refresh.keep(refresh, born),
         }
         let plan = windows.plan(token.lifetime(), random).aged(age);
         if plan.standing(now.since(&born)) == Standing::Expired {
@@ -297,48 +222,8 @@ impl Ledger {
             std::mem::take(&mut self.forcing),
         ));
         self.live = Some(live.clone());
-        self.trouble = None;
+        self.troubles.clear();
         Ok(live)
-    }
-
-    /// Enters a failure. A token that is still valid stays.
-    fn fail(
-        &mut self,
-        error: TokenError,
-        pause: Option<Duration>,
-        now: &Moment,
-        backoff: &Backoff,
-        random: f64,
-    ) -> TokenError {
-        let (failures, refusals) = self.with(&error);
-        let pause = pause.unwrap_or_else(|| self.pause(&error, backoff, random));
-        self.trouble = Some(Trouble {
-            error: error.clone(),
-            failures,
-            refusals,
-            until: now.monotonic + pause,
-        });
-        error.with_retry_after(Some(pause))
-    }
-
-    /// The pause that this failure calls for.
-    pub(crate) fn pause(&self, error: &TokenError, backoff: &Backoff, random: f64) -> Duration {
-        let refused = error.kind() == TokenErrorKind::Refused;
-        let (failures, refusals) = self.with(error);
-        let count = if refused { refusals } else { failures };
-        backoff.pause(refused, count, error.retry_after(), random)
-    }
-
-    /// Failures in a row and refusals, with this one.
-    fn with(&self, error: &TokenError) -> (u32, u32) {
-        let refused = error.kind() == TokenErrorKind::Refused;
-        let before = self.trouble.as_ref();
-        let (failures, refusals) = before.map_or((0, 0), |t| (t.failures, t.refusals));
-        if refused {
-            (0, refusals.saturating_add(1))
-        } else {
-            (failures.saturating_add(1), refusals)
-        }
     }
 
     /// The API answered 401 to a request with this generation.
@@ -369,7 +254,7 @@ impl Ledger {
             return Rejection::HeldBack;
         }
         self.live = None;
-        self.rejected = true;
+        self.given_up = Some(Reason::Rejected);
         // A token under way was not asked for because of this 401, so its own
         // rejection would say nothing about renewing.
         self.forcing = !self.is_flying(now.monotonic);
@@ -396,7 +281,7 @@ impl Ledger {
     /// Gives up the token in use.
     pub(crate) fn invalidate(&mut self) {
         self.live = None;
-        self.rejected = true;
+        self.given_up = Some(Reason::Invalidated);
     }
 
     /// Hands out what is to be given up at the server, and keeps none of it.
@@ -409,8 +294,8 @@ impl Ledger {
         if self.is_flying(now.monotonic) {
             return None;
         }
-        let refresh = self.refresh_token(now, windows);
-        self.refresh = None;
+        let refresh = self.refresh.take(now, windows);
+        self.given_up = Some(Reason::Invalidated);
         let live = self.live.take();
         let live = live.filter(|it| it.plan.standing(now.since(&it.born)) != Standing::Expired);
         Some((live.map(|live| live.token.clone()), refresh))
@@ -427,7 +312,7 @@ impl Ledger {
 
     /// Forgets all failures.
     pub(crate) fn reset(&mut self) {
-        self.trouble = None;
+        self.troubles.clear();
         self.pardon = true;
         self.forced = Forced::default();
     }
@@ -457,42 +342,4 @@ pub(crate) fn lives_too_short() -> TokenError {
         TokenErrorKind::Config,
         "the tokens of this source do not live as long as was asked for",
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cache::clock::Clock;
-    use crate::token::TokenResponse;
-
-    #[test]
-    fn a_refresh_token_that_was_refused_takes_no_newer_one_along() {
-        let (mut ledger, windows) = (Ledger::default(), Windows::default());
-        let backoff = Backoff::default();
-        let now = Clock::default().now();
-        let refresh = |text: &str| RefreshToken::new(text).expect("valid");
-        let enter = |ledger: &mut Ledger, text: &str| {
-            let response = TokenResponse::new(AccessToken::new("a").expect("valid"))
-                .with_refresh_token(Some(refresh(text)));
-            ledger
-                .enter(
-                    Brought::new(Ok(response), now),
-                    &now,
-                    &windows,
-                    &backoff,
-                    0.0,
-                )
-                .expect("a token");
-        };
-        let kept = |ledger: &Ledger| {
-            let token = ledger.refresh_token(&now, &Windows::default());
-            token.map(|token| token.secret().to_owned())
-        };
-        enter(&mut ledger, "old");
-        enter(&mut ledger, "new");
-        ledger.forget_refresh_token(&refresh("old"));
-        assert_eq!(kept(&ledger).as_deref(), Some("new"));
-        ledger.forget_refresh_token(&refresh("new"));
-        assert_eq!(kept(&ledger), None);
-    }
 }

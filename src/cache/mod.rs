@@ -10,10 +10,12 @@ mod fleet;
 mod flight;
 #[cfg(all(test, tower_bearer_loom))]
 mod flight_loom;
+mod flying;
 mod forced;
 mod keeper;
 mod ledger;
 mod record;
+mod refresh;
 pub(crate) mod registry;
 mod revoke;
 mod schedule;
@@ -23,8 +25,10 @@ mod shared;
 mod state;
 #[cfg(all(test, tower_bearer_loom))]
 mod state_loom;
+mod status;
 mod sync;
 mod token_cache;
+mod trouble;
 
 pub(crate) use acquire::Acquire;
 pub use builder::TokenCacheBuilder;
@@ -32,4 +36,5 @@ pub(crate) use fetch::Step;
 pub(crate) use ledger::{Rejection, Want};
 pub(crate) use shared::Shared;
 pub(crate) use state::{Live, Reader};
-pub use token_cache::{Status, TokenCache};
+pub use status::{Status, StatusWatch};
+pub use token_cache::TokenCache;

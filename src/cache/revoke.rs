@@ -9,6 +9,7 @@ use crate::cache::fleet::{self, Fleet};
 use crate::cache::record;
 use crate::cache::shared::{Shared, no_runtime};
 use crate::error::{TokenError, TokenErrorKind};
+use crate::events::Event;
 use crate::store::{Claim, Claimed, Lease, Settlement};
 use crate::token::{AccessToken, RefreshToken};
 
@@ -73,7 +74,10 @@ impl Shared {
         if access.is_none() && refresh.is_none() {
             return Ok(());
         }
-        self.bounded(self.source.revoke(access, refresh)).await
+        let ended = self.bounded(self.source.revoke(access, refresh)).await;
+        let error = ended.as_ref().err();
+        self.tell(&Event::Revoked { error });
+        ended
     }
 
     /// Takes what the fleet has out of its store: the token in use, and a lease

@@ -13,6 +13,7 @@ use crate::cache::ledger::{Ledger, Rejection};
 use crate::cache::settings::Settings;
 use crate::cache::state::{Current, Live};
 use crate::error::{TokenError, TokenErrorKind};
+use crate::events::{self, Event, Replay};
 use crate::source::DynTokenSource;
 
 /// How a flight ends.
@@ -29,6 +30,8 @@ pub(crate) struct Keeper {
 pub(crate) struct Shared {
     /// What the registry knows it by.
     pub(crate) number: u64,
+    /// What it is called in events.
+    pub(crate) label: Arc<str>,
     pub(crate) source: Box<dyn DynTokenSource>,
     pub(crate) fleet: Option<Fleet>,
     pub(crate) settings: Settings,
@@ -45,10 +48,12 @@ impl Shared {
     pub(crate) fn new(
         source: Box<dyn DynTokenSource>,
         fleet: Option<Fleet>,
+        label: Arc<str>,
         settings: Settings,
     ) -> Self {
         Self {
             number: next_number(),
+            label,
             source,
             fleet,
             settings,
@@ -64,12 +69,29 @@ impl Shared {
     /// The API answered 401 to a request with this generation.
     pub(crate) fn rejected(&self, generation: u64, replayed: bool) -> Rejection {
         let backoff = &self.settings.backoff;
-        self.with_ledger(|ledger, now| ledger.rejected(generation, replayed, now, backoff))
+        let rejection =
+            self.with_ledger(|ledger, now| ledger.rejected(generation, replayed, now, backoff));
+        if replayed {
+            let replay = Replay::Rejected;
+            self.tell(&Event::Replayed { generation, replay });
+        }
+        if rejection == Rejection::HeldBack {
+            self.tell(&Event::HeldBack { generation });
+        }
+        rejection
     }
 
     /// The API accepted a request with this generation.
     pub(crate) fn accepted(&self, generation: u64, replayed: bool) {
         self.with_ledger(|ledger, _| ledger.accepted(generation, replayed));
+        if replayed {
+            let replay = Replay::Accepted;
+            self.tell(&Event::Replayed { generation, replay });
+        }
+    }
+
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        events::tell(&self.label, event);
     }
 
     /// Reads or changes the ledger, and makes a change known to the hot path.

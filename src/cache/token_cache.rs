@@ -5,14 +5,14 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::cache::acquire::Acquire;
+use crate::cache::fetch::Step;
 use crate::cache::fleet::Fleet;
-use crate::cache::ledger::{Ledger, Want};
+use crate::cache::ledger::Want;
 use crate::cache::revoke::Whose;
-use crate::cache::schedule::Standing;
 use crate::cache::settings::Settings;
 use crate::cache::shared::Shared;
 use crate::cache::{keeper, revoke};
-use crate::error::TokenError;
+use crate::error::{TokenError, TokenErrorKind};
 use crate::source::{DynTokenSource, TokenSource};
 use crate::token::AccessToken;
 
@@ -49,16 +49,23 @@ pub struct TokenCache {
 impl TokenCache {
     /// A cache with the default settings.
     pub fn new(source: impl TokenSource) -> Self {
-        Self::assemble(Box::new(source), None, Settings::default())
+        Self::assemble(Box::new(source), None, None, Settings::default())
     }
 
     pub(crate) fn assemble(
         source: Box<dyn DynTokenSource>,
         fleet: Option<Fleet>,
+        label: Option<String>,
         settings: Settings,
     ) -> Self {
+        let label = match (&label, &fleet) {
+            (Some(label), _) => label,
+            (None, Some(fleet)) => &fleet.account,
+            (None, None) => "default",
+        };
+        let label = label.into();
         Self {
-            shared: Arc::new(Shared::new(source, fleet, settings)),
+            shared: Arc::new(Shared::new(source, fleet, label, settings)),
         }
     }
 
@@ -177,27 +184,33 @@ impl TokenCache {
         keeper::ensure(&self.shared);
     }
 
-    /// How things stand now.
-    pub fn status(&self) -> Status {
-        self.shared.with_ledger(|ledger, now| {
-            let live = ledger.live.as_ref().map(|live| {
-                let age = now.since(&live.born);
-                let left = live.plan.expired.map(|end| end.saturating_sub(age));
-                (live, live.plan.standing(age), left)
-            });
-            let live = live.filter(|(_, standing, _)| *standing != Standing::Expired);
-            Status {
-                generation: live.as_ref().map(|(live, ..)| live.generation()),
-                valid_for: live.as_ref().and_then(|(_, _, left)| *left),
-                is_due: live.is_some_and(|(_, standing, _)| standing == Standing::Due),
-                is_fetching: ledger.is_flying(now.monotonic),
-                fetch_held_for: ledger.held_for(now.monotonic),
-                forced_held_for: ledger.forced_held_for(now.monotonic),
-                last_error: Ledger::last_error(ledger).cloned(),
-                store_fault: ledger.store_fault.clone(),
-                is_closed: ledger.is_closed(),
+    /// Fetches a token if there is none: for the start of a program, so that
+    /// wrong credentials show before the first request does.
+    ///
+    /// # Errors
+    ///
+    /// As for [`token`](Self::token).
+    pub async fn warm_up(&self) -> Result<(), TokenError> {
+        self.token().await.map(drop)
+    }
+
+    /// Whether a token can be sent at once: for a readiness probe. Asks nobody
+    /// and waits for nothing, but sets off a fetch if there is no token, so that
+    /// a probe alone makes a program ready.
+    ///
+    /// # Errors
+    ///
+    /// Why not; [`Waited`](crate::TokenErrorKind::Waited) while a fetch is under
+    /// way.
+    pub fn ready(&self) -> Result<(), TokenError> {
+        match self.shared.look(Want::default()) {
+            Step::Serve(_) => Ok(()),
+            Step::Fail(error) => Err(error),
+            Step::Wait(_) => {
+                let what = "a token is being fetched";
+                Err(TokenError::new(TokenErrorKind::Waited, what))
             }
-        })
+        }
     }
 }
 
@@ -207,30 +220,4 @@ impl fmt::Debug for TokenCache {
             .field("status", &self.status())
             .finish()
     }
-}
-
-/// How a [`TokenCache`] stands at one moment.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Status {
-    /// The generation of the token in use, if there is a valid one.
-    pub generation: Option<u64>,
-    /// How long that token may still be sent; `None` without one, or if its
-    /// issuer did not say.
-    pub valid_for: Option<Duration>,
-    /// Whether it is time to renew it.
-    pub is_due: bool,
-    /// Whether a fetch is under way.
-    pub is_fetching: bool,
-    /// How long fetches are still held back after a failure.
-    pub fetch_held_for: Option<Duration>,
-    /// How long 401s lead to no renewal, after renewing did not help.
-    pub forced_held_for: Option<Duration>,
-    /// The failure of the last fetch, if it failed.
-    pub last_error: Option<TokenError>,
-    /// Why the [store](crate::store) could not be asked the last time, if it
-    /// could not: this process goes on by itself until it can.
-    pub store_fault: Option<TokenError>,
-    /// Whether the cache was [shut down](TokenCache::shutdown).
-    pub is_closed: bool,
 }

@@ -1,0 +1,123 @@
+//! How a cache stands, and following it.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::cache::schedule::Standing;
+use crate::cache::shared::Shared;
+use crate::cache::token_cache::TokenCache;
+use crate::error::TokenError;
+
+impl TokenCache {
+    /// How things stand now.
+    pub fn status(&self) -> Status {
+        Status::of(&self.shared)
+    }
+
+    /// Follows the [status](Self::status): for a dashboard, a log, or a program
+    /// that waits for its account to work.
+    ///
+    /// ```
+    /// use tower_bearer::{AccessToken, TokenCache};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let tokens = TokenCache::new(AccessToken::new("fixed")?);
+    /// let mut watch = tokens.watch();
+    /// tokens.warm_up().await?;
+    /// let status = watch.changed().await.expect("the cache is still there");
+    /// assert_eq!(status.generation, Some(1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn watch(&self) -> StatusWatch {
+        StatusWatch {
+            shared: Arc::downgrade(&self.shared),
+            changes: self.shared.changes.subscribe(),
+        }
+    }
+}
+
+/// Tells of changes; made by [`TokenCache::watch`]. Keeps no cache alive.
+pub struct StatusWatch {
+    shared: Weak<Shared>,
+    changes: watch::Receiver<()>,
+}
+
+impl StatusWatch {
+    /// Waits for a token, a failure, or another change of how the cache stands,
+    /// and says how it stands then. Several changes in a row may be one. What
+    /// time alone changes, a token that becomes due for one, is none. `None` when
+    /// the last handle of the cache is gone.
+    ///
+    /// A wait that is dropped loses no change.
+    pub async fn changed(&mut self) -> Option<Status> {
+        self.changes.changed().await.ok()?;
+        self.status()
+    }
+
+    /// How the cache stands now; `None` when its last handle is gone.
+    pub fn status(&self) -> Option<Status> {
+        let shared = self.shared.upgrade()?;
+        Some(Status::of(&shared))
+    }
+}
+
+impl fmt::Debug for StatusWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatusWatch").finish_non_exhaustive()
+    }
+}
+
+/// How a [`TokenCache`] stands at one moment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Status {
+    /// The generation of the token in use, if there is a valid one.
+    pub generation: Option<u64>,
+    /// How long that token may still be sent; `None` without one, or if its
+    /// issuer did not say.
+    pub valid_for: Option<Duration>,
+    /// Whether it is time to renew it.
+    pub is_due: bool,
+    /// Whether a fetch is under way.
+    pub is_fetching: bool,
+    /// How long fetches are still held back after a failure.
+    pub fetch_held_for: Option<Duration>,
+    /// How long 401s lead to no renewal, after renewing did not help.
+    pub forced_held_for: Option<Duration>,
+    /// The failure of the last fetch, if it failed.
+    pub last_error: Option<TokenError>,
+    /// Why the [store](crate::store) could not be asked the last time, if it
+    /// could not: this process goes on by itself until it can.
+    pub store_fault: Option<TokenError>,
+    /// Whether the cache was [shut down](TokenCache::shutdown).
+    pub is_closed: bool,
+}
+
+impl Status {
+    pub(crate) fn of(shared: &Shared) -> Self {
+        shared.with_ledger(|ledger, now| {
+            let live = ledger.live.as_ref().map(|live| {
+                let age = now.since(&live.born);
+                let left = live.plan.expired.map(|end| end.saturating_sub(age));
+                (live, live.plan.standing(age), left)
+            });
+            let live = live.filter(|(_, standing, _)| *standing != Standing::Expired);
+            Self {
+                generation: live.as_ref().map(|(live, ..)| live.generation()),
+                valid_for: live.as_ref().and_then(|(_, _, left)| *left),
+                is_due: live.is_some_and(|(_, standing, _)| standing == Standing::Due),
+                is_fetching: ledger.is_flying(now.monotonic),
+                fetch_held_for: ledger.troubles.held_for(now.monotonic),
+                forced_held_for: ledger.forced_held_for(now.monotonic),
+                last_error: ledger.troubles.last_error().cloned(),
+                store_fault: ledger.store_fault.clone(),
+                is_closed: ledger.is_closed(),
+            }
+        })
+    }
+}
