@@ -82,6 +82,7 @@
 //! - `reqwest` (default): a transport to the token endpoint with rustls that
 //!   needs no set-up, and the layer over `reqwest::Client`.
 //! - `reqwest-middleware`: the layer is a `reqwest_middleware::Middleware`.
+//! - `redis`: `store::RedisStore`, for processes that share an account.
 //! - `tracing`, `metrics`: spans, events and figures.
 //! - `testing`: `testing::TokenServer`, a token endpoint and a protected API.
 //!
@@ -98,6 +99,7 @@ pub mod grant;
 #[cfg(all(
     any(doc, doctest),
     feature = "metrics",
+    feature = "redis",
     feature = "reqwest-middleware",
     feature = "testing",
     feature = "tracing"

@@ -13,7 +13,8 @@ mod member;
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tower::BoxError;
 use tower_bearer::testing::TokenServer;
 
@@ -63,11 +64,19 @@ async fn main() -> Result<ExitCode, BoxError> {
         ahead: 0,
     };
     let members: Vec<_> = (0..processes)
-        .map(|_| start(&setup))
+        .map(|_| Member::start(&setup))
         .collect::<Result<_, _>>()?;
+    let mut ready = Vec::new();
+    for mut member in members {
+        member.next_line().await?; // that it is ready
+        ready.push(member);
+    }
+    for member in &mut ready {
+        member.go().await?;
+    }
     let mut all = Report::default();
-    for member in members {
-        all.add(report(member).await?);
+    for member in ready {
+        all.add(member.report().await?);
     }
 
     let counts = server.counts();
@@ -94,19 +103,43 @@ async fn main() -> Result<ExitCode, BoxError> {
     })
 }
 
-fn start(setup: &Setup) -> Result<Child, BoxError> {
-    Ok(Command::new(std::env::current_exe()?)
-        .env(member::VARIABLE, serde_json::to_string(setup)?)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?)
+struct Member {
+    _child: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
 }
 
-/// The last line of a member.
-async fn report(member: Child) -> Result<Report, BoxError> {
-    let output = member.wait_with_output().await?;
-    let text = String::from_utf8(output.stdout)?;
-    let last = text.lines().last().unwrap_or_default();
-    Ok(serde_json::from_str(last).map_err(|_| "a process ended without a report")?)
+impl Member {
+    fn start(setup: &Setup) -> Result<Self, BoxError> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .env(member::VARIABLE, serde_json::to_string(setup)?)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        Ok(Self {
+            input: child.stdin.take().ok_or("no input")?,
+            output: BufReader::new(child.stdout.take().ok_or("no output")?).lines(),
+            _child: child,
+        })
+    }
+
+    async fn next_line(&mut self) -> Result<String, BoxError> {
+        let line = self.output.next_line().await?;
+        line.ok_or_else(|| "a process ended without a report".into())
+    }
+
+    async fn go(&mut self) -> Result<(), BoxError> {
+        Ok(self.input.write_all(b"\n").await?)
+    }
+
+    /// Its last line; the ones before say when it asks for a token.
+    async fn report(mut self) -> Result<Report, BoxError> {
+        loop {
+            let line = self.next_line().await?;
+            if line.starts_with('{') {
+                return Ok(serde_json::from_str(&line)?);
+            }
+        }
+    }
 }

@@ -13,7 +13,10 @@ use tower_bearer::{BearerAuthLayer, Origins, PasswordGrant, TokenCache};
 
 /// The variable that makes a process a member, and says of what.
 pub(crate) const VARIABLE: &str = "FLEET_MEMBER";
-/// What a member prints when it sends a token request, and when it has an answer.
+/// What a member prints when it is ready to start, at a line of input: fifty
+/// processes that come to life are a load of their own.
+pub(crate) const READY: &str = "ready";
+/// What it prints when it sends a token request, and when it has an answer.
 pub(crate) const ASKS: &str = "asks";
 pub(crate) const ANSWERED: &str = "answered";
 
@@ -74,6 +77,8 @@ pub(crate) async fn run(setup: Setup) -> Result<(), BoxError> {
         .layer(BearerAuthLayer::new(tokens.clone(), origins))
         .service(client.clone());
 
+    println!("{READY}");
+    std::io::stdin().read_line(&mut String::new())?;
     let mut report = Report::default();
     let start = Instant::now();
     while start.elapsed() < setup.span {

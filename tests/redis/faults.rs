@@ -12,7 +12,7 @@ use crate::server::Server;
 
 /// A fleet that has its first token.
 async fn running(server: &TokenServer, redis: String, span: Duration) -> Fleet {
-    let mut fleet = Fleet::start(vec![setup(server, redis, span); SIZE]);
+    let mut fleet = Fleet::start(vec![setup(server, redis, span); SIZE]).await;
     fleet.holder().await;
     while server.counts().password_grants == 0 {
         sleep(Duration::from_millis(10)).await;
@@ -37,7 +37,7 @@ async fn a_fleet_whose_clocks_differ_by_minutes_fetches_as_one() {
         setup.ahead = [0, 60, -60][n % 3];
         setup
     });
-    let report = Fleet::start(setups).report().await;
+    let report = Fleet::start(setups).await.report().await;
     let counts = server.counts();
     nothing_failed("clocks a minute apart", &report, &counts);
     one_request_each(&report, &counts);
@@ -137,7 +137,7 @@ async fn a_wrong_password_is_tried_once_by_the_fleet() {
     let (redis, server) = (Server::start().await, token_server().await);
     let mut wrong = setup(&server, redis.url(), secs(5));
     wrong.password = "wr0ng".to_owned();
-    let report = Fleet::start(vec![wrong; SIZE]).report().await;
+    let report = Fleet::start(vec![wrong; SIZE]).await.report().await;
     let counts = server.counts();
     println!(
         "wrong password: token requests: {}  requests: {}  failed: {}",

@@ -1,6 +1,6 @@
 //! A fleet of real processes, and a token endpoint that sees what they do.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -53,16 +53,26 @@ pub(crate) struct Fleet {
 /// A process of the fleet, ended by its id with its handle.
 pub(crate) struct Member {
     child: Child,
+    ready: Arc<AtomicBool>,
     asks: Arc<AtomicBool>,
     report: Arc<Mutex<Option<Report>>>,
     reader: Option<JoinHandle<()>>,
 }
 
 impl Fleet {
-    pub(crate) fn start(setups: impl IntoIterator<Item = Setup>) -> Self {
-        Self {
-            members: setups.into_iter().map(Member::start).collect(),
+    /// Has them all begin at once.
+    pub(crate) async fn start(setups: impl IntoIterator<Item = Setup>) -> Self {
+        let mut members: Vec<_> = setups.into_iter().map(Member::start).collect();
+        let deadline = Instant::now() + secs(60);
+        while !members.iter().all(|it| it.ready.load(Ordering::SeqCst)) {
+            assert!(Instant::now() < deadline, "a process does not start");
+            sleep(Duration::from_millis(10)).await;
         }
+        for member in &mut members {
+            let input = member.child.stdin.as_mut().expect("piped");
+            input.write_all(b"\n").expect("written");
+        }
+        Self { members }
     }
 
     /// Waits until one of them has sent a token request and has no answer yet.
@@ -106,17 +116,18 @@ impl Member {
         let setup = serde_json::to_string(&setup).expect("JSON");
         let mut child = Command::new(program)
             .env(member::VARIABLE, setup)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("the example starts");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let asks = Arc::new(AtomicBool::new(false));
+        let (ready, asks) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let report = Arc::new(Mutex::new(None));
-        let (is_asking, reported) = (asks.clone(), report.clone());
+        let (is_ready, is_asking, reported) = (ready.clone(), asks.clone(), report.clone());
         let reader = std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 match line.as_str() {
+                    member::READY => is_ready.store(true, Ordering::SeqCst),
                     member::ASKS => is_asking.store(true, Ordering::SeqCst),
                     member::ANSWERED => is_asking.store(false, Ordering::SeqCst),
                     line => {
@@ -129,6 +140,7 @@ impl Member {
         });
         Self {
             child,
+            ready,
             asks,
             report,
             reader: Some(reader),

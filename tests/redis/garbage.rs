@@ -28,8 +28,8 @@ async fn kept(server: &Server, account: &str, kind: &str) -> Vec<u8> {
     server.run(redis::cmd("GET").arg(name(account, kind))).await
 }
 
-/// Ends what the last test left, and has the account filled by a store.
-async fn filled(server: &Server, store: &RedisStore, account: &str) -> u64 {
+/// Has the account filled by a store, and gives the generation back.
+async fn filled(store: &RedisStore, account: &str) -> u64 {
     let lease = leased(store, account, want(0)).await;
     assert!(settle(store, account, tokens(lease.generation, "t1", "r1")).await);
     lease.generation
@@ -129,7 +129,7 @@ async fn what_was_cut_short_or_changed_is_as_nothing() {
     let server = Server::start().await;
     let store = server.store();
     for kind in ["token", "refresh"] {
-        filled(&server, &store, ACCOUNT).await;
+        filled(&store, ACCOUNT).await;
         let whole = kept(&server, ACCOUNT, kind).await;
         for at in [20, whole.len() / 2, whole.len() - 1] {
             let mut changed = whole.clone();
@@ -148,21 +148,21 @@ async fn what_was_cut_short_or_changed_is_as_nothing() {
 async fn an_entry_in_another_ones_place_is_as_nothing() {
     let server = Server::start().await;
     let store = server.store();
-    let generation = filled(&server, &store, "other").await;
+    let generation = filled(&store, "other").await;
     let token = kept(&server, "other", "token").await;
     let refresh = kept(&server, "other", "refresh").await;
     put(&server, "token", &token, 60_000).await;
     put(&server, "refresh", &refresh, 60_000).await;
     is_absent(&server, &store, "another account's").await;
 
-    filled(&server, &store, ACCOUNT).await;
+    filled(&store, ACCOUNT).await;
     let token = kept(&server, ACCOUNT, "token").await;
     server.ask::<()>("FLUSHALL").await;
     put(&server, "failure", &token, 60_000).await;
     is_absent(&server, &store, "a token as a failure").await;
 
     // An older one that is called newer.
-    filled(&server, &store, ACCOUNT).await;
+    filled(&store, ACCOUNT).await;
     let token = kept(&server, ACCOUNT, "token").await;
     server.ask::<()>("FLUSHALL").await;
     let colon = token
@@ -188,7 +188,7 @@ async fn keys_rotate_and_what_another_key_sealed_is_as_nothing() {
             .fold(builder, |builder, it| builder.key(key(it)));
         keyed.build().expect("a store")
     });
-    let generation = filled(&server, &old, ACCOUNT).await;
+    let generation = filled(&old, ACCOUNT).await;
     assert_eq!(token(&both, ACCOUNT, 0).await.payload, payload("t1"));
     let renewal = leased(&both, ACCOUNT, want(generation)).await;
     assert_eq!(given(&renewal), Some(payload("r1")));
@@ -229,7 +229,7 @@ async fn stores_with_other_prefixes_have_nothing_in_common() {
     let server = Server::start().await;
     let [one, other] =
         ["one", "other"].map(|it| server.builder().prefix(it).build().expect("a store"));
-    filled(&server, &one, ACCOUNT).await;
+    filled(&one, ACCOUNT).await;
     let lease = leased(&other, ACCOUNT, want(0)).await;
     assert_eq!(given(&lease), None);
     let keys: Vec<String> = server.ask("KEYS *").await;
