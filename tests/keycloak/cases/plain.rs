@@ -9,7 +9,7 @@ use crate::admin::Requests;
 use crate::api::Check;
 use crate::load::Load;
 use crate::stack::Kind;
-use crate::world::World;
+use crate::world::{World, until};
 
 const USER: &str = "plain";
 const CALLERS: usize = 4;
@@ -31,9 +31,10 @@ pub(crate) async fn without_refresh_tokens_the_password_serves(world: Arc<World>
     );
     sleep(TIME).await;
     let tally = load.stop().await;
+    until("the end of a renewal", || !tokens.status().is_fetching).await;
+    let generation = tokens.status().generation.expect("a token") as usize;
     tally.assert_all_ok();
     let requests = realm.requests().await.since(before);
-    let generation = tokens.status().generation.expect("a token") as usize;
     let expected = Requests {
         logins: generation,
         ..Requests::default()
