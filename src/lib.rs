@@ -87,6 +87,7 @@
 //!   environment.
 //! - `private-key-jwt`: `grant::PrivateKey`, client assertions signed with a key
 //!   from PEM.
+//! - `redis`: `store::RedisStore`, for processes that share an account.
 //! - `tracing`, `metrics`: spans, events and figures.
 //! - `testing`: `testing::TokenServer`, a token endpoint and a protected API.
 //!
@@ -105,6 +106,7 @@ pub mod grant;
 #[cfg(all(
     any(doc, doctest),
     feature = "metrics",
+    feature = "redis",
     feature = "reqwest-middleware",
     feature = "testing",
     feature = "tracing"

@@ -139,14 +139,16 @@ impl TokenServerBuilder {
     }
 
     /// Whether a refresh token is good for one use (Keycloak's
-    /// `revokeRefreshToken`); off by default. Using one again ends its session.
+    /// `revokeRefreshToken`); off by default. Using one again kills all tokens of
+    /// its session.
     pub fn rotate_refresh_tokens(mut self, rotate: bool) -> Self {
         self.config.rotate = rotate;
         self
     }
 
     /// The status of the answer to a wrong password: 401 (the default) as
-    /// Keycloak up to 26.5 has it, or 400 as later ones do.
+    /// Keycloak up to 26.5 has it, or 400 as later ones do, which also look at
+    /// the password first when the account is disabled.
     pub fn wrong_password_status(mut self, status: StatusCode) -> Self {
         self.config.wrong_password_status = status;
         self

@@ -29,7 +29,7 @@ pub struct Counts {
     /// The most token requests that were waiting for an answer at one time.
     pub max_concurrent_token_requests: u64,
     /// Refresh tokens that came again after rotation had replaced them. Each
-    /// ended its session.
+    /// took the client's part in its session, which stays open without it.
     pub refresh_token_replays: u64,
     /// Sessions that are open now.
     pub open_sessions: u64,

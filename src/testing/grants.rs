@@ -13,6 +13,7 @@ use super::shared::Shared;
 use super::state::{RefreshFault, Ticket};
 
 const BAD_REQUEST: StatusCode = StatusCode::BAD_REQUEST;
+const UNAUTHORIZED: StatusCode = StatusCode::UNAUTHORIZED;
 const INVALID_GRANT: &str = "invalid_grant";
 const INVALID_REQUEST: &str = "invalid_request";
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -50,18 +51,15 @@ fn password(shared: &Shared, form: &Form) -> Result<Members, Refusal> {
     }
     let Some(username) = form.value("username") else {
         let what = "Missing parameter: username";
-        return Err(Refusal::new(
-            StatusCode::UNAUTHORIZED,
-            "invalid_request",
-            what,
-        ));
+        return Err(Refusal::new(UNAUTHORIZED, "invalid_request", what));
     };
     let mut state = shared.write();
     let user = state.users.get(username);
     let wrong = user.is_none_or(|user| Some(user.password.as_str()) != form.value("password"));
     match user {
-        // A disabled account is reported before the password is looked at.
-        Some(user) if user.disabled => {
+        // Keycloak up to 26.5 reports a disabled account before it looks at the
+        // password.
+        Some(user) if user.disabled && (!wrong || config.wrong_password_status == UNAUTHORIZED) => {
             return Err(Refusal::new(BAD_REQUEST, INVALID_GRANT, "Account disabled"));
         }
         Some(user) if !wrong && user.action_required => {
@@ -110,6 +108,7 @@ fn describe(fault: RefreshFault) -> &'static str {
         RefreshFault::Expired => "Token is not active",
         RefreshFault::Stale | RefreshFault::ReusedLate => "Stale token",
         RefreshFault::NoSession => "Session not active",
+        RefreshFault::Detached => "Session doesn't have required client",
         RefreshFault::UserDisabled => "User disabled",
         RefreshFault::Reused => "Maximum allowed refresh token reuse exceeded",
     }
@@ -120,11 +119,7 @@ fn client_credentials(shared: &Shared) -> Result<Members, Refusal> {
     let config = &shared.config;
     if config.client_secret.is_none() && !config.client_assertion && !config.client_certificate {
         let what = "Public client not allowed to retrieve service account";
-        return Err(Refusal::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthorized_client",
-            what,
-        ));
+        return Err(Refusal::new(UNAUTHORIZED, "unauthorized_client", what));
     }
     add(&shared.counters.client_credentials_grants);
     let ticket = shared.write().ticket(None);

@@ -40,6 +40,9 @@ struct Session {
     user: String,
     /// The number of the refresh token that was used last.
     used: Option<u64>,
+    /// A refresh token came again: the session stays, and the client has no
+    /// part in it any more.
+    detached: bool,
     ends: Option<Instant>,
 }
 
@@ -75,6 +78,7 @@ pub(super) enum RefreshFault {
     Expired,
     Stale,
     NoSession,
+    Detached,
     UserDisabled,
     /// Rotation replaced it, and it was the last one used.
     Reused,
@@ -114,6 +118,7 @@ impl State {
             name,
             user: user.to_owned(),
             used: None,
+            detached: false,
             ends: Instant::now().checked_add(life),
         };
         self.sessions.insert(id, session);
@@ -141,7 +146,11 @@ impl State {
         refresh: Option<(String, Duration)>,
     ) {
         // What ended since the ticket was given ends these tokens too.
-        let ended = |id| !self.sessions.contains_key(&id);
+        let ended = |id| {
+            self.sessions
+                .get(&id)
+                .is_none_or(|session| session.detached)
+        };
         let ended = ticket.session.is_some_and(ended) || ticket.access <= self.stale;
         let ends = Instant::now().checked_add(life);
         if let (false, Some(tail)) = (ended, tail(access.as_bytes())) {
@@ -212,6 +221,9 @@ impl State {
         let Some(session) = self.sessions.get_mut(&refresh.session) else {
             return Err(RefreshFault::NoSession);
         };
+        if session.detached {
+            return Err(RefreshFault::Detached);
+        }
         if refresh.number <= self.stale {
             return Err(RefreshFault::Stale);
         }
@@ -221,7 +233,9 @@ impl State {
         if rotate {
             let reused = session.used.filter(|used| refresh.number <= *used);
             if let Some(used) = reused {
-                self.end_session(refresh.session);
+                session.detached = true;
+                let of_session = Some(refresh.session);
+                self.access.retain(|_, access| access.session != of_session);
                 return Err(if refresh.number == used {
                     RefreshFault::Reused
                 } else {
@@ -242,12 +256,13 @@ impl State {
         true
     }
 
-    pub(super) fn revoke_access_token(&mut self, token: &str) {
-        if self.is_live(token.as_bytes())
-            && let Some(tail) = tail(token.as_bytes())
-        {
+    /// False if the token is not live.
+    pub(super) fn revoke_access_token(&mut self, token: &str) -> bool {
+        let live = self.is_live(token.as_bytes());
+        if let (true, Some(tail)) = (live, tail(token.as_bytes())) {
             self.access.remove(&tail);
         }
+        live
     }
 
     pub(super) fn revoke_access_tokens(&mut self) {

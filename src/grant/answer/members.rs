@@ -6,6 +6,8 @@ use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Number, Value};
 use zeroize::Zeroizing;
 
+use crate::grant::answer::escapes::simplify;
+
 /// A JSON value. No part of it is ever shown.
 pub(in crate::grant) enum Member {
     Text(Zeroizing<String>),
@@ -48,8 +50,10 @@ impl Members {
         if body.trim_ascii().is_empty() {
             return Err("is empty");
         }
+        let mut simple = Zeroizing::new(body.to_vec());
+        let length = simplify(&mut simple);
         let mut twice = false;
-        let mut reader = serde_json::Deserializer::from_slice(body);
+        let mut reader = serde_json::Deserializer::from_slice(&simple[..length]);
         let members = reader
             .deserialize_map(Reader { twice: &mut twice })
             .and_then(|members| reader.end().map(|()| members));

@@ -1,5 +1,6 @@
 //! Reads what a token endpoint answers.
 
+mod escapes;
 pub(super) mod members;
 pub(super) mod refusal;
 pub(super) mod response;
