@@ -23,6 +23,11 @@ use tower_bearer::{
 use crate::forms::Secret;
 use crate::seen::Seen;
 
+/// How a client proves itself with its secret.
+pub(crate) type Proof = fn(&str) -> ClientAuth;
+
+pub(crate) const PROOFS: [Proof; 2] = [|s| ClientAuth::basic(s), |s| ClientAuth::form(s)];
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Way {
     InProcess,
@@ -35,7 +40,7 @@ pub(crate) struct Account<'a> {
     server: &'a TokenServer,
     password: &'a Secret,
     client: &'a Secret,
-    auth: ClientAuth,
+    auth: Proof,
 }
 
 impl<'a> Account<'a> {
@@ -44,11 +49,11 @@ impl<'a> Account<'a> {
             server,
             password,
             client,
-            auth: ClientAuth::Basic,
+            auth: PROOFS[0],
         }
     }
 
-    pub(crate) fn auth(mut self, auth: ClientAuth) -> Self {
+    pub(crate) fn auth(mut self, auth: Proof) -> Self {
         self.auth = auth;
         self
     }
@@ -56,8 +61,7 @@ impl<'a> Account<'a> {
     pub(crate) fn cache(&self, way: Way, seen: &Seen) -> TokenCache {
         let grant = PasswordGrant::new(self.server.token_url(), "api", "me", self.password.text())
             .expect("a grant")
-            .client_secret(self.client.text())
-            .client_auth(self.auth)
+            .client_auth((self.auth)(self.client.text()))
             .logout_endpoint(self.server.token_url().replace("/token", "/logout"))
             .expect("an endpoint")
             .timeout(Duration::from_millis(300))
