@@ -15,13 +15,21 @@
 //! - A lease ends by itself.
 //!
 //! [`MemoryStore`] is the store of several caches in one process, and shows what
-//! is asked of others.
+//! is asked of others. `RedisStore`, with the feature `redis`, is the one for many
+//! processes. When to share and when not to, what it costs and how it fails: the
+//! guide `fleets`, in the documentation of all features.
+#![cfg_attr(feature = "redis", doc = "")]
+#![cfg_attr(feature = "redis", doc = include_str!("redis/guide.md"))]
 
 mod memory;
 mod payload;
+#[cfg(feature = "redis")]
+mod redis;
 mod token_store;
 
 pub use memory::MemoryStore;
 pub use payload::Payload;
+#[cfg(feature = "redis")]
+pub use redis::{RedisStore, RedisStoreBuilder, StoreKey};
 pub(crate) use token_store::DynTokenStore;
 pub use token_store::{Claim, Claimed, Entry, Lease, Settlement, TokenStore};

@@ -1,0 +1,103 @@
+-- A claim. Says what, with a generation, a payload, milliseconds and, for a
+-- refresh token, the generation that brought it.
+local token_key, refresh_key, failure_key = KEYS[1], KEYS[2], KEYS[3]
+local lease_key, meta_key = KEYS[4], KEYS[5]
+local newer_than, rejected, pardon = tonumber(ARGV[1]), ARGV[2] == '1', ARGV[3] == '1'
+local lease_ms = tonumber(ARGV[4])
+-- The value of an entry that the caller could not open, or nothing.
+local unreadable_token, unreadable_failure = ARGV[5], ARGV[6]
+local longest, meta_ms = tonumber(ARGV[7]), ARGV[8]
+
+-- More digits than a double can hold are no generation.
+local function number(text)
+  if text and #text <= 15 and string.match(text, '^%d+$') then
+    return tonumber(text)
+  end
+end
+
+-- What is no entry, too long, or would stay for ever, is deleted. A key of
+-- another type is an error.
+local function entry(key, unreadable)
+  local length = redis.call('STRLEN', key)
+  local left = redis.call('PTTL', key)
+  if left == -2 then
+    return nil
+  end
+  if left > 0 and length <= longest then
+    local value = redis.call('GET', key)
+    local colon = string.find(value, ':', 1, true)
+    local generation = colon and number(string.sub(value, 1, colon - 1))
+    if generation and value ~= unreadable then
+      return {
+        generation = generation,
+        payload = string.sub(value, colon + 1),
+        left = left,
+      }
+    end
+  end
+  redis.call('DEL', key)
+end
+
+-- Another run of the server may have lost the last steps, and then has refresh
+-- tokens again that somebody has sent.
+local function run_id()
+  local info = redis.pcall('INFO', 'server')
+  return type(info) == 'string' and string.match(info, 'run_id:(%x+)') or nil
+end
+
+local function shown(generation)
+  return string.format('%.0f', generation)
+end
+
+local token = entry(token_key, unreadable_token)
+if token then
+  if token.generation > newer_than then
+    return { 'token', shown(token.generation), token.payload, token.left, 0 }
+  end
+  if rejected then
+    redis.call('DEL', token_key)
+  end
+end
+
+local failure = entry(failure_key, unreadable_failure)
+if failure then
+  if not pardon then
+    return { 'failed', shown(failure.generation), failure.payload, failure.left, 0 }
+  end
+  redis.call('DEL', failure_key)
+end
+
+local held = redis.call('GET', lease_key)
+if held then
+  local left = redis.call('PTTL', lease_key)
+  if number(held) and left >= 0 then
+    return { 'held', 0, '', left, 0 }
+  end
+  redis.call('DEL', lease_key)
+end
+if lease_ms == 0 then
+  return { 'held', 0, '', 0, 0 }
+end
+
+-- All is read before anything is written: an error leaves no lease behind.
+local refresh = entry(refresh_key)
+local meta = redis.call('HMGET', meta_key, 'generation', 'written')
+local now = redis.call('TIME')
+local generation = math.max(
+  (number(meta[1]) or 0) + 1,
+  (number(meta[2]) or 0) + 1,
+  now[1] * 1000 + math.floor(now[2] / 1000)
+)
+redis.call('SET', lease_key, shown(generation), 'NX', 'PX', lease_ms)
+redis.call('HSET', meta_key, 'generation', shown(generation))
+redis.call('PEXPIRE', meta_key, meta_ms)
+
+redis.call('DEL', refresh_key)
+if refresh then
+  local colon = string.find(refresh.payload, ':', 1, true)
+  if colon and string.sub(refresh.payload, 1, colon - 1) == run_id() then
+    local payload = string.sub(refresh.payload, colon + 1)
+    return { 'leased', shown(generation), payload, refresh.left, shown(refresh.generation) }
+  end
+end
+return { 'leased', shown(generation), '', 0, 0 }

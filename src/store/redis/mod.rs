@@ -1,0 +1,16 @@
+//! A store in Redis. The guide is in [`store`](crate::store).
+
+mod builder;
+mod changes;
+mod fault;
+mod keys;
+mod link;
+mod redis_store;
+mod scripts;
+mod seal;
+mod store_key;
+mod tls;
+
+pub use builder::RedisStoreBuilder;
+pub use redis_store::RedisStore;
+pub use store_key::StoreKey;

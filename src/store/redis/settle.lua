@@ -1,0 +1,63 @@
+-- What the holder of a lease brings. 1 unless something newer was there.
+local token_key, refresh_key, failure_key = KEYS[1], KEYS[2], KEYS[3]
+local lease_key, meta_key = KEYS[4], KEYS[5]
+local generation = ARGV[1]
+local token, token_ms = ARGV[2], tonumber(ARGV[3])
+local refresh, refresh_ms = ARGV[4], tonumber(ARGV[5])
+local failure, failure_ms = ARGV[6], tonumber(ARGV[7])
+local meta_ms, channel, account = ARGV[8], ARGV[9], ARGV[10]
+
+local function number(text)
+  if text and #text <= 15 and string.match(text, '^%d+$') then
+    return tonumber(text)
+  end
+end
+
+local function put(key, value, ms)
+  if ms > 0 then
+    redis.call('SET', key, generation .. ':' .. value, 'PX', ms)
+  else
+    redis.call('DEL', key)
+  end
+end
+
+-- With the run of the server, whose memory is the only one to trust. Where that
+-- is not to be known, no refresh token is kept.
+local function put_refresh()
+  local info = redis.pcall('INFO', 'server')
+  local run = type(info) == 'string' and string.match(info, 'run_id:(%x+)')
+  if run then
+    put(refresh_key, run .. ':' .. refresh, refresh_ms)
+  else
+    redis.call('DEL', refresh_key)
+  end
+end
+
+local held = redis.call('GET', lease_key)
+local written = number(redis.call('HGET', meta_key, 'written')) or 0
+if held == generation then
+  redis.call('DEL', lease_key)
+end
+redis.call('PUBLISH', channel, account)
+if tonumber(generation) < written then
+  return 0
+end
+if token == '' and failure == '' then
+  if refresh ~= '' and redis.call('EXISTS', refresh_key) == 0 then
+    put_refresh()
+  end
+  return 1
+end
+redis.call('HSET', meta_key, 'written', generation)
+redis.call('PEXPIRE', meta_key, meta_ms)
+if token ~= '' then
+  put(token_key, token, token_ms)
+  redis.call('DEL', failure_key)
+end
+if failure ~= '' then
+  put(failure_key, failure, failure_ms)
+end
+if refresh ~= '' then
+  put_refresh()
+end
+return 1

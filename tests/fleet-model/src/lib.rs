@@ -1,0 +1,17 @@
+//! The protocol between a fleet and its store (`src/store`), small enough for a
+//! checker that tries every order of events.
+//!
+//! Three processes share an account. Each may stop for as long as it likes
+//! between any two steps, or crash. Messages to the store and its answers may be
+//! late or lost. A lease may end at any time, the store may forget everything,
+//! or come back as it was some time ago.
+//!
+//! [`Rules`] can be broken one by one, which must show.
+
+mod fleet;
+mod model;
+mod store;
+
+pub use fleet::{Limits, State};
+pub use model::{Fleet, GENERATIONS, NEWER_STAYS, SENT_ONCE};
+pub use store::Rules;

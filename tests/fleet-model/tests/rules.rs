@@ -1,0 +1,104 @@
+//! With all rules nothing goes wrong, whatever happens; without one, it does.
+
+use std::time::Instant;
+
+use fleet_model::{Fleet, GENERATIONS, Limits, NEWER_STAYS, Rules, SENT_ONCE};
+use stateright::{Checker, HasDiscoveries, Model};
+
+const LIMITS: Limits = Limits {
+    leases: 3,
+    crashes: 1,
+    late: 1,
+    flushes: 1,
+    restores: 1,
+    alone: 1,
+    put_off: 1,
+};
+
+fn all_hold(limits: Limits) {
+    let start = Instant::now();
+    let rules = Rules::default();
+    let checker = Fleet { rules, limits }
+        .checker()
+        .threads(2)
+        .spawn_bfs()
+        .join();
+    checker.assert_properties();
+    println!(
+        "{} states, {} of them unique, {} s: {limits:?}",
+        checker.state_count(),
+        checker.unique_state_count(),
+        start.elapsed().as_secs(),
+    );
+}
+
+fn shows(property: &'static str, rules: Rules) {
+    let limits = LIMITS;
+    let fleet = Fleet { rules, limits }.checker().threads(2);
+    let checker = fleet
+        .finish_when(HasDiscoveries::AnyFailures)
+        .spawn_bfs()
+        .join();
+    let path = checker.assert_any_discovery(property);
+    println!("{property}: broken after {:?}", path.into_actions());
+}
+
+#[test]
+fn no_refresh_token_is_sent_twice_and_no_newer_token_is_replaced() {
+    all_hold(LIMITS);
+}
+
+#[test]
+fn without_the_hand_over_a_refresh_token_is_sent_twice() {
+    shows(
+        SENT_ONCE,
+        Rules {
+            lease_takes_refresh_token: false,
+            ..Rules::default()
+        },
+    );
+}
+
+#[test]
+fn without_the_fence_a_newer_token_is_replaced() {
+    shows(
+        NEWER_STAYS,
+        Rules {
+            fenced: false,
+            ..Rules::default()
+        },
+    );
+}
+
+#[test]
+fn without_the_clock_a_flushed_store_gives_a_generation_twice() {
+    shows(
+        GENERATIONS,
+        Rules {
+            clock: false,
+            ..Rules::default()
+        },
+    );
+}
+
+#[test]
+fn without_the_run_id_a_restored_store_gives_a_refresh_token_twice() {
+    shows(
+        SENT_ONCE,
+        Rules {
+            run_id: false,
+            ..Rules::default()
+        },
+    );
+}
+
+#[test]
+fn a_settlement_that_is_sent_again_gives_a_refresh_token_twice() {
+    shows(
+        SENT_ONCE,
+        Rules {
+            settled_once: false,
+            ..Rules::default()
+        },
+    );
+}

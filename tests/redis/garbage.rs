@@ -1,0 +1,250 @@
+//! What a store may find that it did not put there, or cannot read any more.
+
+use std::time::Duration;
+
+use redis::Cmd;
+use tower_bearer::store::{Claimed, RedisStore, TokenStore};
+
+use crate::conformance::{claim, given, leased, payload, settle, token, tokens, want};
+use crate::server::{Server, key};
+
+const ACCOUNT: &str = "me";
+const KINDS: [&str; 5] = ["token", "refresh", "failure", "lease", "meta"];
+
+fn name(account: &str, kind: &str) -> String {
+    format!("tower-bearer:{{{account}}}:{kind}")
+}
+
+async fn put(server: &Server, kind: &str, value: &[u8], millis: u64) {
+    let mut command = redis::cmd("SET");
+    command.arg(name(ACCOUNT, kind)).arg(value);
+    if millis > 0 {
+        command.arg("PX").arg(millis);
+    }
+    server.run::<()>(&command).await;
+}
+
+async fn kept(server: &Server, account: &str, kind: &str) -> Vec<u8> {
+    server.run(redis::cmd("GET").arg(name(account, kind))).await
+}
+
+/// Has the account filled by a store, and gives the generation back.
+async fn filled(store: &RedisStore, account: &str) -> u64 {
+    let lease = leased(store, account, want(0)).await;
+    assert!(settle(store, account, tokens(lease.generation, "t1", "r1")).await);
+    lease.generation
+}
+
+/// Whatever is in the token's place: a lease follows at once, and all is well.
+async fn is_absent(server: &Server, store: &RedisStore, what: &str) {
+    let lease = match claim(store, ACCOUNT, want(0)).await {
+        Claimed::Leased(lease) => lease,
+        other => panic!("{what}: {other:?}"),
+    };
+    assert_eq!(given(&lease), None, "{what}");
+    assert!(settle(store, ACCOUNT, tokens(lease.generation, "t9", "r9")).await);
+    assert_eq!(
+        token(store, ACCOUNT, 0).await.payload,
+        payload("t9"),
+        "{what}"
+    );
+    let next = leased(store, ACCOUNT, want(lease.generation)).await;
+    assert_eq!(given(&next), Some(payload("r9")), "{what}");
+    server.ask::<()>("FLUSHALL").await;
+}
+
+#[tokio::test]
+async fn garbage_in_any_place_is_as_nothing() {
+    let server = Server::start().await;
+    let store = server.store();
+    let long = vec![b'7'; 300 * 1024];
+    let sealed_for_nobody = [b"5:".as_slice(), &[1; 80]].concat();
+    let values: [&[u8]; 12] = [
+        b"",
+        b"garbage",
+        b":",
+        b"7",
+        b"7:",
+        b"7:x",
+        b"-1:x",
+        b"1e300:x",
+        b"99999999999999999999:x",
+        b"\xff\xfe\x00:\n",
+        &sealed_for_nobody,
+        &long,
+    ];
+    for value in values {
+        for kind in KINDS.iter().filter(|kind| **kind != "meta") {
+            if *kind == "lease" && value == b"7" {
+                continue; // That is one.
+            }
+            for millis in [0, 60_000] {
+                put(&server, kind, value, millis).await;
+                let shown = String::from_utf8_lossy(&value[..value.len().min(20)]).into_owned();
+                is_absent(&server, &store, &format!("{kind} {shown:?} {millis}")).await;
+            }
+        }
+        for field in ["generation", "written"] {
+            let meta = name(ACCOUNT, "meta");
+            server
+                .run::<()>(redis::cmd("HSET").arg(meta).arg(field).arg(value))
+                .await;
+            is_absent(&server, &store, "meta").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lease_that_would_stay_for_ever_is_none() {
+    let server = Server::start().await;
+    put(&server, "lease", b"7", 0).await;
+    is_absent(&server, &server.store(), "lease").await;
+}
+
+#[tokio::test]
+async fn a_key_of_another_type_is_an_error_that_shows_no_payload() {
+    let server = Server::start().await;
+    let store = server.store();
+    for kind in KINDS {
+        let other = if kind == "meta" { "SET" } else { "LPUSH" };
+        let mut command = redis::cmd(other);
+        server
+            .run::<()>(command.arg(name(ACCOUNT, kind)).arg("s3cret"))
+            .await;
+        let mut wanted = want(0);
+        wanted.rejected = true;
+        let claimed = store.claim(ACCOUNT, &wanted).await;
+        let error = format!("{:?}", claimed.expect_err(kind));
+        assert!(
+            error.contains("WRONGTYPE") && !error.contains("s3cret"),
+            "{error}"
+        );
+        server.ask::<()>("FLUSHALL").await;
+        is_absent(&server, &store, kind).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_cut_short_or_changed_is_as_nothing() {
+    let server = Server::start().await;
+    let store = server.store();
+    for kind in ["token", "refresh"] {
+        filled(&store, ACCOUNT).await;
+        let whole = kept(&server, ACCOUNT, kind).await;
+        for at in [20, whole.len() / 2, whole.len() - 1] {
+            let mut changed = whole.clone();
+            changed[at] ^= 1;
+            for value in [&whole[..at], &changed] {
+                server.ask::<()>("FLUSHALL").await;
+                put(&server, kind, value, 60_000).await;
+                is_absent(&server, &store, &format!("{kind} at {at}")).await;
+            }
+        }
+        server.ask::<()>("FLUSHALL").await;
+    }
+}
+
+#[tokio::test]
+async fn an_entry_in_another_ones_place_is_as_nothing() {
+    let server = Server::start().await;
+    let store = server.store();
+    let generation = filled(&store, "other").await;
+    let token = kept(&server, "other", "token").await;
+    let refresh = kept(&server, "other", "refresh").await;
+    put(&server, "token", &token, 60_000).await;
+    put(&server, "refresh", &refresh, 60_000).await;
+    is_absent(&server, &store, "another account's").await;
+
+    filled(&store, ACCOUNT).await;
+    let token = kept(&server, ACCOUNT, "token").await;
+    server.ask::<()>("FLUSHALL").await;
+    put(&server, "failure", &token, 60_000).await;
+    is_absent(&server, &store, "a token as a failure").await;
+
+    // An older one that is called newer.
+    filled(&store, ACCOUNT).await;
+    let token = kept(&server, ACCOUNT, "token").await;
+    server.ask::<()>("FLUSHALL").await;
+    let colon = token
+        .iter()
+        .position(|byte| *byte == b':')
+        .expect("a colon");
+    let newer = [
+        (generation + 1_000_000).to_string().as_bytes(),
+        &token[colon..],
+    ]
+    .concat();
+    put(&server, "token", &newer, 60_000).await;
+    is_absent(&server, &store, "another generation").await;
+}
+
+#[tokio::test]
+async fn keys_rotate_and_what_another_key_sealed_is_as_nothing() {
+    let server = Server::start().await;
+    let [old, both, new] = [vec![1], vec![2, 1], vec![2]].map(|keys| {
+        let builder = tower_bearer::store::RedisStore::builder(server.url());
+        let keyed = keys
+            .into_iter()
+            .fold(builder, |builder, it| builder.key(key(it)));
+        keyed.build().expect("a store")
+    });
+    let generation = filled(&old, ACCOUNT).await;
+    assert_eq!(token(&both, ACCOUNT, 0).await.payload, payload("t1"));
+    let renewal = leased(&both, ACCOUNT, want(generation)).await;
+    assert_eq!(given(&renewal), Some(payload("r1")));
+    settle(&both, ACCOUNT, tokens(renewal.generation, "t2", "r2")).await;
+    assert_eq!(token(&new, ACCOUNT, 0).await.payload, payload("t2"));
+    is_absent(&server, &old, "another key's").await;
+}
+
+#[tokio::test]
+async fn nothing_in_redis_shows_a_token_or_outlives_it() {
+    let server = Server::start().await;
+    let store = server.store();
+    let lease = leased(&store, ACCOUNT, want(0)).await;
+    let mut it = tokens(lease.generation, "s3cret-token", "s3cret-refresh");
+    it.failure = Some((payload("s3cret-failure"), Duration::from_secs(5)));
+    settle(&store, ACCOUNT, it).await;
+    let lease = leased(&store, "other", want(0)).await;
+    settle(&store, "other", tokens(lease.generation, "t", "r")).await;
+    leased(&store, "other", want(lease.generation)).await;
+
+    let keys: Vec<String> = server.ask("KEYS *").await;
+    assert_eq!(keys.len(), 7, "{keys:?}");
+    for key in keys {
+        let dump: Vec<u8> = server.run(redis::cmd("DUMP").arg(&key)).await;
+        assert!(!dump.windows(6).any(|bytes| bytes == b"s3cret"), "{key}");
+        let left: i64 = server.run(redis::cmd("PTTL").arg(&key)).await;
+        let most = match key.rsplit(':').next() {
+            Some("meta") => 60 * 86_400_000,
+            Some("failure") => 5_000,
+            _ => 60_000,
+        };
+        assert!((1..=most).contains(&left), "{key}: {left}");
+    }
+}
+
+#[tokio::test]
+async fn stores_with_other_prefixes_have_nothing_in_common() {
+    let server = Server::start().await;
+    let [one, other] =
+        ["one", "other"].map(|it| server.builder().prefix(it).build().expect("a store"));
+    filled(&one, ACCOUNT).await;
+    let lease = leased(&other, ACCOUNT, want(0)).await;
+    assert_eq!(given(&lease), None);
+    let keys: Vec<String> = server.ask("KEYS *").await;
+    assert!(
+        keys.iter()
+            .all(|key| key.starts_with("one:") || key.starts_with("other:"))
+    );
+
+    // Nor can one read what was copied from the other.
+    let mut copy = Cmd::new();
+    copy.arg("COPY")
+        .arg("one:{me}:token")
+        .arg("other:{me}:token")
+        .arg("REPLACE");
+    server.run::<()>(&copy).await;
+    settle(&other, ACCOUNT, tower_bearer::store::Settlement::of(&lease)).await;
+    leased(&other, ACCOUNT, want(0)).await;
+}

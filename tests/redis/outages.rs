@@ -1,0 +1,246 @@
+//! A server that is away, late, new or old.
+
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::time::{Instant, sleep, timeout};
+use tower_bearer::store::{Claimed, RedisStore, TokenStore};
+
+use crate::conformance::{claim, given, leased, nothing, payload, settle, token, tokens, want};
+use crate::proxy::Proxy;
+use crate::server::{Server, key};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Connections to the server, without the one that asks.
+async fn connections(server: &Server) -> usize {
+    let list: String = server.ask("CLIENT LIST TYPE normal").await;
+    let subscribed: String = server.ask("CLIENT LIST TYPE pubsub").await;
+    list.lines().count() + subscribed.lines().count() - 1
+}
+
+async fn connections_become(server: &Server, number: usize) {
+    let deadline = Instant::now() + 5 * SECOND;
+    while connections(server).await != number {
+        assert!(
+            Instant::now() < deadline,
+            "{} of {number}",
+            connections(server).await
+        );
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_connects_before_its_use_or_stays_after_the_last_handle() {
+    let server = Server::start().await;
+    let store = server.store();
+    assert_eq!(connections(&server).await, 0);
+    leased(&store, "me", want(0)).await;
+    connections_become(&server, 1).await;
+    let other = store.clone();
+    let mut changes = store.changes("me");
+    connections_become(&server, 2).await;
+    drop(store);
+    claim(&other, "me", want(0)).await;
+    assert_eq!(connections(&server).await, 2);
+    drop(other);
+    connections_become(&server, 0).await;
+    while changes.changed().await.is_ok() {}
+}
+
+#[tokio::test]
+async fn redis_away_is_an_error_at_once_and_back_is_back_at_once() {
+    let mut server = Server::start().await;
+    let store = server.store();
+    leased(&store, "me", want(0)).await;
+    server.kill();
+    for _ in 0..3 {
+        let start = Instant::now();
+        store
+            .claim("me", &want(0))
+            .await
+            .expect_err("nobody is there");
+        store
+            .settle("me", &nothing(1))
+            .await
+            .expect_err("nobody is there");
+        assert!(start.elapsed() < SECOND, "{:?}", start.elapsed());
+    }
+    server.restart().await;
+    leased(&store, "me", want(0)).await;
+    // A connection that broke while nobody used it costs no error.
+    server.kill();
+    server.restart().await;
+    leased(&store, "me", want(0)).await;
+}
+
+#[tokio::test]
+async fn a_server_that_stalls_is_an_error_in_time_and_the_next_connection_works() {
+    let server = Server::start().await;
+    let proxy = Proxy::to(server.port()).await;
+    let limit = Duration::from_millis(300);
+    let builder = RedisStore::builder(proxy.url()).key(key(1));
+    let builder = builder.response_timeout(limit).connect_timeout(limit);
+    let store = builder.build().expect("a store");
+    leased(&store, "me", want(0)).await;
+    proxy.stall(true);
+    for _ in 0..2 {
+        let start = Instant::now();
+        store.claim("other", &want(0)).await.expect_err("no answer");
+        assert!(start.elapsed() < 4 * limit, "{:?}", start.elapsed());
+    }
+    proxy.stall(false);
+    leased(&store, "third", want(0)).await;
+}
+
+#[tokio::test]
+async fn a_lease_that_comes_when_its_caller_is_gone_is_given_back() {
+    let server = Server::start().await;
+    let proxy = Proxy::to(server.port()).await;
+    let builder = RedisStore::builder(proxy.url()).key(key(1));
+    let store = builder
+        .response_timeout(20 * SECOND)
+        .build()
+        .expect("a store");
+    let lease = leased(&store, "me", want(0)).await;
+    settle(&store, "me", tokens(lease.generation, "t1", "r1")).await;
+    proxy.stall(true);
+    let wanted = want(lease.generation);
+    let left = timeout(Duration::from_millis(100), store.claim("me", &wanted)).await;
+    assert!(left.is_err(), "{left:?}");
+    proxy.stall(false);
+    let direct = server.store();
+    let deadline = Instant::now() + 5 * SECOND;
+    let next = loop {
+        // Not before the late one was there.
+        let generation: String = server.ask("HGET tower-bearer:{me}:meta generation").await;
+        match claim(&direct, "me", wanted).await {
+            Claimed::Leased(next) if generation != lease.generation.to_string() => break next,
+            Claimed::Leased(early) => {
+                let mut back = nothing(early.generation);
+                back.refresh_token = early.refresh_token;
+                settle(&direct, "me", back).await;
+            }
+            _ => {}
+        }
+        assert!(Instant::now() < deadline, "the lease is nobody's");
+        sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(given(&next), Some(payload("r1")));
+}
+
+#[tokio::test]
+async fn a_change_in_another_process_is_told_within_a_moment() {
+    let server = Server::start().await;
+    let (one, other) = (server.store(), server.store());
+    let mut changes = one.changes("me");
+    let mut strangers = one.changes("stranger");
+    connections_become(&server, 1).await;
+    sleep(Duration::from_millis(100)).await;
+    strangers.mark_unchanged();
+    for _ in 0..20 {
+        changes.mark_unchanged();
+        let lease = leased(&other, "me", want(0)).await;
+        settle(&other, "me", nothing(lease.generation)).await;
+        timeout(SECOND, changes.changed())
+            .await
+            .expect("told")
+            .expect("there");
+    }
+    assert!(!strangers.has_changed().expect("there"));
+}
+
+#[tokio::test]
+async fn after_an_outage_everybody_is_told_once_and_told_again() {
+    let mut server = Server::start().await;
+    let (one, other) = (server.store(), server.store());
+    let mut watchers: Vec<_> = (0..5)
+        .map(|n| one.changes(&format!("account {n}")))
+        .collect();
+    connections_become(&server, 1).await;
+    sleep(Duration::from_millis(100)).await;
+    watchers.iter_mut().for_each(|it| it.mark_unchanged());
+    server.kill();
+    server.restart().await;
+    for watcher in &mut watchers {
+        timeout(10 * SECOND, watcher.changed())
+            .await
+            .expect("told")
+            .expect("there");
+        watcher.mark_unchanged();
+    }
+    let lease = leased(&other, "account 3", want(0)).await;
+    settle(&other, "account 3", nothing(lease.generation)).await;
+    timeout(SECOND, watchers[3].changed())
+        .await
+        .expect("told")
+        .expect("there");
+}
+
+#[test]
+fn a_store_outlives_the_runtime_that_used_it_first() {
+    let first = Runtime::new().expect("a runtime");
+    let (server, store) = first.block_on(async {
+        let server = Server::start().await;
+        let store = server.store();
+        let _watcher = store.changes("me");
+        leased(&store, "other", want(0)).await;
+        connections_become(&server, 2).await;
+        (server, store)
+    });
+    drop(first);
+    let second = Runtime::new().expect("a runtime");
+    second.block_on(async {
+        leased(&store, "me", want(0)).await;
+        let mut changes = store.changes("third");
+        connections_become(&server, 2).await;
+        sleep(Duration::from_millis(100)).await;
+        changes.mark_unchanged();
+        let other = server.store();
+        let lease = leased(&other, "third", want(0)).await;
+        settle(&other, "third", nothing(lease.generation)).await;
+        timeout(SECOND, changes.changed())
+            .await
+            .expect("told")
+            .expect("there");
+    });
+}
+
+/// The snapshot has a refresh token that somebody took, and may have sent.
+#[tokio::test]
+async fn a_server_that_lost_its_last_steps_hands_over_no_refresh_token() {
+    let mut server = Server::with("save \"\"\ndbfilename old.rdb\n").await;
+    let store = server.store();
+    let lease = leased(&store, "me", want(0)).await;
+    settle(&store, "me", tokens(lease.generation, "t1", "r1")).await;
+    server.ask::<()>("SAVE").await;
+    let renewal = leased(&store, "me", want(lease.generation)).await;
+    assert_eq!(given(&renewal), Some(payload("r1")));
+    server.kill();
+    server.restart().await;
+    assert_eq!(
+        token(&store, "me", 0).await.payload,
+        payload("t1"),
+        "the snapshot is not there"
+    );
+    let next = leased(&store, "me", want(lease.generation)).await;
+    assert_eq!(given(&next), None);
+    assert!(next.generation > renewal.generation);
+    assert!(settle(&store, "me", tokens(renewal.generation, "t2", "r2")).await);
+}
+
+#[tokio::test]
+async fn a_flushed_server_goes_on_with_higher_generations() {
+    let server = Server::start().await;
+    let store = server.store();
+    let mut last = 0;
+    for _ in 0..20 {
+        let lease = leased(&store, "me", want(last)).await;
+        assert!(lease.generation > last);
+        last = lease.generation;
+        settle(&store, "me", tokens(lease.generation, "t", "r")).await;
+        server.ask::<()>("FLUSHALL").await;
+        server.ask::<()>("SCRIPT FLUSH").await;
+    }
+}
