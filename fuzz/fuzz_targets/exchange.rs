@@ -8,6 +8,7 @@ mod paused;
 mod pipe;
 #[path = "../../tests/hostile/shown.rs"]
 mod shown;
+#[allow(dead_code, reason = "of which this target uses a part")]
 #[path = "../../tests/hostile/token_answer.rs"]
 mod token_answer;
 

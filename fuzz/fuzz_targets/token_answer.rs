@@ -2,6 +2,7 @@
 
 #[path = "../../tests/hostile/paused.rs"]
 mod paused;
+#[allow(dead_code, reason = "of which this target uses a part")]
 #[path = "../../tests/hostile/shown.rs"]
 mod shown;
 #[path = "../../tests/hostile/token_answer.rs"]

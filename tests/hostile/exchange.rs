@@ -7,7 +7,7 @@
 //! answers before it is closed, 0x1f a second of silence. After the last the
 //! endpoint is gone.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
@@ -119,7 +119,7 @@ fn answering(
     answers: &[u8],
     asked: &Asked,
 ) -> impl Service<Request<()>, Response = Response<()>, Error = Infallible, Future: Send> + Clone {
-    let answers = Arc::new(Mutex::new(answers.to_vec().into_iter()));
+    let answers = Arc::new(Mutex::new(VecDeque::from(answers.to_vec())));
     let asked = asked.clone();
     tower::service_fn(move |request: Request<()>| {
         let header = request.headers()[AUTHORIZATION].to_str().expect("ASCII");
@@ -133,7 +133,7 @@ fn answering(
         let next = answers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .next();
+            .pop_front();
         *response.status_mut() = match next {
             Some(b'x' | b'b') => StatusCode::UNAUTHORIZED,
             Some(b's') => StatusCode::INTERNAL_SERVER_ERROR,
