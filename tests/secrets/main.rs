@@ -59,7 +59,7 @@ async fn no_secret_is_logged_or_shown_whatever_happens() {
     let seen = Seen::everything();
     let secrets = Secrets::new();
     for way in WAYS {
-        for auth in [ClientAuth::Basic, ClientAuth::Form] {
+        for auth in [ClientAuth::basic, ClientAuth::form] {
             whole_life(way, auth, &secrets, &seen).await;
         }
         refusals(way, &secrets, &seen).await;
@@ -139,7 +139,7 @@ fn server(secrets: &Secrets) -> tower_bearer::testing::TokenServerBuilder {
 }
 
 /// A token, a replay with a refreshed one, and one by password again.
-async fn whole_life(way: Way, auth: ClientAuth, secrets: &Secrets, seen: &Seen) {
+async fn whole_life(way: Way, auth: ways::Auth, secrets: &Secrets, seen: &Seen) {
     let server = server(secrets).start().await.expect("a socket");
     let account = Account::new(&server, &secrets.password, &secrets.client).auth(auth);
     let tokens = account.cache(way, seen);
@@ -184,7 +184,7 @@ async fn refusals(way: Way, secrets: &Secrets, seen: &Seen) {
         (&secrets.wrong_password, &secrets.client),
         (&secrets.password, &secrets.wrong_client),
     ] {
-        for auth in [ClientAuth::Basic, ClientAuth::Form] {
+        for auth in [ClientAuth::basic, ClientAuth::form] {
             let tokens = Account::new(&server, password, client)
                 .auth(auth)
                 .cache(way, seen);

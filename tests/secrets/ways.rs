@@ -31,11 +31,14 @@ pub(crate) enum Way {
     ReqwestMiddleware,
 }
 
+/// Where the client's secret goes.
+pub(crate) type Auth = fn(String) -> ClientAuth;
+
 pub(crate) struct Account<'a> {
     server: &'a TokenServer,
     password: &'a Secret,
     client: &'a Secret,
-    auth: ClientAuth,
+    auth: Auth,
 }
 
 impl<'a> Account<'a> {
@@ -44,11 +47,11 @@ impl<'a> Account<'a> {
             server,
             password,
             client,
-            auth: ClientAuth::Basic,
+            auth: ClientAuth::basic,
         }
     }
 
-    pub(crate) fn auth(mut self, auth: ClientAuth) -> Self {
+    pub(crate) fn auth(mut self, auth: Auth) -> Self {
         self.auth = auth;
         self
     }
@@ -56,8 +59,7 @@ impl<'a> Account<'a> {
     pub(crate) fn cache(&self, way: Way, seen: &Seen) -> TokenCache {
         let grant = PasswordGrant::new(self.server.token_url(), "api", "me", self.password.text())
             .expect("a grant")
-            .client_secret(self.client.text())
-            .client_auth(self.auth)
+            .client_auth((self.auth)(self.client.text().to_owned()))
             .logout_endpoint(self.server.token_url().replace("/token", "/logout"))
             .expect("an endpoint")
             .timeout(Duration::from_millis(300))
@@ -90,6 +92,7 @@ struct Watched<S> {
 
 fn watched<S: TokenSource + std::fmt::Debug>(grant: S, seen: &Seen) -> TokenCache {
     seen.show("PasswordGrant", &grant);
+    seen.show("Grant", &grant);
     let seen = seen.clone();
     let store = Shown(MemoryStore::new(), seen.clone());
     seen.show("MemoryStore", &store.0);
