@@ -234,6 +234,11 @@ impl ConfigError {
         }
     }
 
+    #[cfg(feature = "private-key-jwt")]
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
+    }
+
     /// The setting that was refused.
     pub fn field(&self) -> &'static str {
         self.field

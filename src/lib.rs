@@ -65,7 +65,8 @@
 //!
 //! | for | see |
 //! |---|---|
-//! | where tokens come from | [`PasswordGrant`], [`grant`], [`TokenSource`] |
+//! | where tokens come from | [`PasswordGrant`], [`grant`] for all others, [`TokenSource`] |
+//! | a source from a file or the environment | `config`, a feature |
 //! | another way to the token endpoint | [`transport`] |
 //! | when tokens are renewed, how long callers wait | [`TokenCacheBuilder`] |
 //! | how things stand, for a readiness probe | [`TokenCache::ready`], [`TokenCache::status`], [`TokenCache::watch`] |
@@ -82,6 +83,10 @@
 //! - `reqwest` (default): a transport to the token endpoint with rustls that
 //!   needs no set-up, and the layer over `reqwest::Client`.
 //! - `reqwest-middleware`: the layer is a `reqwest_middleware::Middleware`.
+//! - `config`: `config::SourceConfig`, a source from TOML, YAML, JSON or the
+//!   environment.
+//! - `private-key-jwt`: `grant::PrivateKey`, client assertions signed with a key
+//!   from PEM.
 //! - `redis`: `store::RedisStore`, for processes that share an account.
 //! - `tracing`, `metrics`: spans, events and figures.
 //! - `testing`: `testing::TokenServer`, a token endpoint and a protected API.
@@ -93,6 +98,8 @@
 
 mod auth;
 mod cache;
+#[cfg(feature = "config")]
+pub mod config;
 mod error;
 mod events;
 pub mod grant;

@@ -101,8 +101,7 @@ impl Origins {
             "http" => (false, 80),
             _ => return false,
         };
-        let port = authority.port().map_or(default_port, |port| port.as_u16());
-        self.find(https, authority.host(), port)
+        port(authority, default_port).is_some_and(|port| self.find(https, authority.host(), port))
     }
 
     #[cfg(feature = "reqwest")]
@@ -144,6 +143,21 @@ fn same_bytes(a: &[u8], b: &[u8]) -> bool {
     }
 }
 
+/// The port of an authority; `None` if what stands there is no port. `http`
+/// takes a port that is too large for none at all, and one with a sign for the
+/// number.
+fn port(authority: &Authority, default: u16) -> Option<u16> {
+    let text = authority.as_str();
+    let text = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
+    let rest = text.strip_prefix(authority.host())?;
+    match rest.strip_prefix(':') {
+        None => rest.is_empty().then_some(default),
+        Some("") => Some(default),
+        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => port.parse().ok(),
+        Some(_) => None,
+    }
+}
+
 fn same_host(origin: &str, host: &str) -> bool {
     if origin.eq_ignore_ascii_case(host) {
         return true;
@@ -161,14 +175,14 @@ impl Origin {
 
     fn parse(text: &str) -> Result<Self, ConfigError> {
         let refuse = |reason: &str| ConfigError::new(FIELD, format!("`{text}` {reason}"));
-        let Some((scheme, rest)) = text.split_once("://") else {
-            return Err(refuse("has no scheme: write `https://host`"));
-        };
         // Before anything that shows the text: what stands before an `@` may
         // be a password.
-        if rest.contains('@') {
+        if text.contains('@') {
             return Err(ConfigError::new(FIELD, "one has a user name"));
         }
+        let Some((scheme, _)) = text.split_once("://") else {
+            return Err(refuse("has no scheme: write `https://host`"));
+        };
         if !["https", "http"].contains(&scheme.to_ascii_lowercase().as_str()) {
             return Err(refuse("has a scheme other than https"));
         }
@@ -250,6 +264,8 @@ mod tests {
             ("http://127.0.0.1:8080", "http://127.0.0.1:8080/"),
             ("http://[::1]:8080", "http://[0:0::1]:8080/"),
             ("https://a.example", "https://user:password@a.example/"),
+            ("https://a.example", "https://a.example:/"),
+            ("https://8.example:8", "https://8.example:0008/"),
         ] {
             assert!(permit(origin, uri), "{origin} {uri}");
         }
@@ -276,6 +292,9 @@ mod tests {
             ("https://api.example.com", "https://api.example.com.:443/"),
             ("https://api.example.com", "ftp://api.example.com:443/"),
             ("http://localhost:80", "https://localhost:80/"),
+            // No ports at all, though `http` parses them.
+            ("https://api.example.com", "https://api.example.com:65979/"),
+            ("https://api.example.com", "https://api.example.com:+443/"),
         ] {
             assert!(!permit(origin, uri), "{origin} {uri}");
         }
@@ -294,6 +313,7 @@ mod tests {
         let any = Origins::any_https();
         assert!(any.permit(&"https://anything.test:8443/".parse().expect("uri")));
         assert!(!any.permit(&"http://localhost/".parse().expect("uri")));
+        assert!(!any.permit(&"https://anything.test:65979/".parse().expect("uri")));
     }
 
     #[test]
@@ -308,6 +328,9 @@ mod tests {
             ("https://api.example.com#x", "a query or a fragment"),
             ("https://me:hunter2@api.example.com", "user name"),
             ("https://me@api.example.com", "user name"),
+            ("me:hunter2@api.example.com", "user name"),
+            ("https:me:hunter2@api.example.com", "user name"),
+            ("me:hunter2@https://api.example.com", "user name"),
             ("http://api.example.com", "plain http"),
             ("http://localhost.evil.test", "plain http"),
             ("ftp://api.example.com", "scheme other"),

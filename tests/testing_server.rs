@@ -150,7 +150,7 @@ async fn a_login_is_answered_as_voipex_does() {
 
 #[tokio::test(start_paused = true)]
 async fn each_refusal_is_keycloaks() {
-    let password = |name, pw| {
+    fn password<'a>(name: &'a str, pw: &'a str) -> [(&'a str, &'a str); 4] {
         let [id, _] = PAIRS;
         [
             id,
@@ -158,7 +158,7 @@ async fn each_refusal_is_keycloaks() {
             ("password", pw),
             ("grant_type", "password"),
         ]
-    };
+    }
     let wrong = "Invalid user credentials";
     let server = builder().user("off", "pw").user("todo", "pw").in_process();
     server.disable_user("off");
@@ -197,6 +197,17 @@ async fn each_refusal_is_keycloaks() {
         .in_process();
     let answer = token(&later, &password("me", "no")).await;
     assert_eq!(answer.refusal(), refused(400, "invalid_grant", wrong));
+    // Which of the two faults is told first changed with it.
+    let disabled = "Account disabled";
+    for (server, says) in [(&server, disabled), (&later, wrong)] {
+        server.disable_user("me");
+        let answer = token(server, &password("me", "no")).await;
+        assert_eq!(answer.refusal(), refused(400, "invalid_grant", says));
+        let right = server.password();
+        let answer = token(server, &password("me", &right)).await;
+        assert_eq!(answer.refusal(), refused(400, "invalid_grant", disabled));
+        server.enable_user("me");
+    }
 
     let closed = builder().direct_grants(false).in_process();
     let (status, code, _) = token(&closed, &password("me", "pw")).await.refusal();
@@ -250,6 +261,7 @@ async fn a_request_that_is_no_form_or_no_post_is_refused() {
         .await
         .expect("an answer");
     assert_eq!(answer.status, 405);
+    assert_eq!(answer.json().get("error_description"), None);
     assert_eq!(answer.headers["allow"], "POST");
     for content_type in [None, Some("application/json"), Some("text/plain")] {
         let mut request = post(&server, "/token", &[PAIRS[0], ("grant_type", "password")]);
@@ -259,9 +271,44 @@ async fn a_request_that_is_no_form_or_no_post_is_refused() {
             request.headers_mut().insert(CONTENT_TYPE, value);
         }
         let answer = send(&server, request).await.expect("an answer");
-        assert_eq!(answer.status, 415, "{content_type:?}");
+        let says = "Missing form parameter: grant_type";
+        let expected = refused(400, "invalid_request", says);
+        assert_eq!(answer.refusal(), expected, "{content_type:?}");
     }
     assert_eq!(server.counts().refused, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_server_says_of_itself_where_its_endpoints_are() {
+    let server = builder().in_process();
+    for path in ["openid-configuration", "oauth-authorization-server"] {
+        let url = format!("{}/.well-known/{path}", server.api_url());
+        let get = Request::get(&url).body(Full::default());
+        let answer = send(&server, get.expect("a request")).await;
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.headers["content-type"], "application/json");
+        let own = [
+            "issuer",
+            "token_endpoint",
+            "end_session_endpoint",
+            "revocation_endpoint",
+        ];
+        let paths = ["", "/token", "/logout", "/revoke"];
+        for (member, path) in own.into_iter().zip(paths) {
+            assert_eq!(answer.text(member), format!("{}{path}", server.api_url()));
+        }
+        let post = Request::post(&url).body(Full::default());
+        let answer = send(&server, post.expect("a request")).await;
+        let answer = answer.expect("an answer");
+        assert_eq!(
+            (answer.status, &answer.headers["allow"]),
+            (
+                StatusCode::METHOD_NOT_ALLOWED,
+                &"GET".parse().expect("a value")
+            )
+        );
+    }
+    assert_eq!(server.counts().discovery_requests, 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -288,11 +335,7 @@ async fn a_clients_secret_may_come_in_header_or_form_and_must_be_right() {
     }
 
     let by_header = send(&server, basic("wrong")).await.expect("an answer");
-    assert!(
-        by_header.headers[WWW_AUTHENTICATE]
-            .as_bytes()
-            .starts_with(b"Basic")
-    );
+    assert_eq!(by_header.headers.get(WWW_AUTHENTICATE), None);
     let none = token(&server, &[PAIRS[0], grant]).await;
     let by_form = token(&server, &[PAIRS[0], ("client_secret", "wrong"), grant]).await;
     for answer in [by_header, none, by_form] {
@@ -368,12 +411,13 @@ async fn a_replayed_refresh_token_detaches_the_winners_session_too() {
     let again = refresh(&server, &winner.text("refresh_token")).await;
     assert_eq!(
         again.refusal(),
-        refused(400, "invalid_grant", "Session not active")
+        refused(400, "invalid_grant", "Session doesn't have required client")
     );
 
     assert_eq!(api_status(&server, &bystander).await, 200);
     let counts = server.counts();
-    assert_eq!((counts.refresh_token_replays, counts.open_sessions), (1, 1));
+    // The session itself stays, with nobody in it.
+    assert_eq!((counts.refresh_token_replays, counts.open_sessions), (1, 2));
     assert_eq!((counts.password_grants, counts.refresh_grants), (2, 1));
 }
 
@@ -464,6 +508,12 @@ async fn logout_and_revoke_do_so() {
         &[PAIRS[0], ("refresh_token", "nonsense")],
     );
     assert_eq!(send(&server, request).await.expect("an answer").status, 400);
+    let request = post(&server, "/logout", &[]);
+    assert_eq!(send(&server, request).await.expect("an answer").status, 200);
+    let request = post(&server, "/revoke", &[PAIRS[0], ("token", "nonsense")]);
+    let answer = send(&server, request).await.expect("an answer");
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.text("error"), "invalid_token");
 
     for name in ["access_token", "refresh_token", "scope"] {
         assert_eq!(

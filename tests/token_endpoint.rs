@@ -161,14 +161,18 @@ async fn what_is_empty_is_never_sent() {
 
 #[tokio::test]
 async fn the_client_proves_itself_in_one_place_and_a_refresh_likewise() {
+    const SECRET: &str = "s3cret s3cret";
     let basic = Some("Basic YXBpOnMzY3JldCtzM2NyZXQ=");
     for (auth, header, member) in [
-        (ClientAuth::Basic, basic, ""),
-        (ClientAuth::Form, None, "&client_secret=s3cret+s3cret"),
+        (ClientAuth::basic(SECRET), basic, ""),
+        (
+            ClientAuth::form(SECRET),
+            None,
+            "&client_secret=s3cret+s3cret",
+        ),
     ] {
         let log = Log::default();
         let grant = grant(endpoint(&log, |_| answer(200, &[], TOKEN)))
-            .client_secret("s3cret s3cret")
             .client_auth(auth)
             .scope("profile email")
             .member("totp", "12 34")

@@ -1,36 +1,65 @@
 //! Writes the form of a token request (RFC 6749, appendix B).
 
+use std::fmt;
+
 use bytes::Bytes;
+use http::HeaderValue;
 use zeroize::Zeroizing;
 
-use crate::grant::client::Client;
 use crate::grant::encode::encode;
+use crate::grant::secret::Secret;
 
-/// The members of a token request, in the order they were added.
-pub(super) struct Form<'a> {
-    members: Vec<(&'a str, &'a str)>,
-    secrets: Vec<&'a str>,
+/// A text that a form borrows or keeps.
+pub(super) enum Text<'a> {
+    Lent(&'a str),
+    Kept(Secret),
+}
+
+impl Text<'_> {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Lent(text) => text,
+            Self::Kept(secret) => secret.secret(),
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Lent(text)
+    }
+}
+
+impl From<Secret> for Text<'_> {
+    fn from(secret: Secret) -> Self {
+        Self::Kept(secret)
+    }
+}
+
+/// The members of a token request, in the order they were added, and the
+/// header that goes with them.
+#[derive(Default)]
+pub struct Form<'a> {
+    members: Vec<(&'a str, Text<'a>)>,
+    secrets: Vec<Text<'a>>,
+    authorization: Option<HeaderValue>,
 }
 
 impl<'a> Form<'a> {
-    /// A form that begins with the client's id.
-    pub(super) fn of(client: &'a Client) -> Self {
-        let form = Self {
-            members: Vec::new(),
-            // Sent in the header or in the form: no error may hold it.
-            secrets: client.secret.iter().map(|s| s.as_str()).collect(),
-        };
-        form.public("client_id", &client.id)
-    }
-
     pub(super) fn public(mut self, name: &'a str, value: &'a str) -> Self {
-        self.members.push((name, value));
+        self.members.push((name, value.into()));
         self
     }
 
-    pub(super) fn secret(mut self, name: &'a str, value: &'a str) -> Self {
-        self.secrets.push(value);
-        self.public(name, value)
+    pub(super) fn secret(self, name: &'a str, value: impl Into<Text<'a>>) -> Self {
+        let value = value.into();
+        let again = match &value {
+            Text::Lent(text) => Text::Lent(text),
+            Text::Kept(secret) => Text::Kept(secret.clone()),
+        };
+        let mut form = self.hiding(again);
+        form.members.push((name, value));
+        form
     }
 
     pub(super) fn optional(self, name: &'a str, value: Option<&'a str>) -> Self {
@@ -40,9 +69,24 @@ impl<'a> Form<'a> {
         }
     }
 
+    /// Adds the header of a request, which holds this secret.
+    pub(super) fn authorized(mut self, header: HeaderValue, secret: &'a str) -> Self {
+        self.authorization = Some(header);
+        self.hiding(secret.into())
+    }
+
+    fn hiding(mut self, secret: Text<'a>) -> Self {
+        self.secrets.push(secret);
+        self
+    }
+
+    pub(super) fn authorization(&self) -> Option<HeaderValue> {
+        self.authorization.clone()
+    }
+
     /// What no error may hold.
-    pub(super) fn secrets(&self) -> &[&'a str] {
-        &self.secrets
+    pub(super) fn secrets(&self) -> Vec<&str> {
+        self.secrets.iter().map(Text::as_str).collect()
     }
 
     /// The body, which is wiped when its last clone is dropped.
@@ -50,7 +94,8 @@ impl<'a> Form<'a> {
         // Three for a byte that is escaped, so that the buffer never grows and
         // leaves nothing behind.
         let room = |text: &str| 3 * text.len() + 1;
-        let room = self.members.iter().map(|(n, v)| room(n) + room(v)).sum();
+        let rooms = self.members.iter();
+        let room = rooms.map(|(n, v)| room(n) + room(v.as_str())).sum();
         let mut body = Zeroizing::new(Vec::with_capacity(room));
         for (name, value) in &self.members {
             if !body.is_empty() {
@@ -58,10 +103,16 @@ impl<'a> Form<'a> {
             }
             body.extend(encode(name));
             body.push(b'=');
-            body.extend(encode(value));
+            body.extend(encode(value.as_str()));
         }
         debug_assert!(body.len() <= room, "the buffer grew");
         Bytes::from_owner(body)
+    }
+}
+
+impl fmt::Debug for Form<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Form").finish_non_exhaustive()
     }
 }
 
@@ -88,13 +139,17 @@ mod tests {
 
     #[test]
     fn members_keep_their_order_and_names_are_escaped_too() {
-        let client = Client::new("api");
-        let form = Form::of(&client)
+        let form = Form::default()
+            .public("client_id", "api")
             .public("z", "1")
             .secret("a&b", "ü")
             .optional("none", None)
-            .optional("empty", Some(""));
-        assert_eq!(form.to_bytes(), "client_id=api&z=1&a%26b=%C3%BC&empty=");
-        assert_eq!(form.secrets(), ["ü"]);
+            .optional("empty", Some(""))
+            .secret("k", Secret::from("v w"));
+        assert_eq!(
+            form.to_bytes(),
+            "client_id=api&z=1&a%26b=%C3%BC&empty=&k=v+w"
+        );
+        assert_eq!(form.secrets(), ["ü", "v w"]);
     }
 }

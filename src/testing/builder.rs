@@ -73,6 +73,8 @@ impl TokenServerBuilder {
                 rotate: false,
                 wrong_password_status: StatusCode::UNAUTHORIZED,
                 direct_grants: true,
+                client_assertion: false,
+                client_certificate: false,
             },
             delay: Duration::ZERO,
         }
@@ -99,6 +101,22 @@ impl TokenServerBuilder {
         self
     }
 
+    /// The client has to prove itself by an assertion (`private_key_jwt`), good
+    /// for one use. Its claims are checked, its signature is not. With it the
+    /// client may also use the grant `client_credentials`.
+    pub fn client_assertion(mut self) -> Self {
+        self.config.client_assertion = true;
+        self
+    }
+
+    /// The client proves itself by a certificate (RFC 8705), which whoever
+    /// speaks TLS in front of the server has checked. With it the client may
+    /// also use the grant `client_credentials`.
+    pub fn client_certificate(mut self) -> Self {
+        self.config.client_certificate = true;
+        self
+    }
+
     /// How long access tokens live; 3000 s by default. `expires_in` tells it in
     /// whole seconds, rounded down.
     pub fn access_token_lifetime(mut self, lifetime: Duration) -> Self {
@@ -121,14 +139,16 @@ impl TokenServerBuilder {
     }
 
     /// Whether a refresh token is good for one use (Keycloak's
-    /// `revokeRefreshToken`); off by default. Using one again ends its session.
+    /// `revokeRefreshToken`); off by default. Using one again kills all tokens of
+    /// its session.
     pub fn rotate_refresh_tokens(mut self, rotate: bool) -> Self {
         self.config.rotate = rotate;
         self
     }
 
     /// The status of the answer to a wrong password: 401 (the default) as
-    /// Keycloak up to 26.5 has it, or 400 as later ones do.
+    /// Keycloak up to 26.5 has it, or 400 as later ones do, which also look at
+    /// the password first when the account is disabled.
     pub fn wrong_password_status(mut self, status: StatusCode) -> Self {
         self.config.wrong_password_status = status;
         self
@@ -183,7 +203,7 @@ impl TokenServerBuilder {
         }
         let username = self.users[0].0.clone();
         let state = State::new(self.users, self.delay);
-        let shared = Arc::new(Shared::new(self.config, state));
+        let shared = Arc::new(Shared::new(api_url.clone(), self.config, state));
         let running = run(TokenService::new(Arc::clone(&shared)));
         TokenServer::new(shared, api_url, username, running)
     }

@@ -17,13 +17,19 @@ pub struct Counts {
     pub refresh_grants: u64,
     /// Grants of the client's own credentials that succeeded.
     pub client_credentials_grants: u64,
+    /// Assertions that were exchanged for a token (RFC 7523).
+    pub jwt_bearer_grants: u64,
+    /// Tokens that were exchanged for another one (RFC 8693).
+    pub token_exchange_grants: u64,
+    /// Requests for what the server says of itself that succeeded.
+    pub discovery_requests: u64,
     /// Token requests answered with a status of 400 or above, scripted ones
     /// included.
     pub refused: u64,
     /// The most token requests that were waiting for an answer at one time.
     pub max_concurrent_token_requests: u64,
     /// Refresh tokens that came again after rotation had replaced them. Each
-    /// ended its session.
+    /// took the client's part in its session, which stays open without it.
     pub refresh_token_replays: u64,
     /// Sessions that are open now.
     pub open_sessions: u64,
@@ -41,6 +47,9 @@ pub(super) struct Counters {
     pub(super) password_grants: AtomicU64,
     pub(super) refresh_grants: AtomicU64,
     pub(super) client_credentials_grants: AtomicU64,
+    pub(super) jwt_bearer_grants: AtomicU64,
+    pub(super) token_exchange_grants: AtomicU64,
+    pub(super) discovery_requests: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) refresh_token_replays: AtomicU64,
     waiting: AtomicU64,
@@ -85,6 +94,9 @@ impl Counters {
             password_grants: self.password_grants.load(Relaxed),
             refresh_grants: self.refresh_grants.load(Relaxed),
             client_credentials_grants: self.client_credentials_grants.load(Relaxed),
+            jwt_bearer_grants: self.jwt_bearer_grants.load(Relaxed),
+            token_exchange_grants: self.token_exchange_grants.load(Relaxed),
+            discovery_requests: self.discovery_requests.load(Relaxed),
             refused: self.refused.load(Relaxed),
             max_concurrent_token_requests: self.max_waiting.load(Relaxed),
             refresh_token_replays: self.refresh_token_replays.load(Relaxed),

@@ -1,10 +1,12 @@
 //! The token endpoint and its neighbours, in Keycloak's dialect.
 
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, WWW_AUTHENTICATE};
+use http::header::ALLOW;
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 
+use super::assertion;
+use super::discovery;
 use super::form::{Form, is_form};
 use super::grants;
 use super::refusal::Refusal;
@@ -16,6 +18,7 @@ pub(super) enum Endpoint {
     Token,
     Logout,
     Revoke,
+    Discovery,
 }
 
 impl Endpoint {
@@ -25,6 +28,7 @@ impl Endpoint {
             "/token" => Some(Self::Token),
             "/logout" => Some(Self::Logout),
             "/revoke" => Some(Self::Revoke),
+            _ if discovery::is_at(path) => Some(Self::Discovery),
             _ => None,
         }
     }
@@ -38,11 +42,15 @@ impl Endpoint {
         body: Option<&[u8]>,
         edits: &[Edit],
     ) -> Response<Bytes> {
-        let done = self.form(shared, head, body).and_then(|form| match self {
-            Self::Token => grants::grant(shared, &form, edits),
-            Self::Logout => log_out(shared, &form),
-            Self::Revoke => revoke(shared, &form),
-        });
+        let form = |answer: &dyn Fn(&Form) -> Result<Response<Bytes>, Refusal>| {
+            self.form(shared, head, body).and_then(|form| answer(&form))
+        };
+        let done = match self {
+            Self::Token => form(&|form| grants::grant(shared, form, edits)),
+            Self::Logout => form(&|form| log_out(shared, form)),
+            Self::Revoke => form(&|form| revoke(shared, form)),
+            Self::Discovery => Ok(discovery::document(shared, &head.method)),
+        };
         done.unwrap_or_else(Into::into)
     }
 
@@ -50,24 +58,20 @@ impl Endpoint {
     fn form(self, shared: &Shared, head: &Parts, body: Option<&[u8]>) -> Result<Form, Refusal> {
         if head.method != Method::POST {
             let what = "HTTP 405 Method Not Allowed";
-            let refusal =
-                Refusal::new(StatusCode::METHOD_NOT_ALLOWED, what, "Only POST is allowed");
+            let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, what, "");
             return Err(refusal.with_header(ALLOW, "POST"));
-        }
-        if !is_form(&head.headers) {
-            let (status, what) = (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "HTTP 415 Unsupported Media Type",
-            );
-            return Err(Refusal::new(status, what, "Only a form is supported"));
         }
         let invalid = |what| Refusal::new(StatusCode::BAD_REQUEST, "invalid_request", what);
         let body = body.ok_or_else(|| invalid("The body broke off or is too large"))?;
-        let form = Form::parse(body);
+        // What is no form has no members.
+        let form = Form::parse(if is_form(&head.headers) { body } else { b"" });
         if self == Self::Token && form.value("grant_type").is_none() {
             return Err(invalid("Missing form parameter: grant_type"));
         }
-        check_client(shared, head, &form)?;
+        // A logout without a token asks for a page, which anybody gets.
+        if self != Self::Logout || form.value("refresh_token").is_some() {
+            check_client(shared, head, &form)?;
+        }
         if form.has_duplicates() {
             return Err(invalid("duplicated parameter"));
         }
@@ -79,7 +83,13 @@ impl Endpoint {
 /// what it sends for one is ignored.
 fn check_client(shared: &Shared, head: &Parts, form: &Form) -> Result<(), Refusal> {
     let config = &shared.config;
+    if config.client_assertion {
+        return check_assertion(shared, form);
+    }
     let code = match form.client(&head.headers) {
+        None if config.client_secret.is_none() && grants::names_its_own_subject(form) => {
+            return Ok(());
+        }
         Some((id, secret)) if id == config.client_id => match &config.client_secret {
             Some(expected) if secret.as_ref() != Some(expected) => "unauthorized_client",
             _ => return Ok(()),
@@ -87,17 +97,44 @@ fn check_client(shared: &Shared, head: &Parts, form: &Form) -> Result<(), Refusa
         _ => "invalid_client",
     };
     let what = "Invalid client or Invalid client credentials";
-    let refusal = Refusal::new(StatusCode::UNAUTHORIZED, code, what);
-    // RFC 6749, section 5.2: in the scheme that the client tried.
-    Err(if head.headers.contains_key(AUTHORIZATION) {
-        refusal.with_header(WWW_AUTHENTICATE, "Basic realm=\"voipex\"")
-    } else {
-        refusal
-    })
+    // Without a challenge, although RFC 6749, section 5.2, wants one.
+    Err(Refusal::new(StatusCode::UNAUTHORIZED, code, what))
+}
+
+/// RFC 7523, sections 2.2 and 3.
+fn check_assertion(shared: &Shared, form: &Form) -> Result<(), Refusal> {
+    const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    let id = shared.config.client_id.as_str();
+    let refuse = |what| Refusal::new(StatusCode::UNAUTHORIZED, "invalid_client", what);
+    let (Some(TYPE), Some(assertion)) = (
+        form.value("client_assertion_type"),
+        form.value("client_assertion"),
+    ) else {
+        return Err(refuse("Parameter client_assertion is missing"));
+    };
+    let issuer = shared.issuer.as_str();
+    let audiences = [&format!("{issuer}/token"), issuer];
+    let claims = assertion::claims(assertion, &audiences).map_err(refuse)?;
+    let named = |name: &str| claims[name].as_str().unwrap_or_default();
+    let by_form = form.value("client_id").unwrap_or(id);
+    if [named("iss"), named("sub"), by_form]
+        .iter()
+        .any(|n| *n != id)
+    {
+        return Err(refuse("The assertion is another client's"));
+    }
+    if named("jti").is_empty() || !shared.write().use_assertion(named("jti")) {
+        return Err(refuse("The assertion was used before or has no jti"));
+    }
+    Ok(())
 }
 
 fn log_out(shared: &Shared, form: &Form) -> Result<Response<Bytes>, Refusal> {
-    let token = form.value("refresh_token").unwrap_or_default();
+    let Some(token) = form.value("refresh_token") else {
+        // The page says so, and nobody is logged out.
+        let page = Bytes::from_static(b"<html><body>You are logged out</body></html>");
+        return Ok(with_type(StatusCode::OK, Some("text/html"), page));
+    };
     if shared.write().log_out(token) {
         Ok(with_type(StatusCode::NO_CONTENT, None, Bytes::new()))
     } else {
@@ -106,7 +143,8 @@ fn log_out(shared: &Shared, form: &Form) -> Result<Response<Bytes>, Refusal> {
     }
 }
 
-/// A token that is unknown is as good as revoked (RFC 7009, section 2.2).
+/// A token that is unknown is as good as revoked (RFC 7009, section 2.2): the
+/// error says otherwise, the status does not.
 fn revoke(shared: &Shared, form: &Form) -> Result<Response<Bytes>, Refusal> {
     let Some(token) = form.value("token") else {
         let what = "Token not provided";
@@ -117,8 +155,8 @@ fn revoke(shared: &Shared, form: &Form) -> Result<Response<Bytes>, Refusal> {
         ));
     };
     let mut state = shared.write();
-    if !state.log_out(token) {
-        state.revoke_access_token(token);
+    if state.log_out(token) || state.revoke_access_token(token) {
+        return Ok(with_type(StatusCode::OK, None, Bytes::new()));
     }
-    Ok(with_type(StatusCode::OK, None, Bytes::new()))
+    Ok(Refusal::new(StatusCode::OK, "invalid_token", "Invalid token").into())
 }

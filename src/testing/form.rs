@@ -27,9 +27,11 @@ impl Form {
         member.map(|(_, value)| value.as_str())
     }
 
-    /// Whether a member is there twice, which RFC 6749, section 3.2, forbids.
+    /// Whether a member is there twice, which RFC 6749, section 3.2, forbids,
+    /// and RFC 8693, section 2.1, allows for two of them.
     pub(super) fn has_duplicates(&self) -> bool {
-        let names = || self.0.iter().map(|(name, _)| name);
+        let once = |name: &&String| !["audience", "resource"].contains(&name.as_str());
+        let names = || self.0.iter().map(|(name, _)| name).filter(once);
         names()
             .enumerate()
             .any(|(i, a)| names().skip(i + 1).any(|b| a == b))

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
+use super::assertion;
 use super::counts::add;
 use super::form::Form;
 use super::mint::uuid;
@@ -12,7 +13,12 @@ use super::shared::Shared;
 use super::state::{RefreshFault, Ticket};
 
 const BAD_REQUEST: StatusCode = StatusCode::BAD_REQUEST;
+const UNAUTHORIZED: StatusCode = StatusCode::UNAUTHORIZED;
 const INVALID_GRANT: &str = "invalid_grant";
+const INVALID_REQUEST: &str = "invalid_request";
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 /// Answers a token request whose client is right.
 pub(super) fn grant(
@@ -25,6 +31,8 @@ pub(super) fn grant(
         Some("password") => password(shared, form),
         Some("refresh_token") => refresh(shared, form),
         Some("client_credentials") => client_credentials(shared),
+        Some(JWT_BEARER) => jwt_bearer(shared, form),
+        Some(TOKEN_EXCHANGE) => token_exchange(shared, form),
         _ => {
             let what = "Unsupported grant_type";
             Err(Refusal::new(BAD_REQUEST, "unsupported_grant_type", what))
@@ -43,18 +51,15 @@ fn password(shared: &Shared, form: &Form) -> Result<Members, Refusal> {
     }
     let Some(username) = form.value("username") else {
         let what = "Missing parameter: username";
-        return Err(Refusal::new(
-            StatusCode::UNAUTHORIZED,
-            "invalid_request",
-            what,
-        ));
+        return Err(Refusal::new(UNAUTHORIZED, "invalid_request", what));
     };
     let mut state = shared.write();
     let user = state.users.get(username);
     let wrong = user.is_none_or(|user| Some(user.password.as_str()) != form.value("password"));
     match user {
-        // A disabled account is reported before the password is looked at.
-        Some(user) if user.disabled => {
+        // Keycloak up to 26.5 reports a disabled account before it looks at the
+        // password.
+        Some(user) if user.disabled && (!wrong || config.wrong_password_status == UNAUTHORIZED) => {
             return Err(Refusal::new(BAD_REQUEST, INVALID_GRANT, "Account disabled"));
         }
         Some(user) if !wrong && user.action_required => {
@@ -103,6 +108,7 @@ fn describe(fault: RefreshFault) -> &'static str {
         RefreshFault::Expired => "Token is not active",
         RefreshFault::Stale | RefreshFault::ReusedLate => "Stale token",
         RefreshFault::NoSession => "Session not active",
+        RefreshFault::Detached => "Session doesn't have required client",
         RefreshFault::UserDisabled => "User disabled",
         RefreshFault::Reused => "Maximum allowed refresh token reuse exceeded",
     }
@@ -110,17 +116,80 @@ fn describe(fault: RefreshFault) -> &'static str {
 
 /// No session, and no refresh token (RFC 6749, section 4.4.3).
 fn client_credentials(shared: &Shared) -> Result<Members, Refusal> {
-    if shared.config.client_secret.is_none() {
+    let config = &shared.config;
+    if config.client_secret.is_none() && !config.client_assertion && !config.client_certificate {
         let what = "Public client not allowed to retrieve service account";
-        return Err(Refusal::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthorized_client",
-            what,
-        ));
+        return Err(Refusal::new(UNAUTHORIZED, "unauthorized_client", what));
     }
     add(&shared.counters.client_credentials_grants);
     let ticket = shared.write().ticket(None);
     Ok(issue(shared, ticket))
+}
+
+/// Whether a public client may leave its name out (RFC 7521, section 4.1).
+pub(super) fn names_its_own_subject(form: &Form) -> bool {
+    let grant = form.value("grant_type");
+    grant.is_some_and(|grant| [JWT_BEARER, TOKEN_EXCHANGE].contains(&grant))
+}
+
+/// An assertion about a user who may log in (RFC 7523, section 3). No refresh
+/// token (RFC 7521, section 4.1).
+fn jwt_bearer(shared: &Shared, form: &Form) -> Result<Members, Refusal> {
+    let Some(assertion) = form.value("assertion") else {
+        let what = "Missing parameter: assertion";
+        return Err(Refusal::new(BAD_REQUEST, INVALID_REQUEST, what));
+    };
+    let refuse = |what| Refusal::new(BAD_REQUEST, INVALID_GRANT, what);
+    let issuer = shared.issuer.as_str();
+    let audiences = [&format!("{issuer}/token"), issuer];
+    let claims = assertion::claims(assertion, &audiences).map_err(refuse)?;
+    if claims["iss"].as_str().is_none_or(str::is_empty) {
+        return Err(refuse("The assertion has no issuer"));
+    }
+    let mut state = shared.write();
+    let user = claims["sub"]
+        .as_str()
+        .and_then(|name| state.users.get(name));
+    if user.is_none_or(|user| user.disabled) {
+        return Err(refuse("The assertion is about nobody known"));
+    }
+    let ticket = state.ticket(None);
+    drop(state);
+    add(&shared.counters.jwt_bearer_grants);
+    Ok(issue(shared, ticket))
+}
+
+/// A live access token for another one of the same session (RFC 8693). No
+/// refresh token.
+fn token_exchange(shared: &Shared, form: &Form) -> Result<Members, Refusal> {
+    let refuse = |what| Refusal::new(BAD_REQUEST, INVALID_REQUEST, what);
+    let subject = form
+        .value("subject_token")
+        .ok_or(refuse("Missing parameter: subject_token"));
+    let subject = subject?;
+    if form.value("subject_token_type") != Some(ACCESS_TOKEN) {
+        return Err(refuse("Only access tokens are exchanged"));
+    }
+    if form
+        .value("requested_token_type")
+        .is_some_and(|t| t != ACCESS_TOKEN)
+    {
+        return Err(refuse("Only access tokens are issued"));
+    }
+    if form.value("actor_token").is_some() != form.value("actor_token_type").is_some() {
+        return Err(refuse("An actor token needs its type"));
+    }
+    let mut state = shared.write();
+    let Some(session) = state.session_of(subject.as_bytes()) else {
+        return Err(refuse("Invalid token"));
+    };
+    let mut ticket = state.ticket(session);
+    ticket.refreshable = false;
+    drop(state);
+    add(&shared.counters.token_exchange_grants);
+    let mut members = issue(shared, ticket);
+    members.add("issued_token_type", ACCESS_TOKEN);
+    Ok(members)
 }
 
 /// The members in the order that VoIPex sends them, all but the scope. Tokens
@@ -132,7 +201,7 @@ fn issue(shared: &Shared, ticket: Ticket) -> Members {
     let access = mint.access(ticket.access, &config.client_id, session, life);
     let refresh = config
         .refresh_lifetime
-        .filter(|_| ticket.session.is_some())
+        .filter(|_| ticket.session.is_some() && ticket.refreshable)
         .map(|life| (mint.refresh(ticket.refresh, session), life));
 
     let mut members = Members::new();

@@ -7,9 +7,10 @@
 //!
 //! | path | what it is |
 //! |---|---|
-//! | `POST /token` | the token endpoint: grants `password`, `refresh_token` and `client_credentials` |
+//! | `POST /token` | the token endpoint: grants `password`, `refresh_token`, `client_credentials`, JWT bearer and token exchange |
 //! | `POST /logout` | ends the session of a `refresh_token`, 204 |
 //! | `POST /revoke` | revokes a `token` of either sort, 200 |
+//! | `GET /.well-known/openid-configuration` and `…/oauth-authorization-server` | what the server says of itself; its issuer is [`api_url`](TokenServer::api_url) |
 //! | all others | the API: 200 and `{"ok":true}` to a live token, else 401 |
 //!
 //! # In process
@@ -79,9 +80,11 @@
 
 mod answer;
 mod api;
+mod assertion;
 mod body;
 mod builder;
 mod counts;
+mod discovery;
 mod endpoint;
 mod form;
 mod grant;

@@ -77,9 +77,13 @@ pub(super) fn with_type(
     response
 }
 
-/// An OAuth 2.0 error (RFC 6749, section 5.2).
+/// An OAuth 2.0 error (RFC 6749, section 5.2), perhaps without a description.
 pub(super) fn error(status: StatusCode, code: &str, description: &str) -> Response<Bytes> {
-    let body = json!({ "error": code, "error_description": description }).to_string();
+    let mut body = json!({ "error": code });
+    if !description.is_empty() {
+        body["error_description"] = description.into();
+    }
+    let body = body.to_string();
     no_store(with_type(status, Some("application/json"), body.into()))
 }
 

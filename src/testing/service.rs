@@ -24,7 +24,7 @@ use crate::error::BoxError;
 /// A [`TokenServer`](super::TokenServer) without its sockets: a tower service
 /// for requests with any body, cheap to clone.
 ///
-/// It goes by the path: `/token`, `/logout` and `/revoke` are the token
+/// It goes by the path: `/token`, `/logout`, `/revoke` and the discovery documents are the token
 /// server's, everything else is the API's, whatever the host. It is always
 /// ready. Its time is tokio's, so it runs under a paused clock, and it works on
 /// after its server was dropped.

@@ -20,9 +20,13 @@ pub(super) struct Config {
     pub(super) rotate: bool,
     pub(super) wrong_password_status: StatusCode,
     pub(super) direct_grants: bool,
+    pub(super) client_assertion: bool,
+    pub(super) client_certificate: bool,
 }
 
 pub(super) struct Shared {
+    /// The server's own address, without a slash at the end.
+    pub(super) issuer: String,
     pub(super) config: Config,
     pub(super) mint: Mint,
     pub(super) counters: Arc<Counters>,
@@ -32,8 +36,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(config: Config, state: State) -> Self {
+    pub(super) fn new(issuer: String, config: Config, state: State) -> Self {
         Self {
+            issuer,
             config,
             mint: Mint::new(),
             counters: Arc::default(),

@@ -1,6 +1,6 @@
 //! Users, sessions and tokens.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -21,6 +21,8 @@ pub(super) struct State {
     stale: u64,
     /// When not-before was pushed, in seconds since the epoch; 0 for never.
     not_before: u64,
+    /// The names of the assertions that were used.
+    assertions: HashSet<String>,
     /// How long a token answer is held back.
     pub(super) delay: Duration,
     prune_at: usize,
@@ -38,6 +40,9 @@ struct Session {
     user: String,
     /// The number of the refresh token that was used last.
     used: Option<u64>,
+    /// A refresh token came again: the session stays, and the client has no
+    /// part in it any more.
+    detached: bool,
     ends: Option<Instant>,
 }
 
@@ -62,6 +67,8 @@ pub(super) struct Ticket {
     pub(super) access: u64,
     pub(super) refresh: u64,
     pub(super) not_before: u64,
+    /// Whether a refresh token comes along.
+    pub(super) refreshable: bool,
 }
 
 /// What is wrong with a refresh token.
@@ -71,6 +78,7 @@ pub(super) enum RefreshFault {
     Expired,
     Stale,
     NoSession,
+    Detached,
     UserDisabled,
     /// Rotation replaced it, and it was the last one used.
     Reused,
@@ -92,6 +100,7 @@ impl State {
             last: 0,
             stale: 0,
             not_before: 0,
+            assertions: HashSet::new(),
             delay,
             prune_at: PRUNE_FROM,
         }
@@ -109,6 +118,7 @@ impl State {
             name,
             user: user.to_owned(),
             used: None,
+            detached: false,
             ends: Instant::now().checked_add(life),
         };
         self.sessions.insert(id, session);
@@ -123,6 +133,7 @@ impl State {
             access: self.next_number(),
             refresh: self.next_number(),
             not_before: self.not_before,
+            refreshable: true,
         }
     }
 
@@ -135,7 +146,11 @@ impl State {
         refresh: Option<(String, Duration)>,
     ) {
         // What ended since the ticket was given ends these tokens too.
-        let ended = |id| !self.sessions.contains_key(&id);
+        let ended = |id| {
+            self.sessions
+                .get(&id)
+                .is_none_or(|session| session.detached)
+        };
         let ended = ticket.session.is_some_and(ended) || ticket.access <= self.stale;
         let ends = Instant::now().checked_add(life);
         if let (false, Some(tail)) = (ended, tail(access.as_bytes())) {
@@ -182,6 +197,17 @@ impl State {
             .is_some_and(|access| access.token.as_bytes() == token && alive(access.ends))
     }
 
+    /// The session of a live access token, `None` if the token is not live.
+    pub(super) fn session_of(&self, token: &[u8]) -> Option<Option<u64>> {
+        let tail = self.is_live(token).then(|| tail(token)).flatten()?;
+        self.access.get(&tail).map(|access| access.session)
+    }
+
+    /// Uses an assertion by its name; false if it was used before.
+    pub(super) fn use_assertion(&mut self, name: &str) -> bool {
+        self.assertions.insert(name.to_owned())
+    }
+
     /// Uses a refresh token.
     pub(super) fn use_refresh(
         &mut self,
@@ -195,6 +221,9 @@ impl State {
         let Some(session) = self.sessions.get_mut(&refresh.session) else {
             return Err(RefreshFault::NoSession);
         };
+        if session.detached {
+            return Err(RefreshFault::Detached);
+        }
         if refresh.number <= self.stale {
             return Err(RefreshFault::Stale);
         }
@@ -204,7 +233,9 @@ impl State {
         if rotate {
             let reused = session.used.filter(|used| refresh.number <= *used);
             if let Some(used) = reused {
-                self.end_session(refresh.session);
+                session.detached = true;
+                let of_session = Some(refresh.session);
+                self.access.retain(|_, access| access.session != of_session);
                 return Err(if refresh.number == used {
                     RefreshFault::Reused
                 } else {
@@ -225,12 +256,13 @@ impl State {
         true
     }
 
-    pub(super) fn revoke_access_token(&mut self, token: &str) {
-        if self.is_live(token.as_bytes())
-            && let Some(tail) = tail(token.as_bytes())
-        {
+    /// False if the token is not live.
+    pub(super) fn revoke_access_token(&mut self, token: &str) -> bool {
+        let live = self.is_live(token.as_bytes());
+        if let (true, Some(tail)) = (live, tail(token.as_bytes())) {
             self.access.remove(&tail);
         }
+        live
     }
 
     pub(super) fn revoke_access_tokens(&mut self) {

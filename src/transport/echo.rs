@@ -5,12 +5,14 @@ use zeroize::Zeroizing;
 /// Shorter pieces of a secret are in too many words to mean anything.
 const PIECE: usize = 4;
 
-/// Whether the text holds the secret, in any letter case, or a piece of it: a
+/// Whether the text holds the secret, in any case of ASCII letters, or a piece of it: a
 /// host name or an error code that repeats a password has to leave out its
 /// punctuation.
 pub(super) fn echoes(text: &str, secret: &str) -> bool {
-    let text = text.to_lowercase();
-    let secret = Zeroizing::new(secret.to_lowercase());
+    let text = text.to_ascii_lowercase();
+    // Of the same length, so that the buffer never grows and leaves nothing
+    // behind.
+    let secret = Zeroizing::new(secret.to_ascii_lowercase());
     let whole = !secret.is_empty() && text.contains(secret.as_str());
     whole
         || secret

@@ -36,27 +36,33 @@ impl Default for Limits {
     }
 }
 
-/// A token request.
+/// A token request, or another one to the same server.
 pub(crate) struct Outgoing<'a> {
     pub(crate) uri: &'a Uri,
+    /// Who is asked, in words: `the token endpoint`.
+    pub(crate) whom: &'static str,
     pub(crate) authorization: Option<HeaderValue>,
-    /// The form. Made of an owner that wipes it, so that whoever drops it last
+    /// The form; without one it is a GET. Made of an owner that wipes it, so that whoever drops it last
     /// leaves nothing behind.
-    pub(crate) body: Bytes,
+    pub(crate) body: Option<Bytes>,
     /// What no error may hold, even if the server sends it back.
     pub(crate) secrets: &'a [&'a str],
 }
 
 impl Outgoing<'_> {
     fn request(&self, uri: &Uri) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(self.body.clone()));
-        *request.method_mut() = Method::POST;
+        let mut request = Request::new(Full::new(self.body.clone().unwrap_or_default()));
         *request.uri_mut() = uri.clone();
         let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, FORM);
         headers.insert(ACCEPT, JSON);
+        if self.body.is_some() {
+            headers.insert(CONTENT_TYPE, FORM);
+        }
         if let Some(authorization) = &self.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        if self.body.is_some() {
+            *request.method_mut() = Method::POST;
         }
         request
     }
@@ -97,9 +103,10 @@ pub(crate) async fn exchange<T: Transport>(
     let now = Instant::now();
     // A timeout too long to be added never comes.
     let deadline = now.checked_add(limits.timeout).unwrap_or(now + FOREVER);
+    let whom = request.whom;
     let late = |_| {
         let what = format!(
-            "the token request did not finish within {:?}",
+            "the request to {whom} did not finish within {:?}",
             limits.timeout
         );
         TokenError::new(TokenErrorKind::Timeout, what)
@@ -116,7 +123,7 @@ pub(crate) async fn exchange<T: Transport>(
         _ if !head.status.is_success() => Zeroizing::default(),
         Ok(Err(Unread::OverCap)) => {
             let what = format!(
-                "the token endpoint's answer is larger than {} bytes",
+                "the answer of {whom} is larger than {} bytes",
                 limits.max_response
             );
             return Err(
@@ -124,7 +131,7 @@ pub(crate) async fn exchange<T: Transport>(
             );
         }
         Ok(Err(Unread::Broken(error))) => {
-            let what = "the token endpoint's answer broke off";
+            let what = format!("the answer of {whom} broke off");
             return Err(TokenError::new(TokenErrorKind::Connect, what).because(error));
         }
         Err(elapsed) => return Err(late(elapsed)),
@@ -148,26 +155,27 @@ async fn follow<T: Transport>(
         let response = transport
             .send(request.request(&uri))
             .await
-            .map_err(|e| unreachable(request.uri, e))?;
+            .map_err(|e| unreachable(request, e))?;
         let status = response.status();
         if !status.is_redirection() {
             return Ok(response);
         }
-        uri = redirect::target(&uri, status, response.headers(), |text| {
-            request.echoes(text)
-        })?;
+        let echoes = |text: &str| request.echoes(text);
+        uri = redirect::target(&uri, request.whom, status, response.headers(), echoes)?;
     }
-    let what = format!("the token endpoint redirected more than {MAX_REDIRECTS} times");
+    let whom = request.whom;
+    let what = format!("{whom} redirected more than {MAX_REDIRECTS} times");
     Err(TokenError::new(TokenErrorKind::Redirected, what))
 }
 
 /// A transport may say it in a [`TokenError`] of its own.
-fn unreachable(endpoint: &Uri, error: BoxError) -> TokenError {
+fn unreachable(request: &Outgoing<'_>, error: BoxError) -> TokenError {
     match error.downcast::<TokenError>() {
         Ok(error) => *error,
         Err(error) => {
-            let host = endpoint.host().unwrap_or_default();
-            let what = format!("the token endpoint at {host} could not be reached");
+            let whom = request.whom;
+            let host = request.uri.host().unwrap_or_default();
+            let what = format!("{whom} at {host} could not be reached");
             TokenError::new(TokenErrorKind::Connect, what).because(error)
         }
     }

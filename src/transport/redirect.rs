@@ -13,6 +13,7 @@ use crate::error::{TokenError, TokenErrorKind};
 /// `echoes` says whether a text holds one of the secrets that were sent.
 pub(super) fn target(
     from: &Uri,
+    whom: &str,
     status: StatusCode,
     headers: &HeaderMap,
     echoes: impl Fn(&str) -> bool,
@@ -23,22 +24,21 @@ pub(super) fn target(
         status,
         StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
     ) {
-        return Err(refuse(
-            "the token endpoint answered with a redirect that does not keep the request: \
+        return Err(refuse(format!(
+            "{whom} answered with a redirect that does not keep the request: \
              only 307 and 308 are followed"
-                .into(),
-        ));
+        )));
     }
     let from = Url::parse(&from.to_string())
-        .map_err(|e| refuse("the token endpoint cannot be resolved against".into()).because(e))?;
+        .map_err(|e| refuse(format!("{whom} cannot be resolved against")).because(e))?;
     let Some(mut target) = headers
         .get(LOCATION)
         .and_then(|location| location.to_str().ok())
         .and_then(|location| from.join(location).ok())
     else {
-        return Err(refuse(
-            "the token endpoint answered with a redirect that has no readable location".into(),
-        ));
+        return Err(refuse(format!(
+            "{whom} answered with a redirect that has no readable location"
+        )));
     };
     if target.origin() != from.origin() {
         let origin = target.origin().ascii_serialization();
@@ -49,17 +49,19 @@ pub(super) fn target(
             format!(", {origin}")
         };
         return Err(refuse(format!(
-            "the token endpoint answered with a redirect to another origin{named}"
+            "{whom} answered with a redirect to another origin{named}"
         )));
     }
     if !target.username().is_empty() || target.password().is_some() {
-        return Err(refuse(
-            "the token endpoint answered with a redirect to an address with a user name".into(),
-        ));
+        return Err(refuse(format!(
+            "{whom} answered with a redirect to an address with a user name"
+        )));
     }
     target.set_fragment(None);
     target.as_str().parse().map_err(|_| {
-        refuse("the token endpoint answered with a redirect that has no readable location".into())
+        refuse(format!(
+            "{whom} answered with a redirect that has no readable location"
+        ))
     })
 }
 
@@ -76,6 +78,7 @@ mod tests {
         }
         target(
             &FROM.parse().expect("a uri"),
+            "the token endpoint",
             StatusCode::from_u16(status).expect("a status"),
             &headers,
             |text| text.contains("hunter2"),

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use reqwest::{Body, Client, redirect, retry};
+use reqwest::{Body, Certificate, Client, Identity, redirect, retry};
 use tower_service::Service;
 
 use crate::error::{BoxError, ConfigError, TokenError, TokenErrorKind};
@@ -23,23 +23,40 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A client that is built when it is first used; clones share it.
 #[derive(Clone)]
 pub(super) struct LazyClient {
-    connect_timeout: Duration,
+    settings: Settings,
     built: Arc<OnceLock<Result<Client, Arc<reqwest::Error>>>>,
 }
 
+#[derive(Clone)]
+struct Settings {
+    connect_timeout: Duration,
+    identity: Option<Identity>,
+    roots: Option<Vec<Certificate>>,
+}
+
 impl LazyClient {
-    fn with_connect_timeout(connect_timeout: Duration) -> Self {
+    /// A client of its own: the other clones keep the one they have.
+    fn with(mut settings: Settings, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut settings);
         Self {
-            connect_timeout,
+            settings,
             built: Arc::default(),
         }
     }
 
     fn client(&self) -> Result<&Client, TokenError> {
         let built = self.built.get_or_init(|| {
-            Client::builder()
+            let settings = self.settings.clone();
+            let mut builder = Client::builder();
+            if let Some(identity) = settings.identity {
+                builder = builder.identity(identity);
+            }
+            if let Some(roots) = settings.roots {
+                builder = builder.tls_certs_only(roots);
+            }
+            builder
                 .user_agent(USER_AGENT)
-                .connect_timeout(self.connect_timeout)
+                .connect_timeout(settings.connect_timeout)
                 .redirect(redirect::Policy::none())
                 .retry(retry::never())
                 // A token request every 40 minutes gains nothing from an idle
@@ -57,14 +74,19 @@ impl LazyClient {
 
 impl Default for LazyClient {
     fn default() -> Self {
-        Self::with_connect_timeout(CONNECT_TIMEOUT)
+        let settings = Settings {
+            connect_timeout: CONNECT_TIMEOUT,
+            identity: None,
+            roots: None,
+        };
+        Self::with(settings, |_| {})
     }
 }
 
 impl fmt::Debug for LazyClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LazyClient")
-            .field("connect_timeout", &self.connect_timeout)
+            .field("connect_timeout", &self.settings.connect_timeout)
             .finish_non_exhaustive()
     }
 }
@@ -81,10 +103,59 @@ impl DefaultTransport {
         if timeout.is_zero() {
             return Err(ConfigError::new("connect_timeout", "is zero"));
         }
-        // A client of its own: the other clones keep the one they have.
-        Ok(Self {
-            client: LazyClient::with_connect_timeout(timeout),
-        })
+        Ok(self.set(|settings| settings.connect_timeout = timeout))
+    }
+
+    /// Sets the certificate that the client shows, for
+    /// [`ClientAuth::tls`](crate::grant::ClientAuth::tls) (RFC 8705): PEM with
+    /// its chain and its private key, in any order. Needs the feature
+    /// `reqwest`.
+    ///
+    /// ```
+    /// # fn grant(identity: Vec<u8>, authority: Vec<u8>) -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant};
+    /// use tower_bearer::transport::DefaultTransport;
+    ///
+    /// let transport = DefaultTransport::new()
+    ///     .client_certificate(identity)?
+    ///     .root_certificates(authority)?;
+    /// let grant = ClientCredentialsGrant::new("https://auth.example.com/token", "billing")?
+    ///     .client_auth(ClientAuth::tls())
+    ///     .transport(transport);
+    /// # let _ = grant; Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If there is no certificate or no private key in it. The error quotes
+    /// nothing.
+    pub fn client_certificate(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        let identity = Identity::from_pem(pem.as_ref()).map_err(|_| {
+            let reason = "is no PEM with a certificate and its private key";
+            ConfigError::new("client_certificate", reason)
+        })?;
+        Ok(self.set(|settings| settings.identity = Some(identity)))
+    }
+
+    /// Sets the certificates of authorities to trust, in place of the system's:
+    /// PEM with one or more. Needs the feature `reqwest`.
+    ///
+    /// # Errors
+    ///
+    /// If there is none in it.
+    pub fn root_certificates(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        let roots = Certificate::from_pem_bundle(pem.as_ref()).unwrap_or_default();
+        if roots.is_empty() {
+            let reason = "is no PEM with a certificate";
+            return Err(ConfigError::new("root_certificates", reason));
+        }
+        Ok(self.set(|settings| settings.roots = Some(roots)))
+    }
+
+    fn set(self, change: impl FnOnce(&mut Settings)) -> Self {
+        Self {
+            client: LazyClient::with(self.client.settings, change),
+        }
     }
 }
 

@@ -1,0 +1,32 @@
+//! An issuer in place of a token endpoint: what it says of itself tells where to
+//! ask, and where a session is ended: `cargo run --example discovery`.
+
+use std::error::Error;
+
+use tower_bearer::grant::Endpoint;
+use tower_bearer::testing::TokenServer;
+use tower_bearer::{PasswordGrant, TokenCache, TokenSource};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let server = TokenServer::start().await?;
+    let (user, password) = (server.username(), server.password());
+
+    let issuer = Endpoint::issuer(server.api_url())?;
+    let account = PasswordGrant::new(issuer, server.client_id(), user, password)?;
+    let tokens = TokenCache::new(account);
+    tokens.token().await?;
+    tokens.revoke().await?;
+    tokens.token().await?;
+
+    // The issuer is compared to the last character: another one is no issuer.
+    let slash = Endpoint::issuer(format!("{}/", server.api_url()))?;
+    let other = PasswordGrant::new(slash, server.client_id(), user, "never sent")?;
+    println!("{}", other.fetch().await.expect_err("a slash too many"));
+
+    let counts = server.counts();
+    println!("documents: {}", counts.discovery_requests);
+    let (requests, refused) = (counts.token_requests, counts.refused);
+    println!("tokens: 2  token requests: {requests}  refused: {refused}");
+    Ok(())
+}

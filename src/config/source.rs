@@ -1,0 +1,283 @@
+//! The source that a configuration describes.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::client::{needed, secret};
+use super::members::SourceConfig;
+use super::rotated;
+use crate::error::{ConfigError, TokenError};
+use crate::grant::{
+    ClientCredentialsGrant, Endpoint, ExtensionGrant, Grant, JwtBearerGrant, Kind, PasswordGrant,
+    RefreshTokenGrant, SecretFile, TokenExchangeGrant,
+};
+use crate::source::{DynTokenSource, TokenSource};
+use crate::token::{AccessToken, RefreshToken, TokenResponse};
+use crate::transport::Transport;
+
+/// A source of whichever grant a [`SourceConfig`] names.
+pub struct ConfiguredSource(Box<dyn DynTokenSource>);
+
+impl SourceConfig {
+    /// The source, with the default transport. Needs the feature `reqwest`.
+    ///
+    /// # Errors
+    ///
+    /// If a member is missing, has no place beside the others, or is refused by
+    /// its setter; if a file cannot be read. The error names the member, and the
+    /// file.
+    #[cfg(feature = "reqwest")]
+    pub fn source(&self) -> Result<ConfiguredSource, ConfigError> {
+        self.through(self.default_transport()?)
+    }
+
+    #[cfg(feature = "reqwest")]
+    fn default_transport(&self) -> Result<crate::transport::DefaultTransport, ConfigError> {
+        let mut transport = crate::transport::DefaultTransport::new();
+        for (name, file) in self.certificates() {
+            let Some(pem) = secret((name, &None), (name, file))? else {
+                continue;
+            };
+            transport = match name {
+                "client_certificate_file" => transport.client_certificate(pem.secret()),
+                _ => transport.root_certificates(pem.secret()),
+            }?;
+        }
+        Ok(transport)
+    }
+
+    fn certificates(&self) -> [(&'static str, &Option<PathBuf>); 2] {
+        [
+            ("client_certificate_file", &self.client_certificate_file),
+            ("root_certificates_file", &self.root_certificates_file),
+        ]
+    }
+
+    /// The source, which reaches its endpoint through this tower service; see
+    /// [`transport`](crate::transport).
+    ///
+    /// # Errors
+    ///
+    /// If a member is missing, has no place beside the others, or is refused by
+    /// its setter; if a file cannot be read. The error names the member, and the
+    /// file. Also if there are certificates, which are for the default transport.
+    pub fn source_through<T: Transport>(
+        &self,
+        transport: T,
+    ) -> Result<ConfiguredSource, ConfigError> {
+        match self
+            .certificates()
+            .into_iter()
+            .find(|(_, file)| file.is_some())
+        {
+            None => self.through(transport),
+            Some((name, _)) => {
+                let reason = "has no place beside a transport of one's own";
+                Err(ConfigError::new(name, reason))
+            }
+        }
+    }
+
+    fn through<T: Transport>(&self, transport: T) -> Result<ConfiguredSource, ConfigError> {
+        match self.grant.as_str() {
+            "voipex" => {
+                self.check_own("voipex", &["username", "password", "password_file"])?;
+                let (username, password) = self.user()?;
+                self.finish(PasswordGrant::voipex(username, password), transport)
+            }
+            "password" => {
+                self.check_own("password", &["username", "password", "password_file"])?;
+                let (username, password) = self.user()?;
+                let id = self.needed_client_id()?;
+                let grant = PasswordGrant::new(self.endpoint()?, id, username, password)?;
+                self.finish(grant, transport)
+            }
+            "client_credentials" => {
+                self.check_own("client_credentials", &[])?;
+                let id = self.needed_client_id()?;
+                let grant = ClientCredentialsGrant::new(self.endpoint()?, id)?;
+                self.finish(grant, transport)
+            }
+            "refresh_token" => self.finish(self.refresh_token()?, transport),
+            "jwt_bearer" => {
+                self.check_own("jwt_bearer", &["assertion_file"])?;
+                let file = needed("assertion_file", self.assertion_file.as_ref())?;
+                let grant = JwtBearerGrant::new(self.endpoint()?, SecretFile::new(file))?;
+                self.finish(self.named(grant), transport)
+            }
+            "token_exchange" => self.finish(self.token_exchange()?, transport),
+            uri if uri.contains(':') => {
+                self.check_own(uri, &[])?;
+                let mut grant = self.named(ExtensionGrant::new(self.endpoint()?, uri)?);
+                for (name, value) in self.members.iter().flatten() {
+                    grant = grant.field(name, value.0.clone())?;
+                }
+                self.complete(grant, transport)
+            }
+            _ => {
+                let reason = "is none of `voipex`, `password`, `client_credentials`, \
+                              `refresh_token`, `jwt_bearer`, `token_exchange`, and no URI";
+                Err(ConfigError::new("grant", reason))
+            }
+        }
+    }
+
+    fn endpoint(&self) -> Result<Endpoint, ConfigError> {
+        match (&self.token_endpoint, &self.issuer) {
+            (Some(address), None) => Endpoint::new(address),
+            (None, Some(issuer)) => Endpoint::issuer(issuer),
+            (Some(_), Some(_)) => {
+                let reason = "is there beside `token_endpoint`: one of them";
+                Err(ConfigError::new("issuer", reason))
+            }
+            (None, None) => {
+                let reason = "is missing, and so is `issuer`: one of them";
+                Err(ConfigError::new("token_endpoint", reason))
+            }
+        }
+    }
+
+    fn user(&self) -> Result<(&str, String), ConfigError> {
+        let (password, file) = (&self.password, &self.password_file);
+        let password = secret(("password", password), ("password_file", file))?;
+        let password = needed("password", password)?;
+        let username = needed("username", self.username.as_deref())?;
+        Ok((username, password.secret().to_owned()))
+    }
+
+    fn needed_client_id(&self) -> Result<&str, ConfigError> {
+        needed("client_id", self.client_id.as_deref())
+    }
+
+    fn refresh_token(&self) -> Result<RefreshTokenGrant, ConfigError> {
+        let its = ["refresh_token", "refresh_token_file", "rotated_token_file"];
+        self.check_own("refresh_token", &its)?;
+        let kept = self.rotated_token_file.as_deref();
+        let token = match kept.map(rotated::read).transpose()?.flatten() {
+            Some(token) => token,
+            None => {
+                let (token, file) = (&self.refresh_token, &self.refresh_token_file);
+                let token = secret(("refresh_token", token), ("refresh_token_file", file))?;
+                needed("refresh_token", token)?
+            }
+        };
+        let token = RefreshToken::new(token.secret())
+            .map_err(|e| ConfigError::new("refresh_token", e.to_string()))?;
+        let id = self.needed_client_id()?;
+        let grant = RefreshTokenGrant::new(self.endpoint()?, id, token)?;
+        Ok(match self.rotated_token_file.clone() {
+            Some(path) => grant.on_rotation(move |token| rotated::write(path.clone(), token)),
+            None => grant,
+        })
+    }
+
+    fn token_exchange(&self) -> Result<TokenExchangeGrant, ConfigError> {
+        let its = [
+            "subject_token_file",
+            "subject_token_type",
+            "actor_token_file",
+            "actor_token_type",
+            "requested_token_type",
+            "audience",
+            "resource",
+        ];
+        self.check_own("token_exchange", &its)?;
+        let file = needed("subject_token_file", self.subject_token_file.as_ref())?;
+        let grant = TokenExchangeGrant::new(self.endpoint()?, SecretFile::new(file))?;
+        let mut grant = self.named(grant);
+        if let Some(token_type) = &self.subject_token_type {
+            grant = grant.subject_token_type(token_type);
+        }
+        grant = match (&self.actor_token_file, &self.actor_token_type) {
+            (Some(file), Some(token_type)) => grant.actor_token(SecretFile::new(file), token_type),
+            (None, None) => grant,
+            (Some(_), None) => needed("actor_token_type", None)?,
+            (None, Some(_)) => needed("actor_token_file", None)?,
+        };
+        if let Some(token_type) = &self.requested_token_type {
+            grant = grant.requested_token_type(token_type);
+        }
+        for audience in self.audience.iter().flat_map(|words| &words.0) {
+            grant = grant.audience(audience);
+        }
+        for resource in self.resource.iter().flat_map(|words| &words.0) {
+            grant = grant.resource(resource);
+        }
+        Ok(grant)
+    }
+
+    /// A grant that does without a client's name, if there is none.
+    fn named<K>(&self, grant: Grant<K>) -> Grant<K> {
+        match &self.client_id {
+            Some(id) => grant.identified(id),
+            None => grant,
+        }
+    }
+
+    fn finish<K: Kind>(
+        &self,
+        mut grant: Grant<K>,
+        transport: impl Transport,
+    ) -> Result<ConfiguredSource, ConfigError> {
+        for (name, value) in self.members.iter().flatten() {
+            grant = grant.member(name, value.0.secret())?;
+        }
+        self.complete(grant, transport)
+    }
+
+    fn complete<K: Kind>(
+        &self,
+        mut grant: Grant<K>,
+        transport: impl Transport,
+    ) -> Result<ConfiguredSource, ConfigError> {
+        grant = grant.client_auth(self.client_auth()?);
+        if let Some(scope) = &self.scope {
+            grant = grant.scope(scope.0.join(" "));
+        }
+        if let Some(timeout) = &self.timeout {
+            grant = grant.timeout(timeout.0)?;
+        }
+        if let Some(bytes) = &self.max_response {
+            grant = grant.max_response(bytes.0)?;
+        }
+        if let (Some(_), Some(_)) = (&self.logout_endpoint, &self.revocation_endpoint) {
+            let reason = "is there beside `logout_endpoint`: one of them";
+            return Err(ConfigError::new("revocation_endpoint", reason));
+        }
+        if let Some(address) = &self.logout_endpoint {
+            grant = grant.logout_endpoint(address)?;
+        }
+        if let Some(address) = &self.revocation_endpoint {
+            grant = grant.revocation_endpoint(address)?;
+        }
+        Ok(ConfiguredSource(Box::new(grant.transport(transport))))
+    }
+}
+
+impl TokenSource for ConfiguredSource {
+    async fn fetch(&self) -> Result<TokenResponse, TokenError> {
+        self.0.fetch().await
+    }
+
+    async fn refresh(&self, refresh_token: &RefreshToken) -> Result<TokenResponse, TokenError> {
+        self.0.refresh(refresh_token).await
+    }
+
+    fn fingerprint(&self) -> u64 {
+        self.0.fingerprint()
+    }
+
+    async fn revoke(
+        &self,
+        access_token: Option<&AccessToken>,
+        refresh_token: Option<&RefreshToken>,
+    ) -> Result<(), TokenError> {
+        self.0.revoke(access_token, refresh_token).await
+    }
+}
+
+impl fmt::Debug for ConfiguredSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfiguredSource").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,83 @@
+//! Whatever signs an assertion.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::error::BoxError;
+
+/// Signs assertions: a [key](super::PrivateKey) in memory, or a service that
+/// keeps the key to itself (an HSM, a cloud's key management).
+///
+/// ```
+/// use tower_bearer::BoxError;
+/// use tower_bearer::grant::Signer;
+///
+/// struct Vault;
+/// # impl Vault {
+/// #     async fn sign(&self, _: &[u8]) -> Result<Vec<u8>, BoxError> { Ok(Vec::new()) }
+/// # }
+///
+/// impl Signer for Vault {
+///     fn algorithm(&self) -> &str {
+///         "ES256"
+///     }
+///
+///     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, BoxError> {
+///         Vault::sign(self, message).await
+///     }
+/// }
+/// ```
+pub trait Signer: Send + Sync + 'static {
+    /// The `alg` of the signature (RFC 7518, section 3.1): `RS256`, `ES256`,
+    /// `EdDSA` and so on.
+    fn algorithm(&self) -> &str;
+
+    /// The `kid` that tells the server which key it was (RFC 7515, section
+    /// 4.1.4).
+    fn key_id(&self) -> Option<&str> {
+        None
+    }
+
+    /// The signature of a message, its bytes as RFC 7518, section 3, has them:
+    /// for ES256 those are r and s, 32 bytes each, and no ASN.1.
+    ///
+    /// # Errors
+    ///
+    /// Whatever went wrong, without secrets. It becomes
+    /// [`TokenErrorKind::Source`](crate::TokenErrorKind::Source), which is
+    /// transient; a [`TokenError`](crate::TokenError) stays as it is.
+    fn sign(&self, message: &[u8]) -> impl Future<Output = Result<Vec<u8>, BoxError>> + Send;
+}
+
+type Signed<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, BoxError>> + Send + 'a>>;
+
+/// [`Signer`] as a trait object.
+pub(super) trait DynSigner: Send + Sync + 'static {
+    fn algorithm(&self) -> &str;
+    fn key_id(&self) -> Option<&str>;
+    fn sign<'a>(&'a self, message: &'a [u8]) -> Signed<'a>;
+}
+
+impl<S: Signer> DynSigner for S {
+    fn algorithm(&self) -> &str {
+        Signer::algorithm(self)
+    }
+
+    fn key_id(&self) -> Option<&str> {
+        Signer::key_id(self)
+    }
+
+    fn sign<'a>(&'a self, message: &'a [u8]) -> Signed<'a> {
+        Box::pin(Signer::sign(self, message))
+    }
+}
+
+impl fmt::Debug for dyn DynSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signer")
+            .field("algorithm", &self.algorithm())
+            .field("key_id", &self.key_id())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,153 @@
+//! A token endpoint (RFC 6749, section 3.2): who asks there, and how.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use http::Uri;
+
+use crate::error::{ConfigError, TokenError};
+use crate::grant::answer::response;
+use crate::grant::client::Client;
+use crate::grant::endpoint::ending::Ending;
+use crate::grant::endpoint::metadata::Metadata;
+use crate::grant::endpoint::place::{Endpoint, Place};
+use crate::grant::request::Form;
+use crate::token::TokenResponse;
+use crate::transport::{Answer, DefaultTransport, Limits, Outgoing, Transport, exchange};
+
+/// An endpoint, who asks there, and how.
+pub(in crate::grant) struct TokenEndpoint<T> {
+    place: Endpoint,
+    pub(in crate::grant) client: Client,
+    limits: Limits,
+    pub(in crate::grant) ending: Option<Ending>,
+    /// In a mutex, for a service need not be `Sync`. Held for a clone only.
+    transport: Mutex<T>,
+}
+
+impl TokenEndpoint<DefaultTransport> {
+    pub(in crate::grant) fn new(place: Endpoint, client: Client) -> Self {
+        Self {
+            place,
+            client,
+            limits: Limits::default(),
+            ending: None,
+            transport: Mutex::default(),
+        }
+    }
+}
+
+impl<T> TokenEndpoint<T> {
+    pub(in crate::grant) fn through<S>(self, transport: S) -> TokenEndpoint<S> {
+        TokenEndpoint {
+            place: self.place,
+            client: self.client,
+            limits: self.limits,
+            ending: self.ending,
+            transport: Mutex::new(transport),
+        }
+    }
+
+    pub(in crate::grant) fn set_timeout(&mut self, timeout: Duration) -> Result<(), ConfigError> {
+        if timeout.is_zero() {
+            return Err(ConfigError::new("timeout", "is zero"));
+        }
+        self.limits.timeout = timeout;
+        Ok(())
+    }
+
+    pub(in crate::grant) fn set_max_response(&mut self, bytes: usize) -> Result<(), ConfigError> {
+        if bytes == 0 {
+            return Err(ConfigError::new("max_response", "is zero"));
+        }
+        self.limits.max_response = bytes;
+        Ok(())
+    }
+}
+
+impl<T> Hash for TokenEndpoint<T> {
+    /// Of the address and the client.
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        (&self.place, &self.client).hash(hasher);
+    }
+}
+
+impl<T: Transport> TokenEndpoint<T> {
+    /// Asks for a token with this form. `finish` adds what comes after the
+    /// proof of the client, `accepts` judges the answer's `issued_token_type`.
+    pub(in crate::grant) async fn ask<'a>(
+        &'a self,
+        form: Form<'a>,
+        finish: impl FnOnce(Form<'a>) -> Form<'a> + Send,
+        accepts: impl Fn(Option<&str>) -> bool + Send,
+    ) -> Result<TokenResponse, TokenError> {
+        let uri = self.token_uri().await?;
+        let form = finish(self.client.prove(form, &uri).await?);
+        let read = |answer: &Answer, request: &Outgoing<'_>| {
+            let echoes = |text: &str| request.echoes(text);
+            response::read(answer, echoes, accepts, SystemTime::now())
+        };
+        self.post(&uri, "the token endpoint", form, read).await
+    }
+
+    /// Posts a whole form to an endpoint of the same server and reads the
+    /// answer.
+    pub(in crate::grant) async fn post<R>(
+        &self,
+        uri: &Uri,
+        whom: &'static str,
+        form: Form<'_>,
+        read: impl FnOnce(&Answer, &Outgoing<'_>) -> Result<R, TokenError>,
+    ) -> Result<R, TokenError> {
+        let request = Outgoing {
+            uri,
+            whom,
+            authorization: form.authorization(),
+            body: Some(form.to_bytes()),
+            secrets: &form.secrets(),
+        };
+        let answer = exchange(self.transport(), &request, self.limits).await?;
+        read(&answer, &request)
+    }
+
+    /// Where tokens are, and who a client's assertion is for.
+    pub(in crate::grant) async fn token_uri(&self) -> Result<Uri, TokenError> {
+        if let Place::Known(uri) = &self.place.0 {
+            return Ok(uri.clone());
+        }
+        let metadata = self.metadata().await?;
+        Ok(metadata.map_or_else(Uri::default, |known| {
+            let by_certificate = known.mtls_token.as_ref();
+            let by_certificate = by_certificate.filter(|_| self.client.auth.is_tls());
+            by_certificate.unwrap_or(&known.token).clone()
+        }))
+    }
+
+    /// What the issuer says of itself, if an issuer was named.
+    pub(super) async fn metadata(&self) -> Result<Option<Arc<Metadata>>, TokenError> {
+        match &self.place.0 {
+            Place::Known(_) => Ok(None),
+            Place::Issuer(issuer) => {
+                let metadata = issuer.metadata(|| self.transport(), self.limits);
+                metadata.await.map(Some)
+            }
+        }
+    }
+
+    fn transport(&self) -> T {
+        let transport = self.transport.lock();
+        transport.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl<T> fmt::Debug for TokenEndpoint<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenEndpoint")
+            .field("at", &self.place)
+            .field("client", &self.client)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,185 @@
+//! Secrets that are asked for when they are needed.
+
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::{fmt, fs};
+
+use zeroize::Zeroizing;
+
+use crate::error::{BoxError, TokenError, TokenErrorKind};
+use crate::token::AccessToken;
+
+/// A text that nobody should see: an assertion, a subject token.
+///
+/// Cheap to clone. Absent from `Debug`, wiped when the last clone is dropped.
+#[derive(Clone)]
+pub struct Secret(Arc<Zeroizing<String>>);
+
+impl Secret {
+    /// The text itself.
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(Arc::new(Zeroizing::new(text)))
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl From<AccessToken> for Secret {
+    fn from(token: AccessToken) -> Self {
+        token.secret().into()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// Where a secret comes from that does not live long: it is asked for anew for
+/// each token request.
+///
+/// A [`Secret`] is its own source, a [`SecretFile`] reads a file, a
+/// [`SignedJwt`](super::SignedJwt) signs, and any closure is one that returns a future of a `String` or of another cache's
+/// token:
+///
+/// ```
+/// use tower_bearer::grant::JwtBearerGrant;
+/// # use tower_bearer::{AccessToken, TokenCache};
+/// # fn sign() -> Result<String, std::io::Error> { Ok(String::new()) }
+/// # fn grants() -> Result<(), Box<dyn std::error::Error>> {
+/// # let users = TokenCache::new(AccessToken::new("t")?);
+///
+/// let signed = || async { sign() };
+/// let grant = JwtBearerGrant::new("https://auth.example.com/token", signed)?;
+///
+/// let of_another_cache = move || {
+///     let users = users.clone();
+///     async move { users.token().await }
+/// };
+/// let grant = JwtBearerGrant::new("https://auth.example.com/token", of_another_cache)?;
+/// # let _ = grant; Ok(()) }
+/// # grants().unwrap();
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` yields no secret",
+    note = "a closure like `|| async {{ Ok::<_, std::io::Error>(String::from(\"…\")) }}`, a `Secret` or a `SecretFile` does"
+)]
+pub trait SecretSource: Send + Sync + 'static {
+    /// The secret as it is now.
+    ///
+    /// # Errors
+    ///
+    /// As [`TokenSource::fetch`](crate::TokenSource::fetch): a closure's own
+    /// error becomes [`TokenErrorKind::Source`], which is transient, and a
+    /// [`TokenError`] stays as it is.
+    fn secret(&self) -> impl Future<Output = Result<Secret, TokenError>> + Send;
+}
+
+impl<F, Fut, S, E> SecretSource for F
+where
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<S, E>> + Send,
+    S: Into<Secret>,
+    E: Into<BoxError>,
+{
+    async fn secret(&self) -> Result<Secret, TokenError> {
+        match self().await {
+            Ok(secret) => Ok(secret.into()),
+            Err(error) => Err(TokenError::from_source(error)),
+        }
+    }
+}
+
+impl SecretSource for Secret {
+    async fn secret(&self) -> Result<Secret, TokenError> {
+        Ok(self.clone())
+    }
+}
+
+/// A file that holds a secret, read each time: what keeps it fresh writes it
+/// anew, as Kubernetes does with a service account's token. Line ends at the
+/// end of the file are no part of it.
+#[derive(Clone, Debug)]
+pub struct SecretFile(PathBuf);
+
+impl SecretFile {
+    /// The file at this path, which need not be there yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, is not UTF-8, is empty, or is larger than a
+    /// mebibyte.
+    pub(crate) fn read(&self) -> io::Result<Secret> {
+        let fault = |what| io::Error::new(io::ErrorKind::InvalidData, what);
+        if fs::metadata(&self.0)?.len() > MAX_FILE {
+            return Err(fault("is larger than a mebibyte"));
+        }
+        let bytes = Zeroizing::new(fs::read(&self.0)?);
+        let text = std::str::from_utf8(&bytes).map_err(|_| fault("is not UTF-8"))?;
+        let text = text.trim_end_matches(['\r', '\n']);
+        if text.is_empty() {
+            return Err(fault("is empty"));
+        }
+        Ok(text.into())
+    }
+}
+
+const MAX_FILE: u64 = 1 << 20;
+
+impl SecretSource for SecretFile {
+    async fn secret(&self) -> Result<Secret, TokenError> {
+        let file = self.clone();
+        let read = tokio::task::spawn_blocking(move || file.read()).await;
+        let error: BoxError = match read {
+            Ok(Ok(secret)) => return Ok(secret),
+            Ok(Err(error)) => error.into(),
+            Err(error) => error.into(),
+        };
+        let what = format!("the secret in {} could not be read", self.0.display());
+        Err(TokenError::new(TokenErrorKind::Source, what).because(error))
+    }
+}
+
+type Asked<'a> = Pin<Box<dyn Future<Output = Result<Secret, TokenError>> + Send + 'a>>;
+
+/// [`SecretSource`] as a trait object.
+pub(super) trait DynSecretSource: Send + Sync + 'static {
+    fn secret(&self) -> Asked<'_>;
+}
+
+impl<S: SecretSource> DynSecretSource for S {
+    fn secret(&self) -> Asked<'_> {
+        Box::pin(SecretSource::secret(self))
+    }
+}
+
+/// Asks for a secret that may not be empty.
+pub(super) async fn ask(
+    source: &dyn DynSecretSource,
+    empty: &'static str,
+) -> Result<Secret, TokenError> {
+    let secret = source.secret().await?;
+    if secret.secret().is_empty() {
+        return Err(TokenError::new(TokenErrorKind::Config, empty));
+    }
+    Ok(secret)
+}

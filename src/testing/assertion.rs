@@ -1,0 +1,44 @@
+//! Assertions, as far as their claims go (RFC 7523, section 3). Nothing checks
+//! a signature: the server has no keys.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+/// The claims of an assertion that is fit to be judged: three parts, a
+/// signature, not expired by the wall clock, for one of these audiences.
+pub(super) fn claims(assertion: &str, audiences: &[&str]) -> Result<Value, &'static str> {
+    let mut parts = assertion.split('.');
+    let (Some(head), Some(claims), Some(signature), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err("The assertion is no JWT");
+    };
+    let json = |part| {
+        let bytes = URL_SAFE_NO_PAD.decode(part).ok()?;
+        serde_json::from_slice::<Value>(&bytes).ok()
+    };
+    let (Some(head), Some(claims)) = (json(head), json(claims)) else {
+        return Err("The assertion is no JWT");
+    };
+    if signature.is_empty() || head["alg"].as_str().is_none_or(|alg| alg == "none") {
+        return Err("The assertion is not signed");
+    }
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    if claims["exp"]
+        .as_u64()
+        .is_none_or(|end| end <= now.as_secs())
+    {
+        return Err("The assertion is expired or has no end");
+    }
+    let named = |value: &Value| value.as_str().is_some_and(|text| audiences.contains(&text));
+    let audience = &claims["aud"];
+    if !named(audience) && !audience.as_array().is_some_and(|all| all.iter().any(named)) {
+        return Err("The assertion is for another audience");
+    }
+    Ok(claims)
+}

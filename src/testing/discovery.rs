@@ -1,0 +1,42 @@
+//! What the server says of itself (OpenID Connect Discovery; RFC 8414).
+
+use bytes::Bytes;
+use http::header::ALLOW;
+use http::{Method, Response, StatusCode};
+use serde_json::json;
+
+use super::counts::add;
+use super::refusal::Refusal;
+use super::reply::with_type;
+use super::shared::Shared;
+
+const PATHS: [&str; 2] = [
+    "/.well-known/openid-configuration",
+    "/.well-known/oauth-authorization-server",
+];
+
+/// Whether a document is at this path.
+pub(super) fn is_at(path: &str) -> bool {
+    PATHS.contains(&path)
+}
+
+pub(super) fn document(shared: &Shared, method: &Method) -> Response<Bytes> {
+    if method != Method::GET {
+        let (status, what) = (
+            StatusCode::METHOD_NOT_ALLOWED,
+            "HTTP 405 Method Not Allowed",
+        );
+        let refusal = Refusal::new(status, what, "Only GET is allowed");
+        return refusal.with_header(ALLOW, "GET").into();
+    }
+    add(&shared.counters.discovery_requests);
+    let issuer = &shared.issuer;
+    let document = json!({
+        "issuer": issuer,
+        "token_endpoint": format!("{issuer}/token"),
+        "end_session_endpoint": format!("{issuer}/logout"),
+        "revocation_endpoint": format!("{issuer}/revoke"),
+    });
+    let body = document.to_string().into();
+    with_type(StatusCode::OK, Some("application/json"), body)
+}

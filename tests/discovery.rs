@@ -1,0 +1,277 @@
+//! An issuer in place of a token endpoint.
+
+mod support;
+
+use std::time::Duration;
+
+use http::Response;
+use http_body_util::Full;
+use tokio::time::sleep;
+use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant, Endpoint};
+use tower_bearer::testing::TokenServer;
+use tower_bearer::{BoxError, PasswordGrant, TokenCache, TokenErrorKind, TokenSource};
+
+use support::{Log, TOKEN, answer, endpoint};
+
+const ISSUER: &str = "https://a.example/realms/x";
+const OPENID: &str = "https://a.example/realms/x/.well-known/openid-configuration";
+const OAUTH: &str = "https://a.example/.well-known/oauth-authorization-server/realms/x";
+
+type Answer = Response<Full<bytes::Bytes>>;
+
+fn document(more: &str) -> Answer {
+    let body = format!(r#"{{"issuer":"{ISSUER}","token_endpoint":"https://b.example/t"{more}}}"#);
+    answer(200, &[], body)
+}
+
+/// The addresses that a grant asks at, in their order, when these are the
+/// answers, and the last one's error.
+async fn asked(
+    auth: ClientAuth,
+    fetches: usize,
+    answers: impl Fn(usize) -> Answer + Clone + Send + 'static,
+) -> (Vec<String>, Option<tower_bearer::TokenError>) {
+    let log = Log::default();
+    let grant = ClientCredentialsGrant::new(Endpoint::issuer(ISSUER).expect("valid"), "billing")
+        .expect("valid")
+        .client_auth(auth)
+        .transport(endpoint(&log, answers));
+    let mut error = None;
+    for _ in 0..fetches {
+        error = grant.fetch().await.err();
+    }
+    let all = log.all();
+    for request in &all {
+        let is_form = request.headers.contains_key("content-type");
+        assert_eq!(is_form, request.uri.path() == "/t", "{request:?}");
+        assert_eq!(is_form, !request.body.is_empty());
+    }
+    (all.iter().map(|r| r.uri.to_string()).collect(), error)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_document_is_asked_for_once_and_then_only_the_token_endpoint() {
+    let (uris, error) = asked(ClientAuth::none(), 3, |n| match n {
+        0 => document(""),
+        _ => answer(200, &[], TOKEN),
+    })
+    .await;
+    assert!(error.is_none());
+    let token = "https://b.example/t";
+    assert_eq!(uris, [OPENID, token, token, token]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_openid_connect_has_nothing_oauth_may() {
+    for status in [400, 401, 403, 404, 410] {
+        let (uris, error) = asked(ClientAuth::none(), 1, move |n| match n {
+            0 => answer(status, &[], "no"),
+            1 => document(""),
+            _ => answer(200, &[], TOKEN),
+        })
+        .await;
+        assert!(error.is_none());
+        assert_eq!(uris, [OPENID, OAUTH, "https://b.example/t"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_with_a_certificate_goes_where_certificates_are_asked_for() {
+    let more = r#","mtls_endpoint_aliases":{"token_endpoint":"https://m.example/t"}"#;
+    for (auth, host) in [
+        (ClientAuth::tls(), "m.example"),
+        (ClientAuth::basic("s"), "b.example"),
+    ] {
+        let (uris, error) = asked(auth, 1, move |n| match n {
+            0 => document(more),
+            _ => answer(200, &[], TOKEN),
+        })
+        .await;
+        assert!(error.is_none());
+        assert_eq!(uris, [OPENID.to_owned(), format!("https://{host}/t")]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_credentials_are_sent_when_the_document_is_not_used() {
+    use TokenErrorKind::*;
+    type Case = (fn() -> Answer, usize, TokenErrorKind, &'static str);
+    let large = || answer(200, &[], vec![b' '; 65_537]);
+    let other = || {
+        answer(
+            200,
+            &[],
+            r#"{"issuer":"https://evil.test","token_endpoint":"x"}"#,
+        )
+    };
+    let plain = || {
+        let endpoint = r#""token_endpoint":"http://127.0.0.1/t""#;
+        answer(200, &[], format!(r#"{{"issuer":"{ISSUER}",{endpoint}}}"#))
+    };
+    let elsewhere = || answer(307, &[("location", "https://evil.test/")], "");
+    let cases: [Case; 11] = [
+        (
+            || answer(404, &[], ""),
+            2,
+            Config,
+            "the issuer has no metadata (404)",
+        ),
+        (
+            || answer(503, &[], ""),
+            1,
+            Unavailable,
+            "not available for the moment (503)",
+        ),
+        (
+            || answer(429, &[("retry-after", "7")], ""),
+            1,
+            Unavailable,
+            "(429)",
+        ),
+        (
+            || answer(101, &[], ""),
+            1,
+            Malformed,
+            "makes no sense here (101)",
+        ),
+        (
+            || answer(302, &[("location", "/x")], ""),
+            1,
+            Redirected,
+            "the issuer answered with",
+        ),
+        (
+            elsewhere,
+            1,
+            Redirected,
+            "another origin, https://evil.test",
+        ),
+        (
+            || answer(200, &[], "<html>"),
+            1,
+            Malformed,
+            "metadata is not JSON (200)",
+        ),
+        (|| answer(200, &[], "{}"), 1, Malformed, "names no issuer"),
+        (other, 1, Malformed, "names another issuer"),
+        (plain, 1, Malformed, "a token endpoint that is not used"),
+        (
+            large,
+            1,
+            Malformed,
+            "the answer of the issuer is larger than 65536 bytes",
+        ),
+    ];
+    for (answers, requests, kind, reason) in cases {
+        let (uris, error) = asked(ClientAuth::basic("s"), 1, move |_| answers()).await;
+        let error = error.expect(reason);
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(reason), "{error}");
+        assert_eq!(error.is_transient(), kind == Unavailable);
+        assert_eq!(uris.len(), requests, "{reason}");
+        assert!(uris.iter().all(|uri| uri.contains("/.well-known/")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_places_together_have_the_time_of_one_request() -> Result<(), BoxError> {
+    let start = tokio::time::Instant::now();
+    let slow = tower::service_fn(|_: http::Request<Full<bytes::Bytes>>| async {
+        sleep(Duration::from_secs(6)).await;
+        Ok::<_, std::convert::Infallible>(answer(404, &[], ""))
+    });
+    let grant = ClientCredentialsGrant::new(Endpoint::issuer(ISSUER)?, "billing")?;
+    let error = grant.transport(slow).fetch().await.expect_err("late");
+    assert_eq!(error.kind(), TokenErrorKind::Timeout);
+    assert!(
+        error.to_string().contains("the request to the issuer"),
+        "{error}"
+    );
+    assert_eq!(start.elapsed(), Duration::from_secs(10));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_is_read_again_after_an_hour_and_the_old_one_serves_on() -> Result<(), BoxError>
+{
+    let log = Log::default();
+    let seen = log.clone();
+    let transport = endpoint(&log, move |n| {
+        let first = seen.all().iter().filter(|r| r.uri.path() != "/t").count() == 1;
+        match seen.all()[n].uri.path() {
+            "/t" => answer(200, &[], TOKEN),
+            _ if first => document(""),
+            _ => answer(500, &[], ""),
+        }
+    });
+    let place = Endpoint::issuer(ISSUER)?;
+    let grant = ClientCredentialsGrant::new(place.clone(), "billing")?.transport(transport);
+    let documents = || log.all().iter().filter(|r| r.uri.path() != "/t").count();
+    grant.fetch().await?;
+    sleep(Duration::from_secs(3599)).await;
+    grant.fetch().await?;
+    assert_eq!(documents(), 1);
+    sleep(Duration::from_secs(1)).await;
+    grant.fetch().await?;
+    grant.fetch().await?;
+    assert_eq!(documents(), 2);
+    sleep(Duration::from_secs(60)).await;
+    grant.fetch().await?;
+    assert_eq!(documents(), 3);
+
+    // Another grant of the same endpoint has it from memory.
+    let other = Log::default();
+    let transport = endpoint(&other, |_| answer(200, &[], TOKEN));
+    let grant = ClientCredentialsGrant::new(place, "other")?.transport(transport);
+    grant.fetch().await?;
+    assert_eq!(other.all().len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_session_ends_where_the_issuer_says() -> Result<(), BoxError> {
+    for (more, path) in [
+        (r#","end_session_endpoint":"https://b.example/l""#, "/l"),
+        (
+            r#","end_session_endpoint":"https://b.example/l","revocation_endpoint":"https://b.example/r""#,
+            "/r",
+        ),
+    ] {
+        let log = Log::default();
+        let grant = PasswordGrant::new(Endpoint::issuer(ISSUER)?, "api", "me", "pw")?
+            .client_secret("s3cret")
+            .transport(endpoint(&log, move |n| match n {
+                0 => document(more),
+                _ => answer(200, &[], ""),
+            }));
+        let refresh = tower_bearer::RefreshToken::new("r3fresh")?;
+        grant.revoke(None, Some(&refresh)).await?;
+        let all = log.all();
+        assert_eq!(all.len(), 2);
+        assert_eq!(all[1].uri.path(), path);
+        assert!(all[1].headers.contains_key("authorization"));
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_embedded_server_is_an_issuer() -> Result<(), BoxError> {
+    let server = TokenServer::builder().user("me", "pw").in_process();
+    let place = Endpoint::issuer(server.api_url())?;
+    let grant = PasswordGrant::new(place, "api", "me", "pw")?.transport(server.service());
+    let tokens = TokenCache::new(grant);
+    tokens.token().await?;
+    tokens.revoke().await?;
+    let counts = server.counts();
+    assert_eq!((counts.discovery_requests, counts.password_grants), (1, 1));
+    assert_eq!(counts.open_sessions, 0);
+
+    let slash = Endpoint::issuer(format!("{}/", server.api_url()))?;
+    let grant = PasswordGrant::new(slash, "api", "me", "pw")?.transport(server.service());
+    let error = grant.fetch().await.expect_err("a slash");
+    assert!(
+        error.to_string().contains("the slash at its end"),
+        "{error}"
+    );
+    Ok(())
+}

@@ -1,0 +1,649 @@
+//! What each grant sends, byte for byte, and what becomes of it at the embedded
+//! server.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use tower_bearer::grant::{
+    ClientAuth, ClientCredentialsGrant, Endpoint, ExtensionGrant, JwtBearerGrant, PrivateKeyJwt,
+    RefreshTokenGrant, Secret, SecretFile, SignedJwt, Signer, TokenExchangeGrant,
+};
+use tower_bearer::testing::TokenServer;
+use tower_bearer::{
+    BoxError, ConfigError, PasswordGrant, RefreshToken, TokenCache, TokenError, TokenErrorKind,
+    TokenSource,
+};
+
+use support::{Log, TOKEN, answer, endpoint};
+
+const URL: &str = "https://a.example/token";
+const JWT: &str = "urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer";
+const EXCHANGE: &str = "urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange";
+const ASSERTION: &str = "client_assertion_type=\
+     urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion";
+
+/// The forms of one fetch and one refresh.
+macro_rules! sent {
+    ($grant:expr) => {{
+        let log = Log::default();
+        let grant = $grant.transport(endpoint(&log, |_| answer(200, &[], TOKEN)));
+        grant.fetch().await.expect("a token");
+        let token = RefreshToken::new("r3fresh").expect("valid");
+        grant.refresh(&token).await.expect("a token");
+        let [fetch, refresh] = &log.all()[..] else {
+            panic!("two requests");
+        };
+        let shown = format!("{grant:?}");
+        for secret in ["s3cret", "ass3rtion", "subj3ct", "act0r"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        (fetch.clone(), refresh.clone())
+    }};
+}
+
+/// A grant at the embedded server, in process.
+macro_rules! at {
+    ($server:expr, $grant:expr) => {
+        $grant.transport($server.service())
+    };
+}
+
+fn fixed(text: &str) -> Secret {
+    Secret::from(text)
+}
+
+#[tokio::test]
+async fn client_credentials_go_where_the_client_says() -> Result<(), ConfigError> {
+    let basic = Some("Basic YmlsbGluZzpzM2NyZXQ=");
+    for (auth, header, proof) in [
+        (ClientAuth::none(), None, String::new()),
+        (ClientAuth::tls(), None, String::new()),
+        (ClientAuth::basic("s3cret"), basic, String::new()),
+        (
+            ClientAuth::form("s3cret"),
+            None,
+            "&client_secret=s3cret".into(),
+        ),
+        (
+            ClientAuth::assertion(fixed("ass3rtion")),
+            None,
+            format!("&{ASSERTION}=ass3rtion"),
+        ),
+    ] {
+        let grant = ClientCredentialsGrant::new(URL, "billing")?
+            .client_auth(auth)
+            .scope("a b")
+            .member("resource", "https://r.example/")?;
+        let (fetch, refresh) = sent!(grant);
+        assert_eq!(
+            fetch.body,
+            format!(
+                "client_id=billing&grant_type=client_credentials{proof}&scope=a+b\
+                 &resource=https%3A%2F%2Fr.example%2F"
+            )
+        );
+        assert_eq!(
+            refresh.body,
+            format!("client_id=billing&refresh_token=r3fresh&grant_type=refresh_token{proof}")
+        );
+        for request in [fetch, refresh] {
+            let sent = request.headers.get("authorization");
+            assert_eq!(sent.map(|v| v.to_str().expect("ascii")), header);
+            assert!(sent.is_none_or(|v| v.is_sensitive()));
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_assertion_is_sent_as_its_source_yields_it() -> Result<(), ConfigError> {
+    let grant = JwtBearerGrant::new(URL, fixed("ass3rtion.+"))?;
+    let (fetch, refresh) = sent!(grant);
+    assert_eq!(
+        fetch.body,
+        format!("assertion=ass3rtion.%2B&grant_type={JWT}")
+    );
+    assert_eq!(
+        refresh.body,
+        "refresh_token=r3fresh&grant_type=refresh_token"
+    );
+
+    let grant = JwtBearerGrant::new(URL, fixed("ass3rtion"))?
+        .client_id("billing")
+        .client_auth(ClientAuth::form("s3cret"))
+        .scope("x");
+    let (fetch, _) = sent!(grant);
+    assert_eq!(
+        fetch.body,
+        format!(
+            "client_id=billing&assertion=ass3rtion&grant_type={JWT}&client_secret=s3cret&scope=x"
+        )
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_exchange_names_the_types_of_its_tokens() -> Result<(), ConfigError> {
+    let of = |name| format!("urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3A{name}");
+    let (fetch, _) = sent!(TokenExchangeGrant::new(URL, fixed("subj3ct"))?);
+    let access = of("access_token");
+    assert_eq!(
+        fetch.body,
+        format!("subject_token=subj3ct&subject_token_type={access}&grant_type={EXCHANGE}")
+    );
+
+    let grant = TokenExchangeGrant::new(URL, fixed("subj3ct"))?
+        .client_id("gateway")
+        .subject_token_type("id_token")
+        .actor_token(fixed("act0r"), "urn:example:type")
+        .requested_token_type("jwt")
+        .audience("billing")
+        .resource("https://r.example")
+        .scope("x");
+    let log = Log::default();
+    let grant = grant.transport(endpoint(&log, |_| answer(200, &[], TOKEN)));
+    grant.fetch().await.expect("a token");
+    assert_eq!(
+        log.all()[0].body,
+        format!(
+            "client_id=gateway&subject_token=subj3ct&subject_token_type={}\
+             &actor_token=act0r&actor_token_type=urn%3Aexample%3Atype\
+             &requested_token_type={}&grant_type={EXCHANGE}&scope=x\
+             &audience=billing&resource=https%3A%2F%2Fr.example",
+            of("id_token"),
+            of("jwt")
+        )
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn any_other_grant_has_its_name_and_members_in_their_order() -> Result<(), ConfigError> {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = asked.clone();
+    let grant = ExtensionGrant::new(URL, "urn:example:grant")?
+        .client_id("api")
+        .field("username", "s3cret")?
+        .field_from("n", move || {
+            let n = counter.fetch_add(1, Ordering::SeqCst);
+            async move { Ok::<_, TokenError>(n.to_string()) }
+        })?
+        .scope("x");
+    let (fetch, _) = sent!(grant);
+    assert_eq!(
+        fetch.body,
+        "client_id=api&username=s3cret&n=0&grant_type=urn%3Aexample%3Agrant&scope=x"
+    );
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+
+    let named = || ExtensionGrant::new(URL, "urn:example:grant").expect("valid");
+    for name in ["", "grant_type", "client_id", "client_assertion", "scope"] {
+        let error = named().field(name, "s3cret").expect_err(name);
+        assert!(error.to_string().contains(name) && !error.to_string().contains("s3cret"));
+    }
+    assert_eq!(
+        ExtensionGrant::new(URL, "").expect_err("empty").field(),
+        "grant_type"
+    );
+    Ok(())
+}
+
+/// Signs nothing, but says so.
+struct Pen;
+
+impl Signer for Pen {
+    fn algorithm(&self) -> &str {
+        "ES256"
+    }
+
+    fn key_id(&self) -> Option<&str> {
+        Some("k1")
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, BoxError> {
+        tokio::task::yield_now().await;
+        Ok(format!("signed {}", message.len()).into_bytes())
+    }
+}
+
+fn parts(assertion: &str) -> (Value, Value, Vec<u8>) {
+    let parts: Vec<_> = assertion
+        .split('.')
+        .map(|part| URL_SAFE_NO_PAD.decode(part).expect("base64url"))
+        .collect();
+    let json = |part: &[u8]| serde_json::from_slice(part).expect("JSON");
+    (json(&parts[0]), json(&parts[1]), parts[2].clone())
+}
+
+fn member(body: &str, name: &str) -> String {
+    let mut members = url::form_urlencoded::parse(body.as_bytes());
+    let found = members.find(|(n, _)| n == name);
+    found.expect(name).1.into_owned()
+}
+
+#[tokio::test]
+async fn a_clients_assertion_is_signed_anew_for_each_request() -> Result<(), ConfigError> {
+    let now = || {
+        let now = std::time::SystemTime::now();
+        now.duration_since(std::time::UNIX_EPOCH)
+            .expect("after 1970")
+            .as_secs()
+    };
+    let before = now();
+    let password = PasswordGrant::new(URL, "billing", "me", "s3cret")?;
+    let jwt = PrivateKeyJwt::new(Pen);
+    let (fetch, refresh) = sent!(password.client_auth(ClientAuth::private_key_jwt(jwt)));
+    let mut ids = Vec::new();
+    for request in [fetch, refresh] {
+        let assertion = member(&request.body, "client_assertion");
+        let (head, claims, signature) = parts(&assertion);
+        assert_eq!(head, json!({ "alg": "ES256", "typ": "JWT", "kid": "k1" }));
+        let signed = assertion.rsplit_once('.').expect("three parts").0;
+        assert_eq!(signature, format!("signed {}", signed.len()).as_bytes());
+        assert_eq!(claims["iss"], "billing");
+        assert_eq!(claims["sub"], "billing");
+        assert_eq!(claims["aud"], URL);
+        let issued = claims["iat"].as_u64().expect("a number");
+        assert!((before..=now()).contains(&issued));
+        assert_eq!(claims["exp"], issued + 60);
+        ids.push(claims["jti"].clone());
+        assert!(request.body.contains(&format!(
+            "grant_type={}",
+            member(&request.body, "grant_type")
+        )));
+        assert!(request.body.contains(&format!("&{ASSERTION}=")));
+    }
+    assert_ne!(ids[0], ids[1]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_assertions_audience_and_life_can_be_set() -> Result<(), ConfigError> {
+    let second = std::time::Duration::from_secs(1);
+    let jwt = || PrivateKeyJwt::new(Pen);
+    for life in [second / 2, second * 3601] {
+        assert_eq!(jwt().lifetime(life).expect_err("no").field(), "lifetime");
+    }
+    let jwt = jwt().audience("https://a.example").lifetime(second * 5)?;
+    let grant = ClientCredentialsGrant::new(URL, "billing")?;
+    let (fetch, _) = sent!(grant.client_auth(ClientAuth::private_key_jwt(jwt)));
+    let (_, claims, _) = parts(&member(&fetch.body, "client_assertion"));
+    assert_eq!(claims["aud"], "https://a.example");
+    assert_eq!(claims["exp"], claims["iat"].as_u64().expect("a number") + 5);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_assertion_of_ones_own_says_what_was_set() -> Result<(), BoxError> {
+    let server = TokenServer::builder().user("me", "pw").in_process();
+    let second = std::time::Duration::from_secs(1);
+    let about = |audience: &str| SignedJwt::new(Pen, "robots", audience).subject("me");
+    let jwt = about(URL)
+        .claim("scope", "x")
+        .claim("exp", "never")
+        .lifetime(second * 9)?;
+    assert!(!format!("{jwt:?}").contains("robots"));
+    let (fetch, _) = sent!(JwtBearerGrant::new(URL, jwt)?);
+    let (head, mut claims, _) = parts(&member(&fetch.body, "assertion"));
+    assert_eq!(head, json!({ "alg": "ES256", "typ": "JWT", "kid": "k1" }));
+    let life = claims["exp"].as_u64().zip(claims["iat"].as_u64());
+    assert_eq!(life.map(|(end, start)| end - start), Some(9));
+    for name in ["exp", "iat", "jti"] {
+        claims
+            .as_object_mut()
+            .expect("an object")
+            .remove(name)
+            .expect(name);
+    }
+    assert_eq!(
+        claims,
+        json!({ "iss": "robots", "sub": "me", "aud": URL, "scope": "x" })
+    );
+    let grant = JwtBearerGrant::new(server.token_url(), about(server.token_url()))?;
+    at!(server, grant).fetch().await?;
+    assert_eq!(
+        about(URL).lifetime(second * 3601).expect_err("no").field(),
+        "lifetime"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_is_never_sent() -> Result<(), ConfigError> {
+    use TokenErrorKind::*;
+    struct Broken;
+    impl Signer for Broken {
+        fn algorithm(&self) -> &str {
+            "RS256"
+        }
+        async fn sign(&self, _: &[u8]) -> Result<Vec<u8>, BoxError> {
+            Err("the vault is shut".into())
+        }
+    }
+    let shut = || async { Err::<String, _>("the vault is shut") };
+    let missing = SecretFile::new("/nowhere/at-all");
+    let client = || ClientCredentialsGrant::new(URL, "billing");
+    let jwt = |url| JwtBearerGrant::new(url, fixed("ass3rtion"));
+    let log = Log::default();
+    macro_rules! fails {
+        ($grant:expr, $kind:expr, $reason:expr) => {
+            let grant = $grant.transport(endpoint(&log, |_| answer(200, &[], TOKEN)));
+            let error = grant.fetch().await.expect_err($reason);
+            assert_eq!(error.kind(), $kind, "{error}");
+            assert!(error.to_string().contains($reason), "{error}");
+        };
+    }
+    fails!(
+        ClientCredentialsGrant::new(URL, "")?,
+        Config,
+        "client id is empty"
+    );
+    fails!(jwt(URL)?.client_id(""), Config, "client id is empty");
+    fails!(
+        jwt(URL)?.client_secret("s3cret"),
+        Config,
+        "a client secret needs a client id"
+    );
+    let auth = ClientAuth::private_key_jwt(PrivateKeyJwt::new(Pen));
+    fails!(
+        jwt(URL)?.client_auth(auth),
+        Config,
+        "a client's key needs a client id"
+    );
+    fails!(
+        JwtBearerGrant::new(URL, fixed(""))?,
+        Config,
+        "the assertion is empty"
+    );
+    fails!(
+        JwtBearerGrant::new(URL, shut)?,
+        Source,
+        "the token source failed"
+    );
+    fails!(
+        JwtBearerGrant::new(URL, missing)?,
+        Source,
+        "/nowhere/at-all"
+    );
+    fails!(
+        TokenExchangeGrant::new(URL, fixed(""))?,
+        Config,
+        "subject token is empty"
+    );
+    let actor = TokenExchangeGrant::new(URL, fixed("x"))?.actor_token(fixed(""), "jwt");
+    fails!(actor, Config, "actor token is empty");
+    let auth = ClientAuth::assertion(fixed(""));
+    fails!(
+        client()?.client_auth(auth),
+        Config,
+        "the client's assertion is empty"
+    );
+    let auth = ClientAuth::private_key_jwt(PrivateKeyJwt::new(Broken));
+    fails!(
+        client()?.client_auth(auth),
+        Source,
+        "the token source failed"
+    );
+    assert!(log.all().is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_exchange_takes_only_the_type_of_token_that_it_asked_for() -> Result<(), ConfigError> {
+    let of = |name| format!("urn:ietf:params:oauth:token-type:{name}");
+    for (requested, issued, taken) in [
+        (None, None, true),
+        (None, Some("access_token"), true),
+        (None, Some("jwt"), true),
+        (None, Some("id_token"), false),
+        (None, Some("refresh_token"), false),
+        (Some("jwt"), Some("jwt"), true),
+        (Some("id_token"), Some("id_token"), true),
+        (Some("jwt"), Some("access_token"), false),
+        (Some("jwt"), None, true),
+    ] {
+        let mut grant = TokenExchangeGrant::new(URL, fixed("subj3ct"))?;
+        if let Some(requested) = requested {
+            grant = grant.requested_token_type(requested);
+        }
+        let issued = issued.map(|name| format!(r#","issued_token_type":"{}""#, of(name)));
+        let body = format!(
+            r#"{{"access_token":"t0ken"{}}}"#,
+            issued.unwrap_or_default()
+        );
+        let log = Log::default();
+        let grant = grant.transport(endpoint(&log, move |_| answer(200, &[], body.clone())));
+        let result = grant.fetch().await;
+        assert_eq!(result.is_ok(), taken, "{requested:?}");
+        if let Err(error) = result {
+            assert_eq!(error.kind(), TokenErrorKind::Malformed);
+            assert!(error.to_string().contains("issued_token_type"), "{error}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_in_a_file_is_read_anew_each_time() -> Result<(), BoxError> {
+    let path = std::env::temp_dir().join(format!("tower-bearer-secret-{}", std::process::id()));
+    let log = Log::default();
+    let grant = JwtBearerGrant::new(URL, SecretFile::new(&path))?
+        .transport(endpoint(&log, |_| answer(200, &[], TOKEN)));
+    for (content, sent) in [("one\n", "one"), ("two\r\n", "two"), (" three ", "+three+")] {
+        std::fs::write(&path, content)?;
+        grant.fetch().await?;
+        let body = log.all().pop().expect("a request").body;
+        assert_eq!(body, format!("assertion={sent}&grant_type={JWT}"));
+    }
+    let large = vec![b'x'; (1 << 20) + 1];
+    for content in [b"\n".as_slice(), b"", b"\xff", &large] {
+        std::fs::write(&path, content)?;
+        let error = grant.fetch().await.expect_err("no secret");
+        assert!(error.is_transient() && error.to_string().contains("tower-bearer-secret"));
+    }
+    std::fs::remove_file(&path)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_embedded_server_takes_each_way_to_prove_a_client() -> Result<(), BoxError> {
+    let secret = TokenServer::builder().client_secret("s3cret").in_process();
+    let keyed = TokenServer::builder().client_assertion().in_process();
+    let jwt = || ClientAuth::private_key_jwt(PrivateKeyJwt::new(Pen));
+    let to_issuer = PrivateKeyJwt::new(Pen).audience(keyed.api_url());
+    for (server, auth, code) in [
+        (&secret, ClientAuth::basic("s3cret"), None),
+        (&secret, ClientAuth::form("s3cret"), None),
+        (
+            &secret,
+            ClientAuth::basic("wrong"),
+            Some("unauthorized_client"),
+        ),
+        (&secret, ClientAuth::none(), Some("unauthorized_client")),
+        (&keyed, jwt(), None),
+        (&keyed, jwt(), None),
+        (&keyed, ClientAuth::private_key_jwt(to_issuer), None),
+        (&keyed, ClientAuth::form("s3cret"), Some("invalid_client")),
+        (
+            &keyed,
+            ClientAuth::assertion(fixed("no.jwt.x")),
+            Some("invalid_client"),
+        ),
+        (
+            &keyed,
+            ClientAuth::private_key_jwt(PrivateKeyJwt::new(Pen).audience("https://b.example")),
+            Some("invalid_client"),
+        ),
+    ] {
+        let grant = ClientCredentialsGrant::new(server.token_url(), "api")?;
+        let shown = format!("{auth:?}");
+        let result = at!(server, grant.client_auth(auth)).fetch().await;
+        let refused = result.err().map(|error| {
+            assert_eq!(error.kind(), TokenErrorKind::Refused);
+            error.oauth_error().expect("an error").to_owned()
+        });
+        assert_eq!(refused.as_deref(), code, "{shown}");
+    }
+    assert_eq!(keyed.counts().client_credentials_grants, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_embedded_server_takes_an_assertion_of_a_client_once() -> Result<(), BoxError> {
+    let server = TokenServer::builder().client_assertion().in_process();
+    let caught = Log::default();
+    let grant = ClientCredentialsGrant::new(server.token_url(), "api")?
+        .client_auth(ClientAuth::private_key_jwt(PrivateKeyJwt::new(Pen)))
+        .transport(endpoint(&caught, |_| answer(200, &[], TOKEN)));
+    grant.fetch().await?;
+    let assertion = member(&caught.all()[0].body, "client_assertion");
+    let again = ClientCredentialsGrant::new(server.token_url(), "api")?
+        .client_auth(ClientAuth::assertion(fixed(&assertion)))
+        .transport(server.service());
+    again.fetch().await?;
+    let error = again.fetch().await.expect_err("used before");
+    assert_eq!(error.oauth_error(), Some("invalid_client"));
+    Ok(())
+}
+
+/// A JWT with these claims, signed by nobody in particular.
+fn jwt(claims: Value) -> String {
+    let encode = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    format!(
+        "{}.{}.c2ln",
+        encode(json!({ "alg": "ES256" })),
+        encode(claims)
+    )
+}
+
+#[tokio::test]
+async fn the_embedded_server_judges_assertions_by_their_claims() -> Result<(), BoxError> {
+    let server = TokenServer::builder().user("me", "pw").in_process();
+    let url = server.token_url();
+    let far = 10_000_000_000_u64;
+    for (claims, fine) in [
+        (
+            json!({ "iss": "i", "sub": "me", "aud": url, "exp": far }),
+            true,
+        ),
+        (
+            json!({ "iss": "i", "sub": "me", "aud": ["x", url], "exp": far }),
+            true,
+        ),
+        (
+            json!({ "iss": "i", "sub": "you", "aud": url, "exp": far }),
+            false,
+        ),
+        (json!({ "sub": "me", "aud": url, "exp": far }), false),
+        (
+            json!({ "iss": "i", "sub": "me", "aud": "x", "exp": far }),
+            false,
+        ),
+        (
+            json!({ "iss": "i", "sub": "me", "aud": url, "exp": 1 }),
+            false,
+        ),
+        (json!({ "iss": "i", "sub": "me", "aud": url }), false),
+    ] {
+        let shown = claims.to_string();
+        let grant = JwtBearerGrant::new(url, fixed(&jwt(claims)))?;
+        let result = at!(server, grant).fetch().await;
+        assert_eq!(result.is_ok(), fine, "{shown}");
+        if let Err(error) = result {
+            assert_eq!(error.oauth_error(), Some("invalid_grant"));
+        }
+    }
+    assert_eq!(server.counts().jwt_bearer_grants, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_of_one_cache_is_exchanged_for_one_of_another() -> Result<(), BoxError> {
+    let server = TokenServer::builder().user("me", "pw").in_process();
+    let users = TokenCache::new(server.grant());
+    let subject = users.clone();
+    let subject = move || {
+        let users = subject.clone();
+        async move { users.token().await }
+    };
+    let grant = TokenExchangeGrant::new(server.token_url(), subject)?
+        .client_id("api")
+        .audience("one")
+        .audience("two");
+    let billing = TokenCache::new(at!(server, grant));
+    let (user, exchanged) = (users.token().await?, billing.token().await?);
+    assert_ne!(user.secret(), exchanged.secret());
+    let counts = server.counts();
+    assert_eq!(
+        (counts.password_grants, counts.token_exchange_grants),
+        (1, 1)
+    );
+    assert_eq!(counts.open_sessions, 1);
+
+    let dead = TokenExchangeGrant::new(server.token_url(), fixed("dead"))?.client_id("api");
+    let error = at!(server, dead).fetch().await.expect_err("a dead token");
+    assert_eq!(error.oauth_error(), Some("invalid_request"));
+    Ok(())
+}
+
+#[test]
+fn an_endpoint_may_be_given_as_any_text() -> Result<(), ConfigError> {
+    let owned = String::from(URL);
+    ClientCredentialsGrant::new(URL, "a")?;
+    ClientCredentialsGrant::new(&owned, "a")?;
+    ClientCredentialsGrant::new(owned, "a")?;
+    ClientCredentialsGrant::new(Endpoint::new(URL)?, "a")?;
+    let error = ClientCredentialsGrant::new("http://a.example", "a").expect_err("plain http");
+    assert_eq!(error.field(), "endpoint");
+    Ok(())
+}
+
+#[test]
+fn other_credentials_have_another_fingerprint() -> Result<(), ConfigError> {
+    let client = || ClientCredentialsGrant::new(URL, "billing");
+    let password = |password| PasswordGrant::new(URL, "api", "me", password);
+    let jwt = |audience| PrivateKeyJwt::new(Pen).audience(audience);
+    let refresh = |token| {
+        let token = RefreshToken::new(token).expect("valid");
+        RefreshTokenGrant::new(URL, "api", token)
+    };
+    let all = || -> Result<Vec<u64>, ConfigError> {
+        Ok(vec![
+            client()?.fingerprint(),
+            ClientCredentialsGrant::new(URL, "other")?.fingerprint(),
+            ClientCredentialsGrant::new("https://b.example/token", "billing")?.fingerprint(),
+            ClientCredentialsGrant::new(Endpoint::issuer(URL)?, "billing")?.fingerprint(),
+            client()?.client_secret("a").fingerprint(),
+            client()?.client_secret("b").fingerprint(),
+            client()?.client_auth(ClientAuth::form("a")).fingerprint(),
+            client()?
+                .client_auth(ClientAuth::private_key_jwt(jwt("a")))
+                .fingerprint(),
+            client()?
+                .client_auth(ClientAuth::private_key_jwt(jwt("b")))
+                .fingerprint(),
+            client()?.scope("a").fingerprint(),
+            client()?.member("a", "b")?.fingerprint(),
+            password("a")?.fingerprint(),
+            password("b")?.fingerprint(),
+            refresh("a")?.fingerprint(),
+            refresh("b")?.fingerprint(),
+            ExtensionGrant::new(URL, "urn:a")?.fingerprint(),
+            ExtensionGrant::new(URL, "urn:b")?.fingerprint(),
+            TokenExchangeGrant::new(URL, fixed("x"))?.fingerprint(),
+            TokenExchangeGrant::new(URL, fixed("x"))?
+                .subject_token_type("jwt")
+                .fingerprint(),
+        ])
+    };
+    let (marks, again) = (all()?, all()?);
+    assert_eq!(marks, again);
+    let different: std::collections::HashSet<_> = marks.iter().collect();
+    assert_eq!(different.len(), marks.len());
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! What comes from outside, at its worst. Each body asserts properties of one
+//! input; here they run over the seeds, over what the fuzzer found, and over
+//! made-up input. `fuzz/` runs the same bodies.
+
+mod challenge;
+mod exchange;
+mod origins;
+mod paused;
+mod pipe;
+mod properties;
+mod retry_after;
+mod shown;
+mod token_answer;
+#[cfg(feature = "reqwest")]
+mod urls;

@@ -1,0 +1,36 @@
+//! Passwords and tokens that are left in this process's own memory once their
+//! cache is gone. A program of its own, for other tests have secrets too.
+
+#[cfg(target_os = "linux")]
+mod marks;
+#[cfg(target_os = "linux")]
+mod runs;
+#[cfg(target_os = "linux")]
+mod scan;
+#[cfg(target_os = "linux")]
+mod unforgetting;
+
+#[cfg(target_os = "linux")]
+fn main() {
+    nothing_secret_outlives_its_cache_in_process();
+    println!("test nothing_secret_outlives_its_cache_in_process ... ok");
+}
+
+#[cfg(target_os = "linux")]
+fn nothing_secret_outlives_its_cache_in_process() {
+    // The first with nothing between grant and endpoint, the others to see
+    // what an HTTP client leaves.
+    let mut all = vec![runs::in_process()];
+    #[cfg(feature = "reqwest")]
+    all.extend([runs::hyper(), runs::reqwest()]);
+    for run in &all {
+        println!("{run}");
+    }
+    let left = all[0].left();
+    assert_eq!(left, 0, "{left} secrets are left in memory: {}", all[0]);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() {
+    println!("a process reads its own memory on Linux only: nothing is checked here");
+}

@@ -1,0 +1,152 @@
+//! Client assertions that are signed with a private key from PEM.
+
+#![cfg(feature = "private-key-jwt")]
+
+mod support;
+
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
+    ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair,
+    UnparsedPublicKey, VerificationAlgorithm,
+};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant, PrivateKey, PrivateKeyJwt, Signer};
+use tower_bearer::testing::TokenServer;
+use tower_bearer::{BoxError, TokenSource};
+
+use support::{Log, TOKEN, answer, endpoint};
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let body = STANDARD.encode(der);
+    let lines: Vec<_> = body.as_bytes().chunks(64).collect();
+    let lines = lines.join(b"\n".as_slice());
+    let lines = String::from_utf8(lines).expect("base64");
+    format!("some words before\n-----BEGIN {label}-----\n{lines}\n-----END {label}-----\n")
+}
+
+/// A key in each PEM that there is of it, its public half, and how it signs.
+struct Case {
+    algorithm: &'static str,
+    pems: Vec<String>,
+    public: Vec<u8>,
+    verifies: &'static dyn VerificationAlgorithm,
+}
+
+fn cases() -> Vec<Case> {
+    let rsa = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
+    let rsa_der = AsDer::as_der(&rsa).expect("DER");
+    // The key itself, after the 26 bytes that say that it is one of RSA.
+    let pkcs1 = &rsa_der.as_ref()[26..];
+    let p256 = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
+    let p256_der = p256.to_pkcs8v1().expect("DER");
+    let sec1 = p256.private_key().as_der().expect("DER");
+    let ed25519 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).expect("a key");
+    let ed25519_pair = Ed25519KeyPair::from_pkcs8(ed25519.as_ref()).expect("a key");
+    vec![
+        Case {
+            algorithm: "RS256",
+            pems: vec![
+                pem("PRIVATE KEY", rsa_der.as_ref()),
+                pem("RSA PRIVATE KEY", pkcs1),
+            ],
+            public: rsa.public_key().as_ref().to_vec(),
+            verifies: &RSA_PKCS1_2048_8192_SHA256,
+        },
+        Case {
+            algorithm: "ES256",
+            pems: vec![
+                pem("PRIVATE KEY", p256_der.as_ref()),
+                pem("EC PRIVATE KEY", sec1.as_ref()),
+            ],
+            public: p256.public_key().as_ref().to_vec(),
+            verifies: &ECDSA_P256_SHA256_FIXED,
+        },
+        Case {
+            algorithm: "EdDSA",
+            pems: vec![pem("PRIVATE KEY", ed25519.as_ref())],
+            public: ed25519_pair.public_key().as_ref().to_vec(),
+            verifies: &ED25519,
+        },
+    ]
+}
+
+#[tokio::test]
+async fn each_sort_of_key_signs_what_its_public_half_verifies() -> Result<(), BoxError> {
+    let server = TokenServer::builder().client_assertion().in_process();
+    for case in cases() {
+        let public = UnparsedPublicKey::new(case.verifies, &case.public);
+        for pem in case.pems {
+            let key = PrivateKey::from_pem(&pem)?.with_key_id("k1");
+            assert_eq!(key.algorithm(), case.algorithm);
+            let auth = ClientAuth::private_key_jwt(PrivateKeyJwt::new(key));
+            let log = Log::default();
+            let grant = || ClientCredentialsGrant::new(server.token_url(), "api");
+            let sent = grant()?.client_auth(auth.clone());
+            let sent = sent.transport(endpoint(&log, |_| answer(200, &[], TOKEN)));
+            sent.fetch().await?;
+            let body = log.all().remove(0).body;
+            let assertion = body.rsplit_once("client_assertion=").expect("one").1;
+            let (message, signature) = assertion.rsplit_once('.').expect("three parts");
+            let signature = URL_SAFE_NO_PAD.decode(signature)?;
+            public
+                .verify(message.as_bytes(), &signature)
+                .expect(case.algorithm);
+            assert!(public.verify(b"another message", &signature).is_err());
+            let head = URL_SAFE_NO_PAD.decode(message.split('.').next().expect("one"))?;
+            let head: serde_json::Value = serde_json::from_slice(&head)?;
+            assert_eq!(head["alg"], case.algorithm);
+            assert_eq!(head["kid"], "k1");
+
+            let at_server = grant()?.client_auth(auth).transport(server.service());
+            at_server.fetch().await?;
+        }
+    }
+    assert_eq!(server.counts().client_credentials_grants, 5);
+    Ok(())
+}
+
+#[test]
+fn what_is_no_key_of_these_sorts_is_refused_and_not_quoted() {
+    let p384 = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).expect("a key");
+    let p384 = p384.to_pkcs8v1().expect("DER");
+    let of_another_sort = "neither an RSA key";
+    for (pem, reason) in [
+        (String::new(), "no private key in PEM"),
+        ("hunter2".into(), "no private key in PEM"),
+        (pem("CERTIFICATE", b"hunter2"), "no private key in PEM"),
+        (pem("PRIVATE KEY", b"hunter2"), of_another_sort),
+        (pem("RSA PRIVATE KEY", b"hunter2"), of_another_sort),
+        (pem("EC PRIVATE KEY", b"hunter2"), of_another_sort),
+        (pem("PRIVATE KEY", p384.as_ref()), of_another_sort),
+    ] {
+        let error = PrivateKey::from_pem(&pem).expect_err(reason);
+        assert_eq!(error.field(), "private_key");
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains(reason), "{shown}");
+        assert!(!shown.contains("hunter2") && !shown.contains(&STANDARD.encode("hunter2")));
+    }
+}
+
+#[test]
+fn a_key_in_a_file_is_read_and_a_fault_names_the_file() {
+    let name = format!("tower-bearer-key-{}", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let pem = cases().remove(1).pems.remove(0);
+    std::fs::write(&path, &pem).expect("written");
+    let key = PrivateKey::from_pem_file(&path).expect("a key");
+    let shown = format!("{key:?}");
+    assert!(shown.contains("ES256") && !shown.contains("BEGIN"));
+    for content in ["hunter2", ""] {
+        std::fs::write(&path, content).expect("written");
+        let error = PrivateKey::from_pem_file(&path).expect_err("no key");
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains("tower-bearer-key-") && !shown.contains("hunter2"));
+    }
+    std::fs::remove_file(&path).expect("removed");
+    let error = PrivateKey::from_pem_file(&path).expect_err("no file");
+    assert!(error.to_string().contains("tower-bearer-key-"), "{error}");
+}

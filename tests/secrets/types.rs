@@ -1,0 +1,168 @@
+//! Every public type has shown itself.
+
+use tower_bearer::config::SourceConfig;
+use tower_bearer::grant::{
+    ClientAuth, ClientCredentialsGrant, Endpoint, ExtensionGrant, JwtBearerGrant, PrivateKey,
+    PrivateKeyJwt, RefreshTokenGrant, Secret, SecretFile, SignedJwt, TokenExchangeGrant,
+};
+use tower_bearer::store::{RedisStore, StoreKey};
+use tower_bearer::testing::{Answer, TokenServer};
+use tower_bearer::transport::DefaultTransport;
+use tower_bearer::{CloneBody, EmptyBody, Never, Origins, PasswordGrant, RefreshToken};
+
+use crate::seen::Seen;
+
+/// Traits, aliases, and kinds of grants, which show themselves as the grant.
+const SHOWN_BY_NOTHING: [&str; 13] = [
+    "ClientCredentials",
+    "Extension",
+    "JwtBearer",
+    "Password",
+    "Refresh",
+    "SecretSource",
+    "Signer",
+    "TokenExchange",
+    "BoxError",
+    "ReplayPolicy",
+    "TokenSource",
+    "TokenStore",
+    "Transport",
+];
+
+/// Shows what no run had occasion to, then looks whether any is missing.
+pub(crate) fn show_all(password: &str, seen: &Seen) {
+    seen.show("CloneBody", &CloneBody);
+    seen.show("EmptyBody", &EmptyBody);
+    seen.show("Never", &Never);
+    show_grants(password, seen);
+    show_redis(password, seen);
+    seen.show("DefaultTransport", &DefaultTransport::new());
+    seen.show("Origins", &Origins::only(["https://a.example"]));
+    for endpoint in [
+        format!("https://me:{password}@a.example/token"),
+        format!("http://a.example/token?{password}"),
+        format!("https://{password}"),
+        password.to_owned(),
+    ] {
+        let error = PasswordGrant::new(endpoint, "api", "me", password).expect_err("refused");
+        seen.show("ConfigError", &error);
+        seen.show_error(&error);
+    }
+    for origin in [
+        format!("https://me:{password}@a.example"),
+        format!("me:{password}@a.example"),
+    ] {
+        let error = Origins::only([origin]).expect_err("refused");
+        seen.show_error(&error);
+    }
+    let error = PasswordGrant::voipex("me", password).member("password", password);
+    seen.show_error(&error.expect_err("refused"));
+
+    let builder = TokenServer::builder()
+        .user("me", password)
+        .client_secret(password);
+    seen.show("TokenServerBuilder", &builder);
+    let server = builder.in_process();
+    seen.show("TokenService", &server.service());
+    seen.show("Counts", &server.counts());
+    seen.show(
+        "Answer",
+        &Answer::ordinary().member("access_token", format!("{password:?}")),
+    );
+    let mut service = server.service();
+    let answer = tower::Service::call(
+        &mut service,
+        http::Request::new(http_body_util::Full::<bytes::Bytes>::default()),
+    );
+    seen.show("AnswerFuture", &answer);
+    seen.show("TokenServer", &server);
+
+    let shown = seen.text();
+    let missing: Vec<_> = public()
+        .into_iter()
+        .filter(|name| !SHOWN_BY_NOTHING.contains(&name.as_str()))
+        .filter(|name| !shown.contains(&format!("{name}: ")))
+        // A body shows itself within its response.
+        .filter(|name| !(name == "AnswerBody" && shown.contains("AnswerBody")))
+        .collect();
+    assert!(missing.is_empty(), "not shown: {missing:?}");
+}
+
+/// All grants, and what they are made of.
+fn show_grants(password: &str, seen: &Seen) {
+    let url = "https://a.example/token";
+    let secret = || Secret::from(password);
+    let pem = rcgen::KeyPair::generate().expect("a key").serialize_pem();
+    let key = || PrivateKey::from_pem(&pem).expect("a key");
+    seen.show("Secret", &secret());
+    seen.show("SecretFile", &SecretFile::new("/run/secrets/a"));
+    seen.show("PrivateKey", &key());
+    seen.show("PrivateKeyJwt", &PrivateKeyJwt::new(key()));
+    let about = SignedJwt::new(key(), password, url).subject(password);
+    seen.show("SignedJwt", &about);
+    let issuer = Endpoint::issuer("https://a.example").expect("an issuer");
+    seen.show("Endpoint", &issuer);
+    let encoded: String = url::form_urlencoded::byte_serialize(password.as_bytes()).collect();
+    let keyed = Endpoint::new(format!("{url}?key={encoded}")).expect("an endpoint");
+    seen.show("Endpoint", &keyed);
+    for auth in [
+        ClientAuth::basic(password),
+        ClientAuth::form(password),
+        ClientAuth::assertion(secret()),
+        ClientAuth::private_key_jwt(PrivateKeyJwt::new(key())),
+    ] {
+        seen.show("ClientAuth", &auth);
+        let grant = ClientCredentialsGrant::new(url, "api").expect("valid");
+        let grant = grant.client_auth(auth);
+        seen.show("Grant", &grant);
+        seen.show("ClientCredentialsGrant", &grant);
+    }
+    let token = RefreshToken::new("r".to_owned() + "3fresh").expect("valid");
+    let grant = RefreshTokenGrant::new(url, "api", token).expect("valid");
+    seen.show("RefreshTokenGrant", &grant);
+    let grant = JwtBearerGrant::new(url, secret()).expect("valid");
+    seen.show("JwtBearerGrant", &grant);
+    let grant = TokenExchangeGrant::new(url, secret()).expect("valid");
+    seen.show("TokenExchangeGrant", &grant.actor_token(secret(), "jwt"));
+    let grant = ExtensionGrant::new(url, "urn:a").expect("valid");
+    let grant = grant.field("password", password).expect("a free name");
+    seen.show("ExtensionGrant", &grant);
+
+    let config = serde_json::json!({ "grant": "voipex", "username": "me", "password": password });
+    let config: SourceConfig = serde_json::from_value(config).expect("valid");
+    seen.show("SourceConfig", &config);
+    seen.show("ConfiguredSource", &config.source().expect("a source"));
+}
+
+fn show_redis(password: &str, seen: &Seen) {
+    let key = StoreKey::from_bytes([7; 32]);
+    seen.show("StoreKey", &key);
+    let encoded: String = url::form_urlencoded::byte_serialize(password.as_bytes()).collect();
+    let encoded = encoded.replace('+', "%20");
+    let builder = RedisStore::builder(format!("redis://app:{encoded}@localhost/0")).key(key);
+    seen.show("RedisStoreBuilder", &builder);
+    seen.show("RedisStore", &builder.build().expect("a store"));
+}
+
+/// The names that the crate makes public.
+fn public() -> Vec<String> {
+    let mut names = Vec::new();
+    for source in [
+        include_str!("../../src/lib.rs"),
+        include_str!("../../src/config/mod.rs"),
+        include_str!("../../src/grant/mod.rs"),
+        include_str!("../../src/transport/mod.rs"),
+        include_str!("../../src/store/mod.rs"),
+        include_str!("../../src/testing/mod.rs"),
+    ] {
+        for item in source.split("\npub use ").skip(1) {
+            let item = item.split(';').next().unwrap_or_default();
+            let list = item.rsplit("::").next().unwrap_or_default();
+            let list = list.trim_matches(|c: char| c == '{' || c == '}' || c.is_whitespace());
+            names.extend(list.split(',').map(|name| name.trim().to_owned()));
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    assert!(names.len() > 25, "{names:?}");
+    names
+}

@@ -1,0 +1,280 @@
+//! The ways to a token endpoint and to an API.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Uri};
+use http_body_util::Full;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use tokio::sync::watch;
+use tower::{Layer, Service, ServiceExt};
+use tower_bearer::grant::ClientAuth;
+use tower_bearer::store::{Claim, Claimed, MemoryStore, Settlement, TokenStore};
+use tower_bearer::testing::TokenServer;
+use tower_bearer::transport::DefaultTransport;
+use tower_bearer::{
+    AccessToken, BearerAuthLayer, BoxError, Error, Origins, PasswordGrant, RefreshToken,
+    TokenCache, TokenError, TokenResponse, TokenSource,
+};
+
+use crate::forms::Secret;
+use crate::seen::Seen;
+
+/// How a client proves itself with its secret.
+pub(crate) type Proof = fn(&str) -> ClientAuth;
+
+pub(crate) const PROOFS: [Proof; 2] = [|s| ClientAuth::basic(s), |s| ClientAuth::form(s)];
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    InProcess,
+    Hyper { http2: bool },
+    Reqwest,
+    ReqwestMiddleware,
+}
+
+pub(crate) struct Account<'a> {
+    server: &'a TokenServer,
+    password: &'a Secret,
+    client: &'a Secret,
+    auth: Proof,
+}
+
+impl<'a> Account<'a> {
+    pub(crate) fn new(server: &'a TokenServer, password: &'a Secret, client: &'a Secret) -> Self {
+        Self {
+            server,
+            password,
+            client,
+            auth: PROOFS[0],
+        }
+    }
+
+    pub(crate) fn auth(mut self, auth: Proof) -> Self {
+        self.auth = auth;
+        self
+    }
+
+    pub(crate) fn cache(&self, way: Way, seen: &Seen) -> TokenCache {
+        let grant = PasswordGrant::new(self.server.token_url(), "api", "me", self.password.text())
+            .expect("a grant")
+            .client_auth((self.auth)(self.client.text()))
+            .logout_endpoint(self.server.token_url().replace("/token", "/logout"))
+            .expect("an endpoint")
+            .timeout(Duration::from_millis(300))
+            .expect("a timeout");
+        match way {
+            Way::InProcess => watched(grant.transport(self.server.service()), seen),
+            Way::Hyper { http2 } => watched(grant.transport(hyper(http2)), seen),
+            Way::Reqwest | Way::ReqwestMiddleware => {
+                watched(grant.transport(TRANSPORT.clone()), seen)
+            }
+        }
+    }
+}
+
+// Reading the machine's certificates takes a while.
+static TRANSPORT: LazyLock<DefaultTransport> = LazyLock::new(DefaultTransport::new);
+static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(reqwest::Client::new);
+
+fn hyper(http2: bool) -> Client<HttpConnector, Full<Bytes>> {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder.http2_only(http2).build_http()
+}
+
+/// A source that shows all that it yields, and keeps it as what nobody may
+/// read.
+struct Watched<S> {
+    grant: S,
+    seen: Seen,
+}
+
+fn watched<S: TokenSource + std::fmt::Debug>(grant: S, seen: &Seen) -> TokenCache {
+    seen.show("PasswordGrant", &grant);
+    let seen = seen.clone();
+    let store = Shown(MemoryStore::new(), seen.clone());
+    seen.show("MemoryStore", &store.0);
+    let builder = TokenCache::builder(Watched {
+        grant,
+        seen: seen.clone(),
+    })
+    .label("secrets")
+    .store(store, "account");
+    seen.show("TokenCacheBuilder", &builder);
+    builder.build().expect("settings")
+}
+
+impl<S: TokenSource> Watched<S> {
+    fn watch(
+        &self,
+        answer: Result<TokenResponse, TokenError>,
+    ) -> Result<TokenResponse, TokenError> {
+        match &answer {
+            Ok(response) => {
+                self.seen.keep(response.access_token().secret());
+                self.seen.show("TokenResponse", response);
+                self.seen.show("AccessToken", response.access_token());
+                if let Some(refresh_token) = response.refresh_token() {
+                    self.seen.keep(refresh_token.secret());
+                    self.seen.show("RefreshToken", refresh_token);
+                }
+            }
+            Err(error) => self.seen.show_error(error),
+        }
+        answer
+    }
+}
+
+impl<S: TokenSource> TokenSource for Watched<S> {
+    async fn fetch(&self) -> Result<TokenResponse, TokenError> {
+        self.watch(self.grant.fetch().await)
+    }
+
+    async fn refresh(&self, token: &RefreshToken) -> Result<TokenResponse, TokenError> {
+        self.watch(self.grant.refresh(token).await)
+    }
+
+    async fn revoke(
+        &self,
+        access_token: Option<&AccessToken>,
+        refresh_token: Option<&RefreshToken>,
+    ) -> Result<(), TokenError> {
+        self.grant.revoke(access_token, refresh_token).await
+    }
+}
+
+/// A store that shows all that comes and goes.
+struct Shown(MemoryStore, Seen);
+
+impl TokenStore for Shown {
+    async fn claim(&self, account: &str, claim: &Claim) -> Result<Claimed, BoxError> {
+        self.1.show("Claim", claim);
+        let claimed = self.0.claim(account, claim).await?;
+        self.1.show("Claimed", &claimed);
+        match &claimed {
+            Claimed::Token(entry) | Claimed::Failed(entry) => {
+                self.1.show("Entry", entry);
+                self.1.show("Payload", &entry.payload);
+            }
+            Claimed::Leased(lease) => self.1.show("Lease", lease),
+            _ => {}
+        }
+        Ok(claimed)
+    }
+
+    async fn settle(&self, account: &str, settlement: &Settlement) -> Result<bool, BoxError> {
+        self.1.show("Settlement", settlement);
+        for (payload, _) in settlement.token.iter().chain(&settlement.failure) {
+            self.1.show("Payload", payload);
+        }
+        self.0.settle(account, settlement).await
+    }
+
+    fn changes(&self, account: &str) -> watch::Receiver<()> {
+        self.0.changes(account)
+    }
+}
+
+/// One call of the API, all of it shown; whether it went well.
+pub(crate) async fn call(way: Way, tokens: &TokenCache, server: &TokenServer, seen: &Seen) -> bool {
+    let uri: Uri = format!("{}/calls", server.api_url())
+        .parse()
+        .expect("a URI");
+    let origins = Origins::only([server.api_url()]).expect("an origin");
+    let layer = BearerAuthLayer::new(tokens.clone(), origins);
+    seen.show("BearerAuthLayer", &layer);
+    match way {
+        Way::InProcess => through(layer, server.service(), uri, seen).await,
+        Way::Hyper { http2 } => through(layer, hyper(http2), uri, seen).await,
+        Way::Reqwest => {
+            let shown = seen.clone();
+            let client = tower::ServiceBuilder::new()
+                .map_request(move |request: reqwest::Request| {
+                    shown.show("reqwest::Request", &request);
+                    request
+                })
+                .service(CLIENT.clone());
+            let request =
+                reqwest::Request::new(http::Method::GET, uri.to_string().parse().expect("a URL"));
+            match layer.layer(client).oneshot(request).await {
+                Ok(response) => {
+                    seen.show("reqwest::Response", &response);
+                    response.status().is_success()
+                }
+                Err(error) => failed(&error, seen),
+            }
+        }
+        Way::ReqwestMiddleware => {
+            let client = reqwest_middleware::ClientBuilder::new(CLIENT.clone());
+            let client = client.with(layer).with(Shows(seen.clone())).build();
+            seen.show("ClientWithMiddleware", &client);
+            match client.get(uri.to_string()).send().await {
+                Ok(response) => {
+                    seen.show("reqwest::Response", &response);
+                    response.status().is_success()
+                }
+                Err(error) => failed(&error, seen),
+            }
+        }
+    }
+}
+
+/// The innermost middleware: sees what is sent.
+struct Shows(Seen);
+
+#[async_trait::async_trait]
+impl reqwest_middleware::Middleware for Shows {
+    async fn handle(
+        &self,
+        request: reqwest::Request,
+        extensions: &mut http::Extensions,
+        next: reqwest_middleware::Next<'_>,
+    ) -> reqwest_middleware::Result<reqwest::Response> {
+        self.0.show("reqwest::Request", &request);
+        next.run(request, extensions).await
+    }
+}
+
+async fn through<S, B>(layer: BearerAuthLayer, client: S, uri: Uri, seen: &Seen) -> bool
+where
+    S: Service<Request<Full<Bytes>>, Response = http::Response<B>> + Clone + std::fmt::Debug,
+    S::Error: std::error::Error + 'static,
+    B: http_body::Body + std::fmt::Debug,
+{
+    let shown = seen.clone();
+    let client = tower::ServiceBuilder::new()
+        .map_request(move |request: Request<Full<Bytes>>| {
+            shown.show("http::Request", &request);
+            request
+        })
+        .service(client);
+    let mut api = layer.layer(client);
+    seen.show("BearerAuth", &api);
+    let request = Request::get(uri).body(Full::default()).expect("a request");
+    let future = api.ready().await.expect("ready").call(request);
+    seen.show("ResponseFuture", &future);
+    match future.await {
+        Ok(response) => {
+            seen.show("http::Response", &response);
+            seen.show(
+                "Outcome",
+                &response.extensions().get::<tower_bearer::Outcome>(),
+            );
+            response.status().is_success()
+        }
+        Err(error) => failed(&error, seen),
+    }
+}
+
+fn failed(error: &(dyn std::error::Error + 'static), seen: &Seen) -> bool {
+    seen.show_error(error);
+    if let Some(error) = TokenError::find(error) {
+        seen.show("TokenError", error);
+        seen.show("TokenErrorKind", &error.kind());
+        seen.show("Error", &Error::<std::io::Error>::Token(error.clone()));
+    }
+    false
+}
