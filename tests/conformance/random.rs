@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tower_bearer::store::{Claimed, Settlement, TokenStore};
 
-use super::{LONG, claim, given, payload, want};
+use super::ask::{LONG, claim, given, payload, want};
 
 /// Numbers that are the same each time.
 struct Dice(u64);

@@ -102,6 +102,25 @@ async fn a_lease_that_would_stay_for_ever_is_none() {
 }
 
 #[tokio::test]
+async fn an_entry_that_would_stay_for_ever_is_as_nothing() {
+    let server = Server::start().await;
+    let store = server.store();
+    for kind in ["token", "refresh"] {
+        filled(&store, ACCOUNT).await;
+        server
+            .ask::<()>(&format!("PERSIST {}", name(ACCOUNT, kind)))
+            .await;
+        let others = KINDS.iter().filter(|it| **it != kind && **it != "meta");
+        for other in others {
+            server
+                .ask::<()>(&format!("DEL {}", name(ACCOUNT, other)))
+                .await;
+        }
+        is_absent(&server, &store, kind).await;
+    }
+}
+
+#[tokio::test]
 async fn a_key_of_another_type_is_an_error_that_shows_no_payload() {
     let server = Server::start().await;
     let store = server.store();

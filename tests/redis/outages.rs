@@ -92,6 +92,13 @@ async fn a_server_that_stalls_is_an_error_in_time_and_the_next_connection_works(
     }
     proxy.stall(false);
     leased(&store, "third", want(0)).await;
+    // A connection that never says anything again.
+    proxy.strand();
+    store
+        .claim("fourth", &want(0))
+        .await
+        .expect_err("no answer");
+    leased(&store, "fifth", want(0)).await;
 }
 
 #[tokio::test]
@@ -243,4 +250,18 @@ async fn a_flushed_server_goes_on_with_higher_generations() {
         server.ask::<()>("FLUSHALL").await;
         server.ask::<()>("SCRIPT FLUSH").await;
     }
+}
+
+#[tokio::test]
+async fn a_server_whose_clock_is_behind_gives_no_lower_generation() {
+    let server = Server::start().await;
+    let store = server.store();
+    let now = leased(&store, "me", want(0)).await.generation;
+    server.ask::<()>("FLUSHALL").await;
+    let had = now + 60_000;
+    let lease = leased(&store, "me", want(had)).await;
+    assert_eq!(lease.generation, had + 1);
+    // Not for any number that somebody comes along with.
+    let lease = leased(&store, "other", want(u64::MAX)).await;
+    assert!(lease.generation < now + 60_000);
 }

@@ -11,8 +11,16 @@ use tokio::task::JoinHandle;
 /// Passes everything on, or holds everything back. Ends when dropped.
 pub(crate) struct Proxy {
     address: SocketAddr,
-    stalled: watch::Sender<bool>,
+    held: watch::Sender<Held>,
     task: JoinHandle<()>,
+}
+
+/// What is not passed on.
+#[derive(Clone, Copy, Default)]
+struct Held {
+    all: bool,
+    /// Connections before this time of the proxy.
+    before: u64,
 }
 
 impl Proxy {
@@ -21,19 +29,20 @@ impl Proxy {
             .await
             .expect("a port");
         let address = listener.local_addr().expect("an address");
-        let (stalled, is_stalled) = watch::channel(false);
+        let (held, is_held) = watch::channel(Held::default());
         let task = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 if let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
                     let (near, far) = (near.into_split(), far.into_split());
-                    tokio::spawn(pass(near.0, far.1, is_stalled.clone()));
-                    tokio::spawn(pass(far.0, near.1, is_stalled.clone()));
+                    let time = is_held.borrow().before;
+                    tokio::spawn(pass(near.0, far.1, time, is_held.clone()));
+                    tokio::spawn(pass(far.0, near.1, time, is_held.clone()));
                 }
             }
         });
         Self {
             address,
-            stalled,
+            held,
             task,
         }
     }
@@ -43,7 +52,12 @@ impl Proxy {
     }
 
     pub(crate) fn stall(&self, stalled: bool) {
-        self.stalled.send_replace(stalled);
+        self.held.send_modify(|held| held.all = stalled);
+    }
+
+    /// Nothing passes any more on the connections that there are; new ones work.
+    pub(crate) fn strand(&self) {
+        self.held.send_modify(|held| held.before += 1);
     }
 }
 
@@ -53,10 +67,16 @@ impl Drop for Proxy {
     }
 }
 
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut stalled: watch::Receiver<bool>) {
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    time: u64,
+    mut held: watch::Receiver<Held>,
+) {
     let mut buffer = vec![0; 4096];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        if stalled.wait_for(|stalled| !stalled).await.is_err() {
+        let passes = |held: &Held| !held.all && held.before <= time;
+        if held.wait_for(passes).await.is_err() {
             return;
         }
         if to.write_all(&buffer[..read]).await.is_err() {

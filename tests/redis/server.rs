@@ -84,10 +84,6 @@ impl Server {
         self.port
     }
 
-    pub(crate) fn folder(&self) -> &PathBuf {
-        &self.folder
-    }
-
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
@@ -109,7 +105,9 @@ impl Server {
     /// Asks it something, in words.
     pub(crate) async fn ask<T: FromRedisValue>(&self, words: &str) -> T {
         let mut command = Cmd::new();
-        words.split(' ').for_each(|word| drop(command.arg(word)));
+        for word in words.split(' ') {
+            command.arg(word);
+        }
         self.run(&command).await
     }
 

@@ -83,11 +83,13 @@ end
 local refresh = entry(refresh_key)
 local meta = redis.call('HMGET', meta_key, 'generation', 'written')
 local now = redis.call('TIME')
-local generation = math.max(
-  (number(meta[1]) or 0) + 1,
-  (number(meta[2]) or 0) + 1,
-  now[1] * 1000 + math.floor(now[2] / 1000)
-)
+local clock = now[1] * 1000 + math.floor(now[2] / 1000)
+local generation = math.max((number(meta[1]) or 0) + 1, (number(meta[2]) or 0) + 1, clock)
+-- A server that lost its memory, and whose clock is behind the one before. What is
+-- more than a day ahead comes from elsewhere.
+if newer_than < clock + 86400000 then
+  generation = math.max(generation, newer_than + 1)
+end
 redis.call('SET', lease_key, shown(generation), 'NX', 'PX', lease_ms)
 redis.call('HSET', meta_key, 'generation', shown(generation))
 redis.call('PEXPIRE', meta_key, meta_ms)

@@ -44,6 +44,9 @@ pub(crate) struct Server {
     /// A bit for each refresh token that it got.
     sent: u32,
     pub(crate) sent_twice: bool,
+    put_off: Option<RefreshToken>,
+    /// One that it had put off came again, as it may.
+    pub(crate) came_again: bool,
 }
 
 impl Server {
@@ -54,12 +57,14 @@ impl Server {
 
     pub(crate) fn send(&mut self, token: RefreshToken) {
         self.sent_twice |= self.sent & (1 << token) != 0;
+        self.came_again |= self.put_off == Some(token);
         self.sent |= 1 << token;
     }
 
     /// It did nothing with this one.
     pub(crate) fn put_off(&mut self, token: RefreshToken) {
         self.sent &= !(1 << token);
+        self.put_off = Some(token);
     }
 }
 

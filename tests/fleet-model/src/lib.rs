@@ -8,10 +8,13 @@
 //!
 //! [`Rules`] can be broken one by one, which must show.
 
+mod action;
 mod fleet;
 mod model;
+mod steps;
 mod store;
 
+pub use action::{Action, Answer};
 pub use fleet::{Limits, State};
 pub use model::{Fleet, GENERATIONS, NEWER_STAYS, SENT_ONCE};
 pub use store::Rules;
