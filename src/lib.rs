@@ -86,6 +86,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "accounts")]
+pub mod accounts;
 mod auth;
 mod cache;
 mod error;
@@ -101,6 +103,8 @@ pub mod testing;
 mod token;
 pub mod transport;
 
+#[cfg(feature = "accounts")]
+pub use accounts::{Accounts, AccountsLayer};
 pub use auth::{
     BearerAuth, BearerAuthLayer, CloneBody, EmptyBody, Error, Never, Outcome, ReplayPolicy,
     ResponseFuture,

@@ -12,6 +12,7 @@ mod flight;
 mod flight_loom;
 mod flying;
 mod forced;
+mod gate;
 mod keeper;
 mod ledger;
 mod record;
@@ -31,8 +32,12 @@ mod token_cache;
 mod trouble;
 
 pub(crate) use acquire::Acquire;
+#[cfg(feature = "accounts")]
+pub(crate) use builder::Template;
 pub use builder::TokenCacheBuilder;
 pub(crate) use fetch::Step;
+#[cfg(feature = "accounts")]
+pub(crate) use gate::Gate;
 pub(crate) use ledger::{Rejection, Want};
 pub(crate) use shared::Shared;
 pub(crate) use state::{Live, Reader};

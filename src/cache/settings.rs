@@ -1,8 +1,11 @@
 //! The settings of a cache, and which of them make no sense.
 
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::clock::Clock;
+use crate::cache::gate::Gate;
 use crate::cache::schedule::{Backoff, Windows};
 use crate::error::ConfigError;
 
@@ -16,6 +19,27 @@ pub(crate) struct Settings {
     pub(crate) store_timeout: Duration,
     pub(crate) lease: Duration,
     pub(crate) clock: Clock,
+    /// Bounds how many flights of several caches are under way at once.
+    pub(crate) gate: Option<Arc<Gate>>,
+}
+
+/// Settings that many caches have in common, and that are copied where one of
+/// them changes some.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Common(Arc<Settings>);
+
+impl Deref for Common {
+    type Target = Settings;
+
+    fn deref(&self) -> &Settings {
+        &self.0
+    }
+}
+
+impl DerefMut for Common {
+    fn deref_mut(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.0)
+    }
 }
 
 impl Default for Settings {
@@ -29,6 +53,7 @@ impl Default for Settings {
             store_timeout: Duration::from_millis(250),
             lease: Duration::from_secs(15),
             clock: Clock::default(),
+            gate: None,
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::cache::clock::{Glance, Moment};
 use crate::cache::fleet::Fleet;
 use crate::cache::flight::Flight;
 use crate::cache::ledger::{Ledger, Rejection};
-use crate::cache::settings::Settings;
+use crate::cache::settings::Common;
 use crate::cache::state::{Current, Live};
 use crate::error::{TokenError, TokenErrorKind};
 use crate::events::{self, Event, Replay};
@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     pub(crate) label: Arc<str>,
     pub(crate) source: Box<dyn DynTokenSource>,
     pub(crate) fleet: Option<Fleet>,
-    pub(crate) settings: Settings,
+    pub(crate) settings: Common,
     pub(crate) current: Current,
     pub(crate) keeper: Mutex<Keeper>,
     pub(crate) sentry: Mutex<Option<JoinHandle<()>>>,
@@ -49,7 +49,7 @@ impl Shared {
         source: Box<dyn DynTokenSource>,
         fleet: Option<Fleet>,
         label: Arc<str>,
-        settings: Settings,
+        settings: Common,
     ) -> Self {
         Self {
             number: next_number(),
