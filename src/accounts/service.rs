@@ -110,7 +110,13 @@ where
         };
         drop(key);
         let shared = &seat.account.tokens().shared;
-        send(&mut self.inner, &config.policy, shared, &mut seat.reader, request)
+        send(
+            &mut self.inner,
+            &config.policy,
+            shared,
+            &mut seat.reader,
+            request,
+        )
     }
 }
 

@@ -112,9 +112,8 @@ impl<K> Shelf<K> {
             };
             let mut order = lock(board);
             // Perhaps it was used meanwhile.
-            let still = |account: &Arc<Account<K>>| {
-                account.used() == used && !Arc::ptr_eq(account, newest)
-            };
+            let still =
+                |account: &Arc<Account<K>>| account.used() == used && !Arc::ptr_eq(account, newest);
             if order.front().is_some_and(|(place, ())| still(&place.0)) {
                 taken.extend(self.pop(&mut order));
             }

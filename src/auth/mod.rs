@@ -14,9 +14,9 @@ mod service;
 pub use error::Error;
 pub use future::ResponseFuture;
 pub use layer::BearerAuthLayer;
-pub use outcome::Outcome;
 #[cfg(feature = "accounts")]
 pub(crate) use message::{RequestMessage, ResponseMessage};
+pub use outcome::Outcome;
 #[cfg(feature = "reqwest-middleware")]
 pub(crate) use outcome::{Next, Sent};
 pub use replay::{CloneBody, EmptyBody, Never, ReplayPolicy};

@@ -89,7 +89,13 @@ where
             return send_without(&mut self.inner, request);
         }
         let shared = &config.tokens.shared;
-        send(&mut self.inner, &config.policy, shared, &mut self.reader, request)
+        send(
+            &mut self.inner,
+            &config.policy,
+            shared,
+            &mut self.reader,
+            request,
+        )
     }
 }
 

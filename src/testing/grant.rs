@@ -19,8 +19,8 @@ impl TokenServer {
         password: impl Into<String>,
     ) -> PasswordGrant<TokenService> {
         PasswordGrant::new(self.token_url(), self.client_id(), username, password)
-        .and_then(|grant| grant.logout_endpoint(format!("{}/logout", self.api_url())))
-        .expect("the server's own URL is on loopback")
-        .transport(self.service())
+            .and_then(|grant| grant.logout_endpoint(format!("{}/logout", self.api_url())))
+            .expect("the server's own URL is on loopback")
+            .transport(self.service())
     }
 }
