@@ -187,7 +187,7 @@ impl Pilot {
                 took: self.since.elapsed(),
                 waiters: driver.land(outcome.clone()),
             };
-            shared.changes.send_replace(());
+            shared.changes.tell();
             shared.tell(&match &outcome {
                 Ok(live) => Event::Fetched {
                     flown,

@@ -4,6 +4,7 @@
 mod acquire;
 mod ask;
 mod builder;
+mod changes;
 mod clock;
 mod fetch;
 mod fleet;

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::cache::changes::Changes;
 use crate::cache::clock::{Glance, Moment};
 use crate::cache::fleet::Fleet;
 use crate::cache::flight::Flight;
@@ -39,7 +39,7 @@ pub(crate) struct Shared {
     pub(crate) keeper: Mutex<Keeper>,
     pub(crate) sentry: Mutex<Option<JoinHandle<()>>>,
     /// Told of each change of the token in use; closed with the last handle.
-    pub(crate) changes: watch::Sender<()>,
+    pub(crate) changes: Changes,
     ledger: Mutex<Ledger>,
     pub(crate) flight: Flight<Outcome>,
 }
@@ -60,7 +60,7 @@ impl Shared {
             current: Current::default(),
             keeper: Mutex::default(),
             sentry: Mutex::default(),
-            changes: watch::Sender::new(()),
+            changes: Changes::default(),
             ledger: Mutex::default(),
             flight: Flight::new(),
         }
@@ -114,7 +114,7 @@ impl Shared {
         }
         drop(ledger);
         if changed || armed {
-            self.changes.send_replace(());
+            self.changes.tell();
         }
         result
     }

@@ -116,7 +116,7 @@ impl TokenCache {
     /// what was wrong.
     pub fn reset(&self) {
         self.shared.with_ledger(|ledger, _| ledger.reset());
-        self.shared.changes.send_replace(());
+        self.shared.changes.tell();
     }
 
     /// Gives up the tokens and ends their session at the server: the next
@@ -166,7 +166,7 @@ impl TokenCache {
     /// As for `revoke`. The cache is shut down all the same.
     pub async fn shutdown(&self) -> Result<(), TokenError> {
         self.shared.with_ledger(|ledger, _| ledger.close());
-        self.shared.changes.send_replace(());
+        self.shared.changes.tell();
         revoke::revoke(&self.shared, Whose::Own).await
     }
 
