@@ -63,17 +63,37 @@ pub(crate) fn measure(summary: &mut Summary) {
     let mut table = Table::new(&head);
     for (name, key, of, pattern) in [
         ("one account, 1 thread", "one_1_thread", 1, Pattern::Kept(1)),
-        ("one account, 2 threads", "one_2_threads", 1, Pattern::Kept(2)),
+        (
+            "one account, 2 threads",
+            "one_2_threads",
+            1,
+            Pattern::Kept(2),
+        ),
         ("64 in turn, 1 thread", "64_1_thread", 64, Pattern::Kept(1)),
-        ("64 in turn, 2 threads", "64_2_threads", 64, Pattern::Kept(2)),
+        (
+            "64 in turn, 2 threads",
+            "64_2_threads",
+            64,
+            Pattern::Kept(2),
+        ),
         (
             "64 in turn, 2 threads, a clone for each request",
             "64_clone_per_request",
             64,
             Pattern::Cloned(2),
         ),
-        ("all in turn, 1 thread", "all_1_thread", ACCOUNTS, Pattern::Kept(1)),
-        ("all in turn, 2 threads", "all_2_threads", ACCOUNTS, Pattern::Kept(2)),
+        (
+            "all in turn, 1 thread",
+            "all_1_thread",
+            ACCOUNTS,
+            Pattern::Kept(1),
+        ),
+        (
+            "all in turn, 2 threads",
+            "all_2_threads",
+            ACCOUNTS,
+            Pattern::Kept(2),
+        ),
     ] {
         let whose = || Whose { of, key: 0 };
         let stacks: [Box<dyn Stack>; 3] = [

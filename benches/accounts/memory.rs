@@ -89,7 +89,9 @@ pub(crate) fn measure(summary: &mut Summary) {
             format!("{all:.0}"),
             format!("{over:.0}"),
             target.map_or(String::new(), |target| format!("{target:.0}")),
-            target.map_or("", |target| verdict(over <= target)).to_owned(),
+            target
+                .map_or("", |target| verdict(over <= target))
+                .to_owned(),
         ]);
     };
     row("an account without a token", unused, unused, None);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::accounts::handle::{Accounts, Rules};
 use crate::accounts::made::{Make, make};
+use crate::accounts::steward;
 use crate::cache::{Gate, TokenCache, TokenCacheBuilder};
 use crate::error::{BoxError, ConfigError, TokenError, TokenErrorKind};
 use crate::source::TokenSource;
@@ -137,6 +138,7 @@ impl<K: Clone + Send + Sync + 'static> AccountsBuilder<K> {
         let mut template = self.template.into_template()?;
         let gate = Arc::new(Gate::new(self.fetches));
         template.settings.gate = Some(gate.clone());
+        template.settings.guarded_every = Some(steward::round(self.idle));
         Ok(Accounts::with_rules(Rules {
             make: self.make,
             template,

@@ -31,6 +31,8 @@ pub(crate) struct Inner<K> {
     /// Goes up by one with each of the steward's rounds, from 1.
     pub(crate) tick: AtomicU64,
     pub(crate) closed: AtomicBool,
+    /// A steward watches the clock.
+    pub(crate) on_duty: AtomicBool,
     pub(crate) steward: Mutex<Steward>,
 }
 
@@ -91,6 +93,7 @@ impl<K: Clone + Send + Sync + 'static> Accounts<K> {
                 shelf: Shelf::new(rules.capacity),
                 tick: AtomicU64::new(1),
                 closed: AtomicBool::new(false),
+                on_duty: AtomicBool::new(false),
                 steward: Mutex::default(),
                 rules,
             }),
@@ -133,6 +136,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
     pub fn remove(&self, key: &K) -> Option<TokenCache> {
         let shelf = &self.inner.shelf;
         let account = shelf.remove(shelf.hash(key), key)?;
+        account.tokens().shared.set_guarded(false);
         Some(account.tokens().clone())
     }
 
@@ -165,6 +169,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
         let placed = inner.shelf.place(account, key, tick);
         steward::let_go(inner, placed.taken);
         steward::ensure(inner);
+        steward::enlist(inner, &placed.account);
         // After it was placed, so that a shutdown meanwhile finds it.
         if inner.closed.load(Ordering::SeqCst) {
             inner.shelf.remove(hash, key);

@@ -84,6 +84,12 @@ impl<K> Shelf<K> {
         lock(&self.boards[at])
     }
 
+    pub(crate) fn for_each(&self, f: impl Fn(&Account<K>)) {
+        for board in &self.boards {
+            lock(board).keys().for_each(|place| f(&place.0));
+        }
+    }
+
     /// Takes the accounts away for which this holds, on each board from the
     /// least recently used on, up to the first for which it does not.
     pub(crate) fn take_while(&self, over: impl Fn(&Account<K>) -> bool) -> Vec<Arc<Account<K>>> {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -28,7 +28,7 @@ const SHORTEST_ROUND: Duration = Duration::from_millis(10);
 /// In how many rounds an idle account is let go.
 const ROUNDS: u32 = 8;
 
-fn round(idle: Duration) -> Duration {
+pub(crate) fn round(idle: Duration) -> Duration {
     (idle / ROUNDS).clamp(SHORTEST_ROUND, LONGEST_ROUND)
 }
 
@@ -48,41 +48,117 @@ pub(crate) fn ensure<K: Send + Sync + 'static>(inner: &Arc<Inner<K>>) {
     if steward.task.as_ref().is_none_or(JoinHandle::is_finished)
         && let Ok(runtime) = Handle::try_current()
     {
-        steward.task = Some(runtime.spawn(keep(Arc::downgrade(inner), round(inner.rules.idle))));
-    }
-}
-
-/// Notes whose sessions are to be ended.
-pub(crate) fn let_go<K>(inner: &Inner<K>, accounts: Vec<Arc<Account<K>>>) {
-    let Some(after) = inner.rules.revoke_after else {
-        return;
-    };
-    if accounts.is_empty() {
-        return;
-    }
-    let at = Instant::now() + after;
-    let leaving = accounts.iter().map(|it| (at, it.tokens().clone()));
-    lock(inner).leaving.extend(leaving);
-}
-
-/// Ends with the last handle.
-async fn keep<K>(inner: Weak<Inner<K>>, round: Duration) {
-    loop {
-        sleep(round).await;
-        let Some(inner) = inner.upgrade() else {
-            return;
-        };
-        let tick = inner.tick.fetch_add(1, Ordering::Relaxed) + 1;
-        let rounds = rounds(inner.rules.idle);
-        let idle = |account: &Account<K>| account.used().saturating_add(rounds) < tick;
-        let_go(&inner, inner.shelf.take_while(idle));
-        for tokens in leaving(&inner) {
-            let gate = inner.rules.ending.clone();
-            tokio::spawn(async move {
-                let _pass = gate.pass().await;
-                let _ = tokens.revoke().await;
-            });
+        let post = Post(Arc::downgrade(inner));
+        // First, for a runtime that is shutting down drops the task at once.
+        inner.on_duty.store(true, Ordering::SeqCst);
+        steward.task = Some(runtime.spawn(post.keep(round(inner.rules.idle))));
+        drop(steward);
+        inner
+            .shelf
+            .for_each(|it| it.tokens().shared.set_guarded(true));
+        if !inner.on_duty.load(Ordering::SeqCst) {
+            inner
+                .shelf
+                .for_each(|it| it.tokens().shared.set_guarded(false));
         }
+    }
+}
+
+/// Watches the clock for a new account, too.
+pub(crate) fn enlist<K>(inner: &Inner<K>, account: &Account<K>) {
+    let shared = &account.tokens().shared;
+    shared.set_guarded(inner.on_duty.load(Ordering::SeqCst));
+    // Whoever leaves the post, or lets the account go, says so before it sees to
+    // the account.
+    if !inner.on_duty.load(Ordering::SeqCst) || account.used() == 0 {
+        shared.set_guarded(false);
+    }
+}
+
+/// Watches the clock no more for these, and notes whose sessions are to be ended.
+pub(crate) fn let_go<K>(inner: &Inner<K>, accounts: Vec<Arc<Account<K>>>) {
+    for account in &accounts {
+        account.tokens().shared.set_guarded(false);
+    }
+    if let Some(after) = inner.rules.revoke_after
+        && !accounts.is_empty()
+    {
+        let at = Instant::now() + after;
+        let leaving = accounts.iter().map(|it| (at, it.tokens().clone()));
+        lock(inner).leaving.extend(leaving);
+    }
+}
+
+struct Post<K>(Weak<Inner<K>>);
+
+impl<K> Post<K> {
+    /// Ends with the last handle.
+    async fn keep(self, round: Duration) {
+        let mut clocks = Clocks::new();
+        loop {
+            sleep(round).await;
+            let Some(inner) = self.0.upgrade() else {
+                return;
+            };
+            if clocks.wall_was_set_back(Clocks::new()) {
+                inner
+                    .shelf
+                    .for_each(|it| it.tokens().shared.look_at_the_clock());
+            }
+            let tick = inner.tick.fetch_add(1, Ordering::Relaxed) + 1;
+            let rounds = rounds(inner.rules.idle);
+            let idle = |account: &Account<K>| account.used().saturating_add(rounds) < tick;
+            let_go(&inner, inner.shelf.take_while(idle));
+            for tokens in leaving(&inner) {
+                let gate = inner.rules.ending.clone();
+                tokio::spawn(async move {
+                    let _pass = gate.pass().await;
+                    let _ = tokens.revoke().await;
+                });
+            }
+        }
+    }
+}
+
+impl<K> Drop for Post<K> {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.upgrade() {
+            inner.on_duty.store(false, Ordering::SeqCst);
+            inner
+                .shelf
+                .for_each(|it| it.tokens().shared.set_guarded(false));
+        }
+    }
+}
+
+/// How the wall clock goes beside the monotonic one. The hot path glances at the
+/// former only, and only this knows when it was set back.
+struct Clocks {
+    wall: SystemTime,
+    monotonic: Instant,
+}
+
+/// By how much the wall clock may fall behind unnoticed.
+const SLACK: Duration = Duration::from_millis(50);
+
+impl Clocks {
+    fn new() -> Self {
+        Self {
+            wall: SystemTime::now(),
+            monotonic: Instant::now(),
+        }
+    }
+
+    /// Since the last time that this said so, or that it was ahead.
+    fn wall_was_set_back(&mut self, now: Self) -> bool {
+        let monotonic = now.monotonic.saturating_duration_since(self.monotonic);
+        let wall = now.wall.duration_since(self.wall).unwrap_or_default();
+        if wall < monotonic && wall + SLACK >= monotonic {
+            // Too little to matter; perhaps it grows.
+            return false;
+        }
+        *self = now;
+        wall < monotonic
     }
 }
 
@@ -91,4 +167,44 @@ fn leaving<K>(inner: &Inner<K>) -> Vec<TokenCache> {
     let (now, leaving) = (Instant::now(), &mut lock(inner).leaving);
     let due = leaving.iter().take_while(|(at, _)| *at <= now).count();
     leaving.drain(..due).map(|(_, tokens)| tokens).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wall_clock_that_was_set_back_or_drifts_is_noticed_once() {
+        let start = Clocks::new();
+        let at = |wall: i64, monotonic: u64| {
+            let ahead = Duration::from_millis(wall.unsigned_abs());
+            Clocks {
+                wall: if wall < 0 {
+                    start.wall - ahead
+                } else {
+                    start.wall + ahead
+                },
+                monotonic: start.monotonic + Duration::from_millis(monotonic),
+            }
+        };
+        // Milliseconds since the start on both clocks, and whether it is noticed.
+        let rounds = [
+            (1000, 1000, false),
+            (1990, 2000, false),
+            (2970, 3000, false),
+            (3940, 4000, true),
+            (4940, 5000, false),
+            (1000, 6000, true),
+            (2000, 7000, false),
+            (9000, 8000, false),
+            (9500, 9000, true),
+            (-5000, 10_000, true),
+            (-4000, 11_000, false),
+        ];
+        let mut clocks = at(0, 0);
+        for (wall, monotonic, noticed) in rounds {
+            let now = at(wall, monotonic);
+            assert_eq!(clocks.wall_was_set_back(now), noticed, "at {monotonic}");
+        }
+    }
 }

@@ -51,6 +51,7 @@ impl Shared {
         label: Arc<str>,
         settings: Common,
     ) -> Self {
+        let striped = settings.guarded_every.is_none();
         Self {
             number: next_number(),
             label,
@@ -61,7 +62,7 @@ impl Shared {
             keeper: Mutex::default(),
             sentry: Mutex::default(),
             changes: Changes::default(),
-            ledger: Mutex::default(),
+            ledger: Mutex::new(Ledger::new(striped)),
             flight: Flight::new(),
         }
     }
@@ -90,6 +91,18 @@ impl Shared {
         }
     }
 
+    /// Whether somebody watches the token in use, who has many to watch.
+    #[cfg(feature = "accounts")]
+    pub(crate) fn set_guarded(&self, guarded: bool) {
+        self.with_ledger(|ledger, _| ledger.guarded = guarded);
+    }
+
+    /// For whoever noticed that the wall clock was set back.
+    #[cfg(feature = "accounts")]
+    pub(crate) fn look_at_the_clock(&self) {
+        self.with_ledger(|_, _| ());
+    }
+
     pub(crate) fn tell(&self, event: &Event<'_>) {
         events::tell(&self.label, event);
     }
@@ -105,7 +118,9 @@ impl Shared {
         let mut armed = false;
         if let Some(live) = &ledger.live {
             armed = live.set_limit(match ledger.quiet(&now) {
-                quiet if ledger.guarded => self.settings.clock.glance_limit(quiet),
+                quiet if ledger.guarded && self.settings.may_glance_at(&live.token) => {
+                    self.settings.clock.glance_limit(quiet)
+                }
                 _ => Glance::NEVER,
             });
         }
