@@ -1,5 +1,6 @@
-//! An axum app whose handlers call an API through the layer. It shows itself
-//! with a few calls and ends; with `-- --serve` it stays up until ctrl-c.
+//! An axum app whose handlers call an API through the layer, with figures for
+//! Prometheus (a dashboard is in `observability/`). It shows itself and ends;
+//! with `-- --serve` it stays up until ctrl-c.
 
 mod common;
 
@@ -7,56 +8,56 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Router, extract::State, response::IntoResponse, response::Response, routing::get};
 use http::{Method, StatusCode, header::RETRY_AFTER};
-use reqwest::{Body, Client, Request, Url};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use reqwest::{Client, Request, Url};
 use tower::{BoxError, Layer, ServiceExt};
 use tower_bearer::testing::{Answer, TokenServer};
-use tower_bearer::{BearerAuth, BearerAuthLayer, Error, Origins, PasswordGrant, TokenCache};
+use tower_bearer::{BearerAuth, BearerAuthLayer, Error, Origins, TokenCache, TokenError};
 
 async fn calls(State((api, url)): State<(BearerAuth<Client>, Url)>) -> Response {
     match api.oneshot(Request::new(Method::GET, url)).await {
-        Ok(answer) if answer.status().is_success() => {
-            let answer: http::Response<Body> = answer.into();
-            answer.map(axum::body::Body::new)
-        }
-        Ok(_) | Err(Error::Inner(_)) => (StatusCode::BAD_GATEWAY, "the API fails").into_response(),
-        Err(Error::Token(error)) => {
-            let pause = error.retry_after().unwrap_or_default().as_secs() + 1;
-            let head = [(RETRY_AFTER, pause.to_string())];
-            (StatusCode::SERVICE_UNAVAILABLE, head, error.to_string()).into_response()
-        }
+        Ok(answer) => http::Response::from(answer).map(axum::body::Body::new),
+        Err(Error::Token(error)) => unavailable(&error),
+        Err(Error::Inner(_)) => (StatusCode::BAD_GATEWAY, "the API fails").into_response(),
     }
 }
 
-/// Ready while there is a valid token, which `keep_warm` sees to.
-async fn readyz(State(tokens): State<TokenCache>) -> StatusCode {
-    let token = tokens.status().generation;
-    token.map_or(StatusCode::SERVICE_UNAVAILABLE, |_| StatusCode::OK)
+/// A probe alone makes the app ready: this sets off a fetch if need be.
+async fn readyz(State(tokens): State<TokenCache>) -> Result<(), Response> {
+    tokens.ready().map_err(|error| unavailable(&error))
+}
+
+fn unavailable(error: &TokenError) -> Response {
+    let pause = error.retry_after().unwrap_or_default().as_secs_f64().ceil();
+    let head = [(RETRY_AFTER, pause.to_string())];
+    (StatusCode::SERVICE_UNAVAILABLE, head, error.to_string()).into_response()
 }
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
+    let figures = PrometheusBuilder::new().install_recorder()?;
     let s = Arc::new(TokenServer::start().await?);
     s.script([Answer::status(StatusCode::SERVICE_UNAVAILABLE).retry_after("1")]);
-    let account = PasswordGrant::new(s.token_url(), s.client_id(), s.username(), s.password())?;
-    let tokens = TokenCache::new(account);
-    tokens.keep_warm();
+    let tokens = TokenCache::builder(s.grant()).label("calls").build()?;
     let layer = BearerAuthLayer::new(tokens.clone(), Origins::only([s.api_url()])?);
     let state = (layer.layer(Client::new()), s.api_url().parse()?);
     let app = Router::new()
         .route("/calls", get(calls).with_state(state))
-        .route("/readyz", get(readyz).with_state(tokens));
+        .route("/readyz", get(readyz).with_state(tokens.clone()))
+        .route("/metrics", get(async move || figures.render()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let here = format!("http://{}", listener.local_addr()?);
-    println!("{here}/calls and {here}/readyz");
     let api = s.clone();
+    println!("{here}: /calls, /readyz and /metrics");
     let stop = async move {
         tokio::select! { () = common::interrupted() => {} () = demo(&api, here) => {} }
     };
-    // Answers under way are finished before this returns.
     axum::serve(listener, app)
         .with_graceful_shutdown(stop)
         .await?;
-    println!("stopped, token requests: {}", s.token_requests());
+    tokens.shutdown().await?;
+    let (seen, open) = (s.token_requests(), s.counts().open_sessions);
+    println!("stopped, token requests: {seen}, open sessions: {open}");
     Ok(())
 }
 
@@ -66,14 +67,13 @@ async fn demo(api: &TokenServer, here: String) {
     }
     let show = async |path: &str| {
         let answer = reqwest::get(format!("{here}{path}")).await.expect("one");
-        let pause = answer.headers().get(RETRY_AFTER);
-        println!("{path}: {} {pause:?}", answer.status());
+        println!("{path}: {}", answer.status());
+        answer.text().await.expect("text")
     };
-    show("/calls").await; // no token yet: the first token request fails
-    show("/readyz").await;
+    show("/readyz").await; // sets off a fetch, which fails
     tokio::time::sleep(Duration::from_secs(2)).await;
-    show("/readyz").await; // `keep_warm` tried again
-    show("/calls").await;
-    api.script_api([Answer::status(StatusCode::INTERNAL_SERVER_ERROR)]);
-    show("/calls").await;
+    show("/calls").await; // a login
+    api.revoke_access_tokens();
+    show("/calls").await; // a 401, and the request is sent again
+    println!("{}", show("/metrics").await);
 }

@@ -74,6 +74,9 @@
 //! | errors | [`Error`], [`TokenError`], [`TokenErrorKind`] |
 //! | tests of one's own program | `testing`, a feature |
 //!
+//! Guides for hyper, reqwest, axum and tonic, on stacks, tests, operations and
+//! more: the module `guide`, in the documentation of all features.
+//!
 //! # Features
 //!
 //! - `reqwest` (default): a transport to the token endpoint with rustls that
@@ -84,6 +87,7 @@
 //!
 //! A feature adds to the API and changes nothing of what is there.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "accounts")]
@@ -93,6 +97,14 @@ mod cache;
 mod error;
 mod events;
 pub mod grant;
+#[cfg(all(
+    any(doc, doctest),
+    feature = "metrics",
+    feature = "reqwest-middleware",
+    feature = "testing",
+    feature = "tracing"
+))]
+pub mod guide;
 mod origins;
 #[cfg(feature = "reqwest-middleware")]
 mod reqwest_middleware;

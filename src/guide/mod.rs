@@ -1,0 +1,57 @@
+//! Guides. Their code is compiled and run by the crate's own tests, most of it
+//! against [`testing::TokenServer`](crate::testing::TokenServer), which a reader
+//! replaces by the real thing.
+//!
+//! This module exists in the documentation only.
+//!
+//! | guide | for |
+//! |---|---|
+//! | [`getting_started`] | a first program that calls VoIPex |
+//! | [`hyper`], [`reqwest`], [`axum`], [`tonic`] | the layer in each of them |
+//! | [`stacks`] | where the layer goes among other layers |
+//! | [`testing`] | tests of one's own program |
+//! | [`what_happens_when`] | events, and what callers see of them |
+//! | [`operations`] | what to watch, and which figure means what |
+//! | [`fleets`] | many processes on one account |
+//! | [`security`] | what is kept from whom |
+//! | [`performance`] | what it costs |
+//! | [`coming_from`] | the words of other libraries |
+
+#[doc = include_str!("getting_started.md")]
+pub mod getting_started {}
+
+#[doc = include_str!("hyper.md")]
+pub mod hyper {}
+
+#[doc = include_str!("reqwest.md")]
+pub mod reqwest {}
+
+#[doc = include_str!("axum.md")]
+pub mod axum {}
+
+#[doc = include_str!("tonic.md")]
+pub mod tonic {}
+
+#[doc = include_str!("stacks.md")]
+pub mod stacks {}
+
+#[doc = include_str!("testing.md")]
+pub mod testing {}
+
+#[doc = include_str!("what_happens_when.md")]
+pub mod what_happens_when {}
+
+#[doc = include_str!("operations.md")]
+pub mod operations {}
+
+#[doc = include_str!("fleets.md")]
+pub mod fleets {}
+
+#[doc = include_str!("security.md")]
+pub mod security {}
+
+#[doc = include_str!("performance.md")]
+pub mod performance {}
+
+#[doc = include_str!("coming_from.md")]
+pub mod coming_from {}
