@@ -33,7 +33,7 @@ pub(crate) struct Shared {
     /// What it is called in events.
     pub(crate) label: Arc<str>,
     pub(crate) source: Box<dyn DynTokenSource>,
-    pub(crate) fleet: Option<Fleet>,
+    pub(crate) fleet: Option<Box<Fleet>>,
     pub(crate) settings: Common,
     pub(crate) current: Current,
     pub(crate) keeper: Mutex<Keeper>,
@@ -56,7 +56,7 @@ impl Shared {
             number: next_number(),
             label,
             source,
-            fleet,
+            fleet: fleet.map(Box::new),
             settings,
             current: Current::default(),
             keeper: Mutex::default(),
