@@ -69,6 +69,7 @@
 //! | another way to the token endpoint | [`transport`] |
 //! | when tokens are renewed, how long callers wait | [`TokenCacheBuilder`] |
 //! | how things stand, for a readiness probe | [`TokenCache::ready`], [`TokenCache::status`], [`TokenCache::watch`] |
+//! | many accounts in one process | `accounts`, a feature |
 //! | which requests are sent again after a 401 | [`ReplayPolicy`] |
 //! | what became of a 401 | [`Outcome`] |
 //! | errors | [`Error`], [`TokenError`], [`TokenErrorKind`] |
@@ -82,6 +83,8 @@
 //! - `reqwest` (default): a transport to the token endpoint with rustls that
 //!   needs no set-up, and the layer over `reqwest::Client`.
 //! - `reqwest-middleware`: the layer is a `reqwest_middleware::Middleware`.
+//! - `accounts`: `Accounts`, the token caches of many accounts by key, and
+//!   `AccountsLayer`.
 //! - `tracing`, `metrics`: spans, events and figures.
 //! - `testing`: `testing::TokenServer`, a token endpoint and a protected API.
 //!

@@ -3,9 +3,11 @@
 use std::cell::Cell;
 
 use http::Request;
+use tokio::runtime::Runtime;
 use tower::Layer;
-use tower_bearer::{AccountsLayer, Never, Origins};
+use tower_bearer::{Accounts, AccountsLayer, Never, Origins, TokenCache};
 
+use crate::exact::instructions;
 use crate::memory::accounts;
 use crate::runtime;
 use crate::support::drive::{Pattern, Stack, stack};
@@ -40,21 +42,48 @@ impl Clone for Whose {
     }
 }
 
-pub(crate) fn measure(summary: &mut Summary) {
-    let runtime = runtime();
-    let (accounts, single) = (accounts(), live_cache());
-    runtime.block_on(async {
-        single.token().await.expect("a token");
-        for key in 0..ACCOUNTS {
-            let tokens = accounts.tokens(&key).expect("an account");
-            tokens.token().await.expect("a token");
-        }
-    });
-    let origins = Origins::only(["https://api.example.com"]).expect("an origin");
-    let layer = AccountsLayer::new(accounts, origins)
-        .account_by(|request: &Request<Whose>| Some(request.body().key))
-        .replay(Never);
+/// What is measured, with a live token for each account.
+pub(crate) struct Stacks {
+    _runtime: Runtime,
+    single: TokenCache,
+    accounts: Accounts<u64>,
+}
 
+impl Stacks {
+    pub(crate) fn new(number: u64) -> Self {
+        let (runtime, accounts, single) = (runtime(), accounts(), live_cache());
+        runtime.block_on(async {
+            single.token().await.expect("a token");
+            for key in 0..number {
+                let tokens = accounts.tokens(&key).expect("an account");
+                tokens.token().await.expect("a token");
+            }
+        });
+        Self {
+            _runtime: runtime,
+            single,
+            accounts,
+        }
+    }
+
+    /// The bare stack, the one with a single cache and the one with accounts, for
+    /// requests of so many accounts in turn.
+    pub(crate) fn of(&self, of: u64) -> [Box<dyn Stack>; 3] {
+        let origins = Origins::only(["https://api.example.com"]).expect("an origin");
+        let layer = AccountsLayer::new(self.accounts.clone(), origins)
+            .account_by(|request: &Request<Whose>| Some(request.body().key))
+            .replay(Never);
+        let whose = || Whose { of, key: 0 };
+        [
+            stack(<Noop>::new(), whose()),
+            stack(bearer(&self.single).layer(<Noop>::new()), whose()),
+            stack(layer.layer(<Noop>::new()), whose()),
+        ]
+    }
+}
+
+pub(crate) fn measure(summary: &mut Summary) {
+    let all = Stacks::new(ACCOUNTS);
     println!(
         "Nanoseconds for each request over the bare stack, medians of {ROUNDS} interleaved rounds \
          with their quartiles; {ACCOUNTS} accounts.\n"
@@ -95,12 +124,7 @@ pub(crate) fn measure(summary: &mut Summary) {
             Pattern::Kept(2),
         ),
     ] {
-        let whose = || Whose { of, key: 0 };
-        let stacks: [Box<dyn Stack>; 3] = [
-            stack(<Noop>::new(), whose()),
-            stack(bearer(&single).layer(<Noop>::new()), whose()),
-            stack(layer.layer(<Noop>::new()), whose()),
-        ];
+        let stacks = all.of(of);
         let mut measures: Vec<Box<dyn FnMut() -> f64>> = Vec::new();
         for stack in &stacks {
             measures.push(Box::new(move || stack.time(pattern, REQUESTS)));
@@ -115,6 +139,37 @@ pub(crate) fn measure(summary: &mut Summary) {
             ratio.show(2),
             format!("{TARGET:.2}"),
             verdict(ratio.median <= TARGET).to_owned(),
+        ]);
+    }
+    table.print();
+    exact_figures(summary);
+}
+
+fn exact_figures(summary: &mut Summary) {
+    println!("Instructions for each request over the bare stack, under callgrind.\n");
+    let head = ["pattern", "single cache", "accounts", "ratio", "target", ""];
+    let mut table = Table::new(&head);
+    for (name, key, of) in [("one account", "one", 1), ("64 in turn", "64", 64)] {
+        let count = |stack| instructions(stack, of);
+        let counted =
+            count("bare").and_then(|bare| Ok((count("single")? - bare, count("accounts")? - bare)));
+        let (single, accounts) = match counted {
+            Ok(counted) => counted,
+            Err(reason) => {
+                println!("{name}: not counted, {reason}\n");
+                summary.number(format!("instruction_ratio_{key}"), None);
+                continue;
+            }
+        };
+        let ratio = accounts / single;
+        summary.number(format!("instruction_ratio_{key}"), ratio);
+        table.row(&[
+            name.to_owned(),
+            format!("+{single:.1}"),
+            format!("+{accounts:.1}"),
+            format!("{ratio:.2}"),
+            format!("{TARGET:.2}"),
+            verdict(ratio <= TARGET).to_owned(),
         ]);
     }
     table.print();

@@ -4,6 +4,7 @@
 //! `cargo bench --bench accounts --features accounts`
 
 mod cold;
+mod exact;
 mod hot;
 mod memory;
 #[path = "../support/mod.rs"]
@@ -17,6 +18,12 @@ use crate::support::table::heading;
 static ALLOCATOR: Counting = Counting;
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [exact::CHILD, stack, of, requests] =
+        *arguments.iter().map(String::as_str).collect::<Vec<_>>()
+    {
+        return exact::run_child(stack, of, requests);
+    }
     heading(
         "Accounts",
         "cargo bench --bench accounts --features accounts",
