@@ -1,11 +1,11 @@
 //! Where the live accounts stand, in the order of their use.
 
-use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hashlink::LinkedHashMap;
 use hashlink::linked_hash_map::RawEntryMut;
+use hashlink::{DefaultHashBuilder, LinkedHashMap};
 
 use crate::accounts::account::Account;
 
@@ -51,7 +51,7 @@ impl Hasher for Hashed {
 
 pub(crate) struct Shelf<K> {
     boards: Box<[Mutex<Order<K>>]>,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     count: AtomicUsize,
     capacity: usize,
 }
@@ -68,7 +68,7 @@ impl<K> Shelf<K> {
         let board = || Mutex::new(Order::with_hasher(BuildHasherDefault::default()));
         Self {
             boards: (0..boards).map(|_| board()).collect(),
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
             count: AtomicUsize::new(0),
             capacity,
         }
@@ -76,6 +76,10 @@ impl<K> Shelf<K> {
 
     pub(crate) fn len(&self) -> usize {
         self.count.load(Ordering::Relaxed)
+    }
+
+    fn is_large(&self) -> bool {
+        self.boards.len() > 1
     }
 
     fn board(&self, hash: u64) -> MutexGuard<'_, Order<K>> {
@@ -104,23 +108,23 @@ impl<K> Shelf<K> {
     }
 
     /// Takes the least recently used accounts away until no more are left than
-    /// there may be. `newest` stays.
+    /// there may be; `newest` after all others of its time.
     fn take_over_capacity(&self, newest: &Arc<Account<K>>) -> Vec<Arc<Account<K>>> {
         let mut taken = Vec::new();
         while self.len() > self.capacity {
             let oldest = self.boards.iter().filter_map(|board| {
                 let order = lock(board);
                 let (Place(account), ()) = order.front()?;
-                (!Arc::ptr_eq(account, newest)).then(|| (account.used(), board))
+                let age = (account.used(), Arc::ptr_eq(account, newest));
+                Some((age, account.clone(), board))
             });
-            let Some((used, board)) = oldest.min_by_key(|(used, _)| *used) else {
+            let Some((_, account, board)) = oldest.min_by_key(|(age, ..)| *age) else {
                 break;
             };
             let mut order = lock(board);
             // Perhaps it was used meanwhile.
-            let still =
-                |account: &Arc<Account<K>>| account.used() == used && !Arc::ptr_eq(account, newest);
-            if order.front().is_some_and(|(place, ())| still(&place.0)) {
+            let still = |(place, ()): (&Place<K>, &())| Arc::ptr_eq(&place.0, &account);
+            if order.front().is_some_and(still) {
                 taken.extend(self.pop(&mut order));
             }
         }
@@ -153,10 +157,14 @@ impl<K: Hash + Eq> Shelf<K> {
         let mut order = self.board(hash);
         match order.raw_entry_mut().from_hash(hash, |it| it.0.is(key)) {
             RawEntryMut::Occupied(mut entry) => {
-                entry.to_back();
-                let Place(account) = entry.key();
+                let account = entry.key().0.clone();
+                // On a large shelf the order is that of the ticks: what others
+                // stand beside is memory that other threads write.
+                if !self.is_large() || account.used() != tick {
+                    entry.to_back();
+                }
                 account.set_used(tick);
-                Some(account.clone())
+                Some(account)
             }
             RawEntryMut::Vacant(_) => None,
         }

@@ -113,7 +113,7 @@ impl<K> Post<K> {
                 let gate = inner.rules.ending.clone();
                 tokio::spawn(async move {
                     let _pass = gate.pass().await;
-                    let _ = tokens.revoke().await;
+                    let _ = tokens.end_own_session().await;
                 });
             }
         }

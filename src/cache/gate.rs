@@ -6,6 +6,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 #[derive(Debug)]
 pub(crate) struct Gate {
     permits: Semaphore,
+    #[cfg(feature = "accounts")]
     limit: usize,
 }
 
@@ -32,6 +33,7 @@ impl Gate {
     }
 
     /// How many have passed and are not done.
+    #[cfg(feature = "accounts")]
     pub(crate) fn passed(&self) -> usize {
         self.limit.saturating_sub(self.permits.available_permits())
     }

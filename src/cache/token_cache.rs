@@ -155,6 +155,12 @@ impl TokenCache {
         revoke::revoke(&self.shared, Whose::Everybodys).await
     }
 
+    /// As [`revoke`](Self::revoke), but a session that a fleet shares stays.
+    #[cfg(feature = "accounts")]
+    pub(crate) async fn end_own_session(&self) -> Result<(), TokenError> {
+        revoke::revoke(&self.shared, Whose::Own).await
+    }
+
     /// Hands out no more tokens, and ends the session as
     /// [`revoke`](Self::revoke) does: for the end of a program, after its last
     /// request. Whoever asks for a token afterwards gets an error of the kind
