@@ -52,6 +52,9 @@ pub enum TokenErrorKind {
     /// A [`TokenSource`](crate::TokenSource) of the user's own failed.
     /// Transient.
     Source,
+    /// The request names no account, and a layer for many accounts cannot say
+    /// whose token it needs.
+    NoAccount,
     /// The request's URI names no scheme and host, so nobody can say whether
     /// the token may go there.
     RelativeUri,

@@ -70,6 +70,7 @@
 //! | another way to the token endpoint | [`transport`] |
 //! | when tokens are renewed, how long callers wait | [`TokenCacheBuilder`] |
 //! | how things stand, for a readiness probe | [`TokenCache::ready`], [`TokenCache::status`], [`TokenCache::watch`] |
+//! | many accounts in one process | `accounts`, a feature |
 //! | which requests are sent again after a 401 | [`ReplayPolicy`] |
 //! | what became of a 401 | [`Outcome`] |
 //! | errors | [`Error`], [`TokenError`], [`TokenErrorKind`] |
@@ -88,6 +89,8 @@
 //! - `private-key-jwt`: `grant::PrivateKey`, client assertions signed with a key
 //!   from PEM.
 //! - `redis`: `store::RedisStore`, for processes that share an account.
+//! - `accounts`: `Accounts`, the token caches of many accounts by key, and
+//!   `AccountsLayer`.
 //! - `tracing`, `metrics`: spans, events and figures.
 //! - `testing`: `testing::TokenServer`, a token endpoint and a protected API.
 //!
@@ -96,6 +99,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "accounts")]
+pub mod accounts;
 mod auth;
 mod cache;
 #[cfg(feature = "config")]
@@ -122,6 +127,8 @@ pub mod testing;
 mod token;
 pub mod transport;
 
+#[cfg(feature = "accounts")]
+pub use accounts::{Accounts, AccountsLayer};
 pub use auth::{
     BearerAuth, BearerAuthLayer, CloneBody, EmptyBody, Error, Never, Outcome, ReplayPolicy,
     ResponseFuture,

@@ -1,6 +1,7 @@
 //! The layer as a reqwest-middleware `Middleware`.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use http::Extensions;
 use http::header::AUTHORIZATION;
@@ -8,7 +9,7 @@ use reqwest::{Request, Response};
 use reqwest_middleware::{Error, Middleware, Result};
 
 use crate::auth::{self, BearerAuthLayer, Next, ReplayPolicy, Sent};
-use crate::cache::{Acquire, Want};
+use crate::cache::{Acquire, Shared, Want};
 use crate::error::TokenError;
 
 /// A failure to get a token reaches the caller as
@@ -21,7 +22,7 @@ where
 {
     async fn handle(
         &self,
-        mut request: Request,
+        request: Request,
         extensions: &mut Extensions,
         next: reqwest_middleware::Next<'_>,
     ) -> Result<Response> {
@@ -29,36 +30,46 @@ where
         if own || !self.origins.permit_url(request.url()) {
             return next.run(request, extensions).await;
         }
-        let shared = &self.tokens.shared;
-        let (mut want, mut replayed) = (Want::default(), false);
-        loop {
-            let live = Acquire::new(shared.clone(), want).await.map_err(failed)?;
-            let copy = if replayed {
-                None
-            } else {
-                self.policy.copy(&request)
-            };
-            request
-                .headers_mut()
-                .insert(AUTHORIZATION, live.header().clone());
-            let sent = Sent::new(shared, &live, replayed);
-            let response = next.clone().run(request, extensions).await?;
-            if sent.is_plain(&response) {
-                return Ok(response);
-            }
-            match (sent.judge(response, copy.is_some()), copy) {
-                (Next::Return(response), _) => return Ok(response),
-                (Next::Replay, Some(copy)) => request = copy,
-                (Next::Replay, None) => unreachable!("only what was copied is replayed"),
-            }
-            want.newer_than = sent.generation();
-            replayed = true;
+        send(&self.tokens.shared, &self.policy, request, extensions, next).await
+    }
+}
+
+/// Sends a request with a token, and once more with a newer one if need be.
+pub(crate) async fn send<P: ReplayPolicy<Request>>(
+    shared: &Arc<Shared>,
+    policy: &P,
+    mut request: Request,
+    extensions: &mut Extensions,
+    next: reqwest_middleware::Next<'_>,
+) -> Result<Response> {
+    let (mut want, mut replayed) = (Want::default(), false);
+    loop {
+        let live = Acquire::new(shared.clone(), want).await.map_err(failed)?;
+        let copy = if replayed {
+            None
+        } else {
+            policy.copy(&request)
+        };
+        request
+            .headers_mut()
+            .insert(AUTHORIZATION, live.header().clone());
+        let sent = Sent::new(shared, &live, replayed);
+        let response = next.clone().run(request, extensions).await?;
+        if sent.is_plain(&response) {
+            return Ok(response);
         }
+        match (sent.judge(response, copy.is_some()), copy) {
+            (Next::Return(response), _) => return Ok(response),
+            (Next::Replay, Some(copy)) => request = copy,
+            (Next::Replay, None) => unreachable!("only what was copied is replayed"),
+        }
+        want.newer_than = sent.generation();
+        replayed = true;
     }
 }
 
 /// Wrapped once, for `Error` shows the sources of what it holds and not that
 /// itself.
-fn failed(error: TokenError) -> Error {
+pub(crate) fn failed(error: TokenError) -> Error {
     Error::middleware(auth::Error::<Infallible>::Token(error))
 }

@@ -89,15 +89,14 @@ impl Sent {
     #[inline(never)]
     pub(crate) fn judge<Res: ResponseMessage>(&self, mut response: Res, copied: bool) -> Next<Res> {
         let status = response.status();
-        // Without a handle left, there is no token to give up.
-        let Some(shared) = registry::find(self.cache) else {
-            return Next::Return(response);
-        };
+        // Without a handle left, there is no token to give up, and nobody to
+        // tell. Whoever has a copy has a handle.
+        let shared = registry::find(self.cache);
         let verdict = verdict(status, response.headers());
         let outcome = match verdict {
             Verdict::Accepted => {
                 // A 5xx may come from in front of whoever reads tokens.
-                if !status.is_server_error() {
+                if let Some(shared) = shared.filter(|_| !status.is_server_error()) {
                     shared.accepted(self.generation, self.replayed);
                 }
                 if !self.replayed {
@@ -107,7 +106,9 @@ impl Sent {
             }
             Verdict::NotOurs if self.replayed => Outcome::Replayed,
             Verdict::NotOurs => Outcome::NotOurs,
-            Verdict::Rejected => match shared.rejected(self.generation, self.replayed) {
+            Verdict::Rejected => match shared.map_or(Rejection::Renew, |shared| {
+                shared.rejected(self.generation, self.replayed)
+            }) {
                 _ if self.replayed => Outcome::Replayed,
                 Rejection::HeldBack => Outcome::HeldBack,
                 Rejection::Renew if copied => return Next::Replay,

@@ -4,15 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::AUTHORIZATION;
 use tower_service::Service;
 
 use crate::auth::error::Error;
-use crate::auth::future::{Held, Replay, ResponseFuture};
-use crate::auth::message::{RequestMessage, ResponseMessage, attach, destination_error};
-use crate::auth::outcome::Sent;
+use crate::auth::future::ResponseFuture;
+use crate::auth::message::{RequestMessage, ResponseMessage};
 use crate::auth::replay::{CloneBody, ReplayPolicy};
-use crate::cache::{Acquire, Reader, Step, TokenCache, Want};
+use crate::auth::send::{send, send_without};
+use crate::cache::{Reader, TokenCache};
 use crate::origins::Origins;
 
 /// A service whose requests carry a token; made by
@@ -84,91 +83,19 @@ where
     }
 
     #[inline]
-    fn call(&mut self, mut request: Req) -> Self::Future {
+    fn call(&mut self, request: Req) -> Self::Future {
         let config = &*self.config;
         if !request.is_for(&config.origins) {
-            return self.call_without(request);
+            return send_without(&mut self.inner, request);
         }
-        let shared = &*config.tokens.shared;
-        let attached = self.reader.glance(&shared.current, |header, generation| {
-            let copy = config.policy.copy(&request);
-            let attached = attach(request.headers_mut(), header);
-            attached.then_some((copy, generation))
-        });
-        let (copy, generation) = match attached {
-            Some(Some(attached)) => attached,
-            Some(None) => return self.call_without(request),
-            None => return self.call_after_a_look(request),
-        };
-        let sent = Sent::at_a_glance(shared, generation);
-        match copy {
-            None => ResponseFuture::sent(self.inner.call(request), sent, None),
-            Some(request_again) => {
-                let replay = Replay {
-                    request: request_again,
-                    service: self.inner.clone(),
-                    shared: config.tokens.shared.clone(),
-                };
-                ResponseFuture::sent(self.inner.call(request), sent, Some(replay))
-            }
-        }
-    }
-}
-
-impl<S, P> BearerAuth<S, P> {
-    /// For a request that gets no token: it is for none of the origins, or the
-    /// caller set an `Authorization`.
-    #[inline(never)]
-    fn call_without<Req>(&mut self, request: Req) -> ResponseFuture<S, P, Req>
-    where
-        S: Service<Req>,
-        Req: RequestMessage,
-    {
-        match destination_error(&request) {
-            None => ResponseFuture::pass(self.inner.call(request)),
-            Some(error) => ResponseFuture::fail(error),
-        }
-    }
-
-    /// When a glance does not suffice.
-    #[inline(never)]
-    fn call_after_a_look<Req>(&mut self, mut request: Req) -> ResponseFuture<S, P, Req>
-    where
-        S: Service<Req> + Clone,
-        P: ReplayPolicy<Req> + Clone,
-        Req: RequestMessage,
-    {
-        let Config { tokens, policy, .. } = &*self.config;
-        if request.headers().contains_key(AUTHORIZATION) {
-            return ResponseFuture::pass(self.inner.call(request));
-        }
-        let want = Want::default();
-        match tokens.shared.look(want) {
-            Step::Fail(error) => ResponseFuture::fail(error),
-            Step::Serve(live) => {
-                let replay = policy.copy(&request).map(|copy| Replay {
-                    request: copy,
-                    service: self.inner.clone(),
-                    shared: tokens.shared.clone(),
-                });
-                request
-                    .headers_mut()
-                    .insert(AUTHORIZATION, live.header().clone());
-                let sent = Sent::new(&tokens.shared, &live, false);
-                ResponseFuture::sent(self.inner.call(request), sent, replay)
-            }
-            Step::Wait(waiter) => {
-                // The service that was ready is the one to be called.
-                let next = self.inner.clone();
-                let held = Held {
-                    policy: policy.clone(),
-                    request,
-                    service: std::mem::replace(&mut self.inner, next),
-                };
-                let token = Acquire::joined(tokens.shared.clone(), want, Some(waiter));
-                ResponseFuture::first(token, held)
-            }
-        }
+        let shared = &config.tokens.shared;
+        send(
+            &mut self.inner,
+            &config.policy,
+            shared,
+            &mut self.reader,
+            request,
+        )
     }
 }
 

@@ -1,11 +1,12 @@
 //! The builder of a cache.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::cache::clock::Clock;
 use crate::cache::fleet::Fleet;
 use crate::cache::schedule::Ladder;
-use crate::cache::settings::Settings;
+use crate::cache::settings::Common;
 use crate::cache::token_cache::TokenCache;
 use crate::error::ConfigError;
 use crate::source::{DynTokenSource, TokenSource};
@@ -25,8 +26,8 @@ use crate::store::TokenStore;
 pub struct TokenCacheBuilder {
     source: Box<dyn DynTokenSource>,
     fleet: Option<Fleet>,
-    label: Option<String>,
-    settings: Settings,
+    label: Option<Arc<str>>,
+    settings: Common,
 }
 
 impl TokenCache {
@@ -36,7 +37,7 @@ impl TokenCache {
             source: Box::new(source),
             fleet: None,
             label: None,
-            settings: Settings::default(),
+            settings: Common::default(),
         }
     }
 }
@@ -129,7 +130,7 @@ impl TokenCacheBuilder {
     /// `tracing` and `metrics`). Default: its account in the
     /// [store](Self::store), else `default`.
     pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = Some(label.into());
+        self.label = Some(label.into().into());
         self
     }
 
@@ -179,6 +180,38 @@ impl TokenCacheBuilder {
             self.label,
             self.settings,
         ))
+    }
+}
+
+/// Settings for caches that are yet to be made.
+#[cfg(feature = "accounts")]
+#[derive(Clone, Debug)]
+pub(crate) struct Template {
+    label: Option<Arc<str>>,
+    pub(crate) settings: Common,
+}
+
+#[cfg(feature = "accounts")]
+impl TokenCacheBuilder {
+    pub(crate) fn into_template(self) -> Result<Template, ConfigError> {
+        self.settings.check()?;
+        if self.fleet.is_some() {
+            let reason = "belongs to one account: see `settings_for`";
+            return Err(ConfigError::new("store", reason));
+        }
+        Ok(Template {
+            label: self.label,
+            settings: self.settings,
+        })
+    }
+
+    pub(crate) fn from_template(source: Box<dyn DynTokenSource>, template: &Template) -> Self {
+        Self {
+            source,
+            fleet: None,
+            label: template.label.clone(),
+            settings: template.settings.clone(),
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! Fetching: who asks the source, when, and in which task.
 
+use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::cache::flight::{Driver, Joined, Waiter};
+use crate::cache::gate::{Gate, Pass};
 use crate::cache::ledger::{Look, Want};
 use crate::cache::sentry;
 use crate::cache::settings::Settings;
@@ -103,12 +105,26 @@ impl Shared {
             source_timeout,
             store_timeout,
             ..
-        } = self.settings;
+        } = *self.settings;
         // With the refresh token, and with the credentials.
         let asking = source_timeout * 2 + GRACE;
         match &self.fleet {
             Some(_) => asking + source_timeout + store_timeout * 4,
             None => asking,
+        }
+    }
+
+    /// Waits at the gate. That time is none of the flight's own: as long as
+    /// somebody drives it, it is not lost.
+    async fn pass<'a>(&self, gate: &'a Gate, number: u64) -> Pass<'a> {
+        let mut pass = pin!(gate.pass());
+        let limit = self.longest_flight();
+        loop {
+            let passed = timeout(self.settings.source_timeout, pass.as_mut()).await;
+            self.with_ledger(|ledger, now| ledger.flying.extend(number, now.monotonic, limit));
+            if let Ok(passed) = passed {
+                return passed;
+            }
         }
     }
 }
@@ -137,13 +153,17 @@ impl Pilot {
 
     async fn fly(mut self) {
         let shared = self.shared.clone();
+        let _permit = match &shared.settings.gate {
+            Some(gate) => Some(shared.pass(gate, self.number).await),
+            None => None,
+        };
         let brought = match &shared.fleet {
             Some(fleet) => shared.ask_in(fleet).await,
             None => shared.ask().await,
         };
         let Settings {
             windows, backoff, ..
-        } = &shared.settings;
+        } = &*shared.settings;
         let by = brought.by;
         let outcome = shared.with_ledger(|ledger, now| {
             // The answer to a lost flight is older than what came after it.
@@ -167,7 +187,7 @@ impl Pilot {
                 took: self.since.elapsed(),
                 waiters: driver.land(outcome.clone()),
             };
-            shared.changes.send_replace(());
+            shared.changes.tell();
             shared.tell(&match &outcome {
                 Ok(live) => Event::Fetched {
                     flown,

@@ -28,6 +28,13 @@ impl Flying {
         self.count
     }
 
+    /// A flight may take `limit` from now on.
+    pub(crate) fn extend(&mut self, number: u64, now: Instant, limit: Duration) {
+        if let Some(current) = self.current.as_mut().filter(|it| it.number == number) {
+            current.until = now + limit;
+        }
+    }
+
     /// A flight has ended; false if it was lost before.
     pub(crate) fn touch_down(&mut self, number: u64) -> bool {
         self.current.take_if(|it| it.number == number).is_some()

@@ -78,9 +78,18 @@ pub(crate) struct Ledger {
     closed: bool,
     /// The sentry is at its post.
     pub(crate) guarded: bool,
+    /// Many threads are expected to send the same token.
+    striped: bool,
 }
 
 impl Ledger {
+    pub(crate) fn new(striped: bool) -> Self {
+        Self {
+            striped,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn look(&mut self, want: Want, now: &Moment) -> Look {
         if self.closed {
             let what = "the token cache was shut down";
@@ -215,12 +224,11 @@ impl Ledger {
         }
         self.generation += 1;
         let token = token.numbered(self.generation);
-        let live = Arc::new(Live::new(
-            token,
-            born,
-            plan,
-            std::mem::take(&mut self.forcing),
-        ));
+        let mut live = Live::new(token, born, plan, std::mem::take(&mut self.forcing));
+        if self.striped {
+            live = live.striped();
+        }
+        let live = Arc::new(live);
         self.live = Some(live.clone());
         self.troubles.clear();
         Ok(live)

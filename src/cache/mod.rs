@@ -4,6 +4,7 @@
 mod acquire;
 mod ask;
 mod builder;
+mod changes;
 mod clock;
 mod fetch;
 mod fleet;
@@ -12,6 +13,7 @@ mod flight;
 mod flight_loom;
 mod flying;
 mod forced;
+mod gate;
 mod keeper;
 mod ledger;
 mod record;
@@ -31,8 +33,12 @@ mod token_cache;
 mod trouble;
 
 pub(crate) use acquire::Acquire;
+#[cfg(feature = "accounts")]
+pub(crate) use builder::Template;
 pub use builder::TokenCacheBuilder;
 pub(crate) use fetch::Step;
+#[cfg(feature = "accounts")]
+pub(crate) use gate::Gate;
 pub(crate) use ledger::{Rejection, Want};
 pub(crate) use shared::Shared;
 pub(crate) use state::{Live, Reader};

@@ -5,7 +5,7 @@ use crate::cache::schedule::Windows;
 use crate::token::RefreshToken;
 
 #[derive(Debug, Default)]
-pub(crate) struct Refresh(Option<Kept>);
+pub(crate) struct Refresh(Option<Box<Kept>>);
 
 #[derive(Debug)]
 struct Kept {
@@ -16,7 +16,7 @@ struct Kept {
 impl Refresh {
     /// Keeps this one, or none.
     pub(crate) fn keep(&mut self, token: Option<RefreshToken>, born: Moment) {
-        self.0 = token.map(|token| Kept { token, born });
+        self.0 = token.map(|token| Box::new(Kept { token, born }));
     }
 
     /// The refresh token, if it is still alive.

@@ -15,7 +15,8 @@ use crate::cache::shared::Shared;
 
 /// Starts the task if there is none, or its runtime has ended.
 pub(crate) fn ensure(shared: &Arc<Shared>) {
-    if !shared.settings.clock.is_glanceable() {
+    let by_others = shared.settings.guarded_every.is_some();
+    if by_others || !shared.settings.clock.is_glanceable() {
         return;
     }
     let mut task = shared.sentry.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,10 +1,14 @@
 //! The settings of a cache, and which of them make no sense.
 
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::clock::Clock;
+use crate::cache::gate::Gate;
 use crate::cache::schedule::{Backoff, Windows};
 use crate::error::ConfigError;
+use crate::token::AccessToken;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -16,6 +20,31 @@ pub(crate) struct Settings {
     pub(crate) store_timeout: Duration,
     pub(crate) lease: Duration,
     pub(crate) clock: Clock,
+    /// Bounds how many flights of several caches are under way at once.
+    pub(crate) gate: Option<Arc<Gate>>,
+    /// Somebody who has many caches to watch looks at the clock so often: for
+    /// one of many accounts, whose own sentry would take more memory than all
+    /// else.
+    pub(crate) guarded_every: Option<Duration>,
+}
+
+/// Settings that many caches have in common, and that are copied where one of
+/// them changes some.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Common(Arc<Settings>);
+
+impl Deref for Common {
+    type Target = Settings;
+
+    fn deref(&self) -> &Settings {
+        &self.0
+    }
+}
+
+impl DerefMut for Common {
+    fn deref_mut(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.0)
+    }
 }
 
 impl Default for Settings {
@@ -29,11 +58,22 @@ impl Default for Settings {
             store_timeout: Duration::from_millis(250),
             lease: Duration::from_secs(15),
             clock: Clock::default(),
+            gate: None,
+            guarded_every: None,
         }
     }
 }
 
 impl Settings {
+    /// Whether a glance at the wall clock suffices for this token, though it may
+    /// be noticed late that the clock was set back.
+    pub(crate) fn may_glance_at(&self, token: &AccessToken) -> bool {
+        match (self.guarded_every, token.lifetime()) {
+            (Some(round), Some(lifetime)) => self.windows.margin(lifetime) >= round * 2,
+            _ => true,
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let Self {
             windows, backoff, ..

@@ -3,14 +3,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::cache::changes::Changes;
 use crate::cache::clock::{Glance, Moment};
 use crate::cache::fleet::Fleet;
 use crate::cache::flight::Flight;
 use crate::cache::ledger::{Ledger, Rejection};
-use crate::cache::settings::Settings;
+use crate::cache::settings::Common;
 use crate::cache::state::{Current, Live};
 use crate::error::{TokenError, TokenErrorKind};
 use crate::events::{self, Event, Replay};
@@ -33,13 +33,13 @@ pub(crate) struct Shared {
     /// What it is called in events.
     pub(crate) label: Arc<str>,
     pub(crate) source: Box<dyn DynTokenSource>,
-    pub(crate) fleet: Option<Fleet>,
-    pub(crate) settings: Settings,
+    pub(crate) fleet: Option<Box<Fleet>>,
+    pub(crate) settings: Common,
     pub(crate) current: Current,
     pub(crate) keeper: Mutex<Keeper>,
     pub(crate) sentry: Mutex<Option<JoinHandle<()>>>,
     /// Told of each change of the token in use; closed with the last handle.
-    pub(crate) changes: watch::Sender<()>,
+    pub(crate) changes: Changes,
     ledger: Mutex<Ledger>,
     pub(crate) flight: Flight<Outcome>,
 }
@@ -49,19 +49,20 @@ impl Shared {
         source: Box<dyn DynTokenSource>,
         fleet: Option<Fleet>,
         label: Arc<str>,
-        settings: Settings,
+        settings: Common,
     ) -> Self {
+        let striped = settings.guarded_every.is_none();
         Self {
             number: next_number(),
             label,
             source,
-            fleet,
+            fleet: fleet.map(Box::new),
             settings,
             current: Current::default(),
             keeper: Mutex::default(),
             sentry: Mutex::default(),
-            changes: watch::Sender::new(()),
-            ledger: Mutex::default(),
+            changes: Changes::default(),
+            ledger: Mutex::new(Ledger::new(striped)),
             flight: Flight::new(),
         }
     }
@@ -90,6 +91,18 @@ impl Shared {
         }
     }
 
+    /// Whether somebody watches the token in use, who has many to watch.
+    #[cfg(feature = "accounts")]
+    pub(crate) fn set_guarded(&self, guarded: bool) {
+        self.with_ledger(|ledger, _| ledger.guarded = guarded);
+    }
+
+    /// For whoever noticed that the wall clock was set back.
+    #[cfg(feature = "accounts")]
+    pub(crate) fn look_at_the_clock(&self) {
+        self.with_ledger(|_, _| ());
+    }
+
     pub(crate) fn tell(&self, event: &Event<'_>) {
         events::tell(&self.label, event);
     }
@@ -105,7 +118,9 @@ impl Shared {
         let mut armed = false;
         if let Some(live) = &ledger.live {
             armed = live.set_limit(match ledger.quiet(&now) {
-                quiet if ledger.guarded => self.settings.clock.glance_limit(quiet),
+                quiet if ledger.guarded && self.settings.may_glance_at(&live.token) => {
+                    self.settings.clock.glance_limit(quiet)
+                }
                 _ => Glance::NEVER,
             });
         }
@@ -114,7 +129,7 @@ impl Shared {
         }
         drop(ledger);
         if changed || armed {
-            self.changes.send_replace(());
+            self.changes.tell();
         }
         result
     }

@@ -26,7 +26,8 @@ pub(crate) struct Live {
     /// Brought by a renewal that a 401 forced.
     pub(crate) forced: bool,
     limit: AtomicU64,
-    copies: [Copied; STRIPES],
+    /// None for one of many accounts: they would be most of its memory.
+    copies: Option<Box<[Copied; STRIPES]>>,
 }
 
 /// A copy of the header value with bytes, and so a reference count, of its own,
@@ -46,8 +47,14 @@ impl Live {
             plan,
             forced,
             limit: AtomicU64::new(0),
-            copies: Default::default(),
+            copies: None,
         }
+    }
+
+    /// The same for many threads at once.
+    pub(crate) fn striped(mut self) -> Self {
+        self.copies = Some(Box::default());
+        self
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -72,10 +79,13 @@ impl Live {
         self.limit.swap(limit.0, Ordering::AcqRel) == 0 && limit.0 > 0
     }
 
-    /// The header value, in the copy of this thread's stripe.
+    /// The header value, in the copy of this thread's stripe if there are any.
     #[inline]
     pub(crate) fn header(&self) -> &HeaderValue {
-        let Copied(copy) = &self.copies[stripe()];
+        let Some(copies) = &self.copies else {
+            return self.token.header();
+        };
+        let Copied(copy) = &copies[stripe()];
         copy.get_or_init(|| self.token.copied_header())
     }
 }

@@ -1,7 +1,7 @@
 //! The cache as its user sees it.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, LazyLock, PoisonError};
 use std::time::Duration;
 
 use crate::cache::acquire::Acquire;
@@ -9,12 +9,15 @@ use crate::cache::fetch::Step;
 use crate::cache::fleet::Fleet;
 use crate::cache::ledger::Want;
 use crate::cache::revoke::Whose;
-use crate::cache::settings::Settings;
+use crate::cache::settings::Common;
 use crate::cache::shared::Shared;
 use crate::cache::{keeper, revoke};
 use crate::error::{TokenError, TokenErrorKind};
 use crate::source::{DynTokenSource, TokenSource};
 use crate::token::AccessToken;
+
+/// What a cache is called that nobody named.
+static DEFAULT_LABEL: LazyLock<Arc<str>> = LazyLock::new(|| "default".into());
 
 /// The tokens of one account: fetched once for any number of callers, renewed
 /// before they expire.
@@ -49,21 +52,19 @@ pub struct TokenCache {
 impl TokenCache {
     /// A cache with the default settings.
     pub fn new(source: impl TokenSource) -> Self {
-        Self::assemble(Box::new(source), None, None, Settings::default())
+        Self::assemble(Box::new(source), None, None, Common::default())
     }
 
     pub(crate) fn assemble(
         source: Box<dyn DynTokenSource>,
         fleet: Option<Fleet>,
-        label: Option<String>,
-        settings: Settings,
+        label: Option<Arc<str>>,
+        settings: Common,
     ) -> Self {
-        let label = match (&label, &fleet) {
-            (Some(label), _) => label,
-            (None, Some(fleet)) => &fleet.account,
-            (None, None) => "default",
-        };
-        let label = label.into();
+        let label = label.unwrap_or_else(|| match &fleet {
+            Some(fleet) => fleet.account.as_str().into(),
+            None => DEFAULT_LABEL.clone(),
+        });
         Self {
             shared: Arc::new(Shared::new(source, fleet, label, settings)),
         }
@@ -115,7 +116,7 @@ impl TokenCache {
     /// what was wrong.
     pub fn reset(&self) {
         self.shared.with_ledger(|ledger, _| ledger.reset());
-        self.shared.changes.send_replace(());
+        self.shared.changes.tell();
     }
 
     /// Gives up the tokens and ends their session at the server: the next
@@ -154,6 +155,12 @@ impl TokenCache {
         revoke::revoke(&self.shared, Whose::Everybodys).await
     }
 
+    /// As [`revoke`](Self::revoke), but a session that a fleet shares stays.
+    #[cfg(feature = "accounts")]
+    pub(crate) async fn end_own_session(&self) -> Result<(), TokenError> {
+        revoke::revoke(&self.shared, Whose::Own).await
+    }
+
     /// Hands out no more tokens, and ends the session as
     /// [`revoke`](Self::revoke) does: for the end of a program, after its last
     /// request. Whoever asks for a token afterwards gets an error of the kind
@@ -165,7 +172,7 @@ impl TokenCache {
     /// As for `revoke`. The cache is shut down all the same.
     pub async fn shutdown(&self) -> Result<(), TokenError> {
         self.shared.with_ledger(|ledger, _| ledger.close());
-        self.shared.changes.send_replace(());
+        self.shared.changes.tell();
         revoke::revoke(&self.shared, Whose::Own).await
     }
 

@@ -10,7 +10,7 @@ use crate::error::{TokenError, TokenErrorKind};
 
 /// What has gone wrong since the last token.
 #[derive(Debug, Default)]
-pub(crate) struct Troubles(Option<Trouble>);
+pub(crate) struct Troubles(Option<Box<Trouble>>);
 
 #[derive(Debug)]
 struct Trouble {
@@ -51,11 +51,11 @@ impl Troubles {
 
     /// Enters a failure, with its pause.
     pub(crate) fn enter(&mut self, error: TokenError, pause: Duration, now: &Moment) -> TokenError {
-        self.0 = Some(Trouble {
+        self.0 = Some(Box::new(Trouble {
             error: error.clone(),
             counts: self.counts_with(&error),
             until: now.monotonic + pause,
-        });
+        }));
         error.with_retry_after(Some(pause))
     }
 

@@ -122,5 +122,6 @@ pub(crate) fn outcome(error: &TokenError) -> &'static str {
         TokenErrorKind::RelativeUri => "relative_uri",
         TokenErrorKind::Store => "store",
         TokenErrorKind::Closed => "closed",
+        TokenErrorKind::NoAccount => "no_account",
     }
 }

@@ -198,7 +198,13 @@ fn issue(shared: &Shared, ticket: Ticket) -> Members {
     let (config, mint) = (&shared.config, &shared.mint);
     let session = &ticket.session_name;
     let life = config.access_lifetime;
-    let access = mint.access(ticket.access, &config.client_id, session, life);
+    let access = mint.access(
+        ticket.access,
+        &config.client_id,
+        &ticket.user,
+        session,
+        life,
+    );
     let refresh = config
         .refresh_lifetime
         .filter(|_| ticket.session.is_some() && ticket.refreshable)

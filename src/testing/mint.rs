@@ -42,6 +42,7 @@ impl Mint {
         &self,
         number: u64,
         client: &str,
+        user: &str,
         session: &str,
         life: Duration,
     ) -> String {
@@ -57,6 +58,7 @@ impl Mint {
                 "sub": uuid(),
                 "typ": "Bearer",
                 "azp": client,
+                "preferred_username": user,
                 "sid": session,
                 "acr": "1",
                 "allowed-origins": ["https://app.voipex.test"],
@@ -120,7 +122,10 @@ mod tests {
         let mut tails: Vec<_> = (0..600)
             .map(|number| {
                 fastrand::seed(7);
-                tail(mint.access(number, "api", "s", Duration::ZERO).as_bytes())
+                tail(
+                    mint.access(number, "api", "me", "s", Duration::ZERO)
+                        .as_bytes(),
+                )
             })
             .collect();
         tails.sort();

@@ -63,6 +63,7 @@ struct Refresh {
 pub(super) struct Ticket {
     pub(super) session: Option<u64>,
     pub(super) session_name: String,
+    pub(super) user: String,
     /// The numbers of the tokens.
     pub(super) access: u64,
     pub(super) refresh: u64,
@@ -126,10 +127,11 @@ impl State {
     }
 
     pub(super) fn ticket(&mut self, session: Option<u64>) -> Ticket {
-        let name = session.and_then(|id| self.sessions.get(&id));
+        let open = session.and_then(|id| self.sessions.get(&id));
         Ticket {
             session,
-            session_name: name.map(|s| s.name.clone()).unwrap_or_default(),
+            session_name: open.map(|s| s.name.clone()).unwrap_or_default(),
+            user: open.map(|s| s.user.clone()).unwrap_or_default(),
             access: self.next_number(),
             refresh: self.next_number(),
             not_before: self.not_before,

@@ -1,0 +1,52 @@
+//! Instructions of one request: exact also where the machine does other things.
+
+use std::process::Command;
+
+use crate::hot::Stacks;
+
+/// What the bench is told when it is the child whose instructions are counted.
+pub(crate) const CHILD: &str = "--callgrind-child";
+
+/// Enough that what comes before is no matter, once the fewer are taken off.
+const MANY: u64 = 6000;
+const FEW: u64 = 2000;
+
+/// Instructions of a request through the stack of this name, for so many accounts
+/// in turn; or why they cannot be counted.
+pub(crate) fn instructions(stack: &str, of: u64) -> Result<f64, String> {
+    let (many, few) = (collected(stack, of, MANY)?, collected(stack, of, FEW)?);
+    Ok((many - few) as f64 / (MANY - FEW) as f64)
+}
+
+fn collected(stack: &str, of: u64, requests: u64) -> Result<u64, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(program)
+        .args([CHILD, stack, &of.to_string(), &requests.to_string()])
+        .output()
+        .map_err(|error| format!("valgrind does not start: {error}"))?;
+    let log = String::from_utf8_lossy(&output.stderr);
+    let collected = log.lines().find_map(|line| {
+        let (_, count) = line.split_once("Collected : ")?;
+        count.trim().parse().ok()
+    });
+    match collected {
+        Some(count) if output.status.success() => Ok(count),
+        _ => Err(format!("valgrind failed: {log}")),
+    }
+}
+
+/// The child's part.
+pub(crate) fn run_child(stack: &str, of: &str, requests: &str) {
+    let of = of.parse().expect("a number of accounts");
+    let requests = requests.parse().expect("a number of requests");
+    let stacks = Stacks::new(64);
+    let [bare, single, accounts] = stacks.of(of);
+    match stack {
+        "bare" => bare.run(requests),
+        "single" => single.run(requests),
+        "accounts" => accounts.run(requests),
+        other => panic!("no stack is called {other}"),
+    }
+}

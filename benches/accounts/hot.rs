@@ -1,0 +1,176 @@
+//! A request whose account has a token, beside one through a single cache.
+
+use std::cell::Cell;
+
+use http::Request;
+use tokio::runtime::Runtime;
+use tower::Layer;
+use tower_bearer::{Accounts, AccountsLayer, Never, Origins, TokenCache};
+
+use crate::exact::instructions;
+use crate::memory::accounts;
+use crate::runtime;
+use crate::support::drive::{Pattern, Stack, stack};
+use crate::support::rounds::interleave;
+use crate::support::stack::{Noop, bearer, live_cache};
+use crate::support::summary::Summary;
+use crate::support::table::{Table, verdict};
+
+const ACCOUNTS: u64 = 100_000;
+const ROUNDS: usize = 41;
+const REQUESTS: usize = 50_000;
+const TARGET: f64 = 2.0;
+
+/// A request's body here: the account that it is for. A copy is for the next one
+/// of so many.
+struct Whose {
+    of: u64,
+    key: u64,
+}
+
+impl Clone for Whose {
+    fn clone(&self) -> Self {
+        thread_local! {
+            static LAST: Cell<u64> = const { Cell::new(0) };
+        }
+        let key = LAST.with(|last| {
+            // A step that leaves no order for caches to guess at.
+            last.set((last.get() + 61_981) % self.of);
+            last.get()
+        });
+        Self { of: self.of, key }
+    }
+}
+
+/// What is measured, with a live token for each account.
+pub(crate) struct Stacks {
+    _runtime: Runtime,
+    single: TokenCache,
+    accounts: Accounts<u64>,
+}
+
+impl Stacks {
+    pub(crate) fn new(number: u64) -> Self {
+        let (runtime, accounts, single) = (runtime(), accounts(), live_cache());
+        runtime.block_on(async {
+            single.token().await.expect("a token");
+            for key in 0..number {
+                let tokens = accounts.tokens(&key).expect("an account");
+                tokens.token().await.expect("a token");
+            }
+        });
+        Self {
+            _runtime: runtime,
+            single,
+            accounts,
+        }
+    }
+
+    /// The bare stack, the one with a single cache and the one with accounts, for
+    /// requests of so many accounts in turn.
+    pub(crate) fn of(&self, of: u64) -> [Box<dyn Stack>; 3] {
+        let origins = Origins::only(["https://api.example.com"]).expect("an origin");
+        let layer = AccountsLayer::new(self.accounts.clone(), origins)
+            .account_by(|request: &Request<Whose>| Some(request.body().key))
+            .replay(Never);
+        let whose = || Whose { of, key: 0 };
+        [
+            stack(<Noop>::new(), whose()),
+            stack(bearer(&self.single).layer(<Noop>::new()), whose()),
+            stack(layer.layer(<Noop>::new()), whose()),
+        ]
+    }
+}
+
+pub(crate) fn measure(summary: &mut Summary) {
+    let all = Stacks::new(ACCOUNTS);
+    println!(
+        "Nanoseconds for each request over the bare stack, medians of {ROUNDS} interleaved rounds \
+         with their quartiles; {ACCOUNTS} accounts.\n"
+    );
+    let head = ["pattern", "single cache", "accounts", "ratio", "target", ""];
+    let mut table = Table::new(&head);
+    for (name, key, of, pattern) in [
+        ("one account, 1 thread", "one_1_thread", 1, Pattern::Kept(1)),
+        (
+            "one account, 2 threads",
+            "one_2_threads",
+            1,
+            Pattern::Kept(2),
+        ),
+        ("64 in turn, 1 thread", "64_1_thread", 64, Pattern::Kept(1)),
+        (
+            "64 in turn, 2 threads",
+            "64_2_threads",
+            64,
+            Pattern::Kept(2),
+        ),
+        (
+            "64 in turn, 2 threads, a clone for each request",
+            "64_clone_per_request",
+            64,
+            Pattern::Cloned(2),
+        ),
+        (
+            "all in turn, 1 thread",
+            "all_1_thread",
+            ACCOUNTS,
+            Pattern::Kept(1),
+        ),
+        (
+            "all in turn, 2 threads",
+            "all_2_threads",
+            ACCOUNTS,
+            Pattern::Kept(2),
+        ),
+    ] {
+        let stacks = all.of(of);
+        let mut measures: Vec<Box<dyn FnMut() -> f64>> = Vec::new();
+        for stack in &stacks {
+            measures.push(Box::new(move || stack.time(pattern, REQUESTS)));
+        }
+        let series = interleave(ROUNDS, &mut measures);
+        let ratio = series.cost_ratio(2, 1, 0);
+        summary.number(format!("time_ratio_{key}"), ratio.median);
+        table.row(&[
+            name.to_owned(),
+            series.difference(1, 0).show(1),
+            series.difference(2, 0).show(1),
+            ratio.show(2),
+            format!("{TARGET:.2}"),
+            verdict(ratio.median <= TARGET).to_owned(),
+        ]);
+    }
+    table.print();
+    exact_figures(summary);
+}
+
+fn exact_figures(summary: &mut Summary) {
+    println!("Instructions for each request over the bare stack, under callgrind.\n");
+    let head = ["pattern", "single cache", "accounts", "ratio", "target", ""];
+    let mut table = Table::new(&head);
+    for (name, key, of) in [("one account", "one", 1), ("64 in turn", "64", 64)] {
+        let count = |stack| instructions(stack, of);
+        let counted =
+            count("bare").and_then(|bare| Ok((count("single")? - bare, count("accounts")? - bare)));
+        let (single, accounts) = match counted {
+            Ok(counted) => counted,
+            Err(reason) => {
+                println!("{name}: not counted, {reason}\n");
+                summary.number(format!("instruction_ratio_{key}"), None);
+                continue;
+            }
+        };
+        let ratio = accounts / single;
+        summary.number(format!("instruction_ratio_{key}"), ratio);
+        table.row(&[
+            name.to_owned(),
+            format!("+{single:.1}"),
+            format!("+{accounts:.1}"),
+            format!("{ratio:.2}"),
+            format!("{TARGET:.2}"),
+            verdict(ratio <= TARGET).to_owned(),
+        ]);
+    }
+    table.print();
+}

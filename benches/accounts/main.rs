@@ -1,0 +1,45 @@
+//! Many accounts: what one costs in memory, what finding it costs on each
+//! request, and a cold start.
+//!
+//! `cargo bench --bench accounts --features accounts`
+
+mod cold;
+mod exact;
+mod hot;
+mod memory;
+#[path = "../support/mod.rs"]
+mod support;
+
+use crate::support::alloc::Counting;
+use crate::support::summary::Summary;
+use crate::support::table::heading;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [exact::CHILD, stack, of, requests] =
+        *arguments.iter().map(String::as_str).collect::<Vec<_>>()
+    {
+        return exact::run_child(stack, of, requests);
+    }
+    heading(
+        "Accounts",
+        "cargo bench --bench accounts --features accounts",
+    );
+    let mut summary = Summary::new("accounts");
+    memory::measure(&mut summary);
+    hot::measure(&mut summary);
+    cold::measure(&mut summary);
+    summary.write();
+}
+
+/// A runtime for what accounts do in the background.
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build()
+        .expect("a runtime")
+}

@@ -1,0 +1,216 @@
+//! Many accounts as their user sees them.
+
+use std::fmt;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::accounts::account::Account;
+use crate::accounts::builder::{AccountsBuilder, SettingsFor};
+use crate::accounts::made::{Made, Make};
+use crate::accounts::shelf::Shelf;
+use crate::accounts::steward::{self, Steward};
+use crate::cache::{Gate, Template, TokenCache, TokenCacheBuilder, registry};
+use crate::error::{BoxError, TokenError, TokenErrorKind};
+use crate::source::TokenSource;
+
+/// The token caches of many accounts, by key. See the [module](crate::accounts).
+///
+/// Cheap to clone; clones are the same accounts. Building them needs no runtime.
+/// Whoever holds a cache of one ([`tokens`](Self::tokens)) keeps it, also when
+/// the account is let go.
+pub struct Accounts<K> {
+    pub(crate) inner: Arc<Inner<K>>,
+}
+
+pub(crate) struct Inner<K> {
+    pub(crate) rules: Rules<K>,
+    pub(crate) shelf: Shelf<K>,
+    /// Goes up by one with each of the steward's rounds, from 1.
+    pub(crate) tick: AtomicU64,
+    pub(crate) closed: AtomicBool,
+    /// A steward watches the clock.
+    pub(crate) on_duty: AtomicBool,
+    pub(crate) steward: Mutex<Steward>,
+}
+
+/// What a user set.
+pub(crate) struct Rules<K> {
+    pub(crate) make: Arc<Make<K>>,
+    pub(crate) template: Template,
+    pub(crate) settings_for: Option<Box<SettingsFor<K>>>,
+    pub(crate) gate: Arc<Gate>,
+    /// For those who end sessions: they may wait for one who waits at the other.
+    pub(crate) ending: Arc<Gate>,
+    pub(crate) capacity: usize,
+    pub(crate) idle: Duration,
+    pub(crate) revoke_after: Option<Duration>,
+}
+
+/// How [`Accounts`] stand at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AccountsStatus {
+    /// How many accounts are kept.
+    pub accounts: usize,
+    /// How many token fetches are under way; those that wait for their turn do
+    /// not count.
+    pub fetching: usize,
+}
+
+impl<K: Clone + Send + Sync + 'static> Accounts<K> {
+    /// Accounts with the default settings. The closure makes the
+    /// [source](TokenSource) of a key when its token is first needed, as part of
+    /// its first fetch; a failure is that key's alone, and treated like that of a
+    /// fetch. After refused credentials the source is made anew.
+    pub fn new<Fut, S, E>(f: impl Fn(K) -> Fut + Send + Sync + 'static) -> Self
+    where
+        Fut: Future<Output = Result<S, E>> + Send + 'static,
+        S: TokenSource,
+        E: Into<BoxError> + 'static,
+    {
+        match Self::builder(f).build() {
+            Ok(accounts) => accounts,
+            Err(error) => unreachable!("the defaults make sense: {error}"),
+        }
+    }
+
+    /// Accounts with settings of one's own.
+    pub fn builder<Fut, S, E>(f: impl Fn(K) -> Fut + Send + Sync + 'static) -> AccountsBuilder<K>
+    where
+        Fut: Future<Output = Result<S, E>> + Send + 'static,
+        S: TokenSource,
+        E: Into<BoxError> + 'static,
+    {
+        AccountsBuilder::new(f)
+    }
+
+    pub(crate) fn with_rules(rules: Rules<K>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                shelf: Shelf::new(rules.capacity),
+                tick: AtomicU64::new(1),
+                closed: AtomicBool::new(false),
+                on_duty: AtomicBool::new(false),
+                steward: Mutex::default(),
+                rules,
+            }),
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
+    /// The cache of this key; made if there is none. Counts as a use.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](TokenErrorKind::Config) if the key's
+    /// [settings](AccountsBuilder::settings_for) make no sense, and
+    /// [`Closed`](TokenErrorKind::Closed) after [`shutdown`](Self::shutdown).
+    pub fn tokens(&self, key: &K) -> Result<TokenCache, TokenError> {
+        Ok(self.account(key)?.tokens().clone())
+    }
+
+    /// The cache of this key, if there is one: to look at, or to give up a token
+    /// or a failure of. No use of it.
+    ///
+    /// ```
+    /// # use tower_bearer::{AccessToken, Accounts};
+    /// # let accounts = Accounts::new(|tenant: String| async { AccessToken::new(tenant) });
+    /// // Somebody changed a password.
+    /// if let Some(tokens) = accounts.find(&"anna".to_owned()) {
+    ///     tokens.reset();
+    /// }
+    /// ```
+    pub fn find(&self, key: &K) -> Option<TokenCache> {
+        let shelf = &self.inner.shelf;
+        let account = shelf.peek(shelf.hash(key), key)?;
+        Some(account.tokens().clone())
+    }
+
+    /// Lets this key's account go at once, and hands out its cache: to
+    /// [`revoke`](TokenCache::revoke) it, for one. The next request makes the
+    /// account anew.
+    pub fn remove(&self, key: &K) -> Option<TokenCache> {
+        let shelf = &self.inner.shelf;
+        let account = shelf.remove(shelf.hash(key), key)?;
+        account.tokens().shared.set_guarded(false);
+        Some(account.tokens().clone())
+    }
+
+    pub(crate) fn account(&self, key: &K) -> Result<Arc<Account<K>>, TokenError> {
+        let inner = &self.inner;
+        let hash = inner.shelf.hash(key);
+        let tick = inner.tick.load(Ordering::Relaxed);
+        match inner.shelf.find(hash, key, tick) {
+            Some(account) => Ok(account),
+            None => self.make(hash, key),
+        }
+    }
+
+    #[inline(never)]
+    fn make(&self, hash: u64, key: &K) -> Result<Arc<Account<K>>, TokenError> {
+        let inner = &self.inner;
+        let rules = &inner.rules;
+        let source = Box::new(Made::new(key.clone(), rules.make.clone()));
+        let mut builder = TokenCacheBuilder::from_template(source, &rules.template);
+        if let Some(settings_for) = &rules.settings_for {
+            builder = settings_for(key, builder);
+        }
+        let tokens = builder.build().map_err(|error| {
+            let what = "the settings of this account make no sense";
+            TokenError::new(TokenErrorKind::Config, what).because(error)
+        })?;
+        registry::enter(&tokens.shared);
+        let account = Account::new(key.clone(), hash, tokens);
+        let tick = inner.tick.load(Ordering::Relaxed);
+        let placed = inner.shelf.place(account, key, tick);
+        steward::let_go(inner, placed.taken);
+        steward::ensure(inner);
+        steward::enlist(inner, &placed.account);
+        // After it was placed, so that a shutdown meanwhile finds it.
+        if inner.closed.load(Ordering::SeqCst) {
+            inner.shelf.remove(hash, key);
+            let tokens = &placed.account.tokens().shared;
+            tokens.with_ledger(|ledger, _| ledger.close());
+            let what = "the accounts were shut down";
+            return Err(TokenError::new(TokenErrorKind::Closed, what));
+        }
+        Ok(placed.account)
+    }
+
+    /// Whether it is known that this account is in use now, so that nobody has
+    /// to be told. Never for one that was let go.
+    #[inline]
+    pub(crate) fn knows_the_use_of(&self, account: &Account<K>) -> bool {
+        account.used() == self.inner.tick.load(Ordering::Relaxed)
+    }
+}
+
+impl<K> Accounts<K> {
+    /// How things stand now.
+    pub fn status(&self) -> AccountsStatus {
+        AccountsStatus {
+            accounts: self.inner.shelf.len(),
+            fetching: self.inner.rules.gate.passed(),
+        }
+    }
+}
+
+impl<K> Clone for Accounts<K> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+        }
+    }
+}
+
+impl<K> fmt::Debug for Accounts<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accounts")
+            .field("status", &self.status())
+            .finish()
+    }
+}

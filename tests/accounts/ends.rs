@@ -1,0 +1,210 @@
+//! The end of an account: room, idleness, removal, shutdown.
+
+use http::StatusCode;
+use tokio::time::{Instant, sleep};
+use tower::{Service, ServiceExt};
+
+use tower_bearer::testing::{Answer, TokenServer};
+use tower_bearer::{Accounts, BoxError, Outcome, TokenErrorKind};
+
+use crate::common::{at_once, millis, parked, secs};
+use crate::tenants::{Tenant, accounts, builder, call, client, of, served, tenant};
+
+fn live(accounts: &Accounts<Tenant>) -> Vec<usize> {
+    let there = |n: &usize| accounts.find(&tenant(*n)).is_some();
+    (0..10).filter(there).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_least_recently_used_account_makes_room() {
+    let server = served(5, TokenServer::builder());
+    let accounts = builder(&server).capacity(3).build().expect("settings");
+    let mut client = client(&server, &accounts);
+    for n in [0, 1, 2, 0] {
+        call(&client, &tenant(n)).await.expect("an answer");
+    }
+    assert_eq!(live(&accounts), [0, 1, 2]);
+    call(&client, &tenant(3)).await.expect("an answer");
+    assert_eq!(live(&accounts), [0, 2, 3]);
+    assert_eq!(accounts.status().accounts, 3);
+    call(&client, &tenant(1)).await.expect("an answer");
+    assert_eq!(live(&accounts), [0, 1, 3]);
+    // One that a service keeps to itself is in use, too, if only by the second.
+    for n in [4, 1, 2, 1] {
+        for _ in 0..3 {
+            let ready = client.ready().await.expect("ready");
+            ready.call(of(&tenant(0))).await.expect("an answer");
+            sleep(secs(2)).await;
+        }
+        call(&client, &tenant(n)).await.expect("an answer");
+        assert!(live(&accounts).contains(&0), "the one in use had to go");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_nobody_uses_is_let_go_and_one_in_use_is_not() {
+    let server = served(3, TokenServer::builder());
+    let accounts = builder(&server).idle(secs(60)).build().expect("settings");
+    let mut client = client(&server, &accounts);
+    for n in 0..3 {
+        call(&client, &tenant(n)).await.expect("an answer");
+    }
+    for second in 0..120 {
+        if second < 50 {
+            call(&client, &tenant(1)).await.expect("an answer");
+        }
+        let ready = client.ready().await.expect("ready");
+        ready.call(of(&tenant(0))).await.expect("an answer");
+        // To look at it is no use of it.
+        assert!(second >= 59 || accounts.find(&tenant(2)).is_some());
+        sleep(secs(1)).await;
+        if second == 65 {
+            assert_eq!(live(&accounts), [0, 1]);
+        }
+    }
+    assert_eq!(live(&accounts), [0]);
+    sleep(secs(70)).await;
+    assert!(live(&accounts).is_empty());
+    assert_eq!(server.token_requests(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_kept_an_account_to_itself_does_not_go_on_with_it_when_it_was_removed() {
+    let server = served(1, TokenServer::builder());
+    let accounts = accounts(&server);
+    let mut client = client(&server, &accounts);
+    for _ in 0..3 {
+        let ready = client.ready().await.expect("ready");
+        ready.call(of(&tenant(0))).await.expect("an answer");
+    }
+    let removed = accounts.remove(&tenant(0)).expect("there");
+    removed.revoke().await.expect("revoked");
+    assert_eq!(server.counts().open_sessions, 0);
+    assert!(accounts.remove(&tenant(0)).is_none());
+    let ready = client.ready().await.expect("ready");
+    let answer = ready.call(of(&tenant(0))).await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.extensions().get::<Outcome>(), None);
+    assert_eq!(
+        (server.token_requests(), accounts.status().accounts),
+        (2, 1)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_under_way_finishes_though_its_account_was_let_go() {
+    let server = served(2, TokenServer::builder().delay(secs(1)));
+    let accounts = builder(&server).capacity(1).build().expect("settings");
+    let client = client(&server, &accounts);
+    // One waits for its first token, one is at the API and gets a 401 there.
+    let first = parked(client.clone().oneshot(of(&tenant(0)))).await;
+    call(&client, &tenant(1)).await.expect("an answer");
+    assert_eq!(live(&accounts), [1]);
+    let answer = first.await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::OK);
+
+    server.script_api([Answer::unauthorized(["Bearer"]).after(secs(5))]);
+    let second = parked(client.clone().oneshot(of(&tenant(1)))).await;
+    call(&client, &tenant(0)).await.expect("an answer");
+    assert_eq!(live(&accounts), [0]);
+    let answer = second.await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.extensions().get(), Some(&Outcome::Replayed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_session_of_an_evicted_account_is_ended_if_asked_for_and_not_before_its_time() {
+    for asked in [true, false] {
+        let server = served(20, TokenServer::builder());
+        let mut builder = builder(&server).capacity(2).idle(secs(600));
+        if asked {
+            builder = builder.revoke_evicted(secs(30));
+        }
+        let accounts = builder.build().expect("settings");
+        let client = client(&server, &accounts);
+        for n in 0..20 {
+            call(&client, &tenant(n)).await.expect("an answer");
+        }
+        sleep(secs(29)).await;
+        assert_eq!(server.counts().open_sessions, 20);
+        sleep(secs(3)).await;
+        let left = if asked { 2 } else { 20 };
+        assert_eq!(server.counts().open_sessions, left);
+        // Idle ones as well.
+        sleep(secs(640)).await;
+        assert_eq!(accounts.status().accounts, 0);
+        let left = if asked { 0 } else { 20 };
+        assert_eq!(server.counts().open_sessions, left);
+    }
+}
+
+#[test]
+fn without_a_runtime_an_account_is_evicted_all_the_same() {
+    let server = served(3, TokenServer::builder());
+    let accounts = builder(&server).capacity(2).revoke_evicted(secs(0));
+    let accounts = accounts.build().expect("settings");
+    for n in 0..3 {
+        let tokens = accounts.tokens(&tenant(n)).expect("an account");
+        let error = at_once(tokens.token())
+            .expect("no wait")
+            .expect_err("no runtime");
+        assert_eq!(error.kind(), TokenErrorKind::NoRuntime);
+    }
+    assert_eq!(live(&accounts), [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_ends_all_sessions_and_hands_out_no_more_tokens() {
+    let server = served(50, TokenServer::builder());
+    let accounts = builder(&server).capacity(40).revoke_evicted(secs(3600));
+    let accounts = accounts.build().expect("settings");
+    let mut client = client(&server, &accounts);
+    for n in 0..50 {
+        let ready = client.ready().await.expect("ready");
+        ready.call(of(&tenant(n))).await.expect("an answer");
+    }
+    assert_eq!(server.counts().open_sessions, 50);
+    accounts.shutdown(secs(10)).await.expect("all ended");
+    // Those that were let go before their time, too.
+    assert_eq!(server.counts().open_sessions, 0);
+    for n in [49, 0] {
+        let ready = client.ready().await.expect("ready");
+        let error = ready.call(of(&tenant(n))).await.expect_err("closed");
+        let error = error.as_token().expect("a token error").kind();
+        assert_eq!(error, TokenErrorKind::Closed);
+    }
+    assert_eq!(accounts.status().accounts, 0);
+    accounts.shutdown(secs(10)).await.expect("nothing to do");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_takes_no_longer_than_it_may() {
+    let accounts = Accounts::builder(|_: usize| async { Ok::<_, BoxError>(Stuck) });
+    let accounts = accounts.settings(|cache| cache.revoke_timeout(secs(100)));
+    let accounts = accounts.build().expect("settings");
+    for key in 0..10 {
+        let tokens = accounts.tokens(&key).expect("an account");
+        tokens.token().await.expect("a token");
+    }
+    let start = Instant::now();
+    let error = accounts.shutdown(millis(1500)).await.expect_err("stuck");
+    assert_eq!(error.kind(), TokenErrorKind::Timeout);
+    assert_eq!(start.elapsed(), millis(1500));
+}
+
+/// Yields a token, and cannot give it up.
+struct Stuck;
+
+impl tower_bearer::TokenSource for Stuck {
+    async fn fetch(&self) -> Result<tower_bearer::TokenResponse, tower_bearer::TokenError> {
+        Ok(crate::common::token("t", 3000)?.into())
+    }
+
+    async fn revoke(
+        &self,
+        _: Option<&tower_bearer::AccessToken>,
+        _: Option<&tower_bearer::RefreshToken>,
+    ) -> Result<(), tower_bearer::TokenError> {
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,167 @@
+//! Whose request it is.
+
+use http::{HeaderMap, Request};
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+use tower_bearer::accounts::AccountsAuth;
+use tower_bearer::testing::{TokenServer, TokenService};
+use tower_bearer::{AccessToken, Accounts, CloneBody, ResponseFuture, TokenErrorKind};
+
+use crate::common::{Body, get};
+use crate::tenants::{Tenant, accounts, layer, of, served, tenant, user};
+
+/// An API that answers with the headers it got.
+#[derive(Clone)]
+struct Mirror;
+
+impl Service<Request<Body>> for Mirror {
+    type Response = http::Response<HeaderMap>;
+    type Error = std::convert::Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), Self::Error>> {
+        Ok(()).into()
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let headers = request.headers().clone();
+        std::future::ready(Ok(http::Response::new(headers)))
+    }
+}
+
+async fn sent<S>(service: S, request: Request<Body>) -> Option<String>
+where
+    S: Service<Request<Body>, Response = http::Response<HeaderMap>>,
+    S::Error: std::fmt::Debug,
+{
+    let answer = service.oneshot(request).await.expect("an answer");
+    let value = answer.body().get("authorization")?;
+    Some(value.to_str().expect("ascii").to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_gets_the_token_of_the_account_in_its_extensions() {
+    let server = served(2, TokenServer::builder());
+    let api = layer(&server, &accounts(&server)).layer(Mirror);
+    for number in [0, 1, 0, 0, 1] {
+        let token = sent(api.clone(), of(&tenant(number))).await;
+        assert_eq!(user(&token.expect("a token")), tenant(number).0);
+    }
+    assert_eq!(server.token_requests(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_service_that_is_called_for_many_accounts_never_sends_the_last_ones_token() {
+    let server = served(4, TokenServer::builder());
+    let mut api = layer(&server, &accounts(&server)).layer(Mirror);
+    // Often enough in a row for the service to keep what it needs to itself.
+    for number in [0, 0, 0, 1, 1, 1, 0, 2, 3, 2, 2, 0, 0] {
+        let token = sent(&mut api, of(&tenant(number))).await;
+        assert_eq!(user(&token.expect("a token")), tenant(number).0);
+    }
+    assert_eq!(server.token_requests(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closure_finds_the_account_where_it_likes() {
+    let server = served(2, TokenServer::builder());
+    let by_header = |request: &Request<Body>| {
+        let name = request.headers().get("x-tenant")?.to_str().ok()?;
+        Some(Tenant(name.to_owned()))
+    };
+    let layer = layer(&server, &accounts(&server)).account_by(by_header);
+    let api = layer.layer(Mirror);
+    let mut request = get("http://localhost/");
+    request
+        .headers_mut()
+        .insert("x-tenant", "t1".parse().expect("a value"));
+    let token = sent(api.clone(), request).await.expect("a token");
+    assert_eq!(user(&token), "t1");
+    let error = api.oneshot(of(&tenant(1))).await.expect_err("no header");
+    let error = error.as_token().expect("a token error").kind();
+    assert_eq!(error, TokenErrorKind::NoAccount);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_an_account_fails_and_says_so_before_it_is_sent() {
+    let server = served(1, TokenServer::builder());
+    let never = service_fn(|_: Request<Body>| async {
+        panic!("sent");
+        #[allow(unreachable_code)]
+        Ok::<_, std::io::Error>(http::Response::new(()))
+    });
+    let api = layer(&server, &accounts(&server)).layer(never);
+    let answered = api.oneshot(get("http://localhost/")).await;
+    let error = answered.expect_err("no account");
+    let error = error.as_token().expect("a token error");
+    assert_eq!(error.kind(), TokenErrorKind::NoAccount);
+    assert!(!error.is_transient());
+    assert!(error.to_string().contains("names no account"), "{error}");
+    assert_eq!(server.token_requests(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_an_account_passes_untouched_where_that_is_wanted() {
+    let server = served(1, TokenServer::builder());
+    let layer = layer(&server, &accounts(&server)).pass_without_account(true);
+    let api = layer.layer(Mirror);
+    assert_eq!(sent(api.clone(), get("http://localhost/")).await, None);
+    assert!(sent(api, of(&tenant(0))).await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_for_others_or_has_an_authorization_needs_no_account() {
+    let server = served(1, TokenServer::builder());
+    let accounts = accounts(&server);
+    let api = layer(&server, &accounts).layer(Mirror);
+    assert_eq!(sent(api.clone(), get("http://elsewhere/")).await, None);
+    let mut own = get("http://localhost/");
+    let basic = "Basic bWU=".parse().expect("a value");
+    own.headers_mut().insert("authorization", basic);
+    let value = sent(api.clone(), own).await;
+    assert_eq!(value.as_deref(), Some("Basic bWU="));
+    let mut foreign = of(&tenant(0));
+    *foreign.uri_mut() = "http://elsewhere/".parse().expect("a URI");
+    assert_eq!(sent(api, foreign).await, None);
+    assert_eq!(
+        (server.token_requests(), accounts.status().accounts),
+        (0, 0)
+    );
+}
+
+/// A key that is not what it was cloned from.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Shifty(String);
+
+impl Clone for Shifty {
+    fn clone(&self) -> Self {
+        Self(format!("{}'", self.0))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_clone_is_another_key_gets_no_token_of_that_one() {
+    let accounts = Accounts::builder(|Shifty(name): Shifty| async { AccessToken::new(name) });
+    let accounts = accounts.capacity(4).build().expect("settings");
+    let key = Shifty("a~".replace('~', ""));
+    for _ in 0..10 {
+        // Each call makes an account of its own: none is this key's.
+        assert!(accounts.find(&key).is_none());
+        assert!(accounts.tokens(&key).is_ok());
+    }
+    assert!(accounts.status().accounts <= 4);
+}
+
+/// The future is the one of a single account's layer: a state machine in place.
+#[test]
+fn the_future_is_not_boxed() {
+    type Future<S> = <S as Service<Request<Body>>>::Future;
+    fn same<T>(_: fn(T), _: fn(T)) {}
+    same::<Future<AccountsAuth<TokenService, Tenant>>>(
+        |_| (),
+        |_: ResponseFuture<TokenService, CloneBody, Request<Body>>| (),
+    );
+}
