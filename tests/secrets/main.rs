@@ -1,7 +1,14 @@
 //! Nothing that anybody can read holds a secret: not the log of any crate at
 //! its finest, not `Debug`, not `Display`, not an error's sources.
 
-#![cfg(all(feature = "testing", feature = "reqwest-middleware"))]
+#![cfg(all(
+    feature = "accounts",
+    feature = "config",
+    feature = "private-key-jwt",
+    feature = "redis",
+    feature = "reqwest-middleware",
+    feature = "testing"
+))]
 
 mod forms;
 mod seen;

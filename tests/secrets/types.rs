@@ -8,7 +8,10 @@ use tower_bearer::grant::{
 use tower_bearer::store::{RedisStore, StoreKey};
 use tower_bearer::testing::{Answer, TokenServer};
 use tower_bearer::transport::DefaultTransport;
-use tower_bearer::{CloneBody, EmptyBody, Never, Origins, PasswordGrant, RefreshToken};
+use tower_bearer::{
+    Accounts, AccountsLayer, BoxError, CloneBody, EmptyBody, Never, Origins, PasswordGrant,
+    RefreshToken,
+};
 
 use crate::seen::Seen;
 
@@ -36,6 +39,7 @@ pub(crate) fn show_all(password: &str, seen: &Seen) {
     seen.show("Never", &Never);
     show_grants(password, seen);
     show_redis(password, seen);
+    show_accounts(password, seen);
     seen.show("DefaultTransport", &DefaultTransport::new());
     seen.show("Origins", &Origins::only(["https://a.example"]));
     for endpoint in [
@@ -132,6 +136,24 @@ fn show_grants(password: &str, seen: &Seen) {
     let config: SourceConfig = serde_json::from_value(config).expect("valid");
     seen.show("SourceConfig", &config);
     seen.show("ConfiguredSource", &config.source().expect("a source"));
+}
+
+fn show_accounts(password: &str, seen: &Seen) {
+    let secret = password.to_owned();
+    let accounts = Accounts::builder(move |name: String| {
+        let grant = PasswordGrant::voipex(name, secret.clone());
+        async move { Ok::<_, BoxError>(grant) }
+    });
+    seen.show("AccountsBuilder", &accounts);
+    let accounts = accounts.build().expect("valid");
+    let tokens = accounts.tokens(&"tenant".to_owned()).expect("a cache");
+    seen.show("TokenCache", &tokens);
+    seen.show("AccountsStatus", &accounts.status());
+    let origins = Origins::only(["https://a.example"]).expect("an origin");
+    let layer = AccountsLayer::new(accounts.clone(), origins);
+    seen.show("Accounts", &accounts);
+    seen.show("AccountsLayer", &layer);
+    seen.show("AccountsAuth", &tower::Layer::layer(&layer, ()));
 }
 
 fn show_redis(password: &str, seen: &Seen) {
