@@ -81,8 +81,12 @@ impl Model {
             outcome
         };
         match self.ends[number] {
-            End::Lands => driver.land(enter(Ok(number))),
-            End::Fails => driver.land(enter(Err(number))),
+            End::Lands => {
+                driver.land(enter(Ok(number)));
+            }
+            End::Fails => {
+                driver.land(enter(Err(number)));
+            }
             End::Panics => {
                 let work = || -> Outcome { resume_unwind(Box::new("from the work")) };
                 let caught = catch_unwind(work).unwrap_or(Err(number));

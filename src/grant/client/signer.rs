@@ -6,8 +6,8 @@ use std::pin::Pin;
 
 use crate::error::BoxError;
 
-/// Signs assertions: a [key](super::PrivateKey) in memory, or a service that
-/// keeps the key to itself (an HSM, a cloud's key management).
+/// Signs assertions: a key in memory (`PrivateKey`, feature `private-key-jwt`),
+/// or a service that keeps the key to itself (an HSM, a cloud's key management).
 ///
 /// ```
 /// use tower_bearer::BoxError;
