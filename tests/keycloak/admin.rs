@@ -1,6 +1,6 @@
 //! What an administrator sees and does, by Keycloak's admin API.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Mutex;
 
@@ -165,6 +165,36 @@ impl Realm<'_> {
         let path = format!("/events?max=100000&type={sort}");
         let events = self.call(Method::GET, &path, None).await;
         events.as_array().expect("a list").len()
+    }
+
+    /// The events of a client's token requests so far, with how many there are
+    /// of each type: `2 CLIENT_LOGIN, 1 CLIENT_LOGIN_ERROR`.
+    pub(crate) async fn tally(&self, client: &str) -> String {
+        let path = format!("/events?max=1000&client={client}");
+        let events = self.call(Method::GET, &path, None).await;
+        let mut tally = BTreeMap::<&str, usize>::new();
+        for event in events.as_array().expect("a list") {
+            let sort = event["type"].as_str().expect("a type");
+            *tally.entry(sort).or_default() += 1;
+        }
+        let each: Vec<_> = tally
+            .iter()
+            .map(|(sort, n)| format!("{n} {sort}"))
+            .collect();
+        each.join(", ")
+    }
+
+    /// Has events of these types counted as well.
+    pub(crate) async fn count_events(&self, sorts: [&str; 2]) {
+        let mut now = self.call(Method::GET, "/events/config", None).await;
+        let all = now["enabledEventTypes"].as_array_mut().expect("a list");
+        all.extend(sorts.map(Value::from));
+        self.call(Method::PUT, "/events/config", Some(now)).await;
+    }
+
+    /// Adds a client.
+    pub(crate) async fn add_client(&self, client: Value) {
+        self.call(Method::POST, "/clients", Some(client)).await;
     }
 
     /// The errors that the realm's events of a type name, the newest first.

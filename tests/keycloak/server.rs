@@ -63,6 +63,11 @@ impl Keycloak {
         format!("https://localhost:{}", self.port)
     }
 
+    /// A file that the run has made, such as a certificate.
+    pub(crate) fn paper(&self, name: &str) -> String {
+        fs::read_to_string(self.run.join(name)).expect("the run made it")
+    }
+
     /// Starts the server and waits until it answers.
     pub(crate) async fn start(&self) {
         self.launch();
@@ -87,8 +92,9 @@ impl Keycloak {
             .arg("--http-host=127.0.0.1")
             .arg(format!("--https-port={port}"))
             .arg(format!("--hostname={}", self.url()))
-            .arg(format!("--https-certificate-file={run}/server.pem"))
-            .arg(format!("--https-certificate-key-file={run}/server.key"))
+            .arg(format!("--https-certificate-file={run}/localhost.pem"))
+            .arg(format!("--https-certificate-key-file={run}/localhost.key"))
+            .arg(format!("--truststore-paths={run}/ca.pem"))
             .env("KC_DB_URL", database)
             .env("KC_BOOTSTRAP_ADMIN_USERNAME", ADMIN.0)
             .env("KC_BOOTSTRAP_ADMIN_PASSWORD", ADMIN.1)

@@ -10,9 +10,10 @@ use hyper_util::rt::TokioExecutor;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use tower::{Layer, ServiceExt};
 
+use tower_bearer::grant::Grant;
 use tower_bearer::{
-    BearerAuth, BearerAuthLayer, Error, Origins, PasswordGrant, TokenCache, TokenCacheBuilder,
-    TokenError,
+    BearerAuth, BearerAuthLayer, Error, Origins, TokenCache, TokenCacheBuilder, TokenError,
+    TokenSource,
 };
 
 use crate::leaks;
@@ -33,7 +34,11 @@ impl Kind {
     pub(crate) const BOTH: [Self; 2] = [Self::Hyper, Self::Reqwest];
 
     /// A cache of a grant's tokens, to be set up further.
-    pub(crate) fn tokens(self, grant: PasswordGrant) -> TokenCacheBuilder {
+    pub(crate) fn tokens<K>(self, grant: Grant<K>) -> TokenCacheBuilder
+    where
+        Grant<K>: TokenSource,
+        Grant<K, Https>: TokenSource,
+    {
         match self {
             Self::Hyper => TokenCache::builder(grant.transport(https())),
             Self::Reqwest => TokenCache::builder(grant),
