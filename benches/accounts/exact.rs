@@ -2,8 +2,6 @@
 
 use std::process::Command;
 
-use crate::hot::Stacks;
-
 /// What the bench is told when it is the child whose instructions are counted.
 pub(crate) const CHILD: &str = "--callgrind-child";
 
@@ -34,19 +32,5 @@ fn collected(stack: &str, of: u64, requests: u64) -> Result<u64, String> {
     match collected {
         Some(count) if output.status.success() => Ok(count),
         _ => Err(format!("valgrind failed: {log}")),
-    }
-}
-
-/// The child's part.
-pub(crate) fn run_child(stack: &str, of: &str, requests: &str) {
-    let of = of.parse().expect("a number of accounts");
-    let requests = requests.parse().expect("a number of requests");
-    let stacks = Stacks::new(64);
-    let [bare, single, accounts] = stacks.of(of);
-    match stack {
-        "bare" => bare.run(requests),
-        "single" => single.run(requests),
-        "accounts" => accounts.run(requests),
-        other => panic!("no stack is called {other}"),
     }
 }

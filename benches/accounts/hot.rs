@@ -174,3 +174,17 @@ fn exact_figures(summary: &mut Summary) {
     }
     table.print();
 }
+
+/// The part of the child whose instructions are counted.
+pub(crate) fn run_child(stack: &str, of: &str, requests: &str) {
+    let of = of.parse().expect("a number of accounts");
+    let requests = requests.parse().expect("a number of requests");
+    let stacks = Stacks::new(64);
+    let [bare, single, accounts] = stacks.of(of);
+    match stack {
+        "bare" => bare.run(requests),
+        "single" => single.run(requests),
+        "accounts" => accounts.run(requests),
+        other => panic!("no stack is called {other}"),
+    }
+}

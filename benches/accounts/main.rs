@@ -22,7 +22,7 @@ fn main() {
     if let [exact::CHILD, stack, of, requests] =
         *arguments.iter().map(String::as_str).collect::<Vec<_>>()
     {
-        return exact::run_child(stack, of, requests);
+        return hot::run_child(stack, of, requests);
     }
     heading(
         "Accounts",

@@ -5,14 +5,41 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::accounts::handle::{Accounts, Rules};
+use crate::accounts::handle::Accounts;
+use crate::accounts::inner::{Rules, SettingsFor};
 use crate::accounts::made::{Make, make};
 use crate::accounts::steward;
 use crate::cache::{Gate, TokenCache, TokenCacheBuilder};
 use crate::error::{BoxError, ConfigError, TokenError, TokenErrorKind};
 use crate::source::TokenSource;
 
-pub(crate) type SettingsFor<K> = dyn Fn(&K, TokenCacheBuilder) -> TokenCacheBuilder + Send + Sync;
+impl<K: Clone + Send + Sync + 'static> Accounts<K> {
+    /// Accounts with the default settings. The closure makes the
+    /// [source](TokenSource) of a key when its token is first needed, as part of
+    /// its first fetch; a failure is that key's alone, and treated like that of a
+    /// fetch. After refused credentials the source is made anew.
+    pub fn new<Fut, S, E>(f: impl Fn(K) -> Fut + Send + Sync + 'static) -> Self
+    where
+        Fut: Future<Output = Result<S, E>> + Send + 'static,
+        S: TokenSource,
+        E: Into<BoxError> + 'static,
+    {
+        match Self::builder(f).build() {
+            Ok(accounts) => accounts,
+            Err(error) => unreachable!("the defaults make sense: {error}"),
+        }
+    }
+
+    /// Accounts with settings of one's own.
+    pub fn builder<Fut, S, E>(f: impl Fn(K) -> Fut + Send + Sync + 'static) -> AccountsBuilder<K>
+    where
+        Fut: Future<Output = Result<S, E>> + Send + 'static,
+        S: TokenSource,
+        E: Into<BoxError> + 'static,
+    {
+        AccountsBuilder::new(f)
+    }
+}
 
 /// Settings for [`Accounts`]; made by [`Accounts::builder`].
 #[must_use = "a builder does nothing until `build` is called"]

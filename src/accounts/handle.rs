@@ -1,20 +1,17 @@
 //! Many accounts as their user sees them.
 
 use std::fmt;
-use std::future::Future;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use crate::accounts::account::Account;
-use crate::accounts::builder::{AccountsBuilder, SettingsFor};
-use crate::accounts::made::{Made, Make};
+use crate::accounts::inner::{Inner, Rules};
+use crate::accounts::made::Made;
 use crate::accounts::shelf::Shelf;
-use crate::accounts::steward::{self, Steward};
-use crate::cache::{Gate, Template, TokenCache, TokenCacheBuilder, registry};
-use crate::error::{BoxError, TokenError, TokenErrorKind};
-use crate::source::TokenSource;
+use crate::accounts::steward;
+use crate::cache::{TokenCache, TokenCacheBuilder, registry};
+use crate::error::{TokenError, TokenErrorKind};
 
 /// The token caches of many accounts, by key. See the [module](crate::accounts).
 ///
@@ -23,30 +20,6 @@ use crate::source::TokenSource;
 /// the account is let go.
 pub struct Accounts<K> {
     pub(crate) inner: Arc<Inner<K>>,
-}
-
-pub(crate) struct Inner<K> {
-    pub(crate) rules: Rules<K>,
-    pub(crate) shelf: Shelf<K>,
-    /// Goes up by one with each of the steward's rounds, from 1.
-    pub(crate) tick: AtomicU64,
-    pub(crate) closed: AtomicBool,
-    /// A steward watches the clock.
-    pub(crate) on_duty: AtomicBool,
-    pub(crate) steward: Mutex<Steward>,
-}
-
-/// What a user set.
-pub(crate) struct Rules<K> {
-    pub(crate) make: Arc<Make<K>>,
-    pub(crate) template: Template,
-    pub(crate) settings_for: Option<Box<SettingsFor<K>>>,
-    pub(crate) gate: Arc<Gate>,
-    /// For those who end sessions: they may wait for one who waits at the other.
-    pub(crate) ending: Arc<Gate>,
-    pub(crate) capacity: usize,
-    pub(crate) idle: Duration,
-    pub(crate) revoke_after: Option<Duration>,
 }
 
 /// How [`Accounts`] stand at one moment.
@@ -60,33 +33,7 @@ pub struct AccountsStatus {
     pub fetching: usize,
 }
 
-impl<K: Clone + Send + Sync + 'static> Accounts<K> {
-    /// Accounts with the default settings. The closure makes the
-    /// [source](TokenSource) of a key when its token is first needed, as part of
-    /// its first fetch; a failure is that key's alone, and treated like that of a
-    /// fetch. After refused credentials the source is made anew.
-    pub fn new<Fut, S, E>(f: impl Fn(K) -> Fut + Send + Sync + 'static) -> Self
-    where
-        Fut: Future<Output = Result<S, E>> + Send + 'static,
-        S: TokenSource,
-        E: Into<BoxError> + 'static,
-    {
-        match Self::builder(f).build() {
-            Ok(accounts) => accounts,
-            Err(error) => unreachable!("the defaults make sense: {error}"),
-        }
-    }
-
-    /// Accounts with settings of one's own.
-    pub fn builder<Fut, S, E>(f: impl Fn(K) -> Fut + Send + Sync + 'static) -> AccountsBuilder<K>
-    where
-        Fut: Future<Output = Result<S, E>> + Send + 'static,
-        S: TokenSource,
-        E: Into<BoxError> + 'static,
-    {
-        AccountsBuilder::new(f)
-    }
-
+impl<K> Accounts<K> {
     pub(crate) fn with_rules(rules: Rules<K>) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -107,7 +54,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
     /// # Errors
     ///
     /// [`Config`](TokenErrorKind::Config) if the key's
-    /// [settings](AccountsBuilder::settings_for) make no sense, and
+    /// [settings](crate::accounts::AccountsBuilder::settings_for) make no sense, and
     /// [`Closed`](TokenErrorKind::Closed) after [`shutdown`](Self::shutdown).
     pub fn tokens(&self, key: &K) -> Result<TokenCache, TokenError> {
         Ok(self.account(key)?.tokens().clone())

@@ -71,6 +71,7 @@ mod builder;
 mod closing;
 mod find;
 mod handle;
+mod inner;
 mod layer;
 mod made;
 #[cfg(feature = "reqwest-middleware")]

@@ -1,7 +1,6 @@
 //! The task that keeps time for the accounts: lets go those that were not used
 //! for a while, and ends the sessions of those that were let go, if asked to.
 
-use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
@@ -11,15 +10,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::accounts::account::Account;
-use crate::accounts::handle::Inner;
+use crate::accounts::inner::{Inner, Steward};
 use crate::cache::TokenCache;
-
-#[derive(Default)]
-pub(crate) struct Steward {
-    task: Option<JoinHandle<()>>,
-    /// Whose sessions are to be ended, and when; in that order.
-    pub(crate) leaving: VecDeque<(Instant, TokenCache)>,
-}
 
 /// How well the steward knows when an account was used.
 const LONGEST_ROUND: Duration = Duration::from_secs(1);

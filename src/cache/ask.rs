@@ -3,45 +3,14 @@
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::cache::clock::Moment;
+use crate::cache::brought::Brought;
 use crate::cache::shared::Shared;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::events::By;
-use crate::token::{RefreshToken, TokenResponse};
-
-/// What a flight brings.
-pub(crate) struct Brought {
-    pub(crate) answer: Result<TokenResponse, TokenError>,
-    /// By a refresh token: an answer without one keeps the old.
-    pub(crate) refreshed: bool,
-    /// When its request was about to be sent.
-    pub(crate) born: Moment,
-    /// How old the token was by then.
-    pub(crate) age: Duration,
-    /// The generation in the fleet's store, if the token is there.
-    pub(crate) stored: Option<u64>,
-    pub(crate) by: By,
-    /// The pause after a failure, if it was drawn already.
-    pub(crate) pause: Option<Duration>,
-}
-
-impl Brought {
-    pub(crate) fn new(answer: Result<TokenResponse, TokenError>, born: Moment) -> Self {
-        Self {
-            answer,
-            refreshed: false,
-            born,
-            age: Duration::ZERO,
-            stored: None,
-            by: By::Credentials,
-            pause: None,
-        }
-    }
-}
+use crate::token::RefreshToken;
 
 impl Shared {
     /// With the refresh token if there is one, with the source's own credentials

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::cache::clock::Clock;
-use crate::cache::fleet::Fleet;
+use crate::cache::membership::Fleet;
 use crate::cache::schedule::Ladder;
 use crate::cache::settings::Common;
 use crate::cache::token_cache::TokenCache;

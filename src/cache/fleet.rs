@@ -1,6 +1,5 @@
 //! Fetching as one of a fleet: see [`crate::store`] for the rules.
 
-use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +7,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::cache::ask::{Brought, caught};
+use crate::cache::ask::caught;
+use crate::cache::brought::Brought;
 use crate::cache::clock::Moment;
+use crate::cache::membership::Fleet;
 use crate::cache::record;
 use crate::cache::schedule::Standing;
 use crate::cache::shared::Shared;
 use crate::error::{BoxError, TokenError, TokenErrorKind};
 use crate::events::{By, Event};
-use crate::store::{Claim, Claimed, DynTokenStore, Entry, Lease, Payload, Settlement};
+use crate::store::{Claim, Claimed, Entry, Lease, Payload, Settlement};
 use crate::token::{RefreshToken, TokenResponse};
 
 /// How long nobody asks the store again who waits for a change.
@@ -23,20 +24,6 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// How long a store keeps a refresh token that has no fixed end.
 const LONGEST: Duration = Duration::from_secs(30 * 86_400);
-
-/// The fleet that a cache belongs to.
-pub(crate) struct Fleet {
-    pub(crate) store: Box<dyn DynTokenStore>,
-    pub(crate) account: String,
-}
-
-impl fmt::Debug for Fleet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fleet")
-            .field("account", &self.account)
-            .finish_non_exhaustive()
-    }
-}
 
 impl Shared {
     /// A token from the store, or by a lease from the source; by itself where

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cache::ask::Brought;
+use crate::cache::brought::Brought;
 use crate::cache::clock::Moment;
 use crate::cache::flying::Flying;
 use crate::cache::forced::Forced;

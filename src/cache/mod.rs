@@ -3,6 +3,7 @@
 
 mod acquire;
 mod ask;
+mod brought;
 mod builder;
 mod changes;
 mod clock;
@@ -16,6 +17,7 @@ mod forced;
 mod gate;
 mod keeper;
 mod ledger;
+mod membership;
 mod record;
 mod refresh;
 pub(crate) mod registry;

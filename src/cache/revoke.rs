@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use crate::cache::fleet::{self, Fleet};
+use crate::cache::fleet;
+use crate::cache::membership::Fleet;
 use crate::cache::record;
 use crate::cache::shared::{Shared, no_runtime};
 use crate::error::{TokenError, TokenErrorKind};

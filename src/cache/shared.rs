@@ -7,9 +7,9 @@ use tokio::task::JoinHandle;
 
 use crate::cache::changes::Changes;
 use crate::cache::clock::{Glance, Moment};
-use crate::cache::fleet::Fleet;
 use crate::cache::flight::Flight;
 use crate::cache::ledger::{Ledger, Rejection};
+use crate::cache::membership::Fleet;
 use crate::cache::settings::Common;
 use crate::cache::state::{Current, Live};
 use crate::error::{TokenError, TokenErrorKind};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::cache::acquire::Acquire;
 use crate::cache::fetch::Step;
-use crate::cache::fleet::Fleet;
 use crate::cache::ledger::Want;
+use crate::cache::membership::Fleet;
 use crate::cache::revoke::Whose;
 use crate::cache::settings::Common;
 use crate::cache::shared::Shared;

@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::members::SourceConfig;
 use super::values::{Number, Span};
-use crate::cache::{TokenCache, TokenCacheBuilder};
+use crate::cache::TokenCacheBuilder;
 use crate::error::ConfigError;
-use crate::source::TokenSource;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,24 +28,11 @@ pub(super) struct CacheConfig {
     forced_backoff_max: Option<Span>,
 }
 
-impl SourceConfig {
-    /// A cache of this source with the settings under `cache`.
-    ///
-    /// # Errors
-    ///
-    /// If there is only one member of a pair. What a cache refuses, its `build`
-    /// does.
-    pub fn cache(&self, source: impl TokenSource) -> Result<TokenCacheBuilder, ConfigError> {
-        let builder = TokenCache::builder(source);
-        match &self.cache {
-            Some(config) => config.apply(builder),
-            None => Ok(builder),
-        }
-    }
-}
-
 impl CacheConfig {
-    fn apply(&self, mut builder: TokenCacheBuilder) -> Result<TokenCacheBuilder, ConfigError> {
+    pub(super) fn apply(
+        &self,
+        mut builder: TokenCacheBuilder,
+    ) -> Result<TokenCacheBuilder, ConfigError> {
         type Set = fn(TokenCacheBuilder, Duration) -> TokenCacheBuilder;
         let spans: [(&Option<Span>, Set); 4] = [
             (&self.wait, TokenCacheBuilder::wait),

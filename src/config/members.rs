@@ -8,7 +8,9 @@ use serde::Deserialize;
 
 use super::cache::CacheConfig;
 use super::values::{Number, Secret, Span, Words};
+use crate::cache::{TokenCache, TokenCacheBuilder};
 use crate::error::ConfigError;
+use crate::source::TokenSource;
 
 /// A source of tokens as a file or the environment describes it; see the
 /// [module](super) for the members.
@@ -158,5 +160,21 @@ impl fmt::Debug for SourceConfig {
             .field("client_id", &self.client_id)
             .field("client_auth", &self.client_auth)
             .finish_non_exhaustive()
+    }
+}
+
+impl SourceConfig {
+    /// A cache of this source with the settings under `cache`.
+    ///
+    /// # Errors
+    ///
+    /// If there is only one member of a pair. What a cache refuses, its `build`
+    /// does.
+    pub fn cache(&self, source: impl TokenSource) -> Result<TokenCacheBuilder, ConfigError> {
+        let builder = TokenCache::builder(source);
+        match &self.cache {
+            Some(config) => config.apply(builder),
+            None => Ok(builder),
+        }
     }
 }

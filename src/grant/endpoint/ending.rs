@@ -7,9 +7,9 @@ use crate::grant::answer::members::Members;
 use crate::grant::answer::refusal;
 use crate::grant::endpoint::address::parse_as;
 use crate::grant::endpoint::metadata::Metadata;
-use crate::grant::endpoint::token_endpoint::TokenEndpoint;
+use crate::grant::request::Form;
 use crate::token::{AccessToken, RefreshToken};
-use crate::transport::{Answer, Outgoing, Transport};
+use crate::transport::{Answer, Outgoing};
 
 /// Where a session is ended.
 #[derive(Clone)]
@@ -30,62 +30,51 @@ impl Ending {
     }
 
     /// What an issuer offers: the way that is a standard if it can be chosen.
-    fn known(metadata: &Metadata, by_certificate: bool) -> Option<Self> {
+    pub(super) fn known(metadata: &Metadata, by_certificate: bool) -> Option<Self> {
         let alias = metadata.mtls_revocation.as_ref().filter(|_| by_certificate);
         let revocation = alias.or(metadata.revocation.as_ref());
         let logout = || metadata.logout.clone().map(Self::Logout);
         revocation.cloned().map(Self::Revocation).or_else(logout)
     }
-}
 
-impl<T: Transport> TokenEndpoint<T> {
-    /// Ends the session of these tokens.
-    pub(in crate::grant) async fn revoke(
+    /// Whom an error names.
+    pub(super) fn whom(&self) -> &'static str {
+        match self {
+            Self::Logout(_) => "the logout endpoint",
+            Self::Revocation(_) => "the revocation endpoint",
+        }
+    }
+
+    /// Where to post what; `None` if there is nothing to give up.
+    pub(super) fn request<'a>(
         &self,
-        access_token: Option<&AccessToken>,
-        refresh_token: Option<&RefreshToken>,
-    ) -> Result<(), TokenError> {
-        let config = |what| TokenError::new(TokenErrorKind::Config, what);
-        let ending = match &self.ending {
-            Some(ending) => Some(ending.clone()),
-            None => {
-                let metadata = self.metadata().await?;
-                let by_certificate = self.client.auth.is_tls();
-                metadata.and_then(|known| Ending::known(&known, by_certificate))
-            }
-        };
-        let form = self.client.form()?;
-        let (uri, form) = match (&ending, refresh_token, access_token) {
-            (None, ..) => {
-                return Err(config("the grant has no logout or revocation endpoint"));
-            }
-            (Some(Ending::Logout(uri)), Some(refresh), _) => {
+        form: Form<'a>,
+        access_token: Option<&'a AccessToken>,
+        refresh_token: Option<&'a RefreshToken>,
+    ) -> Result<Option<(&Uri, Form<'a>)>, TokenError> {
+        Ok(Some(match (self, refresh_token, access_token) {
+            (Self::Logout(uri), Some(refresh), _) => {
                 (uri, form.secret("refresh_token", refresh.secret()))
             }
-            (Some(Ending::Logout(_)), None, _) => {
-                return Err(config("a logout needs a refresh token, and there is none"));
+            (Self::Logout(_), None, _) => {
+                let what = "a logout needs a refresh token, and there is none";
+                return Err(TokenError::new(TokenErrorKind::Config, what));
             }
-            (Some(Ending::Revocation(uri)), Some(refresh), _) => {
+            (Self::Revocation(uri), Some(refresh), _) => {
                 let form = form.secret("token", refresh.secret());
                 (uri, form.public("token_type_hint", "refresh_token"))
             }
-            (Some(Ending::Revocation(uri)), None, Some(access)) => {
+            (Self::Revocation(uri), None, Some(access)) => {
                 let form = form.secret("token", access.secret());
                 (uri, form.public("token_type_hint", "access_token"))
             }
-            (Some(Ending::Revocation(_)), None, None) => return Ok(()),
-        };
-        // An assertion is for the server, which the token endpoint stands for.
-        let form = self.client.prove(form, &self.token_uri().await?).await?;
-        let whom = match &ending {
-            Some(Ending::Logout(_)) => "the logout endpoint",
-            _ => "the revocation endpoint",
-        };
-        self.post(uri, whom, form, read).await
+            (Self::Revocation(_), None, None) => return Ok(None),
+        }))
     }
 }
 
-fn read(answer: &Answer, request: &Outgoing<'_>) -> Result<(), TokenError> {
+/// Reads the answer, of which only a refusal matters.
+pub(super) fn read(answer: &Answer, request: &Outgoing<'_>) -> Result<(), TokenError> {
     if answer.status.is_success() {
         return Ok(());
     }

@@ -7,14 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use http::Uri;
 
-use crate::error::{ConfigError, TokenError};
+use crate::error::{ConfigError, TokenError, TokenErrorKind};
 use crate::grant::answer::response;
 use crate::grant::client::Client;
-use crate::grant::endpoint::ending::Ending;
+use crate::grant::endpoint::ending::{self, Ending};
 use crate::grant::endpoint::metadata::Metadata;
 use crate::grant::endpoint::place::{Endpoint, Place};
 use crate::grant::request::Form;
-use crate::token::TokenResponse;
+use crate::token::{AccessToken, RefreshToken, TokenResponse};
 use crate::transport::{Answer, DefaultTransport, Limits, Outgoing, Transport, exchange};
 
 /// An endpoint, who asks there, and how.
@@ -90,6 +90,32 @@ impl<T: Transport> TokenEndpoint<T> {
             response::read(answer, echoes, accepts, SystemTime::now())
         };
         self.post(&uri, "the token endpoint", form, read).await
+    }
+
+    /// Ends the session of these tokens.
+    pub(in crate::grant) async fn revoke(
+        &self,
+        access_token: Option<&AccessToken>,
+        refresh_token: Option<&RefreshToken>,
+    ) -> Result<(), TokenError> {
+        let ending = match &self.ending {
+            Some(ending) => Some(ending.clone()),
+            None => self.metadata().await?.and_then(|known| {
+                let by_certificate = self.client.auth.is_tls();
+                Ending::known(&known, by_certificate)
+            }),
+        };
+        let Some(ending) = ending else {
+            let what = "the grant has no logout or revocation endpoint";
+            return Err(TokenError::new(TokenErrorKind::Config, what));
+        };
+        let form = self.client.form()?;
+        let Some((uri, form)) = ending.request(form, access_token, refresh_token)? else {
+            return Ok(());
+        };
+        // An assertion is for the server, which the token endpoint stands for.
+        let form = self.client.prove(form, &self.token_uri().await?).await?;
+        self.post(uri, ending.whom(), form, ending::read).await
     }
 
     /// Posts a whole form to an endpoint of the same server and reads the
