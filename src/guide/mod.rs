@@ -51,6 +51,10 @@ pub mod fleets {}
 pub mod security {}
 
 #[doc = include_str!("performance.md")]
+#[doc = "\n# Plots\n\nRequests a second by threads, a cold herd, and a renewal under load:\n"]
+#[doc = include_str!("../../benches/plots/contention.svg")]
+#[doc = include_str!("../../benches/plots/herd.svg")]
+#[doc = include_str!("../../benches/plots/rotation.svg")]
 pub mod performance {}
 
 #[doc = include_str!("coming_from.md")]
