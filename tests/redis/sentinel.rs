@@ -57,13 +57,16 @@ impl Watched {
         self.builder().build().expect("a store")
     }
 
+    async fn known(&self) -> HashMap<String, String> {
+        self.sentinel.ask("SENTINEL MASTER my-master").await
+    }
+
     /// Until the sentinel has put the replica in the master's place.
     async fn followed(&self) {
         let port = self.replica.port().to_string();
         until("a fail-over", async || {
-            let address = "SENTINEL GET-MASTER-ADDR-BY-NAME my-master";
-            let address: Vec<String> = self.sentinel.ask(address).await;
-            address[1] == port
+            let known = self.known().await;
+            known["port"] == port && known["flags"] == "master"
         })
         .await;
     }
@@ -105,10 +108,24 @@ async fn goes_on(watched: &mut Watched, is_killed: bool) {
     if is_killed {
         watched.master.kill();
     } else {
-        let words = "SENTINEL FAILOVER my-master";
-        watched.sentinel.ask::<()>(words).await;
+        let mut connection = watched.sentinel.connection().await;
+        let mut command = redis::cmd("SENTINEL");
+        command.arg("FAILOVER").arg("my-master");
+        // It has to hear of the replica's state first.
+        until("a replica to take over", async || {
+            command.query_async::<()>(&mut connection).await.is_ok()
+        })
+        .await;
     }
     watched.followed().await;
+    if !is_killed {
+        // Until then it goes on as the master, for those who have a connection.
+        until("the old master has stepped down", async || {
+            let info: String = ask(&watched.master, "INFO replication").await;
+            info.contains("role:slave")
+        })
+        .await;
+    }
     assert_eq!(token(&store, "me", 0).await.payload, payload("t1"));
     let next = leased(&store, "me", want(lease.generation)).await;
     assert_eq!(

@@ -168,6 +168,13 @@ impl RedisStoreBuilder {
         let Some((first, others)) = self.keys.split_first() else {
             return Err(ConfigError::new("key", "there is none to seal with"));
         };
+        // Keys without a hash tag are in one slot by chance only.
+        if matches!(self.place, Place::Cluster(_)) && self.prefix.contains("{}") {
+            return Err(ConfigError::new(
+                "prefix",
+                "{} ends what keeps keys together",
+            ));
+        }
         let limits = Limits {
             connect: self.connect_timeout,
             response: self.response_timeout,
@@ -236,6 +243,7 @@ mod tests {
             ),
             (sentinel(&["redis://a"], "s3cret"), "url"),
             (cluster(&[]), "url"),
+            (cluster(&["redis://a"]).prefix("a{}"), "prefix"),
             (cluster(&["redis://a", "redis://me:s3cret@b"]), "url"),
             (
                 cluster(&["redis://me:s3cret@a", "redis://me:0ther@b"]),

@@ -34,7 +34,10 @@ impl Place {
         match self {
             Self::Server(url) => {
                 let url = parsed("url", url.as_str())?;
-                Ok(Target::Server(client(url, certificates.as_ref())?))
+                Ok(Target::Server(Box::new(client(
+                    url,
+                    certificates.as_ref(),
+                )?)))
             }
             Self::Sentinels { sentinels, master } => sentinels_of(sentinels, master, certificates),
             Self::Cluster(nodes) => cluster(nodes, certificates, limits),
@@ -104,7 +107,7 @@ fn cluster(
     }
     let client = builder.build();
     let client = client.map_err(|_| ConfigError::new("url", "not nodes of one cluster"))?;
-    Ok(Target::Cluster(client, clients))
+    Ok(Target::Cluster(Box::new(client), clients))
 }
 
 fn parsed(

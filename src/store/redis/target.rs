@@ -1,5 +1,6 @@
 //! Where the store is: one server, a master that sentinels know, or a cluster.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
@@ -15,10 +16,10 @@ use super::tls;
 
 #[derive(Clone)]
 pub(super) enum Target {
-    Server(Client),
+    Server(Box<Client>),
     Sentinels(Box<Sentinels>),
     /// With a client for each of the nodes that were named.
-    Cluster(ClusterClient, Vec<Client>),
+    Cluster(Box<ClusterClient>, Vec<Client>),
 }
 
 /// Who knows the master, and how to speak to it.
@@ -30,6 +31,9 @@ pub(super) struct Sentinels {
     pub(super) name: String,
     pub(super) certificates: Option<TlsCertificates>,
 }
+
+/// Boxed, for the futures of the crate are deep, and those of the callers deeper.
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = RedisResult<T>> + Send + 'a>>;
 
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
@@ -56,7 +60,11 @@ impl Target {
         }
     }
 
-    pub(super) async fn connect(&self, limits: Limits) -> RedisResult<Connection> {
+    pub(super) fn connect(&self, limits: Limits) -> Boxed<'_, Connection> {
+        Box::pin(self.connected(limits))
+    }
+
+    async fn connected(&self, limits: Limits) -> RedisResult<Connection> {
         let (connect, response) = (Some(limits.connect), Some(limits.response));
         match self {
             Self::Server(client) => {
@@ -66,7 +74,8 @@ impl Target {
                     .set_response_timeout(response)
                     // Whoever calls has its own pauses.
                     .set_number_of_retries(0);
-                let manager = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
+                let manager =
+                    ConnectionManager::new_lazy_with_config(client.as_ref().clone(), config)?;
                 Ok(Connection::Server(manager))
             }
             Self::Sentinels(sentinels) => {
@@ -88,14 +97,16 @@ impl Target {
 
     /// The server that tells of changes: any node of a cluster does, each attempt
     /// is for the next one.
-    pub(super) async fn teller(&self, attempt: usize) -> RedisResult<Client> {
-        let client = match self {
-            Self::Server(client) => client.clone(),
-            Self::Sentinels(sentinels) => sentinels.master().await?,
-            Self::Cluster(_, nodes) => nodes[attempt % nodes.len()].clone(),
-        };
-        tls::prepare(client.get_connection_info().addr());
-        Ok(client)
+    pub(super) fn teller(&self, attempt: usize) -> Boxed<'_, Client> {
+        Box::pin(async move {
+            let client = match self {
+                Self::Server(client) => client.as_ref().clone(),
+                Self::Sentinels(sentinels) => sentinels.master().await?,
+                Self::Cluster(_, nodes) => nodes[attempt % nodes.len()].clone(),
+            };
+            tls::prepare(client.get_connection_info().addr());
+            Ok(client)
+        })
     }
 }
 
