@@ -9,7 +9,7 @@ use crate::conformance::{self, leased, want};
 use crate::server::{Server, key};
 
 /// All that a user needs on the server, as the guide in `store` has it.
-const RIGHTS: &str = "resetchannels &tower-bearer:changes ~tower-bearer:* -@all \
+pub(crate) const RIGHTS: &str = "resetchannels &tower-bearer:changes ~tower-bearer:* -@all \
     +eval +evalsha +subscribe +publish +ping +time +info \
     +get +set +del +exists +strlen +pttl +pexpire +hget +hset +hmget";
 
@@ -18,7 +18,7 @@ fn at(server: &Server, user: &str) -> RedisStoreBuilder {
     RedisStore::builder(url).key(key(1))
 }
 
-async fn fails(store: RedisStoreBuilder, secret: &str) {
+pub(crate) async fn fails(store: RedisStoreBuilder, secret: &str) {
     let store = store.build().expect("a store");
     let error = store.claim("me", &want(0)).await.expect_err("refused");
     let mut shown = format!("{error} {error:?} {store:?}");

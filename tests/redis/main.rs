@@ -4,6 +4,8 @@
 #![cfg(all(unix, feature = "redis", feature = "reqwest", feature = "testing"))]
 
 mod access;
+mod caches;
+mod cluster;
 #[path = "../conformance/mod.rs"]
 mod conformance;
 mod faults;
@@ -17,5 +19,6 @@ mod garbage;
 mod member;
 mod outages;
 mod proxy;
+mod sentinel;
 mod server;
 mod steps;

@@ -8,7 +8,7 @@ use tower_bearer::store::{Claimed, RedisStore, TokenStore};
 
 use crate::conformance::{claim, given, leased, nothing, payload, settle, token, tokens, want};
 use crate::proxy::Proxy;
-use crate::server::{Server, key};
+use crate::server::{Server, key, until};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -19,7 +19,7 @@ async fn connections(server: &Server) -> usize {
     list.lines().count() + subscribed.lines().count() - 1
 }
 
-async fn connections_become(server: &Server, number: usize) {
+pub(crate) async fn connections_become(server: &Server, number: usize) {
     let deadline = Instant::now() + 5 * SECOND;
     while connections(server).await != number {
         assert!(
@@ -235,6 +235,40 @@ async fn a_server_that_lost_its_last_steps_hands_over_no_refresh_token() {
     assert_eq!(given(&next), None);
     assert!(next.generation > renewal.generation);
     assert!(settle(&store, "me", tokens(renewal.generation, "t2", "r2")).await);
+}
+
+/// A master that was a replica for a while has again what it handed over before.
+#[tokio::test]
+async fn a_master_that_was_a_replica_in_between_hands_over_no_refresh_token() {
+    let (first, second) = (Server::start().await, Server::start().await);
+    let store = first.store();
+    let lease = leased(&store, "me", want(0)).await;
+    settle(&store, "me", tokens(lease.generation, "t1", "r1")).await;
+    let follow = async |replica: &Server, master: &Server| {
+        let words = format!("REPLICAOF 127.0.0.1 {}", master.port());
+        replica.ask::<()>(&words).await;
+        until("in step", async || {
+            let info: String = replica.ask("INFO replication").await;
+            info.contains("master_link_status:up")
+        })
+        .await;
+    };
+    follow(&second, &first).await;
+    // This is where it is lost that the refresh token was taken.
+    second.ask::<()>("REPLICAOF NO ONE").await;
+    // A replica has joined since it was kept.
+    let lease = leased(&store, "me", want(lease.generation)).await;
+    settle(&store, "me", tokens(lease.generation, "t2", "r2")).await;
+    second.ask::<()>("FLUSHALL").await;
+    follow(&second, &first).await;
+    second.ask::<()>("REPLICAOF NO ONE").await;
+    let taken = leased(&store, "me", want(lease.generation)).await;
+    assert_eq!(given(&taken), Some(payload("r2")));
+    follow(&first, &second).await;
+    first.ask::<()>("REPLICAOF NO ONE").await;
+    assert_eq!(token(&store, "me", 0).await.payload, payload("t2"));
+    let next = leased(&store, "me", want(lease.generation)).await;
+    assert_eq!(given(&next), None);
 }
 
 #[tokio::test]

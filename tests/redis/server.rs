@@ -59,8 +59,10 @@ impl Server {
         );
         let file = self.folder.join("redis.conf");
         fs::write(&file, config).expect("a configuration");
+        let sentinel = self.config.contains("sentinel monitor");
         let child = Command::new(path)
             .arg(file)
+            .args(sentinel.then_some("--sentinel"))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
@@ -128,7 +130,16 @@ pub(crate) fn key(byte: u8) -> StoreKey {
     StoreKey::from_bytes([byte; 32])
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     listener.local_addr().expect("an address").port()
+}
+
+/// Asks again and again until it is so.
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "never: {what}");
+        sleep(Duration::from_millis(50)).await;
+    }
 }

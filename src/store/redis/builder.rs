@@ -3,19 +3,18 @@
 use std::fmt;
 use std::time::Duration;
 
-use redis::{Client, IntoConnectionInfo, TlsCertificates};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-
 use super::changes::Changes;
 use super::keys::channel;
 use super::link::Link;
+use super::place::Place;
 use super::redis_store::{Inner, RedisStore};
 use super::seal::Sealer;
 use super::store_key::StoreKey;
+use super::target::Limits;
 use crate::error::ConfigError;
 
-/// Sets up a [`RedisStore`]; from [`RedisStore::builder`].
+/// Sets up a [`RedisStore`]; from [`RedisStore::builder`],
+/// [`RedisStore::sentinel`] or [`RedisStore::cluster`].
 ///
 /// ```
 /// use tower_bearer::store::{RedisStore, StoreKey};
@@ -30,7 +29,7 @@ use crate::error::ConfigError;
 #[derive(Clone)]
 #[must_use]
 pub struct RedisStoreBuilder {
-    url: String,
+    place: Place,
     prefix: String,
     keys: Vec<StoreKey>,
     root_certificates: Option<Vec<u8>>,
@@ -45,8 +44,65 @@ impl RedisStore {
     ///
     /// Needs a [`key`](RedisStoreBuilder::key).
     pub fn builder(url: impl Into<String>) -> RedisStoreBuilder {
-        RedisStoreBuilder {
-            url: url.into(),
+        RedisStoreBuilder::at(Place::Server(url.into()))
+    }
+
+    /// A store in the master that sentinels know, one after the other. The store
+    /// asks them each time that it connects, and so follows when they put another
+    /// one in its place.
+    ///
+    /// The sentinels are `redis://[user:password@]host[:port]`, with the port 26379
+    /// where there is none, or `rediss://`; all with the same user and password.
+    /// The master is a URL with its name for the host:
+    /// `redis://[user:password@]name[/database]`, or `rediss://`.
+    ///
+    /// Needs a [`key`](RedisStoreBuilder::key).
+    ///
+    /// ```
+    /// use tower_bearer::store::{RedisStore, StoreKey};
+    ///
+    /// # let key = StoreKey::from_bytes([1; 32]);
+    /// let sentinels = ["redis://s1.example.com", "redis://s2.example.com"];
+    /// let store = RedisStore::sentinel(sentinels, "redis://app:password@mymaster")
+    ///     .key(key)
+    ///     .build()?;
+    /// # Ok::<(), tower_bearer::ConfigError>(())
+    /// ```
+    pub fn sentinel(
+        sentinels: impl IntoIterator<Item = impl Into<String>>,
+        master: impl Into<String>,
+    ) -> RedisStoreBuilder {
+        RedisStoreBuilder::at(Place::Sentinels {
+            sentinels: sentinels.into_iter().map(Into::into).collect(),
+            master: master.into(),
+        })
+    }
+
+    /// A store in a Redis Cluster, of which these nodes are a part:
+    /// `redis://[user:password@]host[:port]`, or `rediss://`; all with the same
+    /// user and password, which are those of the others too. One that answers is
+    /// enough to find the others, whenever the store connects.
+    ///
+    /// Needs a [`key`](RedisStoreBuilder::key).
+    ///
+    /// ```
+    /// use tower_bearer::store::{RedisStore, StoreKey};
+    ///
+    /// # let key = StoreKey::from_bytes([1; 32]);
+    /// let store = RedisStore::cluster(["redis://n1.example.com", "redis://n2.example.com"])
+    ///     .key(key)
+    ///     .build()?;
+    /// # Ok::<(), tower_bearer::ConfigError>(())
+    /// ```
+    pub fn cluster(nodes: impl IntoIterator<Item = impl Into<String>>) -> RedisStoreBuilder {
+        RedisStoreBuilder::at(Place::Cluster(nodes.into_iter().map(Into::into).collect()))
+    }
+}
+
+impl RedisStoreBuilder {
+    fn at(place: Place) -> Self {
+        Self {
+            place,
             prefix: "tower-bearer".to_owned(),
             keys: Vec::new(),
             root_certificates: None,
@@ -54,9 +110,7 @@ impl RedisStore {
             response_timeout: Duration::from_millis(500),
         }
     }
-}
 
-impl RedisStoreBuilder {
     /// A key that seals what is kept, and opens it. To change keys, add the new
     /// one as the second everywhere, then make it the first everywhere, then
     /// leave out the old one. What was sealed with a key that is not here counts
@@ -99,8 +153,9 @@ impl RedisStoreBuilder {
     ///
     /// # Errors
     ///
-    /// If the URL is none of a Redis server, if there is no key, if a timeout is
-    /// zero, or if the certificates are none or the URL is not for TLS.
+    /// If a URL is none of a Redis server, if there is none or they have not the
+    /// same user, password and scheme where they must, if there is no key, if a timeout is
+    /// zero, or if the certificates are none or no URL is for TLS.
     pub fn build(self) -> Result<RedisStore, ConfigError> {
         for (field, timeout) in [
             ("connect_timeout", self.connect_timeout),
@@ -113,37 +168,24 @@ impl RedisStoreBuilder {
         let Some((first, others)) = self.keys.split_first() else {
             return Err(ConfigError::new("key", "there is none to seal with"));
         };
-        let client = self.client()?;
+        // Keys without a hash tag are in one slot by chance only.
+        if matches!(self.place, Place::Cluster(_)) && self.prefix.contains("{}") {
+            return Err(ConfigError::new(
+                "prefix",
+                "{} ends what keeps keys together",
+            ));
+        }
+        let limits = Limits {
+            connect: self.connect_timeout,
+            response: self.response_timeout,
+        };
+        let target = self.place.target(self.root_certificates, limits)?;
         Ok(RedisStore::new(Inner {
             sealer: Sealer::new(first, others),
-            link: Link::new(client.clone(), self.connect_timeout, self.response_timeout),
-            changes: Changes::new(client, channel(&self.prefix), self.connect_timeout),
+            link: Link::new(target.clone(), limits),
+            changes: Changes::new(target, channel(&self.prefix), self.connect_timeout),
             prefix: self.prefix,
         }))
-    }
-
-    // The reasons of the parser could quote the URL, which holds a password.
-    fn client(&self) -> Result<Client, ConfigError> {
-        let url = self.url.as_str().into_connection_info();
-        let url = url.map_err(|_| {
-            let form = "not redis[s]://[user:password@]host[:port][/database]";
-            ConfigError::new("url", form)
-        })?;
-        let Some(pem) = &self.root_certificates else {
-            return Client::open(url).map_err(|_| ConfigError::new("url", "not to be used"));
-        };
-        // None at all would be trusted to be none, and fail when it connects.
-        let none = CertificateDer::pem_slice_iter(pem).next().is_none();
-        let reason = "no certificates in PEM, or the URL is not rediss://";
-        let refused = ConfigError::new("root_certificates", reason);
-        if none {
-            return Err(refused);
-        }
-        let tls = TlsCertificates {
-            client_tls: None,
-            root_cert: Some(pem.clone()),
-        };
-        Client::build_with_tls(url, tls).map_err(|_| refused)
     }
 }
 
@@ -166,6 +208,16 @@ mod tests {
         RedisStore::builder(url).key(StoreKey::from_bytes([1; 32]))
     }
 
+    fn sentinel(sentinels: &[&str], master: &str) -> RedisStoreBuilder {
+        RedisStore::sentinel(sentinels.to_vec(), master).key(StoreKey::from_bytes([1; 32]))
+    }
+
+    fn cluster(nodes: &[&str]) -> RedisStoreBuilder {
+        RedisStore::cluster(nodes.to_vec()).key(StoreKey::from_bytes([1; 32]))
+    }
+
+    const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+
     #[test]
     fn nonsense_is_refused_by_name_and_without_the_password() {
         let zero = Duration::ZERO;
@@ -175,6 +227,42 @@ mod tests {
             (builder("redis://me:s3cret@localhost:port"), "url"),
             (builder("redis://me:s3cret@localhost/zero"), "url"),
             (builder("s3cret"), "url"),
+            (sentinel(&[], "redis://me:s3cret@name"), "sentinels"),
+            (
+                sentinel(&["redis://me:s3cret@a/1"], "redis://name"),
+                "sentinels",
+            ),
+            (sentinel(&["s3cret"], "redis://name"), "sentinels"),
+            (
+                sentinel(&["redis://a", "redis://me:s3cret@b"], "redis://name"),
+                "sentinels",
+            ),
+            (
+                sentinel(&["redis://a", "rediss://b"], "redis://name"),
+                "sentinels",
+            ),
+            (sentinel(&["redis://a"], "s3cret"), "url"),
+            (cluster(&[]), "url"),
+            (cluster(&["redis://a"]).prefix("a{}"), "prefix"),
+            (cluster(&["redis://a", "redis://me:s3cret@b"]), "url"),
+            (
+                cluster(&["redis://me:s3cret@a", "redis://me:0ther@b"]),
+                "url",
+            ),
+            (cluster(&["redis://a", "rediss://b"]), "url"),
+            (cluster(&["redis://a/1"]), "url"),
+            (
+                cluster(&["rediss://a"]).root_certificates("?"),
+                "root_certificates",
+            ),
+            (
+                cluster(&["redis://a"]).root_certificates(PEM),
+                "root_certificates",
+            ),
+            (
+                sentinel(&["redis://a"], "redis://name").root_certificates(PEM),
+                "root_certificates",
+            ),
             (
                 builder("redis://localhost").connect_timeout(zero),
                 "connect_timeout",
@@ -195,6 +283,22 @@ mod tests {
             let error = builder.clone().build().expect_err(field);
             assert_eq!(error.field(), field, "{error}");
             assert!(!format!("{error} {error:?} {builder:?}").contains("s3cret"));
+        }
+    }
+
+    #[test]
+    fn sentinels_and_clusters_need_no_server_to_be_set_up() {
+        let sentinels = ["redis://a", "redis://b:1"];
+        let master = "redis://me:s3cret@my-master_1/2";
+        for builder in [
+            sentinel(&sentinels, master),
+            sentinel(&["rediss://s:s3cret@a"], "rediss://:s3cret@name"),
+            sentinel(&["redis://a"], "rediss://name"),
+            cluster(&["redis://me:s3cret@a:1", "redis://me:s3cret@b"]),
+            cluster(&["rediss://a"]),
+        ] {
+            let store = builder.build().expect("a store");
+            assert!(!format!("{store:?}").contains("s3cret"));
         }
     }
 

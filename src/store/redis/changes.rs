@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use redis::aio::{PubSubSink, PubSubStream};
-use redis::{Client, Msg, RedisResult};
+use redis::{Msg, RedisResult};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::tls;
+use super::target::Target;
 
 /// Between attempts to subscribe: at first, and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -25,7 +25,7 @@ const PRUNE_FROM: usize = 64;
 
 /// The subscription of a store, and whom it tells. Its task ends with it.
 pub(super) struct Changes {
-    client: Client,
+    target: Target,
     channel: String,
     patience: Duration,
     watched: Arc<Watched>,
@@ -34,9 +34,9 @@ pub(super) struct Changes {
 
 impl Changes {
     /// `patience`: for a connection, and for each answer.
-    pub(super) fn new(client: Client, channel: String, patience: Duration) -> Self {
+    pub(super) fn new(target: Target, channel: String, patience: Duration) -> Self {
         Self {
-            client,
+            target,
             channel,
             patience,
             watched: Arc::default(),
@@ -67,7 +67,7 @@ impl Changes {
         }
         if let Ok(runtime) = Handle::try_current() {
             *task = Some(runtime.spawn(listen(
-                self.client.clone(),
+                self.target.clone(),
                 self.channel.clone(),
                 self.patience,
                 Arc::downgrade(&self.watched),
@@ -134,10 +134,12 @@ impl Watched {
 }
 
 /// Subscribes again and again, for as long as there is somebody to tell.
-async fn listen(client: Client, channel: String, patience: Duration, watched: Weak<Watched>) {
-    let mut pause = PAUSE.0;
+async fn listen(target: Target, channel: String, patience: Duration, watched: Weak<Watched>) {
+    let (mut pause, mut attempt) = (PAUSE.0, 0);
     while watched.strong_count() > 0 {
-        if let Ok(Ok((sink, stream))) = timeout(patience, subscribe(&client, &channel)).await {
+        let subscription = subscribe(&target, attempt, &channel);
+        attempt += 1;
+        if let Ok(Ok((sink, stream))) = timeout(target.hops() * patience, subscription).await {
             pause = PAUSE.0;
             // What happened in between, nobody told.
             watched.upgrade().inspect(|watched| watched.tell_all());
@@ -148,9 +150,13 @@ async fn listen(client: Client, channel: String, patience: Duration, watched: We
     }
 }
 
-async fn subscribe(client: &Client, channel: &str) -> RedisResult<(PubSubSink, PubSubStream)> {
-    tls::prepare(client);
-    let mut subscription = client.get_async_pubsub().await?;
+async fn subscribe(
+    target: &Target,
+    attempt: usize,
+    channel: &str,
+) -> RedisResult<(PubSubSink, PubSubStream)> {
+    let teller = target.teller(attempt).await?;
+    let mut subscription = teller.get_async_pubsub().await?;
     subscription.subscribe(channel).await?;
     Ok(subscription.split())
 }

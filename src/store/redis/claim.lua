@@ -39,10 +39,15 @@ local function entry(key, unreadable)
 end
 
 -- Another run of the server may have lost the last steps, and then has refresh
--- tokens again that somebody has sent.
+-- tokens again that somebody has sent. So may one that was a replica in between,
+-- which the replication id tells.
 local function run_id()
-  local info = redis.pcall('INFO', 'server')
-  return type(info) == 'string' and string.match(info, 'run_id:(%x+)') or nil
+  local server, replication = redis.pcall('INFO', 'server'), redis.pcall('INFO', 'replication')
+  if type(server) == 'string' and type(replication) == 'string' then
+    local run = string.match(server, 'run_id:(%x+)')
+    local history = string.match(replication, 'master_replid:(%x+)')
+    return run and history and run .. history or nil
+  end
 end
 
 local function shown(generation)

@@ -1,51 +1,56 @@
 //! The connection on which the scripts run.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
+use redis::aio::ConnectionLike;
+use redis::{ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
+use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::fault::Fault;
 use super::scripts::Step;
-use super::tls;
+use super::target::{Connection, Limits, Target};
 
 pub(super) struct Link {
-    client: Client,
-    config: ConnectionManagerConfig,
+    target: Target,
+    limits: Limits,
     /// A bound on a step, should the connection not keep its own.
     longest: Duration,
-    current: Mutex<Current>,
-}
-
-#[derive(Default)]
-struct Current {
-    /// How many there were before.
-    number: u64,
-    connection: Option<ConnectionManager>,
+    current: Mutex<Arc<OnceCell<Connection>>>,
 }
 
 impl Link {
-    pub(super) fn new(client: Client, connect: Duration, response: Duration) -> Self {
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(connect))
-            .set_response_timeout(Some(response))
-            // Whoever calls has its own pauses.
-            .set_number_of_retries(0);
+    pub(super) fn new(target: Target, limits: Limits) -> Self {
+        let longest = target.hops() * limits.connect + 2 * limits.response;
         Self {
-            client,
-            config,
-            longest: connect + 2 * response,
+            target,
+            limits,
+            longest,
             current: Mutex::default(),
         }
     }
 
     /// Runs a step, once at most.
     pub(super) async fn run<T: FromRedisValue>(&self, step: &Step) -> Result<T, Fault> {
-        let (number, mut connection) = self.connection()?;
-        let answer = timeout(self.longest, run(&mut connection, step)).await;
-        let fault = match answer {
+        match self.attempt(step).await {
+            // It did not run there. A new connection knows where it will.
+            Err(fault) if is_elsewhere(&fault) => self.attempt(step).await,
+            answer => answer,
+        }
+    }
+
+    async fn attempt<T: FromRedisValue>(&self, step: &Step) -> Result<T, Fault> {
+        let current = self.current();
+        let answer = async {
+            let connect = || self.target.connect(self.limits);
+            match current.get_or_try_init(connect).await?.clone() {
+                Connection::Server(mut it) => run(&mut it, step).await,
+                Connection::Master(mut it) => run(&mut it, step).await,
+                Connection::Cluster(mut it) => run(&mut it, step).await,
+            }
+        };
+        let fault = match timeout(self.longest, answer).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) if error.is_timeout() => Fault::Timeout,
             Ok(Err(error)) => Fault::Redis(error),
@@ -53,28 +58,20 @@ impl Link {
         };
         // A connection that is broken, stalled or refused is not used again.
         // Which errors leave it whole is not worth the question.
-        self.discard(number);
+        self.discard(&current);
         Err(fault)
     }
 
     /// The connection that there is, or one that connects on its first use.
-    fn connection(&self) -> Result<(u64, ConnectionManager), RedisError> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(connection) = &current.connection {
-            return Ok((current.number, connection.clone()));
-        }
-        tls::prepare(&self.client);
-        let (client, config) = (self.client.clone(), self.config.clone());
-        let connection = ConnectionManager::new_lazy_with_config(client, config)?;
-        current.number += 1;
-        current.connection = Some(connection.clone());
-        Ok((current.number, connection))
+    fn current(&self) -> Arc<OnceCell<Connection>> {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&current)
     }
 
-    fn discard(&self, number: u64) {
+    fn discard(&self, failed: &Arc<OnceCell<Connection>>) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.number == number {
-            current.connection = None;
+        if Arc::ptr_eq(&current, failed) {
+            *current = Arc::default();
         }
     }
 }
@@ -93,4 +90,11 @@ async fn run<T: FromRedisValue>(
 /// Whether a step that failed so may never have reached the server.
 pub(super) fn was_cut_off(fault: &Fault) -> bool {
     matches!(fault, Fault::Redis(error) if error.is_connection_dropped())
+}
+
+/// Whether the server left a step to another one: a slot that moved, or a master
+/// that is none any more.
+fn is_elsewhere(fault: &Fault) -> bool {
+    let kinds = [ServerErrorKind::Moved, ServerErrorKind::ReadOnly];
+    matches!(fault, Fault::Redis(error) if kinds.map(ErrorKind::Server).contains(&error.kind()))
 }

@@ -5,10 +5,12 @@ mod changes;
 mod fault;
 mod keys;
 mod link;
+mod place;
 mod redis_store;
 mod scripts;
 mod seal;
 mod store_key;
+mod target;
 mod tls;
 
 pub use builder::RedisStoreBuilder;

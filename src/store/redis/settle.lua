@@ -21,13 +21,15 @@ local function put(key, value, ms)
   end
 end
 
--- With the run of the server, whose memory is the only one to trust. Where that
--- is not to be known, no refresh token is kept.
+-- With the run of the server and the replication id, whose memory is the only one
+-- to trust. Where they are not to be known, no refresh token is kept.
 local function put_refresh()
-  local info = redis.pcall('INFO', 'server')
-  local run = type(info) == 'string' and string.match(info, 'run_id:(%x+)')
-  if run then
-    put(refresh_key, run .. ':' .. refresh, refresh_ms)
+  local server, replication = redis.pcall('INFO', 'server'), redis.pcall('INFO', 'replication')
+  local run = type(server) == 'string' and string.match(server, 'run_id:(%x+)')
+  local history = type(replication) == 'string'
+    and string.match(replication, 'master_replid:(%x+)')
+  if run and history then
+    put(refresh_key, run .. history .. ':' .. refresh, refresh_ms)
   else
     redis.call('DEL', refresh_key)
   end
