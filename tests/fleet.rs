@@ -296,6 +296,8 @@ enum Mood {
     Panicking,
     /// It has this for whoever only looks.
     Newer,
+    /// It has the same garbage for everybody, whatever is asked.
+    Stubborn,
     /// It does what it is asked, and says nothing.
     SilentAfterwards,
 }
@@ -311,7 +313,7 @@ impl Moody {
 
     async fn answer<R>(&self, answer: Result<R, BoxError>) -> Result<R, BoxError> {
         match self.mood() {
-            Mood::Well | Mood::Newer => answer,
+            Mood::Well | Mood::Newer | Mood::Stubborn => answer,
             Mood::Failing => Err("no connection".into()),
             Mood::Silent | Mood::SilentAfterwards => std::future::pending().await,
             Mood::Panicking => panic!("a store of somebody's own"),
@@ -334,6 +336,13 @@ impl TokenStore for Moody {
                 payload: Payload::from(
                     br#"{"version":1,"token":"newer","lifetime":3000000}"#.to_vec(),
                 ),
+                left: secs(2000),
+            }));
+        }
+        if self.mood() == Mood::Stubborn {
+            return Ok(Claimed::Token(Entry {
+                generation: 1000,
+                payload: Payload::from(b"garbage".to_vec()),
                 left: secs(2000),
             }));
         }
@@ -402,6 +411,15 @@ async fn without_the_store_each_goes_on_by_itself_in_bounded_time_and_joins_agai
         assert_eq!(counts.token_requests, 5, "{counts:?}");
         assert_eq!(counts.refresh_token_replays, 0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_has_nothing_but_garbage_keeps_nobody_for_ever() {
+    let (server, store) = (rotating().in_process(), Moody::default());
+    store.is(Mood::Stubborn);
+    let cache = member(&server, &store);
+    cache.token().await.expect("a token");
+    assert_eq!(server.counts().password_grants, 1);
 }
 
 #[tokio::test(start_paused = true)]

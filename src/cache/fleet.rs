@@ -22,6 +22,9 @@ use crate::token::{RefreshToken, TokenResponse};
 /// How long nobody asks the store again who waits for a change.
 const POLL: Duration = Duration::from_secs(1);
 
+/// How often an answer that nobody can use is taken for an accident.
+const MOST_UNUSABLE: u32 = 8;
+
 /// How long a store keeps a refresh token that has no fixed end.
 const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 
@@ -32,7 +35,8 @@ impl Shared {
         let patience = Instant::now() + self.settings.source_timeout;
         let mut changes = fleet.store.changes(&fleet.account);
         let mut claim = self.with_ledger(|ledger, _| ledger.claim(self.settings.lease));
-        loop {
+        let mut unusable = 0;
+        while unusable < MOST_UNUSABLE {
             changes.mark_unchanged();
             let born = self.settings.clock.now();
             let Some(claimed) = self.claim(fleet, claim).await else {
@@ -44,11 +48,17 @@ impl Shared {
                 Claimed::Token(entry) => match self.adopt(&entry, born) {
                     Some(brought) => return brought,
                     // Nobody can use it.
-                    None => (claim.newer_than, claim.rejected) = (entry.generation, true),
+                    None => {
+                        (claim.newer_than, claim.rejected) = (entry.generation, true);
+                        unusable += 1;
+                    }
                 },
                 Claimed::Failed(entry) => match self.fail_too(&entry, born) {
                     Some(brought) => return brought,
-                    None => claim.pardon = true,
+                    None => {
+                        claim.pardon = true;
+                        unusable += 1;
+                    }
                 },
                 Claimed::Leased(lease) => return self.ask_by(lease, fleet, claim).await,
                 Claimed::Held(left) => {
@@ -60,6 +70,8 @@ impl Shared {
                 }
             }
         }
+        // Such a store is as good as none.
+        self.ask().await
     }
 
     /// By the lease, and settles it.
@@ -80,14 +92,7 @@ impl Shared {
         if let Some(refresh_token) = &refresh_token {
             brought = self.refresh(refresh_token).await;
             if brought.is_none() {
-                let look = Claim {
-                    lease: Duration::ZERO,
-                    ..claim
-                };
-                let born = self.settings.clock.now();
-                if let Some(Claimed::Token(entry)) = self.claim(fleet, look).await
-                    && let Some(newer) = self.adopt(&entry, born)
-                {
+                if let Some(newer) = self.look_for_newer(fleet, claim).await {
                     self.settle(fleet, Settlement::of(&lease)).await;
                     return newer;
                 }
@@ -117,14 +122,7 @@ impl Shared {
             None => {}
             Some(false) => {
                 // Another holder was quicker than this one, whose lease is over.
-                let born = self.settings.clock.now();
-                let look = Claim {
-                    lease: Duration::ZERO,
-                    ..claim
-                };
-                if let Some(Claimed::Token(entry)) = self.claim(fleet, look).await
-                    && let Some(newer) = self.adopt(&entry, born)
-                {
+                if let Some(newer) = self.look_for_newer(fleet, claim).await {
                     if let Some(refresh_token) = left_over {
                         self.end_in_background(refresh_token);
                     }
@@ -133,6 +131,19 @@ impl Shared {
             }
         }
         brought
+    }
+
+    /// What somebody else has brought meanwhile. Takes no lease.
+    async fn look_for_newer(&self, fleet: &Fleet, claim: Claim) -> Option<Brought> {
+        let born = self.settings.clock.now();
+        let look = Claim {
+            lease: Duration::ZERO,
+            ..claim
+        };
+        match self.claim(fleet, look).await? {
+            Claimed::Token(entry) => self.adopt(&entry, born),
+            _ => None,
+        }
     }
 
     fn settlement(
