@@ -91,11 +91,11 @@ impl Shared {
         let mut brought = None;
         if let Some(refresh_token) = &refresh_token {
             brought = self.refresh(refresh_token).await;
-            if brought.is_none() {
-                if let Some(newer) = self.look_for_newer(fleet, claim).await {
-                    self.settle(fleet, Settlement::of(&lease)).await;
-                    return newer;
-                }
+            if brought.is_none()
+                && let Some(newer) = self.look_for_newer(fleet, claim).await
+            {
+                self.settle(fleet, Settlement::of(&lease)).await;
+                return newer;
             }
         }
         let mut brought = match brought {
