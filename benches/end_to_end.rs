@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tower::{Layer, Service, ServiceExt};
-use tower_bearer::{BearerAuthLayer, Never, Origins};
+use tower_bearer::{BearerAuthLayer, NoReplay, Origins};
 
 use crate::support::rounds::{Spread, interleave};
 use crate::support::stack::{constant, live_cache};
@@ -44,7 +44,7 @@ fn main() {
 
     let without: HyperClient = hyper();
     let constant = constant().layer(hyper());
-    let never = layer.clone().replay(Never).layer(hyper());
+    let never = layer.clone().replay(NoReplay).layer(hyper());
     let cloning = layer.layer(hyper());
     let mut measures: Vec<Box<dyn FnMut() -> f64>> = vec![
         Box::new(|| client.block_on(rate(&without, &url))),
@@ -70,7 +70,7 @@ fn main() {
     let names = [
         "hyper client",
         "with a constant header",
-        "with the layer, `Never`",
+        "with the layer, `NoReplay`",
         "with the layer, `CloneBody`",
     ];
     for (which, name) in names.into_iter().enumerate() {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::Full;
 use tower::{BoxError, Layer, ServiceExt};
-use tower_bearer::accounts::AccountsAuth;
+use tower_bearer::accounts::AccountsBearerAuth;
 use tower_bearer::testing::{TokenServer, TokenService};
 use tower_bearer::{Accounts, AccountsLayer, Error, Origins};
 
@@ -22,7 +22,7 @@ const TENANTS: usize = 20;
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Tenant(String);
 
-type Api = AccountsAuth<TokenService, Tenant>;
+type Api = AccountsBearerAuth<TokenService, Tenant>;
 
 async fn calls(State(api): State<Api>, Path(tenant): Path<String>) -> Response {
     let request = Request::get("http://localhost/calls").extension(Tenant(tenant));
@@ -51,7 +51,7 @@ async fn main() -> Result<(), BoxError> {
             Ok::<_, BoxError>(grants.grant_for(name, "secret"))
         }
     });
-    let accounts = accounts.capacity(1000).concurrent_fetches(8).build()?;
+    let accounts = accounts.capacity(1000).max_concurrent_fetches(8).build()?;
     let origins = Origins::only([server.api_url()])?;
     let api = AccountsLayer::new(accounts.clone(), origins).layer(server.service());
     let app = Router::new()

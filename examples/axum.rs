@@ -11,7 +11,7 @@ use http::{Method, StatusCode, header::RETRY_AFTER};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use reqwest::{Client, Request, Url};
 use tower::{BoxError, Layer, ServiceExt};
-use tower_bearer::testing::{Answer, TokenServer};
+use tower_bearer::testing::{MockResponse, TokenServer};
 use tower_bearer::{BearerAuth, BearerAuthLayer, Error, Origins, TokenCache, TokenError};
 
 async fn calls(State((api, url)): State<(BearerAuth<Client>, Url)>) -> Response {
@@ -37,7 +37,8 @@ fn unavailable(error: &TokenError) -> Response {
 async fn main() -> Result<(), BoxError> {
     let figures = PrometheusBuilder::new().install_recorder()?;
     let s = Arc::new(TokenServer::start().await?);
-    s.script([Answer::status(StatusCode::SERVICE_UNAVAILABLE).retry_after("1")]);
+    s.token_endpoint()
+        .enqueue([MockResponse::status(StatusCode::SERVICE_UNAVAILABLE).retry_after("1")]);
     let tokens = TokenCache::builder(s.grant()).label("calls").build()?;
     let layer = BearerAuthLayer::new(tokens.clone(), Origins::only([s.api_url()])?);
     let state = (layer.layer(Client::new()), s.api_url().parse()?);

@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let grant = || ClientCredentialsGrant::new(server.token_url(), "billing");
 
     let in_the_header = grant()?.client_secret("s3cret").scope("invoices");
-    let in_the_form = grant()?.client_auth(ClientAuth::form("s3cret"));
+    let in_the_form = grant()?.client_auth(ClientAuth::client_secret_post("s3cret"));
 
     let mut tokens = 0;
     for grant in [in_the_header, in_the_form] {

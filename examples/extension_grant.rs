@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .client_id(server.client_id())
         .field("subject_token_type", access_token)?
         // A source is asked for each token request; a text would be fixed.
-        .field_from("subject_token", move || {
+        .param_from("subject_token", move || {
             let subject = subject.clone();
             async move { Ok::<_, std::io::Error>(subject) }
         })?;

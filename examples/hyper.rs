@@ -8,13 +8,13 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
-use tower_bearer::testing::{Answer, TokenServer};
+use tower_bearer::testing::{MockResponse, TokenServer};
 use tower_bearer::{BearerAuthLayer, Error, Origins, Outcome, PasswordGrant, TokenCache};
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let s = TokenServer::start().await?;
-    s.always_api(Answer::echo());
+    s.api().set_default(MockResponse::echo());
     let account = PasswordGrant::new(s.token_url(), s.client_id(), s.username(), s.password())?;
     let tokens = TokenCache::new(account);
     let layer = BearerAuthLayer::new(tokens.clone(), Origins::only([s.api_url()])?);
@@ -44,7 +44,8 @@ async fn main() -> Result<(), BoxError> {
     // No token to be had: the API never sees the request.
     s.revoke_access_tokens();
     tokens.invalidate();
-    s.script([Answer::status(StatusCode::SERVICE_UNAVAILABLE).retry_after("60")]);
+    s.token_endpoint()
+        .enqueue([MockResponse::status(StatusCode::SERVICE_UNAVAILABLE).retry_after("60")]);
     match api.ready().await?.call(call("four")?).await {
         Err(Error::Token(error)) => {
             assert!(error.is_transient());

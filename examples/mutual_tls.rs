@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .client_certificate(papers.client)?
         .root_certificates(&papers.authority)?;
     let grant = ClientCredentialsGrant::new(&endpoint, "billing")?
-        .client_auth(ClientAuth::tls())
+        .client_auth(ClientAuth::tls_client_auth())
         .transport(transport);
     TokenCache::new(grant).token().await?;
 

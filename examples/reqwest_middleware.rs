@@ -9,7 +9,7 @@ use reqwest_middleware::ClientBuilder;
 use reqwest_retry::{RetryTransientMiddleware, policies::ExponentialBackoff};
 use reqwest_tracing::TracingMiddleware;
 use tower::BoxError;
-use tower_bearer::testing::{Answer, TokenServer};
+use tower_bearer::testing::{MockResponse, TokenServer};
 use tower_bearer::{BearerAuthLayer, Origins, PasswordGrant, TokenCache, TokenError};
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -40,8 +40,8 @@ async fn main() -> Result<(), BoxError> {
     let url = format!("{}/calls", s.api_url());
 
     // A 503 is the retries' affair, a 401 the layer's.
-    let overloaded = Answer::status(StatusCode::SERVICE_UNAVAILABLE);
-    s.script_api([overloaded.clone(), overloaded]);
+    let overloaded = MockResponse::status(StatusCode::SERVICE_UNAVAILABLE);
+    s.api().enqueue([overloaded.clone(), overloaded]);
     let response = api.get(&url).send().await?;
     println!("after two 503s: {}", response.status());
 

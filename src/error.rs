@@ -28,9 +28,9 @@ pub enum TokenErrorKind {
     /// The refusal sticks: see [`TokenCache::reset`](crate::TokenCache::reset).
     Refused,
     /// The token endpoint's answer was not understood (RFC 6749, section 5.1).
-    Malformed,
+    InvalidResponse,
     /// The token endpoint answered with a redirect that is not followed.
-    Redirected,
+    UnexpectedRedirect,
     /// The access token had no life left when it arrived: its lifetime is zero
     /// or shorter than its request took. Transient.
     Expired,
@@ -38,7 +38,7 @@ pub enum TokenErrorKind {
     Config,
     /// The caller's own wait ended before the fetch did. The fetch goes on.
     /// Transient.
-    Waited,
+    WaitTimeout,
     /// The token source panicked.
     Panicked,
     /// A token was asked for outside a tokio runtime.
@@ -48,7 +48,7 @@ pub enum TokenErrorKind {
     Store,
     /// A token was asked for after
     /// [`TokenCache::shutdown`](crate::TokenCache::shutdown).
-    Closed,
+    ShutDown,
     /// A [`TokenSource`](crate::TokenSource) of the user's own failed.
     /// Transient.
     Source,
@@ -102,7 +102,7 @@ impl TokenError {
         match error.into().downcast::<Self>() {
             Ok(error) => *error,
             Err(error) => {
-                Self::new(TokenErrorKind::Source, "the token source failed").because(error)
+                Self::new(TokenErrorKind::Source, "the token source failed").with_source(error)
             }
         }
     }
@@ -132,7 +132,7 @@ impl TokenError {
 
     /// Adds the error that caused this one.
     #[must_use]
-    pub fn because(self, source: impl Into<BoxError>) -> Self {
+    pub fn with_source(self, source: impl Into<BoxError>) -> Self {
         self.edit(|inner| inner.source = Some(source.into()))
     }
 
@@ -169,7 +169,7 @@ impl TokenError {
         use TokenErrorKind::*;
         matches!(
             self.kind(),
-            Connect | Timeout | Unavailable | Waited | Source
+            Connect | Timeout | Unavailable | WaitTimeout | Source
         )
     }
 

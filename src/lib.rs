@@ -106,7 +106,6 @@ mod cache;
 #[cfg(feature = "config")]
 pub mod config;
 mod error;
-mod events;
 pub mod grant;
 #[cfg(all(
     any(doc, doctest),
@@ -118,10 +117,11 @@ pub mod grant;
 ))]
 pub mod guide;
 mod origins;
-#[cfg(feature = "reqwest-middleware")]
-mod reqwest_middleware;
 mod source;
 pub mod store;
+mod sync;
+mod task;
+mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod token;
@@ -130,7 +130,7 @@ pub mod transport;
 #[cfg(feature = "accounts")]
 pub use accounts::{Accounts, AccountsLayer};
 pub use auth::{
-    BearerAuth, BearerAuthLayer, CloneBody, EmptyBody, Error, Never, Outcome, ReplayPolicy,
+    BearerAuth, BearerAuthLayer, CloneBody, EmptyBody, Error, NoReplay, Outcome, ReplayPolicy,
     ResponseFuture,
 };
 pub use cache::{Status, StatusWatch, TokenCache, TokenCacheBuilder};

@@ -128,27 +128,27 @@ impl<S: TokenSource> TokenSource for Arc<S> {
     }
 }
 
-type Answer<'a, T = TokenResponse> =
+type BoxFuture<'a, T = TokenResponse> =
     Pin<Box<dyn Future<Output = Result<T, TokenError>> + Send + 'a>>;
 
 /// [`TokenSource`] as a trait object, so that a cache has no type parameter.
 pub(crate) trait DynTokenSource: Send + Sync + 'static {
-    fn fetch(&self) -> Answer<'_>;
-    fn refresh<'a>(&'a self, refresh_token: &'a RefreshToken) -> Answer<'a>;
+    fn fetch(&self) -> BoxFuture<'_>;
+    fn refresh<'a>(&'a self, refresh_token: &'a RefreshToken) -> BoxFuture<'a>;
     fn revoke<'a>(
         &'a self,
         access_token: Option<&'a AccessToken>,
         refresh_token: Option<&'a RefreshToken>,
-    ) -> Answer<'a, ()>;
+    ) -> BoxFuture<'a, ()>;
     fn fingerprint(&self) -> u64;
 }
 
 impl<S: TokenSource> DynTokenSource for S {
-    fn fetch(&self) -> Answer<'_> {
+    fn fetch(&self) -> BoxFuture<'_> {
         Box::pin(TokenSource::fetch(self))
     }
 
-    fn refresh<'a>(&'a self, refresh_token: &'a RefreshToken) -> Answer<'a> {
+    fn refresh<'a>(&'a self, refresh_token: &'a RefreshToken) -> BoxFuture<'a> {
         Box::pin(TokenSource::refresh(self, refresh_token))
     }
 
@@ -156,7 +156,7 @@ impl<S: TokenSource> DynTokenSource for S {
         &'a self,
         access_token: Option<&'a AccessToken>,
         refresh_token: Option<&'a RefreshToken>,
-    ) -> Answer<'a, ()> {
+    ) -> BoxFuture<'a, ()> {
         Box::pin(TokenSource::revoke(self, access_token, refresh_token))
     }
 

@@ -28,7 +28,7 @@ impl AccessToken {
     ///
     /// # Errors
     ///
-    /// [`TokenErrorKind::Malformed`] if the text is empty or has a character
+    /// [`TokenErrorKind::InvalidResponse`] if the text is empty or has a character
     /// that a bearer token may not have (RFC 6750, section 2.1): letters,
     /// digits, `-._~+/` and trailing `=` are allowed.
     pub fn new(token: impl AsRef<str>) -> Result<Self, TokenError> {
@@ -39,11 +39,11 @@ impl AccessToken {
             } else {
                 "the access token has a character that a bearer token may not have"
             };
-            return Err(TokenError::new(TokenErrorKind::Malformed, what));
+            return Err(TokenError::new(TokenErrorKind::InvalidResponse, what));
         }
         let bytes = Zeroizing::new([SCHEME, token].concat().into_bytes());
         let mut header = HeaderValue::from_maybe_shared(Bytes::from_owner(bytes)).map_err(|e| {
-            TokenError::new(TokenErrorKind::Malformed, "no header value").because(e)
+            TokenError::new(TokenErrorKind::InvalidResponse, "no header value").with_source(e)
         })?;
         header.set_sensitive(true);
         Ok(Self {
@@ -129,13 +129,13 @@ impl RefreshToken {
     ///
     /// # Errors
     ///
-    /// [`TokenErrorKind::Malformed`] if it is empty or has a character that is
+    /// [`TokenErrorKind::InvalidResponse`] if it is empty or has a character that is
     /// not printable ASCII (RFC 6749, appendix A.17).
     pub fn new(token: impl Into<String>) -> Result<Self, TokenError> {
         let secret = Zeroizing::new(token.into());
         if secret.is_empty() || !secret.bytes().all(|b| (0x20..=0x7e).contains(&b)) {
             return Err(TokenError::new(
-                TokenErrorKind::Malformed,
+                TokenErrorKind::InvalidResponse,
                 "the refresh token is empty or has a character that is not printable ASCII",
             ));
         }
@@ -241,7 +241,7 @@ mod tests {
         }
         for bad in ["", "=", "a b", "a\nb", "a=b", "ü", "a\0", "\"a\""] {
             let error = AccessToken::new(bad).expect_err(bad);
-            assert_eq!(error.kind(), TokenErrorKind::Malformed);
+            assert_eq!(error.kind(), TokenErrorKind::InvalidResponse);
         }
     }
 

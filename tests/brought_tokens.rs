@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tower_bearer::grant::RefreshTokenGrant;
-use tower_bearer::testing::{Answer, TokenServer, TokenService};
+use tower_bearer::testing::{MockResponse, TokenServer, TokenService};
 use tower_bearer::{BoxError, RefreshToken, TokenCache, TokenErrorKind, TokenSource};
 
 use common::{Count, secs};
@@ -69,7 +69,7 @@ async fn a_rotated_token_is_stored_before_the_new_access_token_is_used() -> Resu
     assert!(stored[0] != stored[1] && !stored.contains(&token.secret().to_owned()));
     let counts = server.counts();
     assert_eq!((counts.password_grants, counts.refresh_grants), (1, 2));
-    assert_eq!(counts.refresh_token_replays, 0);
+    assert_eq!(counts.refresh_token_reuses, 0);
     Ok(())
 }
 
@@ -78,9 +78,9 @@ async fn a_token_that_does_not_rotate_is_not_stored() -> Result<(), BoxError> {
     let server = TokenServer::builder().user("me", "pw").in_process();
     let login = server.grant().fetch().await?;
     let token = login.refresh_token().expect("a refresh token").clone();
-    server.script([
-        Answer::ordinary().member("refresh_token", format!("{:?}", token.secret())),
-        Answer::ordinary().without("refresh_token"),
+    server.token_endpoint().enqueue([
+        MockResponse::default().param("refresh_token", format!("{:?}", token.secret())),
+        MockResponse::default().without("refresh_token"),
     ]);
     let stored = Count::default();
     let count = stored.clone();
@@ -115,7 +115,7 @@ async fn what_could_not_be_stored_is_stored_first_and_no_token_is_lost() -> Resu
             Ok(())
         }
     });
-    let tokens = TokenCache::builder(grant).wait(secs(100)).build()?;
+    let tokens = TokenCache::builder(grant).wait_timeout(secs(100)).build()?;
     let error = tokens.token().await.expect_err("not stored");
     assert_eq!(error.kind(), TokenErrorKind::Source);
     assert!(error.is_transient() && error.to_string().contains("could not be stored"));
@@ -133,7 +133,7 @@ async fn what_could_not_be_stored_is_stored_first_and_no_token_is_lost() -> Resu
     tokens.invalidate();
     tokens.token().await?;
     assert_eq!(safe.all().len(), 2);
-    assert_eq!(server.counts().refresh_token_replays, 0);
+    assert_eq!(server.counts().refresh_token_reuses, 0);
     Ok(())
 }
 
@@ -179,10 +179,7 @@ async fn two_caches_that_share_a_grant_never_send_a_token_twice() -> Result<(), 
     let (one, two) = tokio::join!(one.token(), two.token());
     assert_ne!(one?.secret(), two?.secret());
     let counts = server.counts();
-    assert_eq!(
-        (counts.refresh_grants, counts.refresh_token_replays),
-        (2, 0)
-    );
+    assert_eq!((counts.refresh_grants, counts.refresh_token_reuses), (2, 0));
     Ok(())
 }
 
@@ -215,10 +212,7 @@ async fn a_newer_token_of_another_process_is_taken_and_an_older_one_is_not() -> 
     here.refresh(&first).await?;
     here.refresh(&second).await?;
     let counts = server.counts();
-    assert_eq!(
-        (counts.refresh_grants, counts.refresh_token_replays),
-        (4, 0)
-    );
+    assert_eq!((counts.refresh_grants, counts.refresh_token_reuses), (4, 0));
     Ok(())
 }
 
@@ -243,7 +237,9 @@ async fn a_token_that_stays_the_same_lives_no_longer_for_it() -> Result<(), BoxE
         token.lifetime().expect("an end")
     };
     assert_eq!(life(&grant.fetch().await?), secs(7200));
-    server.script([Answer::ordinary().without("refresh_token")]);
+    server
+        .token_endpoint()
+        .enqueue([MockResponse::default().without("refresh_token")]);
     tokio::time::sleep(secs(1000)).await;
     assert_eq!(life(&grant.fetch().await?), secs(6200));
     Ok(())

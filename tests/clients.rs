@@ -17,9 +17,9 @@ use tokio::net::TcpListener;
 use tonic::transport::Channel;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tower::{ServiceBuilder, ServiceExt, service_fn};
-use tower_bearer::testing::{Answer, TokenServer, TokenService};
+use tower_bearer::testing::{MockResponse, TokenServer, TokenService};
 use tower_bearer::{
-    BearerAuthLayer, EmptyBody, Never, Origins, Outcome, PasswordGrant, TokenCache, TokenError,
+    BearerAuthLayer, EmptyBody, NoReplay, Origins, Outcome, PasswordGrant, TokenCache, TokenError,
     TokenErrorKind,
 };
 
@@ -156,7 +156,10 @@ async fn reqwest_middleware() {
 #[tokio::test]
 async fn reqwest_middleware_gives_a_token_error_back() {
     let s = server().await;
-    s.always(Answer::error(StatusCode::BAD_REQUEST, "invalid_grant"));
+    s.token_endpoint().set_default(MockResponse::error(
+        StatusCode::BAD_REQUEST,
+        "invalid_grant",
+    ));
     let retries = reqwest_retry::policies::ExponentialBackoff::builder();
     let retries = retries.build_with_max_retries(3);
     let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
@@ -265,7 +268,7 @@ async fn tonic_with_messages_that_are_read_first() {
 #[tokio::test]
 async fn tonic_without_an_origin_is_told_what_it_lacks() {
     let s = server().await;
-    let layer = layer(&s, s.api_url()).replay(Never);
+    let layer = layer(&s, s.api_url()).replay(NoReplay);
     let service = ServiceBuilder::new()
         .layer(layer)
         .service(channel(s.api_url()));

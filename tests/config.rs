@@ -175,8 +175,8 @@ async fn the_same_source_comes_from_each_format() -> Result<(), BoxError> {
         max_response = 1000
         [cache]
         wait = 20
-        due_fraction = 0.5
-        due_max = "1h"
+        renew_before_fraction = 0.5
+        renew_before_max = "1h"
         [members]
         audience = "x"
     "#;
@@ -189,7 +189,7 @@ client_auth: form
 scope: [a, b]
 timeout: 5
 max_response: 1000
-cache: { wait: 20s, due_fraction: 0.5, due_max: 3600 }
+cache: { wait: 20s, renew_before_fraction: 0.5, renew_before_max: 3600 }
 members: { audience: x }
 ";
     let vars = [
@@ -220,7 +220,7 @@ members: { audience: x }
         );
         let cache = format!("{:?}", config.cache(config.source()?)?);
         assert!(
-            cache.contains("wait: 20s") && cache.contains("due_fraction: 0.5"),
+            cache.contains("wait: 20s") && cache.contains("renew_before_fraction: 0.5"),
             "{cache}"
         );
     }
@@ -357,9 +357,9 @@ fn what_is_missing_or_has_no_place_is_named() {
             "is zero",
         ),
         (
-            with(json!({ "grant": "client_credentials", "cache": { "due_max": 5 } })),
-            "due_fraction",
-            "missing beside `due_max`",
+            with(json!({ "grant": "client_credentials", "cache": { "renew_before_max": 5 } })),
+            "renew_before_fraction",
+            "missing beside `renew_before_max`",
         ),
         (
             with(json!({ "grant": "client_credentials", "cache": { "wait": 0 } })),
@@ -402,7 +402,7 @@ fn no_secret_is_in_debug_or_in_the_error_of_a_value_that_does_not_fit() {
         json!({ "grant": "voipex", "members": { "totp": 472_193 } }),
         json!({ "grant": "voipex", "timeout": "472193 weeks" }),
         json!({ "grant": "voipex", "max_response": "472193x" }),
-        json!({ "grant": "voipex", "cache": { "due_jitter": "x472193" } }),
+        json!({ "grant": "voipex", "cache": { "renew_jitter": "x472193" } }),
     ] {
         let shown = members.to_string();
         let error = serde_json::from_value::<SourceConfig>(members).expect_err(&shown);
@@ -496,10 +496,7 @@ async fn a_rotated_token_is_kept_in_its_file_for_the_next_start() -> Result<(), 
     config.source_through(server.service())?.fetch().await?;
     assert_ne!(second, std::fs::read_to_string(&kept.0)?);
     let counts = server.counts();
-    assert_eq!(
-        (counts.refresh_grants, counts.refresh_token_replays),
-        (2, 0)
-    );
+    assert_eq!((counts.refresh_grants, counts.refresh_token_reuses), (2, 0));
     Ok(())
 }
 

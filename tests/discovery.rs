@@ -17,9 +17,9 @@ const ISSUER: &str = "https://a.example/realms/x";
 const OPENID: &str = "https://a.example/realms/x/.well-known/openid-configuration";
 const OAUTH: &str = "https://a.example/.well-known/oauth-authorization-server/realms/x";
 
-type Answer = Response<Full<bytes::Bytes>>;
+type MockResponse = Response<Full<bytes::Bytes>>;
 
-fn document(more: &str) -> Answer {
+fn document(more: &str) -> MockResponse {
     let body = format!(r#"{{"issuer":"{ISSUER}","token_endpoint":"https://b.example/t"{more}}}"#);
     answer(200, &[], body)
 }
@@ -29,7 +29,7 @@ fn document(more: &str) -> Answer {
 async fn asked(
     auth: ClientAuth,
     fetches: usize,
-    answers: impl Fn(usize) -> Answer + Clone + Send + 'static,
+    answers: impl Fn(usize) -> MockResponse + Clone + Send + 'static,
 ) -> (Vec<String>, Option<tower_bearer::TokenError>) {
     let log = Log::default();
     let grant = ClientCredentialsGrant::new(Endpoint::issuer(ISSUER).expect("valid"), "billing")
@@ -79,8 +79,8 @@ async fn where_openid_connect_has_nothing_oauth_may() {
 async fn a_client_with_a_certificate_goes_where_certificates_are_asked_for() {
     let more = r#","mtls_endpoint_aliases":{"token_endpoint":"https://m.example/t"}"#;
     for (auth, host) in [
-        (ClientAuth::tls(), "m.example"),
-        (ClientAuth::basic("s"), "b.example"),
+        (ClientAuth::tls_client_auth(), "m.example"),
+        (ClientAuth::client_secret_basic("s"), "b.example"),
     ] {
         let (uris, error) = asked(auth, 1, move |n| match n {
             0 => document(more),
@@ -95,7 +95,7 @@ async fn a_client_with_a_certificate_goes_where_certificates_are_asked_for() {
 #[tokio::test(start_paused = true)]
 async fn no_credentials_are_sent_when_the_document_is_not_used() {
     use TokenErrorKind::*;
-    type Case = (fn() -> Answer, usize, TokenErrorKind, &'static str);
+    type Case = (fn() -> MockResponse, usize, TokenErrorKind, &'static str);
     let large = || answer(200, &[], vec![b' '; 65_537]);
     let other = || {
         answer(
@@ -131,39 +131,50 @@ async fn no_credentials_are_sent_when_the_document_is_not_used() {
         (
             || answer(101, &[], ""),
             1,
-            Malformed,
+            InvalidResponse,
             "makes no sense here (101)",
         ),
         (
             || answer(302, &[("location", "/x")], ""),
             1,
-            Redirected,
+            UnexpectedRedirect,
             "the issuer answered with",
         ),
         (
             elsewhere,
             1,
-            Redirected,
+            UnexpectedRedirect,
             "another origin, https://evil.test",
         ),
         (
             || answer(200, &[], "<html>"),
             1,
-            Malformed,
+            InvalidResponse,
             "metadata is not JSON (200)",
         ),
-        (|| answer(200, &[], "{}"), 1, Malformed, "names no issuer"),
-        (other, 1, Malformed, "names another issuer"),
-        (plain, 1, Malformed, "a token endpoint that is not used"),
+        (
+            || answer(200, &[], "{}"),
+            1,
+            InvalidResponse,
+            "names no issuer",
+        ),
+        (other, 1, InvalidResponse, "names another issuer"),
+        (
+            plain,
+            1,
+            InvalidResponse,
+            "a token endpoint that is not used",
+        ),
         (
             large,
             1,
-            Malformed,
+            InvalidResponse,
             "the answer of the issuer is larger than 65536 bytes",
         ),
     ];
     for (answers, requests, kind, reason) in cases {
-        let (uris, error) = asked(ClientAuth::basic("s"), 1, move |_| answers()).await;
+        let (uris, error) =
+            asked(ClientAuth::client_secret_basic("s"), 1, move |_| answers()).await;
         let error = error.expect(reason);
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(reason), "{error}");

@@ -16,7 +16,7 @@ use tracing_subscriber::fmt::format::FmtSpan;
 
 use common::{api, call, secs, served};
 use tower_bearer::TokenCache;
-use tower_bearer::testing::{Answer, TokenServer, TokenServerBuilder};
+use tower_bearer::testing::{MockResponse, TokenServer, TokenServerBuilder};
 
 fn server() -> TokenServerBuilder {
     TokenServer::builder().delay(secs(1))
@@ -155,7 +155,9 @@ fn each_reason_has_its_word() {
 fn a_refusal_is_an_error_and_what_passes_a_warning() {
     let lines = told(async {
         let (server, tokens) = served(server());
-        server.script([Answer::status(StatusCode::SERVICE_UNAVAILABLE).retry_after("7")]);
+        server
+            .token_endpoint()
+            .enqueue([MockResponse::status(StatusCode::SERVICE_UNAVAILABLE).retry_after("7")]);
         tokens.token().await.expect_err("away");
         sleep(secs(10)).await;
         server.disable_user("me");
@@ -207,10 +209,12 @@ fn figures_follow_the_naming_rules_and_count_what_they_say() {
         call_once(&server, &tokens).await;
         server.revoke_access_tokens();
         call_once(&server, &tokens).await;
-        server.always_api(Answer::status(StatusCode::UNAUTHORIZED));
+        server
+            .api()
+            .set_default(MockResponse::status(StatusCode::UNAUTHORIZED));
         call_once(&server, &tokens).await;
         call_once(&server, &tokens).await;
-        server.always(Answer::close());
+        server.token_endpoint().set_default(MockResponse::close());
         tokens.invalidate();
         tokens.token().await.expect_err("no connection");
     });
@@ -274,7 +278,7 @@ async fn a_watch_tells_of_tokens_failures_and_the_end() {
 async fn a_probe_alone_makes_a_program_ready() {
     let (server, tokens) = served(server());
     let error = tokens.ready().expect_err("not yet");
-    assert_eq!(error.kind(), tower_bearer::TokenErrorKind::Waited);
+    assert_eq!(error.kind(), tower_bearer::TokenErrorKind::WaitTimeout);
     sleep(secs(2)).await;
     tokens.ready().expect("ready");
     server.disable_user("me");

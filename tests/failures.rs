@@ -11,19 +11,19 @@ use http::StatusCode;
 use tokio::time::{Instant, sleep};
 
 use common::{api, at_once, call, millis, secs, send, served, token};
-use tower_bearer::testing::{Answer, TokenServer};
+use tower_bearer::testing::{MockResponse, TokenServer};
 use tower_bearer::{TokenCache, TokenError, TokenErrorKind};
 
 fn server() -> (TokenServer, TokenCache) {
     served(TokenServer::builder())
 }
 
-fn status(status: u16) -> Answer {
-    Answer::status(StatusCode::from_u16(status).expect("a status"))
+fn status(status: u16) -> MockResponse {
+    MockResponse::status(StatusCode::from_u16(status).expect("a status"))
 }
 
-fn refusal(status: u16, code: &str) -> Answer {
-    Answer::error(StatusCode::from_u16(status).expect("a status"), code)
+fn refusal(status: u16, code: &str) -> MockResponse {
+    MockResponse::error(StatusCode::from_u16(status).expect("a status"), code)
 }
 
 async fn failure(tokens: &TokenCache) -> TokenError {
@@ -41,14 +41,14 @@ async fn what_passes_by_itself_is_transient_and_over_after_its_pause() {
         (status(502), Unavailable),
         (status(503), Unavailable),
         (refusal(400, "temporarily_unavailable"), Unavailable),
-        (Answer::close(), Connect),
-        (Answer::ordinary().close_at(10), Connect),
-        (Answer::hang(), Timeout),
-        (Answer::ordinary().stall_at(10), Timeout),
+        (MockResponse::close(), Connect),
+        (MockResponse::default().close_at(10), Connect),
+        (MockResponse::hang(), Timeout),
+        (MockResponse::default().stall_at(10), Timeout),
     ] {
         let (server, tokens) = server();
         let case = format!("{answer:?}");
-        server.script([answer]);
+        server.token_endpoint().enqueue([answer]);
         let error = failure(&tokens).await;
         assert_eq!(error.kind(), kind, "{case}");
         assert!(error.is_transient(), "{case}");
@@ -64,14 +64,16 @@ async fn what_passes_by_itself_is_transient_and_over_after_its_pause() {
 #[tokio::test(start_paused = true)]
 async fn during_backoff_callers_fail_at_once_from_memory_and_learn_what_is_left() {
     let (server, tokens) = server();
-    server.script([status(503).retry_after("100")]);
+    server
+        .token_endpoint()
+        .enqueue([status(503).retry_after("100")]);
     assert_eq!(failure(&tokens).await.retry_after(), Some(secs(100)));
     for left in [100, 60, 20] {
         let memory = at_once(tokens.token()).expect("no wait").expect_err("none");
         assert_eq!(memory.kind(), TokenErrorKind::Unavailable);
         assert_eq!(memory.status(), Some(StatusCode::SERVICE_UNAVAILABLE));
         assert_eq!(memory.retry_after(), Some(secs(left)));
-        assert_eq!(tokens.status().fetch_held_for, Some(secs(left)));
+        assert_eq!(tokens.status().fetch_backoff, Some(secs(left)));
         sleep(secs(40)).await;
     }
     assert!(tokens.token().await.is_ok());
@@ -99,7 +101,9 @@ async fn retry_after_is_respected_in_both_forms_and_nonsense_is_no_wait() {
         ("in a moment".to_owned(), 0, 1),
     ] {
         let (server, tokens) = server();
-        server.script([status(503).retry_after(&text)]);
+        server
+            .token_endpoint()
+            .enqueue([status(503).retry_after(&text)]);
         let pause = failure(&tokens).await.retry_after().expect("a pause");
         assert!(
             (secs(least)..=secs(most)).contains(&pause),
@@ -114,7 +118,7 @@ async fn retry_after_is_respected_in_both_forms_and_nonsense_is_no_wait() {
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_that_stays_down_sees_a_request_each_half_minute_at_the_most() {
     let (server, tokens) = server();
-    server.always(status(503));
+    server.token_endpoint().set_default(status(503));
     let start = Instant::now();
     while start.elapsed() < secs(3600) {
         assert!(tokens.token().await.is_err());
@@ -141,13 +145,13 @@ async fn refused_credentials_are_tried_once_and_then_answered_from_memory() {
         (status(403), None),
         (status(404), None),
         (
-            Answer::body(StatusCode::UNAUTHORIZED, "text/html", "<p>no"),
+            MockResponse::body(StatusCode::UNAUTHORIZED, "text/html", "<p>no"),
             None,
         ),
     ] {
         let (server, tokens) = server();
         let case = format!("{answer:?} {code:?}");
-        server.always(answer);
+        server.token_endpoint().set_default(answer);
         for _ in 0..1000 {
             let error = failure(&tokens).await;
             assert_eq!(error.kind(), TokenErrorKind::Refused, "{case}");
@@ -202,7 +206,9 @@ async fn a_thousand_callers_with_a_wrong_password_make_seven_attempts_in_an_hour
 async fn refusals_wait_longer_each_time_also_when_the_endpoint_is_down_in_between() {
     let (server, tokens) = server();
     for pause in [60, 120, 240, 480, 900, 900] {
-        server.script([refusal(400, "invalid_grant"), status(503)]);
+        server
+            .token_endpoint()
+            .enqueue([refusal(400, "invalid_grant"), status(503)]);
         let error = failure(&tokens).await;
         assert_eq!(error.kind(), TokenErrorKind::Refused);
         assert_eq!(error.retry_after(), Some(secs(pause)));
@@ -213,7 +219,9 @@ async fn refusals_wait_longer_each_time_also_when_the_endpoint_is_down_in_betwee
     // A success clears it.
     assert!(tokens.token().await.is_ok());
     tokens.invalidate();
-    server.script([refusal(400, "invalid_grant"), refusal(400, "invalid_grant")]);
+    server
+        .token_endpoint()
+        .enqueue([refusal(400, "invalid_grant"), refusal(400, "invalid_grant")]);
     assert_eq!(failure(&tokens).await.retry_after(), Some(secs(60)));
 }
 
@@ -233,24 +241,27 @@ async fn reset_clears_a_refusal_once_somebody_has_put_it_right() {
 #[tokio::test(start_paused = true)]
 async fn what_is_not_understood_is_held_back_and_then_tried_again() {
     for answer in [
-        Answer::body(StatusCode::OK, "text/html", "<p>hello"),
-        Answer::ordinary().without("access_token"),
-        Answer::ordinary().member("token_type", "\"mac\""),
-        Answer::ordinary().member("access_token", "\"a\\nb\""),
-        Answer::ordinary().member("expires_in", "\"3000\""),
-        Answer::body(StatusCode::OK, "application/json", vec![b' '; 70_000]),
+        MockResponse::body(StatusCode::OK, "text/html", "<p>hello"),
+        MockResponse::default().without("access_token"),
+        MockResponse::default().param("token_type", "\"mac\""),
+        MockResponse::default().param("access_token", "\"a\\nb\""),
+        MockResponse::default().param("expires_in", "\"3000\""),
+        MockResponse::body(StatusCode::OK, "application/json", vec![b' '; 70_000]),
     ] {
         let (server, tokens) = server();
         let case = format!("{answer:?}");
-        server.always(answer);
+        server.token_endpoint().set_default(answer);
         let start = Instant::now();
         while start.elapsed() < secs(600) {
-            assert_eq!(failure(&tokens).await.kind(), TokenErrorKind::Malformed);
+            assert_eq!(
+                failure(&tokens).await.kind(),
+                TokenErrorKind::InvalidResponse
+            );
             sleep(millis(100)).await;
         }
         let requests = server.token_requests();
         assert!(requests < 100, "{case}: {requests}");
-        server.clear_scripts();
+        server.clear_responses();
         sleep(secs(30)).await;
         assert!(tokens.token().await.is_ok(), "{case}");
     }
@@ -260,15 +271,19 @@ async fn what_is_not_understood_is_held_back_and_then_tried_again() {
 async fn every_pause_can_be_set() {
     let (server, _) = server();
     let tokens = TokenCache::builder(server.grant())
-        .refused_backoff(secs(5), secs(7))
-        .retry_after_max(secs(3600))
+        .refusal_backoff(secs(5), secs(7))
+        .max_retry_after(secs(3600))
         .build()
         .expect("settings");
-    server.script([status(503).retry_after("1800")]);
+    server
+        .token_endpoint()
+        .enqueue([status(503).retry_after("1800")]);
     assert_eq!(failure(&tokens).await.retry_after(), Some(secs(1800)));
     tokens.reset();
     for pause in [5, 7, 7] {
-        server.script([refusal(400, "invalid_grant")]);
+        server
+            .token_endpoint()
+            .enqueue([refusal(400, "invalid_grant")]);
         assert_eq!(failure(&tokens).await.retry_after(), Some(secs(pause)));
         sleep(secs(pause)).await;
     }

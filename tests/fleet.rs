@@ -14,9 +14,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use common::{api, call, millis, secs};
-use tower_bearer::store::{Claim, Claimed, Entry, Lease, MemoryStore, Payload};
-use tower_bearer::store::{Settlement, TokenStore};
-use tower_bearer::testing::{Answer, TokenServer, TokenServerBuilder};
+use tower_bearer::store::{Acquire, Acquired, Entry, Lease, MemoryStore, Payload};
+use tower_bearer::store::{Completion, TokenStore};
+use tower_bearer::testing::{MockResponse, TokenServer, TokenServerBuilder};
 use tower_bearer::{BoxError, PasswordGrant, TokenCache, TokenErrorKind};
 
 const ACCOUNT: &str = "me";
@@ -57,15 +57,15 @@ async fn tokens(caches: &[TokenCache]) -> Vec<String> {
     tokens
 }
 
-fn lease_for(span: Duration) -> Claim {
-    let mut claim = Claim::default();
-    claim.lease = span;
-    claim
+fn lease_for(span: Duration) -> Acquire {
+    let mut acquire = Acquire::default();
+    acquire.lease = span;
+    acquire
 }
 
-async fn lease(store: &impl TokenStore, claim: Claim) -> Lease {
-    match store.claim(ACCOUNT, &claim).await {
-        Ok(Claimed::Leased(lease)) => lease,
+async fn lease(store: &impl TokenStore, acquire: Acquire) -> Lease {
+    match store.acquire(ACCOUNT, &acquire).await {
+        Ok(Acquired::Lease(lease)) => lease,
         other => panic!("{other:?}"),
     }
 }
@@ -93,7 +93,7 @@ async fn a_fleet_lives_for_a_day_on_one_login() {
     assert_eq!(counts.password_grants, 1, "{counts:?}");
     // A day in steps of 2700 s and a little more.
     assert!((31..=33).contains(&counts.token_requests), "{counts:?}");
-    assert_eq!((counts.refresh_token_replays, counts.refused), (0, 0));
+    assert_eq!((counts.refresh_token_reuses, counts.refused), (0, 0));
     assert_eq!(counts.open_sessions, 1);
     assert_eq!(counts.max_concurrent_token_requests, 1);
 }
@@ -125,7 +125,7 @@ async fn a_401_costs_the_fleet_one_renewal() {
     let counts = server.counts();
     assert_eq!(counts.token_requests, 12);
     assert_eq!(
-        (counts.password_grants, counts.refresh_token_replays),
+        (counts.password_grants, counts.refresh_token_reuses),
         (1, 0)
     );
 }
@@ -201,8 +201,8 @@ async fn a_reset_leads_to_one_more_attempt() {
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_that_is_away_is_asked_by_one_at_a_time_and_the_pause_is_everybodys() {
     let (server, _, caches) = fleet(rotating(), 10);
-    let away = Answer::status(http::StatusCode::SERVICE_UNAVAILABLE).retry_after("100");
-    server.always(away);
+    let away = MockResponse::status(http::StatusCode::SERVICE_UNAVAILABLE).retry_after("100");
+    server.token_endpoint().set_default(away);
     for cache in &caches {
         let error = cache.token().await.expect_err("away");
         assert_eq!(error.kind(), TokenErrorKind::Unavailable);
@@ -216,9 +216,9 @@ async fn when_the_holder_of_the_lease_dies_another_follows_and_its_refresh_token
     let (server, store, caches) = fleet(rotating(), 5);
     tokens(&caches).await;
     sleep(secs(2995)).await;
-    let mut claim = lease_for(secs(15));
-    claim.newer_than = 1;
-    let dead = lease(&store, claim).await;
+    let mut acquire = lease_for(secs(15));
+    acquire.newer_than = 1;
+    let dead = lease(&store, acquire).await;
     assert!(dead.refresh_token.is_some());
     let start = Instant::now();
     tokens(&caches).await;
@@ -226,9 +226,9 @@ async fn when_the_holder_of_the_lease_dies_another_follows_and_its_refresh_token
     let counts = server.counts();
     assert_eq!((counts.password_grants, counts.refresh_grants), (2, 0));
     // It comes back to life, too late.
-    let mut late = Settlement::of(&dead);
+    let mut late = Completion::of(&dead);
     late.token = Some((Payload::from(b"late".to_vec()), secs(60)));
-    assert!(!store.settle(ACCOUNT, &late).await.expect("a store"));
+    assert!(!store.complete(ACCOUNT, &late).await.expect("a store"));
     tokens(&caches).await;
     assert_eq!(server.counts().token_requests, 2);
 }
@@ -239,9 +239,9 @@ async fn garbage_in_the_store_is_replaced() {
     for text in ["", "{}", "garbage"] {
         let lease = lease(&store, lease_for(secs(1))).await;
         let garbage = || Some((Payload::from(text.as_bytes().to_vec()), secs(3000)));
-        let mut settlement = Settlement::of(&lease);
-        (settlement.token, settlement.refresh_token) = (garbage(), garbage());
-        assert!(store.settle(ACCOUNT, &settlement).await.expect("a store"));
+        let mut completion = Completion::of(&lease);
+        (completion.token, completion.refresh_token) = (garbage(), garbage());
+        assert!(store.complete(ACCOUNT, &completion).await.expect("a store"));
         let before = server.counts().token_requests;
         for cache in &caches {
             cache.invalidate();
@@ -257,15 +257,18 @@ async fn garbage_in_the_store_is_replaced() {
 #[tokio::test(start_paused = true)]
 async fn a_refresh_token_that_was_put_off_is_used_later_and_one_that_may_be_used_up_is_not() {
     for (answer, password_grants) in [
-        (Answer::status(http::StatusCode::SERVICE_UNAVAILABLE), 1),
-        (Answer::status(http::StatusCode::TOO_MANY_REQUESTS), 1),
-        (Answer::status(http::StatusCode::BAD_GATEWAY), 2),
-        (Answer::close(), 2),
-        (Answer::hang(), 2),
+        (
+            MockResponse::status(http::StatusCode::SERVICE_UNAVAILABLE),
+            1,
+        ),
+        (MockResponse::status(http::StatusCode::TOO_MANY_REQUESTS), 1),
+        (MockResponse::status(http::StatusCode::BAD_GATEWAY), 2),
+        (MockResponse::close(), 2),
+        (MockResponse::hang(), 2),
     ] {
         let (server, _, caches) = fleet(rotating(), 2);
         tokens(&caches).await;
-        server.script([answer]);
+        server.token_endpoint().enqueue([answer]);
         caches[0].invalidate();
         caches[0].token().await.expect_err("one failure");
         sleep(secs(300)).await;
@@ -273,10 +276,7 @@ async fn a_refresh_token_that_was_put_off_is_used_later_and_one_that_may_be_used
         tokens(&caches).await;
         let counts = server.counts();
         assert_eq!(counts.password_grants, password_grants, "{counts:?}");
-        assert_eq!(
-            (counts.token_requests, counts.refresh_token_replays),
-            (3, 0)
-        );
+        assert_eq!((counts.token_requests, counts.refresh_token_reuses), (3, 0));
     }
 }
 
@@ -329,9 +329,9 @@ impl Moody {
 }
 
 impl TokenStore for Moody {
-    async fn claim(&self, account: &str, claim: &Claim) -> Result<Claimed, BoxError> {
-        if self.mood() == Mood::Newer && claim.lease.is_zero() {
-            return Ok(Claimed::Token(Entry {
+    async fn acquire(&self, account: &str, acquire: &Acquire) -> Result<Acquired, BoxError> {
+        if self.mood() == Mood::Newer && acquire.lease.is_zero() {
+            return Ok(Acquired::Token(Entry {
                 generation: 1000,
                 payload: Payload::from(
                     br#"{"version":1,"token":"newer","lifetime":3000000}"#.to_vec(),
@@ -340,24 +340,24 @@ impl TokenStore for Moody {
             }));
         }
         if self.mood() == Mood::Stubborn {
-            return Ok(Claimed::Token(Entry {
+            return Ok(Acquired::Token(Entry {
                 generation: 1000,
                 payload: Payload::from(b"garbage".to_vec()),
                 left: secs(2000),
             }));
         }
-        let held = Ok(Claimed::Held(Duration::ZERO));
+        let held = Ok(Acquired::Busy(Duration::ZERO));
         let answer = if self.acts() {
-            self.store.claim(account, claim).await
+            self.store.acquire(account, acquire).await
         } else {
             held
         };
         self.answer(answer).await
     }
 
-    async fn settle(&self, account: &str, settlement: &Settlement) -> Result<bool, BoxError> {
+    async fn complete(&self, account: &str, completion: &Completion) -> Result<bool, BoxError> {
         let answer = if self.acts() {
-            self.store.settle(account, settlement).await
+            self.store.complete(account, completion).await
         } else {
             Ok(false)
         };
@@ -388,7 +388,7 @@ async fn without_the_store_each_goes_on_by_itself_in_bounded_time_and_joins_agai
         );
         assert_eq!(server.counts().password_grants, 3);
         for cache in &caches {
-            let fault = cache.status().store_fault.expect("told");
+            let fault = cache.status().store_error.expect("told");
             assert_eq!(fault.kind(), TokenErrorKind::Store);
         }
         // By its own refresh token, as long as it is alone.
@@ -406,10 +406,10 @@ async fn without_the_store_each_goes_on_by_itself_in_bounded_time_and_joins_agai
             all_then.iter().all(|token| token == &all_then[0]),
             "{all:?}"
         );
-        assert!(caches.iter().all(|it| it.status().store_fault.is_none()));
+        assert!(caches.iter().all(|it| it.status().store_error.is_none()));
         let counts = server.counts();
         assert_eq!(counts.token_requests, 5, "{counts:?}");
-        assert_eq!(counts.refresh_token_replays, 0);
+        assert_eq!(counts.refresh_token_reuses, 0);
     }
 }
 
@@ -441,7 +441,7 @@ async fn a_refresh_token_that_the_store_may_have_kept_is_not_used_by_its_bringer
         cache.invalidate();
         cache.token().await.expect("a token");
     }
-    assert_eq!(server.counts().refresh_token_replays, 0);
+    assert_eq!(server.counts().refresh_token_reuses, 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use http::StatusCode;
 use tokio::time::{Instant, advance, sleep};
 
 use common::{Count, Wall, api, at_once, call, millis, secs, served, slow, token};
-use tower_bearer::testing::{Answer, TokenServer};
+use tower_bearer::testing::{MockResponse, TokenServer};
 use tower_bearer::{AccessToken, TokenCache, TokenErrorKind};
 
 /// A cache with its own wall clock, whose source yields at once.
@@ -114,18 +114,18 @@ async fn no_caller_waits_in_a_day_of_renewals_from_a_slow_endpoint() {
 #[tokio::test(start_paused = true)]
 async fn renewals_that_fail_never_displace_a_token_that_is_valid() {
     for failure in [
-        Answer::status(StatusCode::SERVICE_UNAVAILABLE),
-        Answer::error(StatusCode::BAD_REQUEST, "invalid_grant"),
-        Answer::body(StatusCode::OK, "text/html", "<p>no"),
-        Answer::close(),
-        Answer::hang(),
-        Answer::ordinary().member("expires_in", "0"),
+        MockResponse::status(StatusCode::SERVICE_UNAVAILABLE),
+        MockResponse::error(StatusCode::BAD_REQUEST, "invalid_grant"),
+        MockResponse::body(StatusCode::OK, "text/html", "<p>no"),
+        MockResponse::close(),
+        MockResponse::hang(),
+        MockResponse::default().param("expires_in", "0"),
     ] {
         let (server, tokens) = served(TokenServer::builder());
         let api = api(&server, &tokens);
         tokens.token().await.expect("a token");
         let case = format!("{failure:?}");
-        server.always(failure);
+        server.token_endpoint().set_default(failure);
         advance(secs(2600)).await;
         for _ in 0..389 {
             assert_eq!(at_once(call(&api)), Some((200, None)), "{case}");

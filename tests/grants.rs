@@ -62,15 +62,19 @@ async fn client_credentials_go_where_the_client_says() -> Result<(), ConfigError
     let basic = Some("Basic YmlsbGluZzpzM2NyZXQ=");
     for (auth, header, proof) in [
         (ClientAuth::none(), None, String::new()),
-        (ClientAuth::tls(), None, String::new()),
-        (ClientAuth::basic("s3cret"), basic, String::new()),
+        (ClientAuth::tls_client_auth(), None, String::new()),
         (
-            ClientAuth::form("s3cret"),
+            ClientAuth::client_secret_basic("s3cret"),
+            basic,
+            String::new(),
+        ),
+        (
+            ClientAuth::client_secret_post("s3cret"),
             None,
             "&client_secret=s3cret".into(),
         ),
         (
-            ClientAuth::assertion(fixed("ass3rtion")),
+            ClientAuth::client_assertion(fixed("ass3rtion")),
             None,
             format!("&{ASSERTION}=ass3rtion"),
         ),
@@ -78,7 +82,7 @@ async fn client_credentials_go_where_the_client_says() -> Result<(), ConfigError
         let grant = ClientCredentialsGrant::new(URL, "billing")?
             .client_auth(auth)
             .scope("a b")
-            .member("resource", "https://r.example/")?;
+            .param("resource", "https://r.example/")?;
         let (fetch, refresh) = sent!(grant);
         assert_eq!(
             fetch.body,
@@ -115,7 +119,7 @@ async fn an_assertion_is_sent_as_its_source_yields_it() -> Result<(), ConfigErro
 
     let grant = JwtBearerGrant::new(URL, fixed("ass3rtion"))?
         .client_id("billing")
-        .client_auth(ClientAuth::form("s3cret"))
+        .client_auth(ClientAuth::client_secret_post("s3cret"))
         .scope("x");
     let (fetch, _) = sent!(grant);
     assert_eq!(
@@ -169,7 +173,7 @@ async fn any_other_grant_has_its_name_and_members_in_their_order() -> Result<(),
     let grant = ExtensionGrant::new(URL, "urn:example:grant")?
         .client_id("api")
         .field("username", "s3cret")?
-        .field_from("n", move || {
+        .param_from("n", move || {
             let n = counter.fetch_add(1, Ordering::SeqCst);
             async move { Ok::<_, TokenError>(n.to_string()) }
         })?
@@ -377,7 +381,7 @@ async fn what_cannot_be_asked_is_never_sent() -> Result<(), ConfigError> {
     );
     let actor = TokenExchangeGrant::new(URL, fixed("x"))?.actor_token(fixed(""), "jwt");
     fails!(actor, Config, "actor token is empty");
-    let auth = ClientAuth::assertion(fixed(""));
+    let auth = ClientAuth::client_assertion(fixed(""));
     fails!(
         client()?.client_auth(auth),
         Config,
@@ -421,7 +425,7 @@ async fn an_exchange_takes_only_the_type_of_token_that_it_asked_for() -> Result<
         let result = grant.fetch().await;
         assert_eq!(result.is_ok(), taken, "{requested:?}");
         if let Err(error) = result {
-            assert_eq!(error.kind(), TokenErrorKind::Malformed);
+            assert_eq!(error.kind(), TokenErrorKind::InvalidResponse);
             assert!(error.to_string().contains("issued_token_type"), "{error}");
         }
     }
@@ -457,21 +461,25 @@ async fn the_embedded_server_takes_each_way_to_prove_a_client() -> Result<(), Bo
     let jwt = || ClientAuth::private_key_jwt(PrivateKeyJwt::new(Pen));
     let to_issuer = PrivateKeyJwt::new(Pen).audience(keyed.api_url());
     for (server, auth, code) in [
-        (&secret, ClientAuth::basic("s3cret"), None),
-        (&secret, ClientAuth::form("s3cret"), None),
+        (&secret, ClientAuth::client_secret_basic("s3cret"), None),
+        (&secret, ClientAuth::client_secret_post("s3cret"), None),
         (
             &secret,
-            ClientAuth::basic("wrong"),
+            ClientAuth::client_secret_basic("wrong"),
             Some("unauthorized_client"),
         ),
         (&secret, ClientAuth::none(), Some("unauthorized_client")),
         (&keyed, jwt(), None),
         (&keyed, jwt(), None),
         (&keyed, ClientAuth::private_key_jwt(to_issuer), None),
-        (&keyed, ClientAuth::form("s3cret"), Some("invalid_client")),
         (
             &keyed,
-            ClientAuth::assertion(fixed("no.jwt.x")),
+            ClientAuth::client_secret_post("s3cret"),
+            Some("invalid_client"),
+        ),
+        (
+            &keyed,
+            ClientAuth::client_assertion(fixed("no.jwt.x")),
             Some("invalid_client"),
         ),
         (
@@ -503,7 +511,7 @@ async fn the_embedded_server_takes_an_assertion_of_a_client_once() -> Result<(),
     grant.fetch().await?;
     let assertion = member(&caught.all()[0].body, "client_assertion");
     let again = ClientCredentialsGrant::new(server.token_url(), "api")?
-        .client_auth(ClientAuth::assertion(fixed(&assertion)))
+        .client_auth(ClientAuth::client_assertion(fixed(&assertion)))
         .transport(server.service());
     again.fetch().await?;
     let error = again.fetch().await.expect_err("used before");
@@ -620,7 +628,9 @@ fn other_credentials_have_another_fingerprint() -> Result<(), ConfigError> {
             ClientCredentialsGrant::new(Endpoint::issuer(URL)?, "billing")?.fingerprint(),
             client()?.client_secret("a").fingerprint(),
             client()?.client_secret("b").fingerprint(),
-            client()?.client_auth(ClientAuth::form("a")).fingerprint(),
+            client()?
+                .client_auth(ClientAuth::client_secret_post("a"))
+                .fingerprint(),
             client()?
                 .client_auth(ClientAuth::private_key_jwt(jwt("a")))
                 .fingerprint(),
@@ -628,7 +638,7 @@ fn other_credentials_have_another_fingerprint() -> Result<(), ConfigError> {
                 .client_auth(ClientAuth::private_key_jwt(jwt("b")))
                 .fingerprint(),
             client()?.scope("a").fingerprint(),
-            client()?.member("a", "b")?.fingerprint(),
+            client()?.param("a", "b")?.fingerprint(),
             password("a")?.fingerprint(),
             password("b")?.fingerprint(),
             refresh("a")?.fingerprint(),

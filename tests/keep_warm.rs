@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::{sleep, timeout};
 
 use common::{Count, api, at_once, call, millis, secs, served, slow, token};
-use tower_bearer::testing::{Answer, TokenServer};
+use tower_bearer::testing::{MockResponse, TokenServer};
 use tower_bearer::{TokenCache, TokenErrorKind};
 
 fn server() -> (TokenServer, TokenCache) {
@@ -118,7 +118,9 @@ async fn nothing_is_tried_again_after_a_refusal_until_somebody_asks_or_resets() 
     tokens.keep_warm();
     sleep(secs(24 * 3600)).await;
     assert_eq!(server.token_requests(), 1);
-    server.script([Answer::status(StatusCode::BAD_GATEWAY)]);
+    server
+        .token_endpoint()
+        .enqueue([MockResponse::status(StatusCode::BAD_GATEWAY)]);
     assert!(tokens.token().await.is_err());
     sleep(secs(24 * 3600)).await;
     assert_eq!(server.token_requests(), 2, "a refusal stays one");
@@ -131,11 +133,13 @@ async fn nothing_is_tried_again_after_a_refusal_until_somebody_asks_or_resets() 
 #[tokio::test(start_paused = true)]
 async fn a_warm_cache_comes_back_by_itself_after_a_failure_that_passes() {
     let (server, tokens) = server();
-    server.always(Answer::status(StatusCode::BAD_GATEWAY));
+    server
+        .token_endpoint()
+        .set_default(MockResponse::status(StatusCode::BAD_GATEWAY));
     tokens.keep_warm();
     sleep(secs(3600)).await;
     assert!((100..500).contains(&server.token_requests()));
-    server.clear_scripts();
+    server.clear_responses();
     sleep(secs(31)).await;
     assert_eq!(tokens.status().generation, Some(1));
     // A token that was given up is replaced without anybody asking, too.
@@ -193,7 +197,7 @@ async fn the_status_tells_how_things_stand() {
     let start = tokens.status();
     assert_eq!((start.generation, start.valid_for), (None, None));
     assert!(!start.is_due && !start.is_fetching && start.last_error.is_none());
-    assert_eq!((start.fetch_held_for, start.forced_held_for), (None, None));
+    assert_eq!((start.fetch_backoff, start.rejection_backoff), (None, None));
 
     assert!(timeout(millis(500), tokens.token()).await.is_err());
     assert!(tokens.status().is_fetching);
@@ -203,26 +207,30 @@ async fn the_status_tells_how_things_stand() {
     let left = fresh.valid_for.expect("an end");
     assert!(left <= millis(2_988_500) && left > secs(2988), "{left:?}");
 
-    server.always(Answer::status(StatusCode::BAD_GATEWAY).retry_after("100"));
+    server
+        .token_endpoint()
+        .set_default(MockResponse::status(StatusCode::BAD_GATEWAY).retry_after("100"));
     sleep(secs(2800)).await;
     assert!(tokens.status().is_due);
     tokens.token().await.expect("a token");
     sleep(secs(10)).await;
     let troubled = tokens.status();
-    assert_eq!(troubled.fetch_held_for, Some(secs(91)));
+    assert_eq!(troubled.fetch_backoff, Some(secs(91)));
     let error = troubled.last_error.expect("the failure");
     assert_eq!(error.kind(), TokenErrorKind::Unavailable);
     assert!(troubled.is_due && troubled.generation == Some(1));
 
     tokens.reset();
     let forgotten = tokens.status();
-    assert!(forgotten.last_error.is_none() && forgotten.fetch_held_for.is_none());
-    server.clear_scripts();
+    assert!(forgotten.last_error.is_none() && forgotten.fetch_backoff.is_none());
+    server.clear_responses();
     tokens.invalidate();
-    server.always_api(Answer::unauthorized(["Bearer"]));
+    server
+        .api()
+        .set_default(MockResponse::unauthorized(["Bearer"]));
     let api = api(&server, &tokens);
     assert_eq!(call(&api).await.0, 401);
-    assert_eq!(tokens.status().forced_held_for, Some(secs(1)));
+    assert_eq!(tokens.status().rejection_backoff, Some(secs(1)));
     tokens.reset();
-    assert_eq!(tokens.status().forced_held_for, None);
+    assert_eq!(tokens.status().rejection_backoff, None);
 }

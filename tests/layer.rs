@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_bearer::{
-    AccessToken, BearerAuth, BearerAuthLayer, EmptyBody, Error, Never, Origins, Outcome,
+    AccessToken, BearerAuth, BearerAuthLayer, EmptyBody, Error, NoReplay, Origins, Outcome,
     TokenCache, TokenError, TokenErrorKind,
 };
 use tower_test::mock::{self, Handle};
@@ -328,7 +328,7 @@ async fn a_fresh_token_that_is_rejected_too_leaves_the_401_to_the_caller() {
     }
     // And it is no load on the token endpoint.
     assert_eq!(outcomes[0], Outcome::Replayed);
-    assert_eq!(outcomes[9], Outcome::HeldBack);
+    assert_eq!(outcomes[9], Outcome::RenewalBackedOff);
     assert!(fetches.get() <= 3, "{} fetches", fetches.get());
     assert!(calls.get() <= 13, "{} calls", calls.get());
 }
@@ -347,7 +347,7 @@ async fn a_401_that_is_not_about_the_token_costs_no_fetch() {
         .oneshot(request(API))
         .await
         .expect("an answer");
-    assert_eq!(response.extensions().get(), Some(&Outcome::NotOurs));
+    assert_eq!(response.extensions().get(), Some(&Outcome::Unrelated));
     assert_eq!(fetches.get(), 1);
 }
 
@@ -389,7 +389,7 @@ async fn the_policy_decides_which_requests_are_sent_again() {
     assert_eq!(rejected(tower_bearer::CloneBody, full()).await, replayed);
     assert_eq!(rejected(EmptyBody, empty()).await, replayed);
     assert_eq!(rejected(EmptyBody, full()).await, not_copied);
-    assert_eq!(rejected(Never, empty()).await, not_copied);
+    assert_eq!(rejected(NoReplay, empty()).await, not_copied);
 
     let small = |request: &Request<Full<Bytes>>| {
         let small = http_body::Body::size_hint(request.body()).exact()? < 100;
@@ -402,7 +402,7 @@ async fn the_policy_decides_which_requests_are_sent_again() {
 #[tokio::test]
 async fn a_body_that_is_nothing_at_all_goes_under_never() {
     struct Opaque;
-    assert_eq!(rejected(Never, Opaque).await.1, Some(Outcome::NotCopied));
+    assert_eq!(rejected(NoReplay, Opaque).await.1, Some(Outcome::NotCopied));
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,7 +17,7 @@ use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
 use common::{Answered, Body, api, call, get, layer, millis, parked, read, secs, served};
 use tower_bearer::Outcome;
-use tower_bearer::testing::{Answer, TokenServer};
+use tower_bearer::testing::{MockResponse, TokenServer};
 
 /// All are in flight when the server revokes their token, and all get 401.
 #[tokio::test(start_paused = true)]
@@ -77,12 +77,14 @@ async fn an_hour_of_nothing_but_401s_makes_no_more_renewals_than_the_holds_allow
     let each = if cfg!(debug_assertions) { 10 } else { 1 };
     let (server, tokens) = served(TokenServer::builder());
     let api = api(&server, &tokens);
-    server.always_api(Answer::unauthorized(["Bearer error=\"invalid_token\""]));
+    server.api().set_default(MockResponse::unauthorized([
+        "Bearer error=\"invalid_token\"",
+    ]));
     let (start, mut replayed) = (Instant::now(), 0);
     while start.elapsed() < secs(3600) {
         match call(&api).await {
             (401, Some(Outcome::Replayed)) => replayed += 1,
-            (401, Some(Outcome::HeldBack)) => {}
+            (401, Some(Outcome::RenewalBackedOff)) => {}
             other => panic!("{other:?}"),
         }
         sleep(millis(each)).await;
@@ -100,7 +102,7 @@ struct TenTimes(u32);
 impl
     Policy<
         Request<Body>,
-        http::Response<tower_bearer::testing::AnswerBody>,
+        http::Response<tower_bearer::testing::MockBody>,
         tower_bearer::Error<std::io::Error>,
     > for TenTimes
 {
@@ -119,11 +121,11 @@ impl
 
 #[tokio::test(start_paused = true)]
 async fn retries_above_the_layer_do_not_multiply_token_requests() {
-    let down = Answer::status(StatusCode::SERVICE_UNAVAILABLE).retry_after("60");
-    let refused = Answer::status(StatusCode::FORBIDDEN);
+    let down = MockResponse::status(StatusCode::SERVICE_UNAVAILABLE).retry_after("60");
+    let refused = MockResponse::status(StatusCode::FORBIDDEN);
     for endpoint in [down, refused] {
         let (server, tokens) = served(TokenServer::builder());
-        server.always(endpoint);
+        server.token_endpoint().set_default(endpoint);
         let stack = ServiceBuilder::new()
             .retry(TenTimes(10))
             .layer(layer(&server, &tokens))
@@ -134,12 +136,13 @@ async fn retries_above_the_layer_do_not_multiply_token_requests() {
         assert_eq!((counts.token_requests, counts.api_requests), (1, 0));
     }
     // An API that fails, and one that takes no token.
-    let failing = Answer::status(StatusCode::BAD_GATEWAY);
-    for (api, tokens_cost, requests) in
-        [(failing, 1, 10), (Answer::unauthorized(["Bearer"]), 2, 11)]
-    {
+    let failing = MockResponse::status(StatusCode::BAD_GATEWAY);
+    for (api, tokens_cost, requests) in [
+        (failing, 1, 10),
+        (MockResponse::unauthorized(["Bearer"]), 2, 11),
+    ] {
         let (server, tokens) = served(TokenServer::builder());
-        server.always_api(api);
+        server.api().set_default(api);
         let stack = ServiceBuilder::new()
             .retry(TenTimes(10))
             .layer(layer(&server, &tokens))

@@ -43,7 +43,7 @@ async fn the_transport_shows_the_certificate_and_trusts_the_authority() -> Resul
         ),
     ] {
         let grant = ClientCredentialsGrant::new(&endpoint, "api")?
-            .client_auth(ClientAuth::tls())
+            .client_auth(ClientAuth::tls_client_auth())
             .transport(transport);
         match grant.fetch().await {
             Ok(_) => assert!(fine),

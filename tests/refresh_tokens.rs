@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use tower::{Service, service_fn};
 
 use common::{Body, Count, api, at_once, call, millis, secs, served, token};
-use tower_bearer::testing::{Answer, Counts, TokenServer, TokenServerBuilder};
+use tower_bearer::testing::{Counts, MockResponse, TokenServer, TokenServerBuilder};
 use tower_bearer::{PasswordGrant, RefreshToken, TokenCache, TokenErrorKind, TokenResponse};
 
 fn server() -> TokenServerBuilder {
@@ -43,7 +43,7 @@ async fn a_session_lives_for_days_on_one_login() {
         assert_eq!(counts.password_grants, 1, "{counts:?}");
         // Three days in steps of 2700 to 2730 s.
         assert!((94..=96).contains(&counts.refresh_grants), "{counts:?}");
-        assert_eq!((counts.refused, counts.refresh_token_replays), (0, 0));
+        assert_eq!((counts.refused, counts.refresh_token_reuses), (0, 0));
         assert_eq!(counts.open_sessions, 1);
     }
 }
@@ -52,10 +52,10 @@ async fn a_session_lives_for_days_on_one_login() {
 async fn an_answer_without_a_refresh_token_keeps_the_old_one() {
     let (server, tokens) = served(server());
     tokens.token().await.expect("a token");
-    let without = Answer::ordinary()
+    let without = MockResponse::default()
         .without("refresh_token")
         .without("refresh_expires_in");
-    server.script([without.clone(), without]);
+    server.token_endpoint().enqueue([without.clone(), without]);
     for _ in 0..3 {
         renew(&tokens).await;
     }
@@ -67,10 +67,10 @@ async fn the_kept_one_still_ends_when_it_was_to_end() {
     let (server, tokens) = served(server().refresh_token_lifetime(secs(100)));
     tokens.token().await.expect("a token");
     sleep(secs(60)).await;
-    let without = Answer::ordinary()
+    let without = MockResponse::default()
         .without("refresh_token")
         .without("refresh_expires_in");
-    server.script([without]);
+    server.token_endpoint().enqueue([without]);
     renew(&tokens).await;
     sleep(secs(60)).await;
     renew(&tokens).await;
@@ -83,8 +83,10 @@ async fn a_login_that_brings_no_refresh_token_leaves_none() {
     let (server, tokens) = served(server());
     tokens.token().await.expect("a token");
     server.end_sessions();
-    let without = Answer::ordinary().without("refresh_token");
-    server.script([Answer::ordinary(), without]);
+    let without = MockResponse::default().without("refresh_token");
+    server
+        .token_endpoint()
+        .enqueue([MockResponse::default(), without]);
     renew(&tokens).await;
     renew(&tokens).await;
     assert_eq!(grants(&server.counts()), (3, 0, 4));
@@ -146,11 +148,13 @@ async fn a_dead_refresh_token_is_never_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn an_end_of_zero_or_none_is_no_fixed_end() {
-    let zero = |answer: Answer| answer.member("refresh_expires_in", "0");
-    let missing = |answer: Answer| answer.without("refresh_expires_in");
-    for edit in [zero as fn(Answer) -> Answer, missing] {
+    let zero = |answer: MockResponse| answer.param("refresh_expires_in", "0");
+    let missing = |answer: MockResponse| answer.without("refresh_expires_in");
+    for edit in [zero as fn(MockResponse) -> MockResponse, missing] {
         let (server, tokens) = served(server().refresh_token_lifetime(secs(0)));
-        server.always(edit(Answer::ordinary()));
+        server
+            .token_endpoint()
+            .set_default(edit(MockResponse::default()));
         tokens.token().await.expect("a token");
         for _ in 0..3 {
             sleep(secs(30 * 24 * 3600)).await;
@@ -165,7 +169,9 @@ async fn a_failure_that_passes_is_no_reason_for_another_login() {
     let (server, tokens) = served(server().rotate_refresh_tokens(true));
     tokens.token().await.expect("a token");
     for _ in 0..5 {
-        server.script([Answer::status(StatusCode::BAD_GATEWAY)]);
+        server
+            .token_endpoint()
+            .enqueue([MockResponse::status(StatusCode::BAD_GATEWAY)]);
         tokens.invalidate();
         assert!(tokens.token().await.is_err());
         sleep(millis(250)).await;
@@ -173,21 +179,23 @@ async fn a_failure_that_passes_is_no_reason_for_another_login() {
     }
     let counts = server.counts();
     assert_eq!(grants(&counts), (1, 5, 11));
-    assert_eq!(counts.refresh_token_replays, 0);
+    assert_eq!(counts.refresh_token_reuses, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_lost_after_rotation_costs_a_login_and_no_error_beyond_it() {
     let (server, tokens) = served(server().rotate_refresh_tokens(true));
     tokens.token().await.expect("a token");
-    server.script([Answer::ordinary().close_at(100)]);
+    server
+        .token_endpoint()
+        .enqueue([MockResponse::default().close_at(100)]);
     tokens.invalidate();
     let error = tokens.token().await.expect_err("no token");
     assert_eq!(error.kind(), TokenErrorKind::Connect);
     sleep(millis(250)).await;
     assert_eq!(call(&api(&server, &tokens)).await, (200, None));
     let counts = server.counts();
-    assert_eq!(counts.refresh_token_replays, 1);
+    assert_eq!(counts.refresh_token_reuses, 1);
     // The first session stays until its time is over, with nobody in it.
     assert_eq!((counts.password_grants, counts.open_sessions), (2, 2));
 }
@@ -199,7 +207,10 @@ async fn a_refusal_in_the_background_is_felt_by_nobody() {
     assert_eq!(call(&api).await, (200, None));
     sleep(secs(2800)).await;
     // Stale, though the session and the access token go on.
-    server.script([Answer::error(StatusCode::BAD_REQUEST, "invalid_grant")]);
+    server.token_endpoint().enqueue([MockResponse::error(
+        StatusCode::BAD_REQUEST,
+        "invalid_grant",
+    )]);
     assert_eq!(at_once(call(&api)), Some((200, None)));
     sleep(secs(1)).await;
     assert_eq!(at_once(call(&api)), Some((200, None)));

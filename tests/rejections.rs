@@ -12,15 +12,15 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use common::{
     Body, Count, api, at_once, call, get, layer, millis, parked, read, secs, send, served,
 };
-use tower_bearer::testing::{Answer, TokenServer};
-use tower_bearer::{Never, Outcome, TokenCache, TokenError, TokenErrorKind};
+use tower_bearer::testing::{MockResponse, TokenServer};
+use tower_bearer::{NoReplay, Outcome, TokenCache, TokenError, TokenErrorKind};
 
 fn server() -> (TokenServer, TokenCache) {
     served(TokenServer::builder())
 }
 
-fn rejecting() -> Answer {
-    Answer::unauthorized(["Bearer error=\"invalid_token\""])
+fn rejecting() -> MockResponse {
+    MockResponse::unauthorized(["Bearer error=\"invalid_token\""])
 }
 
 #[tokio::test(start_paused = true)]
@@ -42,7 +42,9 @@ async fn a_rejection_of_an_old_token_uses_the_newer_one_without_a_fetch() {
     let api = api(&server, &tokens);
     assert_eq!(call(&api).await.0, 200);
     // The API looks at the token at the end of the ten seconds.
-    server.script_api([Answer::ordinary().after(secs(10))]);
+    server
+        .api()
+        .enqueue([MockResponse::default().after(secs(10))]);
     let late = parked({
         let api = api.clone();
         async move { call(&api).await }
@@ -59,16 +61,16 @@ async fn a_rejection_of_an_old_token_uses_the_newer_one_without_a_fetch() {
 async fn a_fresh_token_that_is_rejected_too_comes_back_as_the_401_it_is() {
     let (server, tokens) = server();
     let api = api(&server, &tokens);
-    server.always_api(rejecting());
+    server.api().set_default(rejecting());
     assert_eq!(call(&api).await, (401, Some(Outcome::Replayed)));
-    assert_eq!(call(&api).await, (401, Some(Outcome::HeldBack)));
-    let held = tokens.status().forced_held_for.expect("held back");
+    assert_eq!(call(&api).await, (401, Some(Outcome::RenewalBackedOff)));
+    let held = tokens.status().rejection_backoff.expect("held back");
     assert!(held <= secs(1), "{held:?}");
     assert_eq!(server.token_requests(), 2);
     // A success says that the API takes tokens again.
-    server.clear_scripts();
+    server.clear_responses();
     assert_eq!(call(&api).await, (200, None));
-    assert_eq!(tokens.status().forced_held_for, None);
+    assert_eq!(tokens.status().rejection_backoff, None);
     server.revoke_access_tokens();
     assert_eq!(call(&api).await, (200, Some(Outcome::Replayed)));
 }
@@ -77,7 +79,7 @@ async fn a_fresh_token_that_is_rejected_too_comes_back_as_the_401_it_is() {
 async fn a_request_that_cannot_be_copied_gives_up_the_token_for_the_next() {
     let (server, tokens) = server();
     let api = layer(&server, &tokens)
-        .replay(Never)
+        .replay(NoReplay)
         .layer(server.service());
     let call = || async {
         let response = api.clone().oneshot(get("http://localhost/")).await;
@@ -99,10 +101,14 @@ async fn a_401_about_something_else_costs_no_token() {
         &["Negotiate", "Digest realm=\"x\""],
         &["Bearer error=\"insufficient_scope\", scope=\"admin\""],
     ] {
-        server.script_api([Answer::unauthorized(challenges)]);
-        assert_eq!(call(&api).await, (401, Some(Outcome::NotOurs)));
+        server
+            .api()
+            .enqueue([MockResponse::unauthorized(challenges)]);
+        assert_eq!(call(&api).await, (401, Some(Outcome::Unrelated)));
     }
-    server.script_api([Answer::insufficient_scope("admin")]);
+    server
+        .api()
+        .enqueue([MockResponse::insufficient_scope("admin")]);
     assert_eq!(call(&api).await, (403, None));
     assert_eq!(tokens.status().generation, Some(1));
     assert_eq!(server.token_requests(), 1);
@@ -127,7 +133,9 @@ async fn a_401_with_a_bare_challenge_or_with_none_that_can_be_read_is_ours() {
     ] {
         let (server, tokens) = server();
         let api = api(&server, &tokens);
-        server.script_api([Answer::unauthorized(challenges)]);
+        server
+            .api()
+            .enqueue([MockResponse::unauthorized(challenges)]);
         let outcome = Some(Outcome::Replayed);
         assert_eq!(call(&api).await, (200, outcome), "{challenges:.80?}");
         assert_eq!(server.token_requests(), 2);
@@ -154,7 +162,9 @@ async fn while_fetches_are_held_back_a_401_ends_at_once_in_the_error_from_memory
     let api = api(&server, &tokens);
     assert_eq!(call(&api).await.0, 200);
     server.revoke_access_tokens();
-    server.always(Answer::status(StatusCode::SERVICE_UNAVAILABLE).retry_after("60"));
+    server
+        .token_endpoint()
+        .set_default(MockResponse::status(StatusCode::SERVICE_UNAVAILABLE).retry_after("60"));
     let start = Instant::now();
     for _ in 0..10 {
         let error = send(&api).await.expect_err("no token");

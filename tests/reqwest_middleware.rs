@@ -12,7 +12,7 @@ use reqwest_retry::policies::ExponentialBackoff;
 use tower::{Layer, ServiceExt};
 
 use common::{layer, millis, secs};
-use tower_bearer::testing::{Answer, TokenServer};
+use tower_bearer::testing::{MockResponse, TokenServer};
 use tower_bearer::{Outcome, TokenCache, TokenError, TokenErrorKind};
 
 const RETRIES: u32 = 3;
@@ -21,7 +21,7 @@ const RETRIES: u32 = 3;
 async fn stack() -> (TokenServer, TokenCache, ClientWithMiddleware) {
     let server = TokenServer::start().await.expect("a socket");
     // Long, for this clock runs.
-    let tokens = TokenCache::builder(server.grant()).forced_backoff(secs(60), secs(60));
+    let tokens = TokenCache::builder(server.grant()).rejection_backoff(secs(60), secs(60));
     let tokens = tokens.build().expect("settings");
     let pauses = ExponentialBackoff::builder().retry_bounds(millis(1), millis(1));
     let retry = pauses.build_with_max_retries(RETRIES);
@@ -59,11 +59,15 @@ async fn a_401_is_answered_with_one_fetch_and_one_replay_for_each_request() {
     assert_eq!((counts.token_requests, counts.refresh_grants), (2, 1));
 
     // A fresh token that is rejected too comes back as the 401 it is.
-    server.always_api(Answer::unauthorized(["Bearer"]));
+    server
+        .api()
+        .set_default(MockResponse::unauthorized(["Bearer"]));
     assert_eq!(call().await, (401, Some(Outcome::Replayed)));
-    assert_eq!(call().await, (401, Some(Outcome::HeldBack)));
-    server.always_api(Answer::unauthorized(["Basic realm=\"x\""]));
-    assert_eq!(call().await, (401, Some(Outcome::NotOurs)));
+    assert_eq!(call().await, (401, Some(Outcome::RenewalBackedOff)));
+    server
+        .api()
+        .set_default(MockResponse::unauthorized(["Basic realm=\"x\""]));
+    assert_eq!(call().await, (401, Some(Outcome::Unrelated)));
     assert_eq!(server.token_requests(), 3);
     assert_eq!(tokens.status().generation, Some(3));
 }
@@ -72,14 +76,18 @@ async fn a_401_is_answered_with_one_fetch_and_one_replay_for_each_request() {
 async fn retries_above_the_layer_do_not_multiply_token_requests() {
     let (server, _, client) = stack().await;
     let request = || client.get(format!("{}/calls", server.api_url())).send();
-    server.always_api(Answer::status(StatusCode::BAD_GATEWAY));
+    server
+        .api()
+        .set_default(MockResponse::status(StatusCode::BAD_GATEWAY));
     assert_eq!(request().await.expect("an answer").status(), 502);
     let counts = server.counts();
     let seen = (counts.token_requests, counts.api_requests);
     assert_eq!(seen, (1, u64::from(RETRIES) + 1));
 
     let (server, tokens, client) = stack().await;
-    server.always(Answer::status(StatusCode::SERVICE_UNAVAILABLE).retry_after("60"));
+    server
+        .token_endpoint()
+        .set_default(MockResponse::status(StatusCode::SERVICE_UNAVAILABLE).retry_after("60"));
     let request = client.get(format!("{}/calls", server.api_url()));
     let error = request.send().await.expect_err("no token");
     let error = TokenError::find(&error).expect("the token's error");
@@ -98,8 +106,8 @@ async fn a_redirect_that_reqwest_follows_takes_no_token_to_another_origin() {
     let (server, tokens, client) = stack().await;
     let other = TokenServer::start().await.expect("a socket");
     let elsewhere = format!("{}/calls", other.api_url());
-    let redirect = Answer::redirect(StatusCode::TEMPORARY_REDIRECT, &elsewhere);
-    server.always_api(redirect);
+    let redirect = MockResponse::redirect(StatusCode::TEMPORARY_REDIRECT, &elsewhere);
+    server.api().set_default(redirect);
     let url = format!("{}/calls", server.api_url());
     let through = client.get(&url).send().await.expect("an answer");
     let service = layer(&server, &tokens).layer(reqwest::Client::new());

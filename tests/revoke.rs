@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use common::{api, at_once, parked, secs, send, served, token};
 use support::{Log, answer, endpoint};
-use tower_bearer::testing::{Answer, TokenServer, TokenServerBuilder};
+use tower_bearer::testing::{MockResponse, TokenServer, TokenServerBuilder};
 use tower_bearer::{
     AccessToken, Error, PasswordGrant, RefreshToken, TokenCache, TokenErrorKind, TokenSource,
 };
@@ -71,7 +71,7 @@ async fn a_fetch_under_way_is_waited_for_and_its_session_ended() {
         assert_eq!((counts.password_grants, counts.open_sessions), (1, 0));
         if shut_down {
             let error = caller.await.expect_err("shut down");
-            assert_eq!(error.kind(), TokenErrorKind::Closed);
+            assert_eq!(error.kind(), TokenErrorKind::ShutDown);
             assert_eq!(server.counts().password_grants, 1);
         }
     }
@@ -130,11 +130,11 @@ async fn after_shutdown_there_are_no_tokens_and_no_requests() {
     let before = server.counts();
     sleep(secs(24 * 3600)).await;
     match send(&api).await {
-        Err(Error::Token(error)) => assert_eq!(error.kind(), TokenErrorKind::Closed),
+        Err(Error::Token(error)) => assert_eq!(error.kind(), TokenErrorKind::ShutDown),
         other => panic!("{other:?}"),
     }
     let error = at_once(tokens.token()).expect("at once").expect_err("none");
-    assert_eq!(error.kind(), TokenErrorKind::Closed);
+    assert_eq!(error.kind(), TokenErrorKind::ShutDown);
     assert!(tokens.status().is_closed);
     assert_eq!(server.counts(), before);
     assert_eq!(before.open_sessions, 0);
@@ -145,8 +145,8 @@ async fn a_request_under_way_is_sent_again_with_a_token_of_the_new_session() {
     let (server, tokens) = served(server());
     let api = api(&server, &tokens);
     send(&api).await.expect("an answer");
-    let script = Answer::ordinary().after(secs(2));
-    server.script_api([script]);
+    let script = MockResponse::default().after(secs(2));
+    server.api().enqueue([script]);
     let request = tokio::spawn({
         let api = api.clone();
         async move { send(&api).await }

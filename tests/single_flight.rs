@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use common::{Count, api, at_once, call, millis, parked, secs, send, served, slow, token};
-use tower_bearer::testing::{Answer, TokenServer};
+use tower_bearer::testing::{MockResponse, TokenServer};
 use tower_bearer::{AccessToken, TokenCache, TokenError, TokenErrorKind};
 
 type Handed = tokio::task::JoinHandle<Result<AccessToken, TokenError>>;
@@ -86,14 +86,14 @@ async fn a_rotated_refresh_token_is_not_lost_when_the_caller_leaves() {
     }
     let counts = server.counts();
     assert_eq!((counts.password_grants, counts.refresh_grants), (1, 3));
-    assert_eq!(counts.refresh_token_replays, 0);
+    assert_eq!(counts.refresh_token_reuses, 0);
     assert_eq!(call(&api(&server, &tokens)).await.0, 200);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_deadline_is_each_callers_own_and_the_fetch_has_none_of_them() {
     let (server, _) = served(TokenServer::builder().delay(secs(9)));
-    let tokens = TokenCache::builder(server.grant()).wait(secs(5));
+    let tokens = TokenCache::builder(server.grant()).wait_timeout(secs(5));
     let tokens = tokens.build().expect("settings");
     let start = Instant::now();
     let first = callers(&tokens, 1);
@@ -104,7 +104,7 @@ async fn a_deadline_is_each_callers_own_and_the_fetch_has_none_of_them() {
     let third = callers(&tokens, 1);
     for (caller, ended) in first.into_iter().chain(second).zip([5, 8]) {
         let error = caller.await.expect("no panic").expect_err("too late");
-        assert_eq!(error.kind(), TokenErrorKind::Waited);
+        assert_eq!(error.kind(), TokenErrorKind::WaitTimeout);
         assert!(error.is_transient());
         assert_eq!(start.elapsed().as_secs(), ended);
     }
@@ -118,8 +118,10 @@ async fn a_deadline_is_each_callers_own_and_the_fetch_has_none_of_them() {
 #[tokio::test(start_paused = true)]
 async fn all_waiters_of_a_failed_fetch_get_the_same_error() {
     let (server, tokens) = served(TokenServer::builder().delay(secs(1)));
-    let busy = Answer::error(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable");
-    server.script([busy.retry_after("7").after(secs(1))]);
+    let busy = MockResponse::error(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable");
+    server
+        .token_endpoint()
+        .enqueue([busy.retry_after("7").after(secs(1))]);
     let mut shown = Vec::new();
     for caller in callers(&tokens, 100) {
         let error = caller.await.expect("no panic").expect_err("an error");
@@ -321,7 +323,7 @@ fn a_fetch_whose_runtime_stands_still_is_given_up_in_the_end() {
     });
     paused().block_on(async {
         let error = tokens.token().await.expect_err("its own wait is over");
-        assert_eq!(error.kind(), TokenErrorKind::Waited);
+        assert_eq!(error.kind(), TokenErrorKind::WaitTimeout);
         sleep(secs(40)).await;
         let token = tokens.token().await.expect("a token");
         assert_eq!((token.secret(), fetches.get()), ("t2", 2));

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 use tower::ServiceExt;
 
-use tower_bearer::testing::{Answer, TokenServer, TokenServerBuilder};
+use tower_bearer::testing::{MockResponse, TokenServer, TokenServerBuilder};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const PAIRS: [(&str, &str); 2] = [("client_id", "api"), ("username", "me")];
@@ -417,7 +417,7 @@ async fn a_replayed_refresh_token_detaches_the_winners_session_too() {
     assert_eq!(api_status(&server, &bystander).await, 200);
     let counts = server.counts();
     // The session itself stays, with nobody in it.
-    assert_eq!((counts.refresh_token_replays, counts.open_sessions), (1, 2));
+    assert_eq!((counts.refresh_token_reuses, counts.open_sessions), (1, 2));
     assert_eq!((counts.password_grants, counts.refresh_grants), (2, 1));
 }
 
@@ -432,7 +432,7 @@ async fn a_refresh_token_older_than_the_last_one_used_is_stale() {
         stale.refusal(),
         refused(400, "invalid_grant", "Stale token")
     );
-    assert_eq!(server.counts().refresh_token_replays, 1);
+    assert_eq!(server.counts().refresh_token_reuses, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -445,7 +445,7 @@ async fn without_rotation_a_refresh_token_is_good_many_times() {
             200
         );
     }
-    assert_eq!(server.counts().refresh_token_replays, 0);
+    assert_eq!(server.counts().refresh_token_reuses, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -558,12 +558,15 @@ async fn the_api_tells_a_missing_token_from_a_bad_one() {
 #[tokio::test(start_paused = true)]
 async fn scripted_answers_come_in_order_then_always_then_the_ordinary() {
     let server = builder().in_process();
-    server.always(Answer::error(StatusCode::BAD_REQUEST, "invalid_scope"));
-    server.script([
-        Answer::status(StatusCode::TOO_MANY_REQUESTS).retry_after("soon"),
-        Answer::body(StatusCode::OK, "text/html", "<html>"),
-        Answer::redirect(StatusCode::TEMPORARY_REDIRECT, "https://evil.test/token"),
-        Answer::ordinary(),
+    server.token_endpoint().set_default(MockResponse::error(
+        StatusCode::BAD_REQUEST,
+        "invalid_scope",
+    ));
+    server.token_endpoint().enqueue([
+        MockResponse::status(StatusCode::TOO_MANY_REQUESTS).retry_after("soon"),
+        MockResponse::body(StatusCode::OK, "text/html", "<html>"),
+        MockResponse::redirect(StatusCode::TEMPORARY_REDIRECT, "https://evil.test/token"),
+        MockResponse::default(),
     ]);
     let busy = login(&server).await;
     assert_eq!(busy.status, 429);
@@ -579,7 +582,7 @@ async fn scripted_answers_come_in_order_then_always_then_the_ordinary() {
         let (status, code, _) = login(&server).await.refusal();
         assert_eq!((status, code.as_str()), (400, "invalid_scope"));
     }
-    server.clear_scripts();
+    server.clear_responses();
     assert_eq!(login(&server).await.status, 200);
     let counts = server.counts();
     assert_eq!((counts.token_requests, counts.refused), (8, 4));
@@ -589,10 +592,10 @@ async fn scripted_answers_come_in_order_then_always_then_the_ordinary() {
 #[tokio::test(start_paused = true)]
 async fn members_of_an_ordinary_answer_can_be_any_nonsense() {
     let server = builder().in_process();
-    server.script([Answer::ordinary()
-        .member("expires_in", "1e30")
-        .member("token_type", "\"mac\"")
-        .member("more", "[]")
+    server.token_endpoint().enqueue([MockResponse::default()
+        .param("expires_in", "1e30")
+        .param("token_type", "\"mac\"")
+        .param("more", "[]")
         .without("refresh_token")]);
     let answer = login(&server).await;
     let text = String::from_utf8(answer.body.to_vec()).expect("text");
@@ -606,7 +609,11 @@ async fn members_of_an_ordinary_answer_can_be_any_nonsense() {
 async fn faults_happen_in_process_as_on_a_wire() {
     let server = builder().in_process();
     let request = || post(&server, "/token", &[PAIRS[0], ("grant_type", "magic")]);
-    server.script([Answer::close(), Answer::hang(), Answer::endless()]);
+    server.token_endpoint().enqueue([
+        MockResponse::close(),
+        MockResponse::hang(),
+        MockResponse::endless(),
+    ]);
 
     let error = send(&server, request()).await.expect_err("closed");
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
@@ -631,9 +638,9 @@ async fn faults_happen_in_process_as_on_a_wire() {
     assert!(read.is_err(), "the body ended");
 
     for at in [0, 10, usize::MAX] {
-        server.script([
-            Answer::ordinary().close_at(at),
-            Answer::ordinary().stall_at(at),
+        server.token_endpoint().enqueue([
+            MockResponse::default().close_at(at),
+            MockResponse::default().stall_at(at),
         ]);
         let mut body = server
             .service()
@@ -664,7 +671,9 @@ async fn delays_hold_the_answer_back_but_not_its_effect() {
     let first = login(&server).await;
     assert_eq!(started.elapsed(), Duration::from_secs(2));
     server.set_delay(Duration::from_secs(5));
-    server.script([Answer::ordinary().after(Duration::from_secs(60))]);
+    server
+        .token_endpoint()
+        .enqueue([MockResponse::default().after(Duration::from_secs(60))]);
 
     // Who leaves has used the refresh token up.
     let secret = first.text("refresh_token");
@@ -673,11 +682,13 @@ async fn delays_hold_the_answer_back_but_not_its_effect() {
     let started = Instant::now();
     assert_eq!(refresh(&server, &secret).await.status, 400);
     assert_eq!(started.elapsed(), Duration::from_secs(5));
-    assert_eq!(server.counts().refresh_token_replays, 1);
+    assert_eq!(server.counts().refresh_token_reuses, 1);
     // A delay of the API holds the look at the token back too.
     server.set_delay(Duration::ZERO);
     let tokens = login(&server).await;
-    server.script_api([Answer::ordinary().after(Duration::from_secs(1))]);
+    server
+        .api()
+        .enqueue([MockResponse::default().after(Duration::from_secs(1))]);
     let (status, ()) = tokio::join!(api_status(&server, &tokens), async {
         sleep(Duration::from_millis(500)).await;
         server.revoke_access_tokens();
@@ -689,11 +700,11 @@ async fn delays_hold_the_answer_back_but_not_its_effect() {
 async fn the_api_is_scripted_apart_from_the_token_endpoint() {
     let server = builder().in_process();
     let header = format!("Bearer {}", login(&server).await.text("access_token"));
-    server.script_api([
-        Answer::unauthorized([""; 0]),
-        Answer::unauthorized(["Basic realm=\"a\"", "Bearer"]),
-        Answer::insufficient_scope("admin"),
-        Answer::status(StatusCode::SERVICE_UNAVAILABLE),
+    server.api().enqueue([
+        MockResponse::unauthorized([""; 0]),
+        MockResponse::unauthorized(["Basic realm=\"a\"", "Bearer"]),
+        MockResponse::insufficient_scope("admin"),
+        MockResponse::status(StatusCode::SERVICE_UNAVAILABLE),
     ]);
     let mut challenges = Vec::new();
     for status in [401, 401, 403, 503, 200] {
@@ -703,7 +714,7 @@ async fn the_api_is_scripted_apart_from_the_token_endpoint() {
     }
     assert_eq!(challenges, [0, 2, 1, 0, 0]);
 
-    server.always_api(Answer::echo());
+    server.api().set_default(MockResponse::echo());
     for (authorization, status, expected) in [(Some(&header), 200, "hello"), (None, 401, "")] {
         let mut request = Request::post("http://localhost/v1").header(CONTENT_TYPE, "text/plain");
         if let Some(value) = authorization {
@@ -841,13 +852,17 @@ async fn raw(server: &TokenServer) -> (String, bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn faults_reach_the_wire() {
     let server = TokenServer::start().await.expect("a server");
-    let html = || Answer::body(StatusCode::OK, "text/html", "<html></html>");
+    let html = || MockResponse::body(StatusCode::OK, "text/html", "<html></html>");
 
-    server.script([Answer::close(), Answer::hang()]);
+    server
+        .token_endpoint()
+        .enqueue([MockResponse::close(), MockResponse::hang()]);
     assert_eq!(raw(&server).await, (String::new(), true));
     assert_eq!(raw(&server).await, (String::new(), false));
 
-    server.script([html().close_at(6), html().stall_at(6), html()]);
+    server
+        .token_endpoint()
+        .enqueue([html().close_at(6), html().stall_at(6), html()]);
     for (end, closed) in [("<html>", true), ("<html>", false), ("</html>", false)] {
         let (text, was_closed) = raw(&server).await;
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
@@ -856,7 +871,7 @@ async fn faults_reach_the_wire() {
         assert_eq!(was_closed, closed, "{text}");
     }
 
-    server.script([Answer::endless()]);
+    server.token_endpoint().enqueue([MockResponse::endless()]);
     let (text, closed) = raw(&server).await;
     assert!(text.len() > 10_000 && !closed, "{} bytes", text.len());
 }
@@ -867,10 +882,10 @@ async fn faults_reach_clients_over_http2() {
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new())
         .http2_only(true)
         .build_http();
-    server.script([
-        Answer::close(),
-        Answer::ordinary().close_at(5),
-        Answer::hang(),
+    server.token_endpoint().enqueue([
+        MockResponse::close(),
+        MockResponse::default().close_at(5),
+        MockResponse::hang(),
     ]);
     let request = || post(&server, "/token", &[PAIRS[0], ("grant_type", "magic")]);
     client.request(request()).await.expect_err("closed");
@@ -893,7 +908,7 @@ async fn a_server_that_was_dropped_frees_its_port_and_leaves_no_task() {
         let server = TokenServer::start().await.expect("a server");
         let address = server.api_url()["http://".len()..].to_owned();
         assert!(!is_free(&address));
-        server.script([Answer::hang()]);
+        server.token_endpoint().enqueue([MockResponse::hang()]);
         let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new())
             .http2_only(http2)
             .build_http();
@@ -962,7 +977,8 @@ async fn nothing_secret_is_shown() {
         .oneshot(post(&server, "/token", &members))
         .await;
     let answer = answer.expect("an answer");
-    let scripted = Answer::body(StatusCode::OK, "text/plain", "hunter2").header(LOCATION, "s3cret");
+    let scripted =
+        MockResponse::body(StatusCode::OK, "text/plain", "hunter2").header(LOCATION, "s3cret");
     let shown = format!(
         "{shown} {server:?} {:?} {answer:?} {scripted:?}",
         server.service()

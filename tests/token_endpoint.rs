@@ -59,7 +59,7 @@ async fn an_answer_that_is_not_understood_is_named() {
     use TokenErrorKind::*;
     let html = format!("<html>no such page for {MARK}</html>");
     for (status, body, kind, reason) in [
-        (200, html.as_str(), Malformed, "is not JSON (200)"),
+        (200, html.as_str(), InvalidResponse, "is not JSON (200)"),
         (401, &html, Refused, "without a readable `error` (401)"),
         (
             502,
@@ -67,41 +67,46 @@ async fn an_answer_that_is_not_understood_is_named() {
             Unavailable,
             "not available for the moment (502)",
         ),
-        (200, r#"{"token":"t0ken"}"#, Malformed, "no `access_token`"),
+        (
+            200,
+            r#"{"token":"t0ken"}"#,
+            InvalidResponse,
+            "no `access_token`",
+        ),
         (
             200,
             r#"{"access_token":"t0ken","token_type":"mac"}"#,
-            Malformed,
+            InvalidResponse,
             "`token_type` other than bearer",
         ),
         (
             200,
             r#"{"access_token":"t0ken\nx"}"#,
-            Malformed,
+            InvalidResponse,
             "a character that a bearer token may not have",
         ),
         (
             200,
             r#"{"access_token":"t0ken","expires_in":"3000"}"#,
-            Malformed,
+            InvalidResponse,
             "`expires_in`",
         ),
         (
             200,
             r#"{"access_token":"t0ken","expires_in":-1}"#,
-            Malformed,
+            InvalidResponse,
             "is negative",
         ),
         (
             200,
             r#"{"access_token":"t0ken","expires_in":0.5}"#,
-            Malformed,
+            InvalidResponse,
             "is fractional",
         ),
         (
             200,
             r#"{"access_token":"t0ken","expires_in":1000000000000000000000000000000}"#,
-            Malformed,
+            InvalidResponse,
             "is too large",
         ),
         (
@@ -117,8 +122,13 @@ async fn an_answer_that_is_not_understood_is_named() {
             Refused,
             "refused the token request (400",
         ),
-        (304, "", Redirected, "only 307 and 308 are followed (304)"),
-        (101, "", Malformed, "a status that makes no sense"),
+        (
+            304,
+            "",
+            UnexpectedRedirect,
+            "only 307 and 308 are followed (304)",
+        ),
+        (101, "", InvalidResponse, "a status that makes no sense"),
     ] {
         let log = Log::default();
         let body = body.to_owned();
@@ -164,9 +174,9 @@ async fn the_client_proves_itself_in_one_place_and_a_refresh_likewise() {
     const SECRET: &str = "s3cret s3cret";
     let basic = Some("Basic YXBpOnMzY3JldCtzM2NyZXQ=");
     for (auth, header, member) in [
-        (ClientAuth::basic(SECRET), basic, ""),
+        (ClientAuth::client_secret_basic(SECRET), basic, ""),
         (
-            ClientAuth::form(SECRET),
+            ClientAuth::client_secret_post(SECRET),
             None,
             "&client_secret=s3cret+s3cret",
         ),
@@ -175,7 +185,7 @@ async fn the_client_proves_itself_in_one_place_and_a_refresh_likewise() {
         let grant = grant(endpoint(&log, |_| answer(200, &[], TOKEN)))
             .client_auth(auth)
             .scope("profile email")
-            .member("totp", "12 34")
+            .param("totp", "12 34")
             .expect("a free name");
         grant.fetch().await.expect("a token");
         let refresh = RefreshToken::new("r3fresh+").expect("valid");
@@ -224,7 +234,7 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         "refresh_token",
         "scope",
     ] {
-        let error = grant().member(name, MARK).expect_err(name);
+        let error = grant().param(name, MARK).expect_err(name);
         assert_eq!(error.field(), "member");
         assert!(error.to_string().contains(name) && !error.to_string().contains(MARK));
     }
@@ -273,7 +283,7 @@ async fn other_redirects_are_refused_and_the_password_goes_nowhere_else() {
         let service = endpoint(&log, move |_| answer(status, &[("location", location)], ""));
         assert_fault(
             grant(service).fetch().await,
-            TokenErrorKind::Redirected,
+            TokenErrorKind::UnexpectedRedirect,
             reason,
         );
         assert_eq!(log.all().len(), 1);
@@ -285,7 +295,11 @@ async fn a_circle_of_redirects_ends_after_five() {
     let log = Log::default();
     let service = endpoint(&log, |_| answer(307, &[("location", "/token")], ""));
     let result = grant(service).fetch().await;
-    assert_fault(result, TokenErrorKind::Redirected, "more than 5 times");
+    assert_fault(
+        result,
+        TokenErrorKind::UnexpectedRedirect,
+        "more than 5 times",
+    );
     assert_eq!(log.all().len(), 6);
 }
 
@@ -341,8 +355,8 @@ async fn a_body_that_never_ends_meets_the_timeout_or_the_cap() {
     for (chunk, kind, reason) in [
         (0, Timeout, "did not finish within 10s"),
         (1, Timeout, "did not finish within 10s"),
-        (100, Malformed, "larger than 65536 bytes (200)"),
-        (1 << 20, Malformed, "larger than 65536 bytes (200)"),
+        (100, InvalidResponse, "larger than 65536 bytes (200)"),
+        (1 << 20, InvalidResponse, "larger than 65536 bytes (200)"),
     ] {
         let log = Log::default();
         let service = endpoint(&log, move |_| endless(200, chunk));
@@ -383,7 +397,11 @@ async fn the_cap_can_be_set_and_is_named() {
         match reason {
             None => drop(grant.fetch().await.expect("a token")),
             Some(reason) => {
-                assert_fault(grant.fetch().await, TokenErrorKind::Malformed, &reason);
+                assert_fault(
+                    grant.fetch().await,
+                    TokenErrorKind::InvalidResponse,
+                    &reason,
+                );
             }
         }
     }
@@ -593,7 +611,7 @@ mod default_transport {
         let server = RawServer::start(vec![raw("307 Temporary Redirect", &location, "")]);
         let result = grant(&server.url()).fetch().await;
         let reason = format!("another origin, http://{address} (307)");
-        assert_fault(result, TokenErrorKind::Redirected, &reason);
+        assert_fault(result, TokenErrorKind::UnexpectedRedirect, &reason);
         let accepted = elsewhere.accept().expect_err("no connection").kind();
         assert_eq!(accepted, ErrorKind::WouldBlock);
     }
@@ -611,7 +629,7 @@ mod default_transport {
 
         let server = RawServer::start(vec![raw("302 Found", "Location: /b\r\n", "")]);
         let result = grant(&server.url()).fetch().await;
-        assert_fault(result, TokenErrorKind::Redirected, "(302)");
+        assert_fault(result, TokenErrorKind::UnexpectedRedirect, "(302)");
     }
 
     #[tokio::test]

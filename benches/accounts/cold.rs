@@ -59,7 +59,7 @@ pub(crate) fn measure(summary: &mut Summary) {
         };
         async { Ok::<_, BoxError>(source) }
     })
-    .concurrent_fetches(AT_ONCE)
+    .max_concurrent_fetches(AT_ONCE)
     .build()
     .expect("settings");
     let origins = Origins::only([server.api_url()]).expect("an origin");

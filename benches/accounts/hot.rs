@@ -5,7 +5,7 @@ use std::cell::Cell;
 use http::Request;
 use tokio::runtime::Runtime;
 use tower::Layer;
-use tower_bearer::{Accounts, AccountsLayer, Never, Origins, TokenCache};
+use tower_bearer::{Accounts, AccountsLayer, NoReplay, Origins, TokenCache};
 
 use crate::exact::instructions;
 use crate::memory::accounts;
@@ -55,7 +55,7 @@ impl Stacks {
         runtime.block_on(async {
             single.token().await.expect("a token");
             for key in 0..number {
-                let tokens = accounts.tokens(&key).expect("an account");
+                let tokens = accounts.get_or_create(&key).expect("an account");
                 tokens.token().await.expect("a token");
             }
         });
@@ -72,7 +72,7 @@ impl Stacks {
         let origins = Origins::only(["https://api.example.com"]).expect("an origin");
         let layer = AccountsLayer::new(self.accounts.clone(), origins)
             .account_by(|request: &Request<Whose>| Some(request.body().key))
-            .replay(Never);
+            .replay(NoReplay);
         let whose = || Whose { of, key: 0 };
         [
             stack(<Noop>::new(), whose()),

@@ -50,7 +50,7 @@ pub(crate) fn measure(summary: &mut Summary) {
         .len() as f64;
     let (unused, kept) = bytes_each(ACCOUNTS, || {
         let accounts = accounts();
-        (0..ACCOUNTS).for_each(|key| drop(accounts.tokens(&key).expect("an account")));
+        (0..ACCOUNTS).for_each(|key| drop(accounts.get_or_create(&key).expect("an account")));
         accounts
     });
     drop(kept);
@@ -58,7 +58,7 @@ pub(crate) fn measure(summary: &mut Summary) {
         let accounts = accounts();
         runtime.block_on(async {
             for key in 0..ACCOUNTS {
-                let tokens = accounts.tokens(&key).expect("an account");
+                let tokens = accounts.get_or_create(&key).expect("an account");
                 tokens.token().await.expect("a token");
             }
         });

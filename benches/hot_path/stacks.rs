@@ -21,7 +21,7 @@ pub(crate) fn with_constant() -> Box<dyn Stack> {
     stack(constant().layer(<Noop>::new()), ())
 }
 
-/// With a live token and `Never`.
+/// With a live token and `NoReplay`.
 pub(crate) fn with_token(tokens: &TokenCache) -> Box<dyn Stack> {
     stack(bearer(tokens).layer(<Noop>::new()), ())
 }

@@ -18,7 +18,7 @@ use http::Request;
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt};
 use tower_bearer::testing::{TokenServer, TokenService};
-use tower_bearer::{BearerAuthLayer, Never, Origins, TokenCache};
+use tower_bearer::{BearerAuthLayer, NoReplay, Origins, TokenCache};
 
 use crate::support::histogram::Histogram;
 use crate::support::plot::Plot;
@@ -53,12 +53,12 @@ async fn rotate() {
         renewals: renewals.clone(),
     };
     let tokens = TokenCache::builder(source)
-        .due(0.5, Duration::from_secs(300))
+        .renew_before(0.5, Duration::from_secs(300))
         .build()
         .expect("a cache");
     let origins = Origins::only([server.api_url()]).expect("an origin");
     // A 401 is to be seen, not to be healed by a replay.
-    let layer = BearerAuthLayer::new(tokens.clone(), origins).replay(Never);
+    let layer = BearerAuthLayer::new(tokens.clone(), origins).replay(NoReplay);
     tokens.token().await.expect("a first token");
     let generation = || tokens.status().generation.unwrap_or_default();
     let first = generation();
@@ -134,12 +134,12 @@ impl Service<Request<Full<Bytes>>> for Api {
 }
 
 struct Caller {
-    service: tower_bearer::BearerAuth<Api, Never>,
+    service: tower_bearer::BearerAuth<Api, NoReplay>,
     reached: Arc<AtomicBool>,
 }
 
 impl Caller {
-    fn new(layer: &BearerAuthLayer<Never>, service: TokenService) -> Self {
+    fn new(layer: &BearerAuthLayer<NoReplay>, service: TokenService) -> Self {
         let reached = Arc::new(AtomicBool::new(false));
         let api = Api {
             service,

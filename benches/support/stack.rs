@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::header::{ACCEPT, AUTHORIZATION, USER_AGENT};
 use http::{HeaderValue, Request, Response};
 use tower::Service;
-use tower_bearer::{AccessToken, BearerAuthLayer, Never, Origins, TokenCache, TokenSource};
+use tower_bearer::{AccessToken, BearerAuthLayer, NoReplay, Origins, TokenCache, TokenSource};
 use tower_http::set_header::SetRequestHeaderLayer;
 
 /// The token's length: 1.1 KiB.
@@ -49,7 +49,7 @@ impl<E> Clone for Noop<E> {
 impl<B, E> Service<Request<B>> for Noop<E> {
     type Response = Response<()>;
     type Error = E;
-    type Future = Answer<E>;
+    type Future = MockResponse<E>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), E>> {
         Poll::Ready(Ok(()))
@@ -59,15 +59,15 @@ impl<B, E> Service<Request<B>> for Noop<E> {
     #[inline(never)]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         black_box(&request);
-        Answer(PhantomData)
+        MockResponse(PhantomData)
     }
 }
 
 /// As with a real client, the future is small and makes its response when it is
 /// polled.
-pub(crate) struct Answer<E>(PhantomData<fn() -> E>);
+pub(crate) struct MockResponse<E>(PhantomData<fn() -> E>);
 
-impl<E> Future for Answer<E> {
+impl<E> Future for MockResponse<E> {
     type Output = Result<Response<()>, E>;
 
     #[inline(never)]
@@ -94,7 +94,7 @@ pub(crate) fn cache(source: impl TokenSource) -> TokenCache {
 }
 
 /// The layer with one allowed origin and no replay.
-pub(crate) fn bearer(tokens: &TokenCache) -> BearerAuthLayer<Never> {
+pub(crate) fn bearer(tokens: &TokenCache) -> BearerAuthLayer<NoReplay> {
     let origins = Origins::only(["https://api.example.com"]).expect("an origin");
-    BearerAuthLayer::new(tokens.clone(), origins).replay(Never)
+    BearerAuthLayer::new(tokens.clone(), origins).replay(NoReplay)
 }

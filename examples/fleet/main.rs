@@ -84,7 +84,7 @@ async fn main() -> Result<ExitCode, BoxError> {
         "logins: {}  refreshes: {}  refresh tokens sent twice: {}  sessions: {}",
         counts.password_grants,
         counts.refresh_grants,
-        counts.refresh_token_replays,
+        counts.refresh_token_reuses,
         counts.open_sessions,
     );
     for (error, count) in &all.errors {

@@ -93,7 +93,7 @@ pub(crate) async fn run(setup: Setup) -> Result<(), BoxError> {
             report.failed += 1;
             *report.errors.entry(failure).or_default() += 1;
         }
-        if let Some(fault) = tokens.status().store_fault {
+        if let Some(fault) = tokens.status().store_error {
             report.alone += 1;
             *report.errors.entry(fault.to_string()).or_default() += 1;
         }
@@ -127,7 +127,7 @@ fn cache(setup: &Setup) -> Result<TokenCache, BoxError> {
     let ahead = setup.ahead;
     Ok(TokenCache::builder(account.transport(told()))
         .store(store, &setup.username)
-        .lease(setup.lease)
+        .lease_duration(setup.lease)
         .store_timeout(setup.store_timeout)
         .wall_clock(move || {
             let span = Duration::from_secs(ahead.unsigned_abs());

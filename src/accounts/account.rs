@@ -8,14 +8,14 @@ use crate::cache::TokenCache;
 pub(crate) struct Account<K> {
     key: K,
     hash: u64,
-    /// The tick of its last use, as far as the shelf knows; zero when it is let
+    /// The tick of its last use, as far as the lru knows; zero when it is let
     /// go.
     used: AtomicU64,
     tokens: TokenCache,
 }
 
 impl<K> Account<K> {
-    /// An account that is on no shelf yet.
+    /// An account that is on no lru yet.
     pub(crate) fn new(key: K, hash: u64, tokens: TokenCache) -> Self {
         Self {
             key,
@@ -37,14 +37,14 @@ impl<K> Account<K> {
         self.used.load(Ordering::Acquire)
     }
 
-    /// For the holder of the shelf's lock only.
+    /// For the holder of the lru's lock only.
     pub(crate) fn set_used(&self, tick: u64) {
         if self.used() != tick {
             self.used.store(tick, Ordering::Release);
         }
     }
 
-    pub(crate) fn let_go(&self) {
+    pub(crate) fn evict(&self) {
         self.used.store(0, Ordering::Release);
     }
 }

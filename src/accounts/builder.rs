@@ -5,11 +5,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::accounts::handle::Accounts;
-use crate::accounts::inner::{Rules, SettingsFor};
-use crate::accounts::made::{Make, make};
-use crate::accounts::steward;
-use crate::cache::{Gate, TokenCache, TokenCacheBuilder};
+use tokio::sync::Semaphore;
+
+use crate::accounts::accounts::Accounts;
+use crate::accounts::lazy_source::{MakeSource, make};
+use crate::accounts::maintenance;
+use crate::accounts::shared::{Config, SettingsFor};
+use crate::cache::{TokenCache, TokenCacheBuilder};
 use crate::error::{BoxError, ConfigError, TokenError, TokenErrorKind};
 use crate::source::TokenSource;
 
@@ -44,7 +46,7 @@ impl<K: Clone + Send + Sync + 'static> Accounts<K> {
 /// Settings for [`Accounts`]; made by [`Accounts::builder`].
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct AccountsBuilder<K> {
-    make: Arc<Make<K>>,
+    make: Arc<MakeSource<K>>,
     template: TokenCacheBuilder,
     settings_for: Option<Box<SettingsFor<K>>>,
     capacity: usize,
@@ -83,16 +85,16 @@ impl<K: Clone + Send + Sync + 'static> AccountsBuilder<K> {
     }
 
     /// After how long without a request an account is let go. Default: 1 hour.
-    pub fn idle(mut self, span: Duration) -> Self {
+    pub fn idle_timeout(mut self, span: Duration) -> Self {
         self.idle = span;
         self
     }
 
     /// How many token fetches, of all accounts together, are under way at once;
     /// the others wait for their turn. That wait is part of each caller's
-    /// [wait](TokenCacheBuilder::wait), but not of the fetch's own time. Default:
+    /// [wait timeout](TokenCacheBuilder::wait_timeout), but not of the fetch's own time. Default:
     /// 64.
-    pub fn concurrent_fetches(mut self, fetches: usize) -> Self {
+    pub fn max_concurrent_fetches(mut self, fetches: usize) -> Self {
         self.fetches = fetches;
         self
     }
@@ -113,7 +115,7 @@ impl<K: Clone + Send + Sync + 'static> AccountsBuilder<K> {
     /// use tower_bearer::{AccessToken, Accounts};
     ///
     /// let accounts = Accounts::builder(|tenant: String| async { AccessToken::new(tenant) })
-    ///     .settings(|cache| cache.wait(Duration::from_secs(5)).label("tenants"))
+    ///     .settings(|cache| cache.wait_timeout(Duration::from_secs(5)).label("tenants"))
     ///     .capacity(500)
     ///     .build()?;
     /// # let _ = accounts;
@@ -155,23 +157,25 @@ impl<K: Clone + Send + Sync + 'static> AccountsBuilder<K> {
     pub fn build(self) -> Result<Accounts<K>, ConfigError> {
         for (field, is_zero) in [
             ("capacity", self.capacity == 0),
-            ("idle", self.idle.is_zero()),
-            ("concurrent_fetches", self.fetches == 0),
+            ("idle_timeout", self.idle.is_zero()),
+            ("max_concurrent_fetches", self.fetches == 0),
         ] {
             if is_zero {
                 return Err(ConfigError::new(field, "must be more than zero"));
             }
         }
         let mut template = self.template.into_template()?;
-        let gate = Arc::new(Gate::new(self.fetches));
-        template.settings.gate = Some(gate.clone());
-        template.settings.guarded_every = Some(steward::round(self.idle));
-        Ok(Accounts::with_rules(Rules {
+        let limit = self.fetches.min(Semaphore::MAX_PERMITS);
+        let permits = Arc::new(Semaphore::new(limit));
+        template.settings.fetch_permits = Some(permits.clone());
+        template.settings.clock_check_every = Some(maintenance::interval(self.idle));
+        Ok(Accounts::with_config(Config {
             make: self.make,
             template,
             settings_for: self.settings_for,
-            gate,
-            ending: Arc::new(Gate::new(self.fetches)),
+            permits,
+            max_fetches: limit,
+            revoke_permits: Arc::new(Semaphore::new(limit)),
             capacity: self.capacity,
             idle: self.idle,
             revoke_after: self.revoke_after,
@@ -185,7 +189,7 @@ impl<K> fmt::Debug for AccountsBuilder<K> {
             .field("settings", &self.template)
             .field("capacity", &self.capacity)
             .field("idle", &self.idle)
-            .field("concurrent_fetches", &self.fetches)
+            .field("max_concurrent_fetches", &self.fetches)
             .field("revoke_evicted", &self.revoke_after)
             .finish_non_exhaustive()
     }

@@ -6,14 +6,14 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::accounts::handle::Accounts;
-use crate::accounts::steward;
+use crate::accounts::accounts::Accounts;
+use crate::accounts::maintenance;
 use crate::error::{TokenError, TokenErrorKind};
 
 impl<K> Accounts<K> {
     /// Hands out no more tokens, lets all accounts go, and ends their sessions,
     /// as many at once as there may be
-    /// [fetches](crate::accounts::AccountsBuilder::concurrent_fetches): for the
+    /// [fetches](crate::accounts::AccountsBuilder::max_concurrent_fetches): for the
     /// end of a program, after its last request.
     ///
     /// # Errors
@@ -23,16 +23,17 @@ impl<K> Accounts<K> {
     /// `limit`. The accounts are shut down all the same.
     pub async fn shutdown(&self, limit: Duration) -> Result<(), TokenError> {
         self.inner.closed.store(true, Ordering::SeqCst);
-        let accounts = self.inner.shelf.take_while(|_| true);
+        let accounts = self.inner.lru.take_while(|_| true);
         let mut all: Vec<_> = accounts.iter().map(|it| it.tokens().clone()).collect();
-        let leaving = std::mem::take(&mut steward::lock(&self.inner).leaving);
-        all.extend(leaving.into_iter().map(|(_, tokens)| tokens));
+        let pending_revocations =
+            std::mem::take(&mut maintenance::lock(&self.inner).pending_revocations);
+        all.extend(pending_revocations.into_iter().map(|(_, tokens)| tokens));
         let mut tasks = JoinSet::new();
         for tokens in all {
-            tokens.shared.with_ledger(|ledger, _| ledger.close());
-            let gate = self.inner.rules.ending.clone();
+            tokens.shared.with_state(|state, _| state.close());
+            let permits = self.inner.config.revoke_permits.clone();
             tasks.spawn(async move {
-                let _pass = gate.pass().await;
+                let _pass = permits.acquire().await;
                 tokens.shutdown().await
             });
         }

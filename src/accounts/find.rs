@@ -1,4 +1,4 @@
-//! Whose request it is.
+//! Scope request it is.
 
 use std::borrow::Cow;
 

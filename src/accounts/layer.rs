@@ -4,9 +4,9 @@ use std::fmt;
 
 use tower_layer::Layer;
 
+use crate::accounts::accounts::Accounts;
 use crate::accounts::find::ByExtension;
-use crate::accounts::handle::Accounts;
-use crate::accounts::service::{AccountsAuth, Config};
+use crate::accounts::service::{AccountsBearerAuth, Config};
 use crate::auth::CloneBody;
 use crate::origins::Origins;
 
@@ -93,7 +93,7 @@ impl<K, F, P> AccountsLayer<K, F, P> {
 }
 
 impl<S, K, F: Clone, P: Clone> Layer<S> for AccountsLayer<K, F, P> {
-    type Service = AccountsAuth<S, K, F, P>;
+    type Service = AccountsBearerAuth<S, K, F, P>;
 
     fn layer(&self, inner: S) -> Self::Service {
         let config = Config {
@@ -103,7 +103,7 @@ impl<S, K, F: Clone, P: Clone> Layer<S> for AccountsLayer<K, F, P> {
             policy: self.policy.clone(),
             pass: self.pass,
         };
-        AccountsAuth::new(inner, config)
+        AccountsBearerAuth::new(inner, config)
     }
 }
 

@@ -67,21 +67,22 @@
 //! was used is known to about a second.
 
 mod account;
+#[allow(clippy::module_inception, reason = "the accounts themselves")]
+mod accounts;
 mod builder;
 mod closing;
 mod find;
-mod handle;
-mod inner;
 mod layer;
-mod made;
+mod lazy_source;
+mod lru;
+mod maintenance;
 #[cfg(feature = "reqwest-middleware")]
-mod middleware;
+mod reqwest_middleware;
 mod service;
-mod shelf;
-mod steward;
+mod shared;
 
+pub use accounts::{Accounts, AccountsStatus};
 pub use builder::AccountsBuilder;
 pub use find::{ByExtension, FindAccount};
-pub use handle::{Accounts, AccountsStatus};
 pub use layer::AccountsLayer;
-pub use service::AccountsAuth;
+pub use service::AccountsBearerAuth;

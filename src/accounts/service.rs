@@ -9,13 +9,12 @@ use http::header::AUTHORIZATION;
 use tower_service::Service;
 
 use crate::accounts::account::Account;
+use crate::accounts::accounts::Accounts;
 use crate::accounts::find::{ByExtension, FindAccount};
-use crate::accounts::handle::Accounts;
 use crate::auth::{
-    CloneBody, Error, ReplayPolicy, RequestMessage, ResponseFuture, ResponseMessage, send,
-    send_without,
+    CloneBody, Error, HttpRequest, HttpResponse, ReplayPolicy, ResponseFuture, pass_through, send,
 };
-use crate::cache::Reader;
+use crate::cache::TokenReader;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::origins::Origins;
 
@@ -24,10 +23,10 @@ use crate::origins::Origins;
 ///
 /// Ready when the inner service is, and cheap to clone. One that is called many
 /// times for the same account in a row is cheaper still.
-pub struct AccountsAuth<S, K, F = ByExtension, P = CloneBody> {
+pub struct AccountsBearerAuth<S, K, F = ByExtension, P = CloneBody> {
     inner: S,
     config: Arc<Config<K, F, P>>,
-    seat: Option<Seat<K>>,
+    cached: Option<CachedAccount<K>>,
 }
 
 /// What all clones of a service share.
@@ -42,17 +41,17 @@ pub(crate) struct Config<K, F, P> {
 
 /// The account of the last request, and what this service keeps of its token:
 /// together, so that nobody reads the one for the other.
-struct Seat<K> {
+struct CachedAccount<K> {
     account: Arc<Account<K>>,
-    reader: Reader,
+    reader: TokenReader,
 }
 
-impl<S, K, F, P> AccountsAuth<S, K, F, P> {
+impl<S, K, F, P> AccountsBearerAuth<S, K, F, P> {
     pub(crate) fn new(inner: S, config: Config<K, F, P>) -> Self {
         Self {
             inner,
             config: Arc::new(config),
-            seat: None,
+            cached: None,
         }
     }
 
@@ -67,24 +66,24 @@ impl<S, K, F, P> AccountsAuth<S, K, F, P> {
     }
 }
 
-impl<S: Clone, K, F, P> Clone for AccountsAuth<S, K, F, P> {
+impl<S: Clone, K, F, P> Clone for AccountsBearerAuth<S, K, F, P> {
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
             config: self.config.clone(),
-            seat: None,
+            cached: None,
         }
     }
 }
 
-impl<S, K, F, P, Req> Service<Req> for AccountsAuth<S, K, F, P>
+impl<S, K, F, P, Req> Service<Req> for AccountsBearerAuth<S, K, F, P>
 where
     S: Service<Req> + Clone,
-    S::Response: ResponseMessage,
+    S::Response: HttpResponse,
     K: Clone + Eq + Hash + Send + Sync + 'static,
     F: FindAccount<Req, K>,
     P: ReplayPolicy<Req> + Clone,
-    Req: RequestMessage,
+    Req: HttpRequest,
 {
     type Response = S::Response;
     type Error = Error<S::Error>;
@@ -99,58 +98,58 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         let config = &*self.config;
         if !request.is_for(&config.origins) {
-            return send_without(&mut self.inner, request);
+            return pass_through(&mut self.inner, request);
         }
         let Some(key) = config.find.find(&request) else {
             return self.call_without_account(request);
         };
-        let seat = match seat(&mut self.seat, &config.accounts, &key) {
-            Ok(seat) => seat,
+        let cached = match cached(&mut self.cached, &config.accounts, &key) {
+            Ok(cached) => cached,
             Err(error) => return ResponseFuture::fail(error),
         };
         drop(key);
-        let shared = &seat.account.tokens().shared;
+        let shared = &cached.account.tokens().shared;
         send(
             &mut self.inner,
             &config.policy,
             shared,
-            &mut seat.reader,
+            &mut cached.reader,
             request,
         )
     }
 }
 
-/// The seat of this key's account, which may have another one's before.
+/// The cached of this key's account, which may have another one's before.
 #[inline]
-fn seat<'a, K>(
-    seat: &'a mut Option<Seat<K>>,
+fn cached<'a, K>(
+    cached: &'a mut Option<CachedAccount<K>>,
     accounts: &Accounts<K>,
     key: &K,
-) -> Result<&'a mut Seat<K>, TokenError>
+) -> Result<&'a mut CachedAccount<K>, TokenError>
 where
     K: Clone + Eq + Hash + Send + Sync + 'static,
 {
-    let taken = seat.as_ref().map(|seat| &*seat.account);
-    if !taken.is_some_and(|account| account.is(key) && accounts.knows_the_use_of(account)) {
+    let evicted = cached.as_ref().map(|cached| &*cached.account);
+    if !evicted.is_some_and(|account| account.is(key) && accounts.knows_the_use_of(account)) {
         let account = accounts.account(key)?;
         // After a while it is the same one.
-        if !matches!(seat, Some(seat) if Arc::ptr_eq(&seat.account, &account)) {
-            *seat = None;
+        if !matches!(cached, Some(cached) if Arc::ptr_eq(&cached.account, &account)) {
+            *cached = None;
         }
-        return Ok(seat.get_or_insert_with(|| Seat {
+        return Ok(cached.get_or_insert_with(|| CachedAccount {
             account,
-            reader: Reader::default(),
+            reader: TokenReader::default(),
         }));
     }
-    seat.as_mut().ok_or_else(no_account)
+    cached.as_mut().ok_or_else(no_account)
 }
 
-impl<S, K, F, P> AccountsAuth<S, K, F, P> {
+impl<S, K, F, P> AccountsBearerAuth<S, K, F, P> {
     #[inline(never)]
     fn call_without_account<Req>(&mut self, request: Req) -> ResponseFuture<S, P, Req>
     where
         S: Service<Req>,
-        Req: RequestMessage,
+        Req: HttpRequest,
     {
         if self.config.pass || request.headers().contains_key(AUTHORIZATION) {
             return ResponseFuture::pass(self.inner.call(request));
@@ -166,9 +165,9 @@ pub(crate) fn no_account() -> TokenError {
     )
 }
 
-impl<S: fmt::Debug, K, F, P> fmt::Debug for AccountsAuth<S, K, F, P> {
+impl<S: fmt::Debug, K, F, P> fmt::Debug for AccountsBearerAuth<S, K, F, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AccountsAuth")
+        f.debug_struct("AccountsBearerAuth")
             .field("inner", &self.inner)
             .field("accounts", &self.config.accounts)
             .field("origins", &self.config.origins)

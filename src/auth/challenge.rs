@@ -12,7 +12,7 @@ pub(crate) enum Verdict {
     Rejected,
     /// A 401 that names another scheme only, or a token of too small a scope:
     /// a newer token would fare no better.
-    NotOurs,
+    Unrelated,
 }
 
 /// Reads an answer's status and `WWW-Authenticate` (RFC 9110, section 11.6.1;
@@ -44,7 +44,7 @@ pub(crate) fn verdict(status: StatusCode, headers: &HeaderMap) -> Verdict {
         others |= in_bearer;
     }
     if others {
-        Verdict::NotOurs
+        Verdict::Unrelated
     } else {
         Verdict::Rejected
     }
@@ -141,20 +141,20 @@ mod tests {
                 &["Bearer realm=\"a, Basic b\", error=\"invalid_token\""],
                 Rejected,
             ),
-            (401, &["Basic realm=\"x\""], NotOurs),
-            (401, &["Basic"], NotOurs),
-            (401, &["Basic realm=\"say \\\", Bearer\""], NotOurs),
-            (401, &["Negotiate dG9rZW42OA=="], NotOurs),
-            (401, &["DPoP algs=\"ES256\""], NotOurs),
+            (401, &["Basic realm=\"x\""], Unrelated),
+            (401, &["Basic"], Unrelated),
+            (401, &["Basic realm=\"say \\\", Bearer\""], Unrelated),
+            (401, &["Negotiate dG9rZW42OA=="], Unrelated),
+            (401, &["DPoP algs=\"ES256\""], Unrelated),
             (
                 401,
                 &["Bearer error=\"insufficient_scope\", scope=\"a\""],
-                NotOurs,
+                Unrelated,
             ),
             (
                 401,
                 &["Bearer realm=\"x\" , error = insufficient_scope"],
-                NotOurs,
+                Unrelated,
             ),
             (
                 401,

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::error::{BoxError, TokenError};
 
-/// Why a request failed: for want of a token, or in the inner service.
+/// Why a request failed: for needs of a token, or in the inner service.
 #[derive(Debug)]
 pub enum Error<E> {
     /// There was no token to send; the inner service did not see the request,

@@ -11,10 +11,10 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::auth::error::Error;
-use crate::auth::message::{RequestMessage, ResponseMessage};
-use crate::auth::outcome::{Next, Sent};
+use crate::auth::message::{HttpRequest, HttpResponse};
 use crate::auth::replay::ReplayPolicy;
-use crate::cache::{Acquire, Live, Shared, Step, Want};
+use crate::auth::response::{Action, Attempt};
+use crate::cache::{CachedToken, Next, Requirements, Shared, WaitForToken};
 use crate::error::TokenError;
 
 pin_project! {
@@ -33,30 +33,30 @@ pin_project! {
     /// The hot state apart from the others, so that it costs one branch.
     #[project = StateProj]
     enum State<S, P, Req, F> {
-        Sent { #[pin] response: F, sent: Sent, replay: Option<Replay<S, Req>> },
-        Off { #[pin] detour: Detour<S, P, Req, F> },
+        Attempt { #[pin] response: F, sent: Attempt, replay: Option<Replay<S, Req>> },
+        Slow { #[pin] slow: SlowState<S, P, Req, F> },
     }
 }
 
 pin_project! {
-    #[project = DetourProj]
-    enum Detour<S, P, Req, F> {
+    #[project = SlowStateProj]
+    enum SlowState<S, P, Req, F> {
         /// No token may go there, or the caller brought one.
         Pass { #[pin] response: F },
         Fail { error: Option<TokenError> },
         /// Waiting for a token, with a request that is not sent yet and a
         /// service that is ready for it.
-        First { #[pin] token: Acquire, held: Option<Held<S, P, Req>> },
+        AwaitToken { #[pin] token: WaitForToken, held: Option<Queued<S, P, Req>> },
         /// Waiting for a newer token, to send the copy.
-        Renew { #[pin] token: Acquire, replay: Option<Replay<S, Req>> },
+        Renew { #[pin] token: WaitForToken, replay: Option<Replay<S, Req>> },
         /// There is a newer token; waiting for the service to be ready again.
-        Ready { want: Want, replay: Option<Replay<S, Req>> },
+        Ready { needs: Requirements, replay: Option<Replay<S, Req>> },
         Done,
     }
 }
 
 /// What waits for its first token.
-pub(crate) struct Held<S, P, Req> {
+pub(crate) struct Queued<S, P, Req> {
     pub(crate) policy: P,
     pub(crate) request: Req,
     pub(crate) service: S,
@@ -77,28 +77,28 @@ where
         Self { state }
     }
 
-    fn off(detour: Detour<S, P, Req, S::Future>) -> Self {
-        Self::new(State::Off { detour })
+    fn off(slow: SlowState<S, P, Req, S::Future>) -> Self {
+        Self::new(State::Slow { slow })
     }
 
     pub(crate) fn pass(response: S::Future) -> Self {
-        Self::off(Detour::Pass { response })
+        Self::off(SlowState::Pass { response })
     }
 
     pub(crate) fn fail(error: TokenError) -> Self {
-        Self::off(Detour::Fail { error: Some(error) })
+        Self::off(SlowState::Fail { error: Some(error) })
     }
 
-    pub(crate) fn first(token: Acquire, held: Held<S, P, Req>) -> Self {
-        Self::off(Detour::First {
+    pub(crate) fn first(token: WaitForToken, held: Queued<S, P, Req>) -> Self {
+        Self::off(SlowState::AwaitToken {
             token,
             held: Some(held),
         })
     }
 
     #[inline]
-    pub(crate) fn sent(response: S::Future, sent: Sent, replay: Option<Replay<S, Req>>) -> Self {
-        Self::new(State::Sent {
+    pub(crate) fn sent(response: S::Future, sent: Attempt, replay: Option<Replay<S, Req>>) -> Self {
+        Self::new(State::Attempt {
             response,
             sent,
             replay,
@@ -109,9 +109,9 @@ where
 impl<S, P, Req> Future for ResponseFuture<S, P, Req>
 where
     S: Service<Req> + Clone,
-    S::Response: ResponseMessage,
+    S::Response: HttpResponse,
     P: ReplayPolicy<Req>,
-    Req: RequestMessage,
+    Req: HttpRequest,
 {
     type Output = Result<S::Response, Error<S::Error>>;
 
@@ -120,30 +120,30 @@ where
         let mut state = self.project().state;
         loop {
             let (response, sent, replay) = match state.as_mut().project() {
-                StateProj::Sent {
+                StateProj::Attempt {
                     response,
                     sent,
                     replay,
                 } => (response, sent, replay),
-                StateProj::Off { detour } => match ready!(detour.step(cx)) {
-                    Turn::End(result) => return Poll::Ready(result),
-                    Turn::Sent(next) => {
+                StateProj::Slow { slow } => match ready!(slow.step(cx)) {
+                    Transition::End(result) => return Poll::Ready(result),
+                    Transition::Attempt(next) => {
                         state.set(next);
                         continue;
                     }
                 },
             };
             let response = match ready!(response.poll(cx)) {
-                Ok(response) if sent.is_plain(&response) => return Poll::Ready(Ok(response)),
+                Ok(response) if sent.is_final(&response) => return Poll::Ready(Ok(response)),
                 Ok(response) => response,
                 Err(error) => return Poll::Ready(Err(Error::Inner(error))),
             };
-            match sent.judge(response, replay.is_some()) {
-                Next::Return(response) => return Poll::Ready(Ok(response)),
-                Next::Replay => {
+            match sent.on_response(response, replay.is_some()) {
+                Action::Return(response) => return Poll::Ready(Ok(response)),
+                Action::Replay => {
                     let (sent, replay) = (*sent, replay.take());
-                    state.set(State::Off {
-                        detour: Detour::renew(sent, replay),
+                    state.set(State::Slow {
+                        slow: SlowState::renew(sent, replay),
                     });
                 }
             }
@@ -156,100 +156,106 @@ where
     clippy::large_enum_variant,
     reason = "moved once, where a caller has waited"
 )]
-enum Turn<S: Service<Req>, P, Req> {
-    Sent(State<S, P, Req, S::Future>),
+enum Transition<S: Service<Req>, P, Req> {
+    Attempt(State<S, P, Req, S::Future>),
     End(Result<S::Response, Error<S::Error>>),
 }
 
-impl<S, P, Req> Detour<S, P, Req, S::Future>
+impl<S, P, Req> SlowState<S, P, Req, S::Future>
 where
     S: Service<Req> + Clone,
     P: ReplayPolicy<Req>,
-    Req: RequestMessage,
+    Req: HttpRequest,
 {
-    fn renew(sent: Sent, replay: Option<Replay<S, Req>>) -> Self {
+    fn renew(sent: Attempt, replay: Option<Replay<S, Req>>) -> Self {
         let Some(replay) = replay else {
             return Self::Done;
         };
-        let want = Want {
+        let needs = Requirements {
             newer_than: sent.generation(),
-            ..Want::default()
+            ..Requirements::default()
         };
         Self::Renew {
-            token: Acquire::new(replay.shared.clone(), want),
+            token: WaitForToken::new(replay.shared.clone(), needs),
             replay: Some(replay),
         }
     }
 
     #[inline(never)]
-    fn step(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Turn<S, P, Req>> {
-        let failed = |error: TokenError| Poll::Ready(Turn::End(Err(error.into())));
+    fn step(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Transition<S, P, Req>> {
+        let failed = |error: TokenError| Poll::Ready(Transition::End(Err(error.into())));
         loop {
             let next = match self.as_mut().project() {
-                DetourProj::Pass { response } => {
+                SlowStateProj::Pass { response } => {
                     return response
                         .poll(cx)
-                        .map(|result| Turn::End(result.map_err(Error::Inner)));
+                        .map(|result| Transition::End(result.map_err(Error::Inner)));
                 }
-                DetourProj::Fail { error } => match error.take() {
+                SlowStateProj::Fail { error } => match error.take() {
                     Some(error) => return failed(error),
                     None => Self::Done,
                 },
-                DetourProj::First { mut token, held } => {
+                SlowStateProj::AwaitToken { mut token, held } => {
                     let live = match ready!(token.as_mut().poll(cx)) {
                         Ok(live) => live,
                         Err(error) => return failed(error),
                     };
                     let shared = token.as_ref().shared().clone();
                     match held.take() {
-                        Some(held) => return Poll::Ready(Turn::Sent(held.send(&live, shared))),
+                        Some(held) => {
+                            return Poll::Ready(Transition::Attempt(held.send(&live, shared)));
+                        }
                         None => Self::Done,
                     }
                 }
-                DetourProj::Renew { mut token, replay } => {
+                SlowStateProj::Renew { mut token, replay } => {
                     if let Err(error) = ready!(token.as_mut().poll(cx)) {
                         return failed(error);
                     }
                     Self::Ready {
-                        want: token.as_ref().want(),
+                        needs: token.as_ref().needs(),
                         replay: replay.take(),
                     }
                 }
-                DetourProj::Ready { want, replay } => {
+                SlowStateProj::Ready { needs, replay } => {
                     if let Some(waiting) = replay
                         && let Err(error) = ready!(waiting.service.poll_ready(cx))
                     {
-                        return Poll::Ready(Turn::End(Err(Error::Inner(error))));
+                        return Poll::Ready(Transition::End(Err(Error::Inner(error))));
                     }
                     match replay.take() {
-                        Some(replay) => match replay.shared.look(*want) {
-                            Step::Serve(live) => {
-                                return Poll::Ready(Turn::Sent(replay.send(&live)));
+                        Some(replay) => match replay.shared.lookup(*needs) {
+                            Next::Serve(live) => {
+                                return Poll::Ready(Transition::Attempt(replay.send(&live)));
                             }
-                            Step::Fail(error) => return failed(error),
+                            Next::Fail(error) => return failed(error),
                             // It was a long wait, and the token is gone.
-                            Step::Wait(waiter) => Self::Renew {
-                                token: Acquire::joined(replay.shared.clone(), *want, Some(waiter)),
+                            Next::Wait(waiter) => Self::Renew {
+                                token: WaitForToken::joined(
+                                    replay.shared.clone(),
+                                    *needs,
+                                    Some(waiter),
+                                ),
                                 replay: Some(replay),
                             },
                         },
                         None => Self::Done,
                     }
                 }
-                DetourProj::Done => panic!("`ResponseFuture` polled after it was ready"),
+                SlowStateProj::Done => panic!("`ResponseFuture` polled after it was ready"),
             };
             self.set(next);
         }
     }
 }
 
-impl<S, P, Req> Held<S, P, Req>
+impl<S, P, Req> Queued<S, P, Req>
 where
     S: Service<Req>,
     P: ReplayPolicy<Req>,
-    Req: RequestMessage,
+    Req: HttpRequest,
 {
-    fn send(self, live: &Live, shared: Arc<Shared>) -> State<S, P, Req, S::Future> {
+    fn send(self, live: &CachedToken, shared: Arc<Shared>) -> State<S, P, Req, S::Future> {
         let Self {
             policy,
             mut request,
@@ -259,9 +265,9 @@ where
         request
             .headers_mut()
             .insert(AUTHORIZATION, live.header().clone());
-        State::Sent {
+        State::Attempt {
             response: service.call(request),
-            sent: Sent::new(&shared, live, false),
+            sent: Attempt::new(&shared, live, false),
             replay: copy.map(|request| Replay {
                 request,
                 service,
@@ -274,9 +280,9 @@ where
 impl<S, Req> Replay<S, Req>
 where
     S: Service<Req>,
-    Req: RequestMessage,
+    Req: HttpRequest,
 {
-    fn send<P>(self, live: &Live) -> State<S, P, Req, S::Future> {
+    fn send<P>(self, live: &CachedToken) -> State<S, P, Req, S::Future> {
         let Self {
             mut request,
             mut service,
@@ -285,9 +291,9 @@ where
         request
             .headers_mut()
             .insert(AUTHORIZATION, live.header().clone());
-        State::Sent {
+        State::Attempt {
             response: service.call(request),
-            sent: Sent::new(&shared, live, true),
+            sent: Attempt::new(&shared, live, true),
             replay: None,
         }
     }

@@ -25,7 +25,7 @@ impl BearerAuthLayer {
     /// A layer that sends the tokens of this cache to these origins, and
     /// replays a request after a 401 by cloning it ([`CloneBody`]).
     pub fn new(tokens: TokenCache, origins: Origins) -> Self {
-        registry::enter(&tokens.shared);
+        registry::register(&tokens.shared);
         Self {
             tokens,
             origins,

@@ -12,7 +12,7 @@ use crate::origins::Origins;
     message = "`{Self}` is no request that a token can be attached to",
     note = "`http::Request` of any body is one, and with the feature `reqwest` so is `reqwest::Request`"
 )]
-pub trait RequestMessage {
+pub trait HttpRequest {
     #[doc(hidden)]
     fn is_for(&self, origins: &Origins) -> bool;
     #[doc(hidden)]
@@ -24,7 +24,7 @@ pub trait RequestMessage {
 }
 
 /// A response whose 401 the layer can read.
-pub trait ResponseMessage {
+pub trait HttpResponse {
     #[doc(hidden)]
     fn status(&self) -> StatusCode;
     #[doc(hidden)]
@@ -36,7 +36,7 @@ pub trait ResponseMessage {
 /// Why a request that is for none of the origins cannot be sent; `None` if it
 /// passes without a token. An `Authorization` that the caller set is the
 /// caller's affair.
-pub(crate) fn destination_error<Req: RequestMessage>(request: &Req) -> Option<TokenError> {
+pub(crate) fn destination_error<Req: HttpRequest>(request: &Req) -> Option<TokenError> {
     let unknown = !request.has_origin() && !request.headers().contains_key(AUTHORIZATION);
     unknown.then(|| {
         TokenError::new(
@@ -75,7 +75,7 @@ fn remove_last(headers: &mut HeaderMap) {
     }
 }
 
-impl<B> RequestMessage for Request<B> {
+impl<B> HttpRequest for Request<B> {
     #[inline]
     fn is_for(&self, origins: &Origins) -> bool {
         origins.permit(self.uri())
@@ -96,7 +96,7 @@ impl<B> RequestMessage for Request<B> {
     }
 }
 
-impl<B> ResponseMessage for Response<B> {
+impl<B> HttpResponse for Response<B> {
     #[inline]
     fn status(&self) -> StatusCode {
         self.status()
@@ -114,7 +114,7 @@ impl<B> ResponseMessage for Response<B> {
 }
 
 #[cfg(feature = "reqwest")]
-impl RequestMessage for reqwest::Request {
+impl HttpRequest for reqwest::Request {
     fn is_for(&self, origins: &Origins) -> bool {
         origins.permit_url(self.url())
     }
@@ -133,7 +133,7 @@ impl RequestMessage for reqwest::Request {
 }
 
 #[cfg(feature = "reqwest")]
-impl ResponseMessage for reqwest::Response {
+impl HttpResponse for reqwest::Response {
     fn status(&self) -> StatusCode {
         self.status()
     }

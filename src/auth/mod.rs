@@ -6,8 +6,10 @@ mod error;
 mod future;
 mod layer;
 mod message;
-mod outcome;
 mod replay;
+#[cfg(feature = "reqwest-middleware")]
+pub(crate) mod reqwest_middleware;
+mod response;
 mod send;
 mod service;
 
@@ -15,11 +17,11 @@ pub use error::Error;
 pub use future::ResponseFuture;
 pub use layer::BearerAuthLayer;
 #[cfg(feature = "accounts")]
-pub(crate) use message::{RequestMessage, ResponseMessage};
-pub use outcome::Outcome;
+pub(crate) use message::{HttpRequest, HttpResponse};
+pub use replay::{CloneBody, EmptyBody, NoReplay, ReplayPolicy};
+pub use response::Outcome;
 #[cfg(feature = "reqwest-middleware")]
-pub(crate) use outcome::{Next, Sent};
-pub use replay::{CloneBody, EmptyBody, Never, ReplayPolicy};
+pub(crate) use response::{Action, Attempt};
 #[cfg(feature = "accounts")]
-pub(crate) use send::{send, send_without};
+pub(crate) use send::{pass_through, send};
 pub use service::BearerAuth;

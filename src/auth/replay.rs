@@ -51,7 +51,7 @@ use http_body::Body;
     message = "`{Self}` cannot copy `{Req}` for a replay after a 401",
     label = "this body cannot be copied by `{Self}`",
     note = "`CloneBody`, the default, needs a body that is `Clone` (`Full<Bytes>`, `String`, `axum::body::Bytes`)",
-    note = "for other bodies: `layer.replay(EmptyBody)` replays requests that have no body and needs `B: Default` (`BoxBody`, tonic's, reqwest's), `layer.replay(Never)` replays none"
+    note = "for other bodies: `layer.replay(EmptyBody)` replays requests that have no body and needs `B: Default` (`BoxBody`, tonic's, reqwest's), `layer.replay(NoReplay)` replays none"
 )]
 pub trait ReplayPolicy<Req> {
     /// A copy to send again, or `None` if this request is sent once only.
@@ -72,7 +72,7 @@ pub struct EmptyBody;
 
 /// Replays nothing. A 401 still makes the token give way to a new one.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Never;
+pub struct NoReplay;
 
 impl<B: Clone> ReplayPolicy<Request<B>> for CloneBody {
     fn copy(&self, request: &Request<B>) -> Option<Request<B>> {
@@ -95,7 +95,7 @@ impl<B: Body + Default> ReplayPolicy<Request<B>> for EmptyBody {
     }
 }
 
-impl<Req> ReplayPolicy<Req> for Never {
+impl<Req> ReplayPolicy<Req> for NoReplay {
     #[inline]
     fn copy(&self, _: &Req) -> Option<Req> {
         None

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use http::header::AUTHORIZATION;
 use tower_service::Service;
 
-use crate::auth::future::{Held, Replay, ResponseFuture};
-use crate::auth::message::{RequestMessage, ResponseMessage, attach, destination_error};
-use crate::auth::outcome::Sent;
+use crate::auth::future::{Queued, Replay, ResponseFuture};
+use crate::auth::message::{HttpRequest, HttpResponse, attach, destination_error};
 use crate::auth::replay::ReplayPolicy;
-use crate::cache::{Acquire, Reader, Shared, Step, Want};
+use crate::auth::response::Attempt;
+use crate::cache::{Next, Requirements, Shared, TokenReader, WaitForToken};
 
 /// Sends a request that is for one of the origins.
 #[inline]
@@ -18,26 +18,26 @@ pub(crate) fn send<S, P, Req>(
     inner: &mut S,
     policy: &P,
     shared: &Arc<Shared>,
-    reader: &mut Reader,
+    reader: &mut TokenReader,
     mut request: Req,
 ) -> ResponseFuture<S, P, Req>
 where
     S: Service<Req> + Clone,
-    S::Response: ResponseMessage,
+    S::Response: HttpResponse,
     P: ReplayPolicy<Req> + Clone,
-    Req: RequestMessage,
+    Req: HttpRequest,
 {
-    let attached = reader.glance(&shared.current, |header, generation| {
+    let attached = reader.try_fast(&shared.current, |header, generation| {
         let copy = policy.copy(&request);
         let attached = attach(request.headers_mut(), header);
         attached.then_some((copy, generation))
     });
     let (copy, generation) = match attached {
         Some(Some(attached)) => attached,
-        Some(None) => return send_without(inner, request),
-        None => return send_after_a_look(inner, policy, shared, request),
+        Some(None) => return pass_through(inner, request),
+        None => return send_slow(inner, policy, shared, request),
     };
-    let sent = Sent::at_a_glance(shared, generation);
+    let sent = Attempt::on_fast_path(shared, generation);
     match copy {
         None => ResponseFuture::sent(inner.call(request), sent, None),
         Some(request_again) => {
@@ -54,10 +54,10 @@ where
 /// For a request that gets no token: it is for none of the origins, or the
 /// caller set an `Authorization`.
 #[inline(never)]
-pub(crate) fn send_without<S, P, Req>(inner: &mut S, request: Req) -> ResponseFuture<S, P, Req>
+pub(crate) fn pass_through<S, P, Req>(inner: &mut S, request: Req) -> ResponseFuture<S, P, Req>
 where
     S: Service<Req>,
-    Req: RequestMessage,
+    Req: HttpRequest,
 {
     match destination_error(&request) {
         None => ResponseFuture::pass(inner.call(request)),
@@ -67,7 +67,7 @@ where
 
 /// When a glance does not suffice.
 #[inline(never)]
-fn send_after_a_look<S, P, Req>(
+fn send_slow<S, P, Req>(
     inner: &mut S,
     policy: &P,
     shared: &Arc<Shared>,
@@ -76,15 +76,15 @@ fn send_after_a_look<S, P, Req>(
 where
     S: Service<Req> + Clone,
     P: ReplayPolicy<Req> + Clone,
-    Req: RequestMessage,
+    Req: HttpRequest,
 {
     if request.headers().contains_key(AUTHORIZATION) {
         return ResponseFuture::pass(inner.call(request));
     }
-    let want = Want::default();
-    match shared.look(want) {
-        Step::Fail(error) => ResponseFuture::fail(error),
-        Step::Serve(live) => {
+    let needs = Requirements::default();
+    match shared.lookup(needs) {
+        Next::Fail(error) => ResponseFuture::fail(error),
+        Next::Serve(live) => {
             let replay = policy.copy(&request).map(|copy| Replay {
                 request: copy,
                 service: inner.clone(),
@@ -93,18 +93,18 @@ where
             request
                 .headers_mut()
                 .insert(AUTHORIZATION, live.header().clone());
-            let sent = Sent::new(shared, &live, false);
+            let sent = Attempt::new(shared, &live, false);
             ResponseFuture::sent(inner.call(request), sent, replay)
         }
-        Step::Wait(waiter) => {
+        Next::Wait(waiter) => {
             // The service that was ready is the one to be called.
             let next = inner.clone();
-            let held = Held {
+            let held = Queued {
                 policy: policy.clone(),
                 request,
                 service: std::mem::replace(inner, next),
             };
-            let token = Acquire::joined(shared.clone(), want, Some(waiter));
+            let token = WaitForToken::joined(shared.clone(), needs, Some(waiter));
             ResponseFuture::first(token, held)
         }
     }

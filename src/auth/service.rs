@@ -8,10 +8,10 @@ use tower_service::Service;
 
 use crate::auth::error::Error;
 use crate::auth::future::ResponseFuture;
-use crate::auth::message::{RequestMessage, ResponseMessage};
+use crate::auth::message::{HttpRequest, HttpResponse};
 use crate::auth::replay::{CloneBody, ReplayPolicy};
-use crate::auth::send::{send, send_without};
-use crate::cache::{Reader, TokenCache};
+use crate::auth::send::{pass_through, send};
+use crate::cache::{TokenCache, TokenReader};
 use crate::origins::Origins;
 
 /// A service whose requests carry a token; made by
@@ -24,7 +24,7 @@ use crate::origins::Origins;
 pub struct BearerAuth<S, P = CloneBody> {
     inner: S,
     config: Arc<Config<P>>,
-    reader: Reader,
+    reader: TokenReader,
 }
 
 /// What all clones of a service share. On cache lines of its own: the count of
@@ -41,7 +41,7 @@ impl<S, P> BearerAuth<S, P> {
         Self {
             inner,
             config: Arc::new(config),
-            reader: Reader::default(),
+            reader: TokenReader::default(),
         }
     }
 
@@ -69,9 +69,9 @@ impl<S: Clone, P> Clone for BearerAuth<S, P> {
 impl<S, P, Req> Service<Req> for BearerAuth<S, P>
 where
     S: Service<Req> + Clone,
-    S::Response: ResponseMessage,
+    S::Response: HttpResponse,
     P: ReplayPolicy<Req> + Clone,
-    Req: RequestMessage,
+    Req: HttpRequest,
 {
     type Response = S::Response;
     type Error = Error<S::Error>;
@@ -86,7 +86,7 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         let config = &*self.config;
         if !request.is_for(&config.origins) {
-            return send_without(&mut self.inner, request);
+            return pass_through(&mut self.inner, request);
         }
         let shared = &config.tokens.shared;
         send(

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::cache::clock::Clock;
-use crate::cache::membership::Fleet;
-use crate::cache::schedule::Ladder;
-use crate::cache::settings::Common;
+use crate::cache::schedule::Backoff;
+use crate::cache::settings::FleetMember;
+use crate::cache::settings::SharedSettings;
 use crate::cache::token_cache::TokenCache;
 use crate::error::ConfigError;
 use crate::source::{DynTokenSource, TokenSource};
@@ -19,15 +19,15 @@ use crate::store::TokenStore;
 /// use tower_bearer::{AccessToken, TokenCache};
 ///
 /// let source = AccessToken::new("fixed")?;
-/// let tokens = TokenCache::builder(source).wait(Duration::from_secs(5)).build()?;
+/// let tokens = TokenCache::builder(source).wait_timeout(Duration::from_secs(5)).build()?;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct TokenCacheBuilder {
     source: Box<dyn DynTokenSource>,
-    fleet: Option<Fleet>,
+    fleet: Option<FleetMember>,
     label: Option<Arc<str>>,
-    settings: Common,
+    settings: SharedSettings,
 }
 
 impl TokenCache {
@@ -37,7 +37,7 @@ impl TokenCache {
             source: Box::new(source),
             fleet: None,
             label: None,
-            settings: Common::default(),
+            settings: SharedSettings::default(),
         }
     }
 }
@@ -46,40 +46,40 @@ impl TokenCacheBuilder {
     /// A token is due for renewal when what is left of its life falls under
     /// `fraction` of its lifetime, or under `max` if that is less. Default: 0.2
     /// and 5 minutes.
-    pub fn due(mut self, fraction: f64, max: Duration) -> Self {
-        self.settings.windows.due_fraction = fraction;
-        self.settings.windows.due_max = max;
+    pub fn renew_before(mut self, fraction: f64, max: Duration) -> Self {
+        self.settings.expiry.renew_before_fraction = fraction;
+        self.settings.expiry.renew_before_max = max;
         self
     }
 
-    /// By how much of itself, at most, the window of [`due`](Self::due) is
+    /// By how much of itself, at most, the window of [`renew_before`](Self::renew_before) is
     /// shortened at random for each token, so that processes which started
     /// together do not renew together. Default: 0.1.
-    pub fn due_jitter(mut self, fraction: f64) -> Self {
-        self.settings.windows.due_jitter = fraction;
+    pub fn renew_jitter(mut self, fraction: f64) -> Self {
+        self.settings.expiry.renew_jitter = fraction;
         self
     }
 
     /// The age at which a token is due whose issuer did not say how long it
     /// lives. It stays valid until it is rejected. Default: 5 minutes.
-    pub fn due_without_lifetime(mut self, age: Duration) -> Self {
-        self.settings.windows.due_without_lifetime = age;
+    pub fn renew_unknown_lifetime_after(mut self, age: Duration) -> Self {
+        self.settings.expiry.renew_unknown_lifetime_after = age;
         self
     }
 
     /// A token is no longer sent when what is left of its life falls under
     /// `fraction` of its lifetime, or under `max` if that is less: it could
     /// expire on its way. Default: 0.1 and 10 seconds.
-    pub fn expired(mut self, fraction: f64, max: Duration) -> Self {
-        self.settings.windows.expired_fraction = fraction;
-        self.settings.windows.expired_max = max;
+    pub fn expiry_margin(mut self, fraction: f64, max: Duration) -> Self {
+        self.settings.expiry.expiry_margin_fraction = fraction;
+        self.settings.expiry.expiry_margin_max = max;
         self
     }
 
     /// How long one caller waits for a token. The fetch goes on when the wait
     /// ends. Default: 30 seconds.
-    pub fn wait(mut self, limit: Duration) -> Self {
-        self.settings.wait = limit;
+    pub fn wait_timeout(mut self, limit: Duration) -> Self {
+        self.settings.wait_timeout = limit;
         self
     }
 
@@ -101,28 +101,28 @@ impl TokenCacheBuilder {
     /// zero up to a bound that doubles from `first` to `max`. Default: 250
     /// milliseconds and 30 seconds.
     pub fn backoff(mut self, first: Duration, max: Duration) -> Self {
-        self.settings.backoff.transient = Ladder { first, max };
+        self.settings.backoff.transient = Backoff { first, max };
         self
     }
 
     /// The longest pause that a token endpoint may ask for with `Retry-After`.
     /// Default: 5 minutes.
-    pub fn retry_after_max(mut self, max: Duration) -> Self {
-        self.settings.backoff.retry_after_max = max;
+    pub fn max_retry_after(mut self, max: Duration) -> Self {
+        self.settings.backoff.max_retry_after = max;
         self
     }
 
     /// The pause after refused credentials, doubling from `first` to `max`.
     /// Default: 60 seconds and 15 minutes.
-    pub fn refused_backoff(mut self, first: Duration, max: Duration) -> Self {
-        self.settings.backoff.refused = Ladder { first, max };
+    pub fn refusal_backoff(mut self, first: Duration, max: Duration) -> Self {
+        self.settings.backoff.refused = Backoff { first, max };
         self
     }
 
     /// How long 401s lead to no renewal after a fresh token was rejected as
     /// well, doubling from `first` to `max`. Default: 1 second and 60 seconds.
-    pub fn forced_backoff(mut self, first: Duration, max: Duration) -> Self {
-        self.settings.backoff.forced = Ladder { first, max };
+    pub fn rejection_backoff(mut self, first: Duration, max: Duration) -> Self {
+        self.settings.backoff.forced = Backoff { first, max };
         self
     }
 
@@ -138,7 +138,7 @@ impl TokenCacheBuilder {
     /// [store](crate::store). The account's name is no secret, and is the
     /// same for two caches only if they have the same credentials.
     pub fn store(mut self, store: impl TokenStore, account: impl Into<String>) -> Self {
-        self.fleet = Some(Fleet {
+        self.fleet = Some(FleetMember {
             store: Box::new(store),
             account: account.into(),
         });
@@ -155,8 +155,8 @@ impl TokenCacheBuilder {
     /// How long one process of a fleet may fetch before another one may: longer
     /// than a fetch takes, but not by much, for the others wait so long if it
     /// dies. Default: 15 seconds.
-    pub fn lease(mut self, span: Duration) -> Self {
-        self.settings.lease = span;
+    pub fn lease_duration(mut self, span: Duration) -> Self {
+        self.settings.lease_duration = span;
         self
     }
 
@@ -188,7 +188,7 @@ impl TokenCacheBuilder {
 #[derive(Clone, Debug)]
 pub(crate) struct Template {
     label: Option<Arc<str>>,
-    pub(crate) settings: Common,
+    pub(crate) settings: SharedSettings,
 }
 
 #[cfg(feature = "accounts")]
@@ -235,25 +235,27 @@ mod tests {
         const SECOND: Duration = Duration::from_secs(1);
         type Change = fn(TokenCacheBuilder) -> TokenCacheBuilder;
         let cases: &[(&str, Change)] = &[
-            ("wait", |b| b.wait(ZERO)),
-            ("wait", |b| b.wait(Duration::MAX)),
+            ("wait_timeout", |b| b.wait_timeout(ZERO)),
+            ("wait_timeout", |b| b.wait_timeout(Duration::MAX)),
             ("source_timeout", |b| b.source_timeout(ZERO)),
             ("revoke_timeout", |b| b.revoke_timeout(ZERO)),
             ("store_timeout", |b| b.store_timeout(ZERO)),
-            ("lease", |b| b.lease(ZERO)),
-            ("due", |b| b.due(1.0, SECOND)),
-            ("due", |b| b.due(-0.1, SECOND)),
-            ("due", |b| b.due(f64::NAN, SECOND)),
-            ("due", |b| b.due(0.05, SECOND * 60)),
-            ("due", |b| b.due(0.2, SECOND)),
-            ("expired", |b| b.expired(1.5, SECOND)),
-            ("due_jitter", |b| b.due_jitter(2.0)),
-            ("due_without_lifetime", |b| b.due_without_lifetime(ZERO)),
+            ("lease_duration", |b| b.lease_duration(ZERO)),
+            ("renew_before", |b| b.renew_before(1.0, SECOND)),
+            ("renew_before", |b| b.renew_before(-0.1, SECOND)),
+            ("renew_before", |b| b.renew_before(f64::NAN, SECOND)),
+            ("renew_before", |b| b.renew_before(0.05, SECOND * 60)),
+            ("renew_before", |b| b.renew_before(0.2, SECOND)),
+            ("expiry_margin", |b| b.expiry_margin(1.5, SECOND)),
+            ("renew_jitter", |b| b.renew_jitter(2.0)),
+            ("renew_unknown_lifetime_after", |b| {
+                b.renew_unknown_lifetime_after(ZERO)
+            }),
             ("backoff", |b| b.backoff(ZERO, SECOND)),
             ("backoff", |b| b.backoff(SECOND * 2, SECOND)),
-            ("refused_backoff", |b| b.refused_backoff(ZERO, ZERO)),
-            ("forced_backoff", |b| b.forced_backoff(SECOND, ZERO)),
-            ("retry_after_max", |b| b.retry_after_max(Duration::MAX)),
+            ("refusal_backoff", |b| b.refusal_backoff(ZERO, ZERO)),
+            ("rejection_backoff", |b| b.rejection_backoff(SECOND, ZERO)),
+            ("max_retry_after", |b| b.max_retry_after(Duration::MAX)),
         ];
         for (field, change) in cases {
             let builder = TokenCache::builder(AccessToken::new("a").expect("token"));

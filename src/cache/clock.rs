@@ -50,18 +50,18 @@ impl Clock {
     }
 
     /// Whether the coarse clock tells this clock's time.
-    pub(crate) fn is_glanceable(&self) -> bool {
+    pub(crate) fn has_coarse_clock(&self) -> bool {
         self.wall.is_none() && !tokio_time_is_paused()
     }
 
     /// Until when a glance is enough, if nothing happens for the span `quiet`.
-    pub(crate) fn glance_limit(&self, quiet: Duration) -> Glance {
-        if quiet.is_zero() || !self.is_glanceable() {
-            return Glance::NEVER;
+    pub(crate) fn coarse_limit(&self, quiet: Duration) -> CoarseTime {
+        if quiet.is_zero() || !self.has_coarse_clock() {
+            return CoarseTime::NEVER;
         }
         let quiet = quiet.saturating_sub(COARSE_TICK);
         let quiet = u64::try_from(quiet.as_nanos()).unwrap_or(u64::MAX);
-        Glance(Glance::now().0.saturating_add(quiet))
+        CoarseTime(CoarseTime::now().0.saturating_add(quiet))
     }
 }
 
@@ -73,9 +73,9 @@ const COARSE_TICK: Duration = Duration::from_millis(10);
 /// nanoseconds since 1970. What the monotonic clock has to add is the sentry's
 /// work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Glance(pub(crate) u64);
+pub(crate) struct CoarseTime(pub(crate) u64);
 
-impl Glance {
+impl CoarseTime {
     /// A limit that is always over.
     pub(crate) const NEVER: Self = Self(0);
 

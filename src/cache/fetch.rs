@@ -1,56 +1,57 @@
 //! Fetching: who asks the source, when, and in which task.
 
 use std::pin::pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
-use crate::cache::flight::{Driver, Joined, Waiter};
-use crate::cache::gate::{Gate, Pass};
-use crate::cache::ledger::{Look, Want};
-use crate::cache::sentry;
+use crate::cache::background;
+use crate::cache::current::CachedToken;
 use crate::cache::settings::Settings;
-use crate::cache::shared::{Outcome, Shared, no_runtime};
-use crate::cache::state::Live;
+use crate::cache::shared::{FetchOutcome, Shared, no_runtime};
+use crate::cache::single_flight::{Driver, Joined, Waiter};
+use crate::cache::state::{Lookup, Requirements};
 use crate::error::TokenError;
-use crate::events::{self, Event, Flown, Reason};
+use crate::telemetry::{self, Event, FetchSummary, Reason};
 
 /// What a caller does next.
-pub(crate) enum Step {
-    Serve(Arc<Live>),
+pub(crate) enum Next {
+    Serve(Arc<CachedToken>),
     Fail(TokenError),
-    Wait(Waiter<Outcome>),
+    Wait(Waiter<FetchOutcome>),
 }
 
 impl Shared {
     /// The closer look: serves, starts a renewal, or has the caller wait.
-    pub(crate) fn look(self: &Arc<Self>, want: Want) -> Step {
-        match self.with_ledger(|ledger, now| ledger.look(want, now)) {
-            Look::Serve { live, renew } => {
+    pub(crate) fn lookup(self: &Arc<Self>, needs: Requirements) -> Next {
+        match self.with_state(|state, now| state.lookup(needs, now)) {
+            Lookup::Serve { live, renew } => {
                 if renew {
                     self.renew();
                 }
-                Step::Serve(live)
+                Next::Serve(live)
             }
-            Look::Fail(error) => Step::Fail(error),
-            Look::Fetch => self.fetch(want),
+            Lookup::Fail(error) => Next::Fail(error),
+            Lookup::Fetch => self.fetch(needs),
         }
     }
 
-    fn fetch(self: &Arc<Self>, want: Want) -> Step {
-        let joined = self.join(want, |look| match look {
-            Look::Serve { live, .. } => Some(Step::Serve(live)),
-            Look::Fail(error) => Some(Step::Fail(error)),
-            Look::Fetch => None,
+    fn fetch(self: &Arc<Self>, needs: Requirements) -> Next {
+        let joined = self.join(needs, |look| match look {
+            Lookup::Serve { live, .. } => Some(Next::Serve(live)),
+            Lookup::Fail(error) => Some(Next::Fail(error)),
+            Lookup::Fetch => None,
         });
         match joined {
             Joined::Settled(step) => step,
-            Joined::Waiting(waiter) => Step::Wait(waiter),
-            Joined::Started(pilot, waiter) => match pilot.take_off() {
-                Ok(()) => Step::Wait(waiter),
-                Err(error) => Step::Fail(error),
+            Joined::Waiting(waiter) => Next::Wait(waiter),
+            Joined::Started(task, waiter) => match task.spawn() {
+                Ok(()) => Next::Wait(waiter),
+                Err(error) => Next::Fail(error),
             },
         }
     }
@@ -58,12 +59,12 @@ impl Shared {
     /// Starts a renewal in the background, unless one is under way. Outside a
     /// runtime nothing happens: the token in use is still valid.
     fn renew(self: &Arc<Self>) {
-        let joined = self.join(Want::default(), |look| match look {
-            Look::Serve { renew: true, .. } => None,
+        let joined = self.join(Requirements::default(), |look| match look {
+            Lookup::Serve { renew: true, .. } => None,
             _ => Some(()),
         });
-        if let Joined::Started(pilot, _) = joined {
-            let _ = pilot.take_off();
+        if let Joined::Started(task, _) = joined {
+            let _ = task.spawn();
         }
     }
 
@@ -71,27 +72,27 @@ impl Shared {
     /// can come between, is not settled.
     fn join<R>(
         self: &Arc<Self>,
-        want: Want,
-        settled: impl FnOnce(Look) -> Option<R>,
-    ) -> Joined<Outcome, R, Pilot> {
-        let limit = self.longest_flight();
-        let mut takeoff = (0, Reason::default());
+        needs: Requirements,
+        settled: impl FnOnce(Lookup) -> Option<R>,
+    ) -> Joined<FetchOutcome, R, FetchTask> {
+        let limit = self.fetch_deadline();
+        let mut started = (0, Reason::default());
         let joined = self.flight.join(
-            || self.with_ledger(|ledger, now| ledger.flying.is_lost(now.monotonic)),
+            || self.with_state(|state, now| state.current_fetch.is_stalled(now.monotonic)),
             || {
-                self.with_ledger(|ledger, now| {
-                    let settled = settled(ledger.look(want, now));
+                self.with_state(|state, now| {
+                    let settled = settled(state.lookup(needs, now));
                     if settled.is_none() {
-                        takeoff = ledger.take_off(want, now, limit);
+                        started = state.begin_fetch(needs, now, limit);
                     }
                     settled
                 })
             },
         );
-        joined.map_driver(|driver| Pilot {
+        joined.map_driver(|driver| FetchTask {
             shared: self.clone(),
-            number: takeoff.0,
-            reason: takeoff.1,
+            id: started.0,
+            reason: started.1,
             since: Instant::now(),
             driver: Some(driver),
         })
@@ -100,7 +101,7 @@ impl Shared {
 
 impl Shared {
     /// After this a flight is lost.
-    fn longest_flight(&self) -> Duration {
+    fn fetch_deadline(&self) -> Duration {
         let Settings {
             source_timeout,
             store_timeout,
@@ -114,16 +115,21 @@ impl Shared {
         }
     }
 
-    /// Waits at the gate. That time is none of the flight's own: as long as
-    /// somebody drives it, it is not lost.
-    async fn pass<'a>(&self, gate: &'a Gate, number: u64) -> Pass<'a> {
-        let mut pass = pin!(gate.pass());
-        let limit = self.longest_flight();
+    /// Waits for a permit. That time does not count as the fetch's own: as long
+    /// as the fetch is driven, it is not stalled.
+    async fn fetch_permit<'a>(
+        &self,
+        permits: &'a Semaphore,
+        id: u64,
+    ) -> Option<SemaphorePermit<'a>> {
+        let mut permit = pin!(permits.acquire());
+        let limit = self.fetch_deadline();
         loop {
-            let passed = timeout(self.settings.source_timeout, pass.as_mut()).await;
-            self.with_ledger(|ledger, now| ledger.flying.extend(number, now.monotonic, limit));
-            if let Ok(passed) = passed {
-                return passed;
+            let acquired = timeout(self.settings.source_timeout, permit.as_mut()).await;
+            self.with_state(|state, now| state.current_fetch.extend(id, now.monotonic, limit));
+            if let Ok(permit) = acquired {
+                // Nobody closes it.
+                return permit.ok();
             }
         }
     }
@@ -134,80 +140,75 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// The task of a flight. Dropped before its end, it leaves the cache as if the
 /// flight had not been.
-struct Pilot {
+struct FetchTask {
     shared: Arc<Shared>,
-    number: u64,
+    id: u64,
     reason: Reason,
     since: Instant,
-    driver: Option<Driver<Outcome>>,
+    driver: Option<Driver<FetchOutcome>>,
 }
 
-impl Pilot {
+impl FetchTask {
     /// Gives the flight a task of its own, so that no caller's leaving ends it.
-    fn take_off(self) -> Result<(), TokenError> {
+    fn spawn(self) -> Result<(), TokenError> {
         let runtime = Handle::try_current().map_err(no_runtime)?;
         let (label, reason) = (self.shared.label.clone(), self.reason);
-        runtime.spawn(events::in_span(&label, reason, self.fly()));
+        runtime.spawn(telemetry::in_span(&label, reason, self.run()));
         Ok(())
     }
 
-    async fn fly(mut self) {
+    async fn run(mut self) {
         let shared = self.shared.clone();
-        let _permit = match &shared.settings.gate {
-            Some(gate) => Some(shared.pass(gate, self.number).await),
+        let _permit = match &shared.settings.fetch_permits {
+            Some(permits) => shared.fetch_permit(permits, self.id).await,
             None => None,
         };
-        let brought = match &shared.fleet {
-            Some(fleet) => shared.ask_in(fleet).await,
-            None => shared.ask().await,
+        let fetched = match &shared.fleet {
+            Some(fleet) => shared.fetch_in_fleet(fleet).await,
+            None => shared.fetch_from_source().await,
         };
         let Settings {
-            windows, backoff, ..
+            expiry, backoff, ..
         } = &*shared.settings;
-        let by = brought.by;
-        let outcome = shared.with_ledger(|ledger, now| {
+        let by = fetched.by;
+        let outcome = shared.with_state(|state, now| {
             // The answer to a lost flight is older than what came after it.
-            if !ledger.flying.touch_down(self.number) {
+            if !state.current_fetch.finish(self.id) {
                 return None;
             }
-            Some(ledger.enter(brought, now, windows, backoff, fastrand::f64()))
+            Some(state.record(fetched, now, expiry, backoff, fastrand::f64()))
         });
-        sentry::ensure(&shared);
-        let keeper = shared
-            .keeper
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .ensure;
-        if let Some(ensure) = keeper {
-            ensure(&shared);
+        background::ensure_clock_watch(&shared);
+        if shared.keeps_warm.load(Ordering::Relaxed) {
+            background::ensure_keep_warm(&shared);
         }
         if let (Some(outcome), Some(driver)) = (outcome, self.driver.take()) {
-            let flown = Flown {
+            let summary = FetchSummary {
                 reason: self.reason,
                 took: self.since.elapsed(),
-                waiters: driver.land(outcome.clone()),
+                waiters: driver.complete(outcome.clone()),
             };
-            shared.changes.tell();
-            shared.tell(&match &outcome {
+            shared.changes.notify();
+            shared.emit(&match &outcome {
                 Ok(live) => Event::Fetched {
-                    flown,
+                    summary,
                     generation: live.generation(),
                     by,
-                    valid_for: live.plan.expired,
+                    valid_for: live.schedule.expired,
                 },
-                Err(error) => Event::Failed { flown, error },
+                Err(error) => Event::Failed { summary, error },
             });
         }
     }
 }
 
-impl Drop for Pilot {
+impl Drop for FetchTask {
     fn drop(&mut self) {
         if self.driver.is_some() {
             self.shared
-                .with_ledger(|ledger, _| ledger.flying.touch_down(self.number));
+                .with_state(|state, _| state.current_fetch.finish(self.id));
             let reason = self.reason;
-            self.shared.tell(&Event::Abandoned { reason });
+            self.shared.emit(&Event::Abandoned { reason });
         }
     }
 }

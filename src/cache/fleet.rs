@@ -7,16 +7,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::cache::ask::caught;
-use crate::cache::brought::Brought;
 use crate::cache::clock::Moment;
-use crate::cache::membership::Fleet;
-use crate::cache::record;
-use crate::cache::schedule::Standing;
+use crate::cache::codec;
+use crate::cache::in_flight::FetchResult;
+use crate::cache::schedule::Freshness;
+use crate::cache::settings::FleetMember;
 use crate::cache::shared::Shared;
+use crate::cache::source_call::catch_panic;
 use crate::error::{BoxError, TokenError, TokenErrorKind};
-use crate::events::{By, Event};
-use crate::store::{Claim, Claimed, Entry, Lease, Payload, Settlement};
+use crate::store::{Acquire, Acquired, Completion, Entry, Lease, Payload};
+use crate::telemetry::{Event, FetchedBy};
 use crate::token::{RefreshToken, TokenResponse};
 
 /// How long nobody asks the store again who waits for a change.
@@ -31,56 +31,63 @@ const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 impl Shared {
     /// A token from the store, or by a lease from the source; by itself where
     /// the store cannot be asked.
-    pub(crate) async fn ask_in(self: &Arc<Self>, fleet: &Fleet) -> Brought {
+    pub(crate) async fn fetch_in_fleet(self: &Arc<Self>, fleet: &FleetMember) -> FetchResult {
         let patience = Instant::now() + self.settings.source_timeout;
         let mut changes = fleet.store.changes(&fleet.account);
-        let mut claim = self.with_ledger(|ledger, _| ledger.claim(self.settings.lease));
+        let mut acquire = self.with_state(|state, _| state.acquire(self.settings.lease_duration));
         let mut unusable = 0;
         while unusable < MOST_UNUSABLE {
             changes.mark_unchanged();
-            let born = self.settings.clock.now();
-            let Some(claimed) = self.claim(fleet, claim).await else {
-                return self.ask().await;
+            let requested_at = self.settings.clock.now();
+            let Some(acquired) = self.acquire(fleet, acquire).await else {
+                return self.fetch_from_source().await;
             };
             // What comes later is not what was rejected or pardoned.
-            (claim.rejected, claim.pardon) = (false, false);
-            match claimed {
-                Claimed::Token(entry) => match self.adopt(&entry, born) {
-                    Some(brought) => return brought,
+            (acquire.rejected, acquire.ignore_failure) = (false, false);
+            match acquired {
+                Acquired::Token(entry) => match self.token_from_store(&entry, requested_at) {
+                    Some(fetched) => return fetched,
                     // Nobody can use it.
                     None => {
-                        (claim.newer_than, claim.rejected) = (entry.generation, true);
+                        (acquire.newer_than, acquire.rejected) = (entry.generation, true);
                         unusable += 1;
                     }
                 },
-                Claimed::Failed(entry) => match self.fail_too(&entry, born) {
-                    Some(brought) => return brought,
+                Acquired::Failure(entry) => match self.failure_from_store(&entry, requested_at) {
+                    Some(fetched) => return fetched,
                     None => {
-                        claim.pardon = true;
+                        acquire.ignore_failure = true;
                         unusable += 1;
                     }
                 },
-                Claimed::Leased(lease) => return self.ask_by(lease, fleet, claim).await,
-                Claimed::Held(left) => {
+                Acquired::Lease(lease) => {
+                    return self.fetch_with_lease(lease, fleet, acquire).await;
+                }
+                Acquired::Busy(left) => {
                     let patience = patience.saturating_duration_since(Instant::now());
                     if patience.is_zero() {
-                        return self.ask().await;
+                        return self.fetch_from_source().await;
                     }
                     pause(&mut changes, left.min(patience)).await;
                 }
             }
         }
         // Such a store is as good as none.
-        self.ask().await
+        self.fetch_from_source().await
     }
 
     /// By the lease, and settles it.
-    async fn ask_by(self: &Arc<Self>, lease: Lease, fleet: &Fleet, claim: Claim) -> Brought {
-        let windows = &self.settings.windows;
+    async fn fetch_with_lease(
+        self: &Arc<Self>,
+        lease: Lease,
+        fleet: &FleetMember,
+        acquire: Acquire,
+    ) -> FetchResult {
+        let expiry = &self.settings.expiry;
         let given = lease.refresh_token.as_ref();
-        let given = given.and_then(|(payload, left)| record::read_refresh_token(payload, *left));
+        let given = given.and_then(|(payload, left)| codec::decode_refresh_token(payload, *left));
         // From a time when the store was away.
-        let own = self.with_ledger(|ledger, now| ledger.refresh.take(now, windows));
+        let own = self.with_state(|state, now| state.refresh.take(now, expiry));
         let refresh_token = match (given, own) {
             (Some(given), Some(own)) => {
                 self.end_in_background(own);
@@ -88,41 +95,43 @@ impl Shared {
             }
             (given, own) => given.or(own),
         };
-        let mut brought = None;
+        let mut fetched = None;
         if let Some(refresh_token) = &refresh_token {
-            brought = self.refresh(refresh_token).await;
-            if brought.is_none()
-                && let Some(newer) = self.look_for_newer(fleet, claim).await
+            fetched = self.refresh(refresh_token).await;
+            if fetched.is_none()
+                && let Some(newer) = self.peek_newer(fleet, acquire).await
             {
-                self.settle(fleet, Settlement::of(&lease)).await;
+                self.complete(fleet, Completion::of(&lease)).await;
                 return newer;
             }
         }
-        let mut brought = match brought {
-            Some(brought) => brought,
-            None => self.log_in().await,
+        let mut fetched = match fetched {
+            Some(fetched) => fetched,
+            None => self.fetch_with_credentials().await,
         };
-        if let Err(error) = &brought.answer {
+        if let Err(error) = &fetched.answer {
             let (backoff, random) = (&self.settings.backoff, fastrand::f64());
-            let pause = self.with_ledger(|ledger, _| ledger.troubles.pause(error, backoff, random));
-            brought.pause = Some(pause);
+            let pause = self.with_state(|state, _| state.failures.pause(error, backoff, random));
+            fetched.pause = Some(pause);
         }
-        let settlement = self.settlement(&lease, &brought, refresh_token.as_ref());
-        let written = self.settle(fleet, settlement).await;
+        let completion = self.completion(&lease, &fetched, refresh_token.as_ref());
+        let written = self.complete(fleet, completion).await;
         // It is the store's now, or may be: a store that did not answer may have
         // written it.
-        let left_over = brought
+        let left_over = fetched
             .answer
             .as_mut()
             .ok()
             .and_then(TokenResponse::take_refresh_token);
-        brought.refreshed = false;
+        fetched.refreshed = false;
         match written {
-            Some(true) => brought.stored = brought.answer.is_ok().then_some(lease.generation),
+            Some(true) => {
+                fetched.store_generation = fetched.answer.is_ok().then_some(lease.generation)
+            }
             None => {}
             Some(false) => {
                 // Another holder was quicker than this one, whose lease is over.
-                if let Some(newer) = self.look_for_newer(fleet, claim).await {
+                if let Some(newer) = self.peek_newer(fleet, acquire).await {
                     if let Some(refresh_token) = left_over {
                         self.end_in_background(refresh_token);
                     }
@@ -130,79 +139,83 @@ impl Shared {
                 }
             }
         }
-        brought
+        fetched
     }
 
-    /// What somebody else has brought meanwhile. Takes no lease.
-    async fn look_for_newer(&self, fleet: &Fleet, claim: Claim) -> Option<Brought> {
-        let born = self.settings.clock.now();
-        let look = Claim {
+    /// What somebody else has fetched meanwhile. Takes no lease.
+    async fn peek_newer(&self, fleet: &FleetMember, acquire: Acquire) -> Option<FetchResult> {
+        let requested_at = self.settings.clock.now();
+        let look = Acquire {
             lease: Duration::ZERO,
-            ..claim
+            ..acquire
         };
-        match self.claim(fleet, look).await? {
-            Claimed::Token(entry) => self.adopt(&entry, born),
+        match self.acquire(fleet, look).await? {
+            Acquired::Token(entry) => self.token_from_store(&entry, requested_at),
             _ => None,
         }
     }
 
-    fn settlement(
+    fn completion(
         &self,
         lease: &Lease,
-        brought: &Brought,
+        fetched: &FetchResult,
         refresh_token: Option<&RefreshToken>,
-    ) -> Settlement {
-        let windows = &self.settings.windows;
-        let mut settlement = Settlement::of(lease);
-        let passed = self.settings.clock.now().since(&brought.born) + self.settings.store_timeout;
+    ) -> Completion {
+        let expiry = &self.settings.expiry;
+        let mut completion = Completion::of(lease);
+        let passed =
+            self.settings.clock.now().since(&fetched.requested_at) + self.settings.store_timeout;
         let left = |lifetime: Duration| lifetime.saturating_sub(passed);
-        match &brought.answer {
+        match &fetched.answer {
             Ok(response) => {
                 let token = response.access_token();
-                let span = token.lifetime().map_or(windows.due_without_lifetime, left);
-                settlement.token = record::write_access_token(token)
+                let span = token
+                    .lifetime()
+                    .map_or(expiry.renew_unknown_lifetime_after, left);
+                completion.token = codec::encode_access_token(token)
                     .map(|payload| (payload, span))
                     .filter(|(_, span)| !span.is_zero());
                 // RFC 6749, section 6: the old one stays in use.
-                let old = refresh_token.filter(|_| brought.refreshed);
+                let old = refresh_token.filter(|_| fetched.refreshed);
                 if let Some(token) = response.refresh_token().or(old) {
-                    settlement.refresh_token = kept(token, left);
+                    completion.refresh_token = refresh_entry(token, left);
                 }
             }
             Err(error) => {
-                settlement.failure = record::write_failure(error, self.source.fingerprint())
-                    .zip(brought.pause)
+                completion.failure = codec::encode_failure(error, self.source.fingerprint())
+                    .zip(fetched.pause)
                     .filter(|(_, pause)| !pause.is_zero());
                 // Where the server may have used it up it is not used again.
-                if brought.refreshed && was_put_off(error) {
-                    settlement.refresh_token = refresh_token.and_then(|token| kept(token, left));
+                if fetched.refreshed && was_not_processed(error) {
+                    completion.refresh_token =
+                        refresh_token.and_then(|token| refresh_entry(token, left));
                 }
             }
         }
-        settlement
+        completion
     }
 
     /// Another process's token.
-    fn adopt(&self, entry: &Entry, born: Moment) -> Option<Brought> {
-        let token = record::read_access_token(&entry.payload)?;
+    fn token_from_store(&self, entry: &Entry, requested_at: Moment) -> Option<FetchResult> {
+        let token = codec::decode_access_token(&entry.payload)?;
         let lifetime = token.lifetime();
         let age = lifetime.map_or(Duration::ZERO, |it| it.saturating_sub(entry.left));
-        let plan = self.settings.windows.plan(lifetime, 0.0);
-        (plan.standing(age) != Standing::Expired).then(|| Brought {
+        let schedule = self.settings.expiry.schedule(lifetime, 0.0);
+        (schedule.freshness(age) != Freshness::Expired).then(|| FetchResult {
             age,
-            stored: Some(entry.generation),
-            by: By::Store,
-            ..Brought::new(Ok(token.into()), born)
+            store_generation: Some(entry.generation),
+            by: FetchedBy::Store,
+            ..FetchResult::new(Ok(token.into()), requested_at)
         })
     }
 
     /// Another process's failure.
-    fn fail_too(&self, entry: &Entry, born: Moment) -> Option<Brought> {
-        let error = record::read_failure(&entry.payload, self.source.fingerprint())?;
-        Some(Brought {
-            by: By::Store,
+    fn failure_from_store(&self, entry: &Entry, requested_at: Moment) -> Option<FetchResult> {
+        let error = codec::decode_failure(&entry.payload, self.source.fingerprint())?;
+        Some(FetchResult {
+            by: FetchedBy::Store,
             pause: Some(entry.left),
-            ..Brought::new(Err(error), born)
+            ..FetchResult::new(Err(error), requested_at)
         })
     }
 
@@ -211,28 +224,33 @@ impl Shared {
         let shared = self.clone();
         tokio::spawn(async move {
             let ended = shared.source.revoke(None, Some(&refresh_token));
-            let _ = shared.bounded(ended).await;
+            let _ = shared.with_timeout(ended).await;
         });
     }
 
     /// `None` if the store could not be asked.
-    pub(crate) async fn claim(&self, fleet: &Fleet, claim: Claim) -> Option<Claimed> {
-        self.asked(fleet.store.claim(&fleet.account, &claim)).await
+    pub(crate) async fn acquire(&self, fleet: &FleetMember, acquire: Acquire) -> Option<Acquired> {
+        self.store_call(fleet.store.acquire(&fleet.account, &acquire))
+            .await
     }
 
     /// `None` if the store could not be asked.
-    pub(crate) async fn settle(&self, fleet: &Fleet, settlement: Settlement) -> Option<bool> {
-        self.asked(fleet.store.settle(&fleet.account, &settlement))
+    pub(crate) async fn complete(
+        &self,
+        fleet: &FleetMember,
+        completion: Completion,
+    ) -> Option<bool> {
+        self.store_call(fleet.store.complete(&fleet.account, &completion))
             .await
     }
 
     /// The store's answer, within its time. The status tells if there is none.
-    async fn asked<R>(&self, answer: impl Future<Output = Result<R, BoxError>>) -> Option<R> {
+    async fn store_call<R>(&self, answer: impl Future<Output = Result<R, BoxError>>) -> Option<R> {
         let limit = self.settings.store_timeout;
         let error = |what| TokenError::new(TokenErrorKind::Store, what);
-        let answer = match timeout(limit, caught(answer)).await {
+        let answer = match timeout(limit, catch_panic(answer)).await {
             Ok(Some(answer)) => {
-                answer.map_err(|e| error("the token store failed".into()).because(e))
+                answer.map_err(|e| error("the token store failed".into()).with_source(e))
             }
             Ok(None) => Err(error("the token store panicked".into())),
             Err(_) => Err(error(format!(
@@ -244,13 +262,13 @@ impl Shared {
             Err(fault) => (None, Some(fault)),
         };
         let before =
-            self.with_ledger(|ledger, _| std::mem::replace(&mut ledger.store_fault, fault.clone()));
+            self.with_state(|state, _| std::mem::replace(&mut state.store_error, fault.clone()));
         match &fault {
-            Some(error) => self.tell(&Event::StoreFault {
+            Some(error) => self.emit(&Event::StoreFault {
                 error,
                 first: before.is_none(),
             }),
-            None if before.is_some() => self.tell(&Event::StoreBack),
+            None if before.is_some() => self.emit(&Event::StoreBack),
             None => {}
         }
         answer
@@ -270,15 +288,18 @@ pub(crate) async fn pause(changes: &mut watch::Receiver<()>, left: Duration) {
 /// Less than anybody waits for.
 const SHORT: Duration = Duration::from_millis(5);
 
-fn kept(token: &RefreshToken, left: impl Fn(Duration) -> Duration) -> Option<(Payload, Duration)> {
+fn refresh_entry(
+    token: &RefreshToken,
+    left: impl Fn(Duration) -> Duration,
+) -> Option<(Payload, Duration)> {
     let span = token.lifetime().map_or(LONGEST, left).min(LONGEST);
-    record::write_refresh_token(token)
+    codec::encode_refresh_token(token)
         .map(|payload| (payload, span))
         .filter(|(_, span)| !span.is_zero())
 }
 
 /// The server said that it did nothing: too many requests, or not in service.
-fn was_put_off(error: &TokenError) -> bool {
+fn was_not_processed(error: &TokenError) -> bool {
     error
         .status()
         .is_some_and(|status| matches!(status.as_u16(), 429 | 503))

@@ -1,48 +1,40 @@
-//! The cache: one flight for all callers, renewal in time, and what a failure
+//! The cache: one fetch for all callers, renewal in time, and what a failure
 //! means for those who come later.
 
-mod acquire;
-mod ask;
-mod brought;
+mod background;
 mod builder;
-mod changes;
 mod clock;
+mod codec;
+mod current;
+#[cfg(all(test, tower_bearer_loom))]
+mod current_loom;
+mod failures;
 mod fetch;
 mod fleet;
-mod flight;
-#[cfg(all(test, tower_bearer_loom))]
-mod flight_loom;
-mod flying;
-mod forced;
-mod gate;
-mod keeper;
-mod ledger;
-mod membership;
-mod record;
-mod refresh;
+mod in_flight;
+mod refresh_token;
 pub(crate) mod registry;
-mod revoke;
+mod rejections;
 mod schedule;
-mod sentry;
+mod session;
 mod settings;
 mod shared;
-mod state;
+mod single_flight;
 #[cfg(all(test, tower_bearer_loom))]
-mod state_loom;
+mod single_flight_loom;
+mod source_call;
+mod state;
 mod status;
-mod sync;
 mod token_cache;
-mod trouble;
+mod wait;
 
-pub(crate) use acquire::Acquire;
 #[cfg(feature = "accounts")]
 pub(crate) use builder::Template;
 pub use builder::TokenCacheBuilder;
-pub(crate) use fetch::Step;
-#[cfg(feature = "accounts")]
-pub(crate) use gate::Gate;
-pub(crate) use ledger::{Rejection, Want};
+pub(crate) use current::{CachedToken, TokenReader};
+pub(crate) use fetch::Next;
 pub(crate) use shared::Shared;
-pub(crate) use state::{Live, Reader};
+pub(crate) use state::{Rejection, Requirements};
 pub use status::{Status, StatusWatch};
 pub use token_cache::TokenCache;
+pub(crate) use wait::WaitForToken;

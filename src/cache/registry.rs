@@ -1,34 +1,35 @@
-//! Caches by number. A request on its way remembers the number of its cache
-//! instead of holding the cache: counting references on every request would be
-//! a write to memory that all threads share.
+//! Caches by their id. A request on its way remembers the id of its cache
+//! instead of holding the cache: counting references on every request would
+//! write to memory that all threads share.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
 
 use crate::cache::shared::Shared;
+use crate::sync::lock;
 
 type Caches = HashMap<u64, Weak<Shared>>;
 
 static CACHES: LazyLock<Mutex<Caches>> = LazyLock::new(Mutex::default);
 
 fn caches() -> MutexGuard<'static, Caches> {
-    CACHES.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&CACHES)
 }
 
-/// Makes a cache known by its number.
-pub(crate) fn enter(shared: &Arc<Shared>) {
+/// Makes a cache known by its cache_id.
+pub(crate) fn register(shared: &Arc<Shared>) {
     caches()
-        .entry(shared.number)
+        .entry(shared.cache_id)
         .or_insert_with(|| Arc::downgrade(shared));
 }
 
-/// The cache of this number, unless its last handle is gone.
-pub(crate) fn find(number: u64) -> Option<Arc<Shared>> {
-    caches().get(&number)?.upgrade()
+/// The cache of this cache_id, unless its last handle is gone.
+pub(crate) fn find(cache_id: u64) -> Option<Arc<Shared>> {
+    caches().get(&cache_id)?.upgrade()
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        caches().remove(&self.number);
+        caches().remove(&self.cache_id);
     }
 }

@@ -6,38 +6,38 @@ use std::time::Duration;
 
 /// How far ahead of its end a token is renewed, and when it is given up.
 #[derive(Clone, Debug)]
-pub(crate) struct Windows {
-    pub(crate) due_fraction: f64,
-    pub(crate) due_max: Duration,
-    pub(crate) due_jitter: f64,
-    pub(crate) due_without_lifetime: Duration,
-    pub(crate) expired_fraction: f64,
-    pub(crate) expired_max: Duration,
+pub(crate) struct ExpiryPolicy {
+    pub(crate) renew_before_fraction: f64,
+    pub(crate) renew_before_max: Duration,
+    pub(crate) renew_jitter: f64,
+    pub(crate) renew_unknown_lifetime_after: Duration,
+    pub(crate) expiry_margin_fraction: f64,
+    pub(crate) expiry_margin_max: Duration,
 }
 
-impl Default for Windows {
+impl Default for ExpiryPolicy {
     fn default() -> Self {
         Self {
-            due_fraction: 0.2,
-            due_max: Duration::from_secs(300),
-            due_jitter: 0.1,
-            due_without_lifetime: Duration::from_secs(300),
-            expired_fraction: 0.1,
-            expired_max: Duration::from_secs(10),
+            renew_before_fraction: 0.2,
+            renew_before_max: Duration::from_secs(300),
+            renew_jitter: 0.1,
+            renew_unknown_lifetime_after: Duration::from_secs(300),
+            expiry_margin_fraction: 0.1,
+            expiry_margin_max: Duration::from_secs(10),
         }
     }
 }
 
-/// The ages at which a token changes its standing.
+/// The ages at which a token changes its freshness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub(crate) struct Schedule {
     pub(crate) due: Duration,
     /// `None`: valid until rejected.
     pub(crate) expired: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum Freshness {
     Fresh,
     /// Valid, and time to renew.
     Due,
@@ -45,20 +45,20 @@ pub(crate) enum Standing {
     Expired,
 }
 
-impl Windows {
-    pub(crate) fn plan(&self, lifetime: Option<Duration>, random: f64) -> Plan {
-        let jitter = 1.0 - self.due_jitter * random;
+impl ExpiryPolicy {
+    pub(crate) fn schedule(&self, lifetime: Option<Duration>, random: f64) -> Schedule {
+        let jitter = 1.0 - self.renew_jitter * random;
         let Some(lifetime) = lifetime else {
-            return Plan {
-                due: self.due_without_lifetime.mul_f64(jitter),
+            return Schedule {
+                due: self.renew_unknown_lifetime_after.mul_f64(jitter),
                 expired: None,
             };
         };
         let window = lifetime
-            .mul_f64(self.due_fraction)
-            .min(self.due_max)
+            .mul_f64(self.renew_before_fraction)
+            .min(self.renew_before_max)
             .mul_f64(jitter);
-        Plan {
+        Schedule {
             due: lifetime.saturating_sub(window),
             expired: Some(lifetime.saturating_sub(self.margin(lifetime))),
         }
@@ -68,13 +68,13 @@ impl Windows {
     /// expire on its way.
     pub(crate) fn margin(&self, lifetime: Duration) -> Duration {
         lifetime
-            .mul_f64(self.expired_fraction)
-            .min(self.expired_max)
+            .mul_f64(self.expiry_margin_fraction)
+            .min(self.expiry_margin_max)
     }
 }
 
-impl Plan {
-    /// The plan of a token that was so old when its life here began.
+impl Schedule {
+    /// The schedule of a token that was so old when its life here began.
     pub(crate) fn aged(self, age: Duration) -> Self {
         Self {
             due: self.due.saturating_sub(age),
@@ -82,23 +82,23 @@ impl Plan {
         }
     }
 
-    pub(crate) fn standing(&self, age: Duration) -> Standing {
+    pub(crate) fn freshness(&self, age: Duration) -> Freshness {
         match self.expired {
-            Some(expired) if age >= expired => Standing::Expired,
-            _ if age >= self.due => Standing::Due,
-            _ => Standing::Fresh,
+            Some(expired) if age >= expired => Freshness::Expired,
+            _ if age >= self.due => Freshness::Due,
+            _ => Freshness::Fresh,
         }
     }
 }
 
 /// A pause that doubles from `first` to `max`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ladder {
+pub(crate) struct Backoff {
     pub(crate) first: Duration,
     pub(crate) max: Duration,
 }
 
-impl Ladder {
+impl Backoff {
     /// The pause after the `failures`th failure in a row, counted from 1.
     pub(crate) fn pause(&self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(31);
@@ -108,27 +108,27 @@ impl Ladder {
 
 /// How long to hold back after failures.
 #[derive(Clone, Debug)]
-pub(crate) struct Backoff {
-    pub(crate) transient: Ladder,
-    pub(crate) retry_after_max: Duration,
-    pub(crate) refused: Ladder,
-    pub(crate) forced: Ladder,
+pub(crate) struct Backoffs {
+    pub(crate) transient: Backoff,
+    pub(crate) max_retry_after: Duration,
+    pub(crate) refused: Backoff,
+    pub(crate) forced: Backoff,
 }
 
-impl Default for Backoff {
+impl Default for Backoffs {
     fn default() -> Self {
-        let ladder = |first, max| Ladder { first, max };
+        let ladder = |first, max| Backoff { first, max };
         let (millis, secs) = (Duration::from_millis, Duration::from_secs);
         Self {
             transient: ladder(millis(250), secs(30)),
-            retry_after_max: secs(300),
+            max_retry_after: secs(300),
             refused: ladder(secs(60), secs(900)),
             forced: ladder(secs(1), secs(60)),
         }
     }
 }
 
-impl Backoff {
+impl Backoffs {
     /// The pause after the `failures`th failure in a row of its sort. Full
     /// jitter for what passes by itself, but never before the time that the
     /// endpoint asked for; none for a refusal, which nobody else waits out.
@@ -139,7 +139,7 @@ impl Backoff {
         retry_after: Option<Duration>,
         random: f64,
     ) -> Duration {
-        let asked = retry_after.unwrap_or_default().min(self.retry_after_max);
+        let asked = retry_after.unwrap_or_default().min(self.max_retry_after);
         let own = if refused {
             self.refused.pause(failures)
         } else {
@@ -170,49 +170,53 @@ mod tests {
             (None, 0.0, 300.0, None),
             (None, 1.0, 270.0, None),
         ] {
-            let plan = Windows::default().plan(lifetime.map(Duration::from_secs_f64), random);
+            let schedule =
+                ExpiryPolicy::default().schedule(lifetime.map(Duration::from_secs_f64), random);
             let close = |a: Duration, b: f64| (a.as_secs_f64() - b).abs() < 1e-6;
-            assert!(close(plan.due, due), "{lifetime:?} {random}: {plan:?}");
-            match (plan.expired, expired) {
+            assert!(
+                close(schedule.due, due),
+                "{lifetime:?} {random}: {schedule:?}"
+            );
+            match (schedule.expired, expired) {
                 (None, None) => {}
                 (Some(a), Some(b)) if close(a, b) => {}
-                _ => panic!("{lifetime:?} {random}: {plan:?}"),
+                _ => panic!("{lifetime:?} {random}: {schedule:?}"),
             }
         }
     }
 
     #[test]
     fn a_very_long_life_does_not_overflow() {
-        let plan = Windows::default().plan(Some(secs(u32::MAX.into()) * 1000), 0.5);
-        assert_eq!(plan.standing(secs(1)), Standing::Fresh);
+        let schedule = ExpiryPolicy::default().schedule(Some(secs(u32::MAX.into()) * 1000), 0.5);
+        assert_eq!(schedule.freshness(secs(1)), Freshness::Fresh);
     }
 
     #[test]
     fn standing_changes_at_its_ages() {
-        let plan = Plan {
+        let schedule = Schedule {
             due: secs(80),
             expired: Some(secs(90)),
         };
-        for (age, standing) in [
-            (0, Standing::Fresh),
-            (79, Standing::Fresh),
-            (80, Standing::Due),
-            (89, Standing::Due),
-            (90, Standing::Expired),
-            (100_000, Standing::Expired),
+        for (age, freshness) in [
+            (0, Freshness::Fresh),
+            (79, Freshness::Fresh),
+            (80, Freshness::Due),
+            (89, Freshness::Due),
+            (90, Freshness::Expired),
+            (100_000, Freshness::Expired),
         ] {
-            assert_eq!(plan.standing(secs(age)), standing, "{age}");
+            assert_eq!(schedule.freshness(secs(age)), freshness, "{age}");
         }
-        let endless = Plan {
+        let endless = Schedule {
             due: secs(80),
             expired: None,
         };
-        assert_eq!(endless.standing(secs(100_000)), Standing::Due);
+        assert_eq!(endless.freshness(secs(100_000)), Freshness::Due);
     }
 
     #[test]
     fn pauses_double_up_to_their_maximum() {
-        let backoff = Backoff::default();
+        let backoff = Backoffs::default();
         for (failures, refused, forced) in [
             (1, 60, 1),
             (2, 120, 2),
@@ -233,7 +237,7 @@ mod tests {
 
     #[test]
     fn retry_after_is_a_lower_bound_with_a_limit() {
-        let backoff = Backoff::default();
+        let backoff = Backoffs::default();
         for (refused, asked, pause) in [
             (false, 7, 7),
             (false, 0, 0),

@@ -1,69 +1,65 @@
 //! What all handles and tasks of a cache share.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
 
-use crate::cache::changes::Changes;
-use crate::cache::clock::{Glance, Moment};
-use crate::cache::flight::Flight;
-use crate::cache::ledger::{Ledger, Rejection};
-use crate::cache::membership::Fleet;
-use crate::cache::settings::Common;
-use crate::cache::state::{Current, Live};
+use crate::cache::clock::{CoarseTime, Moment};
+use crate::cache::current::{CachedToken, CurrentToken};
+use crate::cache::settings::FleetMember;
+use crate::cache::settings::SharedSettings;
+use crate::cache::single_flight::SingleFlight;
+use crate::cache::state::{Rejection, State};
 use crate::error::{TokenError, TokenErrorKind};
-use crate::events::{self, Event, Replay};
 use crate::source::DynTokenSource;
+use crate::sync::lock;
+use crate::task::BackgroundTask;
+use crate::telemetry::{self, Event, Replay};
 
 /// How a flight ends.
-pub(crate) type Outcome = Result<Arc<Live>, TokenError>;
-
-/// The task that keeps a token warm, if it is wanted.
-#[derive(Default)]
-pub(crate) struct Keeper {
-    /// Starts the task unless it runs.
-    pub(crate) ensure: Option<fn(&Arc<Shared>)>,
-    pub(crate) task: Option<JoinHandle<()>>,
-}
+pub(crate) type FetchOutcome = Result<Arc<CachedToken>, TokenError>;
 
 pub(crate) struct Shared {
     /// What the registry knows it by.
-    pub(crate) number: u64,
+    pub(crate) cache_id: u64,
     /// What it is called in events.
     pub(crate) label: Arc<str>,
     pub(crate) source: Box<dyn DynTokenSource>,
-    pub(crate) fleet: Option<Box<Fleet>>,
-    pub(crate) settings: Common,
-    pub(crate) current: Current,
-    pub(crate) keeper: Mutex<Keeper>,
-    pub(crate) sentry: Mutex<Option<JoinHandle<()>>>,
+    pub(crate) fleet: Option<Box<FleetMember>>,
+    pub(crate) settings: SharedSettings,
+    pub(crate) current: CurrentToken,
+    pub(crate) clock_watch: BackgroundTask,
+    pub(crate) keep_warm: BackgroundTask,
+    /// Whether a token is to be kept warm.
+    pub(crate) keeps_warm: AtomicBool,
     /// Told of each change of the token in use; closed with the last handle.
     pub(crate) changes: Changes,
-    ledger: Mutex<Ledger>,
-    pub(crate) flight: Flight<Outcome>,
+    state: Mutex<State>,
+    pub(crate) flight: SingleFlight<FetchOutcome>,
 }
 
 impl Shared {
     pub(crate) fn new(
         source: Box<dyn DynTokenSource>,
-        fleet: Option<Fleet>,
+        fleet: Option<FleetMember>,
         label: Arc<str>,
-        settings: Common,
+        settings: SharedSettings,
     ) -> Self {
-        let striped = settings.guarded_every.is_none();
+        let striped = settings.clock_check_every.is_none();
         Self {
-            number: next_number(),
+            cache_id: next_cache_id(),
             label,
             source,
             fleet: fleet.map(Box::new),
             settings,
-            current: Current::default(),
-            keeper: Mutex::default(),
-            sentry: Mutex::default(),
+            current: CurrentToken::default(),
+            clock_watch: BackgroundTask::default(),
+            keep_warm: BackgroundTask::default(),
+            keeps_warm: AtomicBool::new(false),
             changes: Changes::default(),
-            ledger: Mutex::new(Ledger::new(striped)),
-            flight: Flight::new(),
+            state: Mutex::new(State::new(striped)),
+            flight: SingleFlight::new(),
         }
     }
 
@@ -71,71 +67,71 @@ impl Shared {
     pub(crate) fn rejected(&self, generation: u64, replayed: bool) -> Rejection {
         let backoff = &self.settings.backoff;
         let rejection =
-            self.with_ledger(|ledger, now| ledger.rejected(generation, replayed, now, backoff));
+            self.with_state(|state, now| state.rejected(generation, replayed, now, backoff));
         if replayed {
             let replay = Replay::Rejected;
-            self.tell(&Event::Replayed { generation, replay });
+            self.emit(&Event::Replayed { generation, replay });
         }
-        if rejection == Rejection::HeldBack {
-            self.tell(&Event::HeldBack { generation });
+        if rejection == Rejection::RenewalBackedOff {
+            self.emit(&Event::RenewalBackedOff { generation });
         }
         rejection
     }
 
     /// The API accepted a request with this generation.
     pub(crate) fn accepted(&self, generation: u64, replayed: bool) {
-        self.with_ledger(|ledger, _| ledger.accepted(generation, replayed));
+        self.with_state(|state, _| state.accepted(generation, replayed));
         if replayed {
             let replay = Replay::Accepted;
-            self.tell(&Event::Replayed { generation, replay });
+            self.emit(&Event::Replayed { generation, replay });
         }
     }
 
     /// Whether somebody watches the token in use, who has many to watch.
     #[cfg(feature = "accounts")]
-    pub(crate) fn set_guarded(&self, guarded: bool) {
-        self.with_ledger(|ledger, _| ledger.guarded = guarded);
+    pub(crate) fn set_clock_watched(&self, clock_watched: bool) {
+        self.with_state(|state, _| state.clock_watched = clock_watched);
     }
 
     /// For whoever noticed that the wall clock was set back.
     #[cfg(feature = "accounts")]
-    pub(crate) fn look_at_the_clock(&self) {
-        self.with_ledger(|_, _| ());
+    pub(crate) fn check_clock(&self) {
+        self.with_state(|_, _| ());
     }
 
-    pub(crate) fn tell(&self, event: &Event<'_>) {
-        events::tell(&self.label, event);
+    pub(crate) fn emit(&self, event: &Event<'_>) {
+        telemetry::emit(&self.label, event);
     }
 
-    /// Reads or changes the ledger, and makes a change known to the hot path.
-    pub(crate) fn with_ledger<R>(&self, f: impl FnOnce(&mut Ledger, &Moment) -> R) -> R {
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Reads or changes the state, and makes a change known to the hot path.
+    pub(crate) fn with_state<R>(&self, f: impl FnOnce(&mut State, &Moment) -> R) -> R {
+        let mut state = lock(&self.state);
         // Not before the wait for the lock: decisions are made now.
         let now = self.settings.clock.now();
-        let before = ledger.live.as_ref().map(Arc::as_ptr);
-        let result = f(&mut ledger, &now);
-        let changed = before != ledger.live.as_ref().map(Arc::as_ptr);
+        let before = state.live.as_ref().map(Arc::as_ptr);
+        let result = f(&mut state, &now);
+        let changed = before != state.live.as_ref().map(Arc::as_ptr);
         let mut armed = false;
-        if let Some(live) = &ledger.live {
-            armed = live.set_limit(match ledger.quiet(&now) {
-                quiet if ledger.guarded && self.settings.may_glance_at(&live.token) => {
-                    self.settings.clock.glance_limit(quiet)
+        if let Some(live) = &state.live {
+            armed = live.set_fast_until(match state.quiet_for(&now) {
+                quiet if state.clock_watched && self.settings.allows_fast_path(&live.token) => {
+                    self.settings.clock.coarse_limit(quiet)
                 }
-                _ => Glance::NEVER,
+                _ => CoarseTime::NEVER,
             });
         }
         if changed {
-            self.current.replace(ledger.live.clone());
+            self.current.replace(state.live.clone());
         }
-        drop(ledger);
+        drop(state);
         if changed || armed {
-            self.changes.tell();
+            self.changes.notify();
         }
         result
     }
 }
 
-fn next_number() -> u64 {
+fn next_cache_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
@@ -145,5 +141,23 @@ pub(crate) fn no_runtime(error: impl Into<crate::BoxError>) -> TokenError {
         TokenErrorKind::NoRuntime,
         "a token can be fetched within a tokio runtime only",
     )
-    .because(error)
+    .with_source(error)
+}
+
+/// A channel that is made for its first listener: most of many accounts have
+/// none, and it takes some 500 bytes.
+#[derive(Default)]
+pub(crate) struct Changes(OnceLock<watch::Sender<()>>);
+
+impl Changes {
+    pub(crate) fn notify(&self) {
+        if let Some(sender) = self.0.get() {
+            sender.send_replace(());
+        }
+    }
+
+    /// Hears of what comes from now on, and of the end of the last handle.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
+        self.0.get_or_init(|| watch::Sender::new(())).subscribe()
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::cache::schedule::Standing;
+use crate::cache::schedule::Freshness;
 use crate::cache::shared::Shared;
 use crate::cache::token_cache::TokenCache;
 use crate::error::TokenError;
@@ -86,37 +86,37 @@ pub struct Status {
     /// Whether a fetch is under way.
     pub is_fetching: bool,
     /// How long fetches are still held back after a failure.
-    pub fetch_held_for: Option<Duration>,
+    pub fetch_backoff: Option<Duration>,
     /// How long 401s lead to no renewal, after renewing did not help.
-    pub forced_held_for: Option<Duration>,
+    pub rejection_backoff: Option<Duration>,
     /// The failure of the last fetch, if it failed.
     pub last_error: Option<TokenError>,
     /// Why the [store](crate::store) could not be asked the last time, if it
     /// could not: this process goes on by itself until it can.
-    pub store_fault: Option<TokenError>,
+    pub store_error: Option<TokenError>,
     /// Whether the cache was [shut down](TokenCache::shutdown).
     pub is_closed: bool,
 }
 
 impl Status {
     pub(crate) fn of(shared: &Shared) -> Self {
-        shared.with_ledger(|ledger, now| {
-            let live = ledger.live.as_ref().map(|live| {
-                let age = now.since(&live.born);
-                let left = live.plan.expired.map(|end| end.saturating_sub(age));
-                (live, live.plan.standing(age), left)
+        shared.with_state(|state, now| {
+            let live = state.live.as_ref().map(|live| {
+                let age = now.since(&live.requested_at);
+                let left = live.schedule.expired.map(|end| end.saturating_sub(age));
+                (live, live.schedule.freshness(age), left)
             });
-            let live = live.filter(|(_, standing, _)| *standing != Standing::Expired);
+            let live = live.filter(|(_, freshness, _)| *freshness != Freshness::Expired);
             Self {
                 generation: live.as_ref().map(|(live, ..)| live.generation()),
                 valid_for: live.as_ref().and_then(|(_, _, left)| *left),
-                is_due: live.is_some_and(|(_, standing, _)| standing == Standing::Due),
-                is_fetching: ledger.is_flying(now.monotonic),
-                fetch_held_for: ledger.troubles.held_for(now.monotonic),
-                forced_held_for: ledger.forced_held_for(now.monotonic),
-                last_error: ledger.troubles.last_error().cloned(),
-                store_fault: ledger.store_fault.clone(),
-                is_closed: ledger.is_closed(),
+                is_due: live.is_some_and(|(_, freshness, _)| freshness == Freshness::Due),
+                is_fetching: state.is_fetching(now.monotonic),
+                fetch_backoff: state.failures.backoff_left(now.monotonic),
+                rejection_backoff: state.rejection_backoff(now.monotonic),
+                last_error: state.failures.last_error().cloned(),
+                store_error: state.store_error.clone(),
+                is_closed: state.is_closed(),
             }
         })
     }

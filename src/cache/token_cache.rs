@@ -1,17 +1,18 @@
 //! The cache as its user sees it.
 
 use std::fmt;
-use std::sync::{Arc, LazyLock, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use crate::cache::acquire::Acquire;
-use crate::cache::fetch::Step;
-use crate::cache::ledger::Want;
-use crate::cache::membership::Fleet;
-use crate::cache::revoke::Whose;
-use crate::cache::settings::Common;
+use crate::cache::fetch::Next;
+use crate::cache::session::Scope;
+use crate::cache::settings::FleetMember;
+use crate::cache::settings::SharedSettings;
 use crate::cache::shared::Shared;
-use crate::cache::{keeper, revoke};
+use crate::cache::state::Requirements;
+use crate::cache::wait::WaitForToken;
+use crate::cache::{background, session};
 use crate::error::{TokenError, TokenErrorKind};
 use crate::source::{DynTokenSource, TokenSource};
 use crate::token::AccessToken;
@@ -52,14 +53,14 @@ pub struct TokenCache {
 impl TokenCache {
     /// A cache with the default settings.
     pub fn new(source: impl TokenSource) -> Self {
-        Self::assemble(Box::new(source), None, None, Common::default())
+        Self::assemble(Box::new(source), None, None, SharedSettings::default())
     }
 
     pub(crate) fn assemble(
         source: Box<dyn DynTokenSource>,
-        fleet: Option<Fleet>,
+        fleet: Option<FleetMember>,
         label: Option<Arc<str>>,
-        settings: Common,
+        settings: SharedSettings,
     ) -> Self {
         let label = label.unwrap_or_else(|| match &fleet {
             Some(fleet) => fleet.account.as_str().into(),
@@ -75,13 +76,13 @@ impl TokenCache {
     ///
     /// # Errors
     ///
-    /// Why there is none; also when the caller's [wait](crate::TokenCacheBuilder::wait)
+    /// Why there is none; also when the caller's [wait timeout](crate::TokenCacheBuilder::wait_timeout)
     /// is over, and outside a tokio runtime.
     pub async fn token(&self) -> Result<AccessToken, TokenError> {
-        if let Some(live) = self.shared.current.glance() {
+        if let Some(live) = self.shared.current.try_fast() {
             return Ok(live.token.clone());
         }
-        self.acquire(Want::default()).await
+        self.acquire(Requirements::default()).await
     }
 
     /// A token that may be sent for at least this long: for calls that take
@@ -93,30 +94,30 @@ impl TokenCache {
     /// [`Config`](crate::TokenErrorKind::Config) if new tokens do not live so
     /// long either.
     pub async fn token_valid_for(&self, span: Duration) -> Result<AccessToken, TokenError> {
-        self.acquire(Want {
+        self.acquire(Requirements {
             valid_for: span,
-            ..Want::default()
+            ..Requirements::default()
         })
         .await
     }
 
-    async fn acquire(&self, want: Want) -> Result<AccessToken, TokenError> {
-        let live = Acquire::new(self.shared.clone(), want).await?;
+    async fn acquire(&self, needs: Requirements) -> Result<AccessToken, TokenError> {
+        let live = WaitForToken::new(self.shared.clone(), needs).await?;
         Ok(live.token.clone())
     }
 
     /// Gives up the token in use: the next caller sets off a fetch. For a
     /// rejection that was seen elsewhere than by the layer.
     pub fn invalidate(&self) {
-        self.shared.with_ledger(|ledger, _| ledger.invalidate());
+        self.shared.with_state(|state, _| state.invalidate());
     }
 
     /// Forgets failures: the next caller who needs a token sets off a fetch,
     /// also after the credentials were refused. For when somebody has put right
     /// what was wrong.
     pub fn reset(&self) {
-        self.shared.with_ledger(|ledger, _| ledger.reset());
-        self.shared.changes.tell();
+        self.shared.with_state(|state, _| state.reset());
+        self.shared.changes.notify();
     }
 
     /// Gives up the tokens and ends their session at the server: the next
@@ -148,32 +149,32 @@ impl TokenCache {
     /// # Errors
     ///
     /// If the session could not be ended, for one because the source knows no
-    /// way: grants want a `logout_endpoint` or a `revocation_endpoint`. The
+    /// way: grants needs a `logout_endpoint` or a `revocation_endpoint`. The
     /// cache has let go of the tokens all the same, unless the time was over
     /// before a fetch was.
     pub async fn revoke(&self) -> Result<(), TokenError> {
-        revoke::revoke(&self.shared, Whose::Everybodys).await
+        session::revoke(&self.shared, Scope::Fleet).await
     }
 
     /// As [`revoke`](Self::revoke), but a session that a fleet shares stays.
     #[cfg(feature = "accounts")]
     pub(crate) async fn end_own_session(&self) -> Result<(), TokenError> {
-        revoke::revoke(&self.shared, Whose::Own).await
+        session::revoke(&self.shared, Scope::Process).await
     }
 
     /// Hands out no more tokens, and ends the session as
     /// [`revoke`](Self::revoke) does: for the end of a program, after its last
     /// request. Whoever asks for a token afterwards gets an error of the kind
-    /// [`Closed`](crate::TokenErrorKind::Closed). A session that a
+    /// [`ShutDown`](crate::TokenErrorKind::ShutDown). A session that a
     /// [fleet](crate::store) shares stays, for the others go on.
     ///
     /// # Errors
     ///
     /// As for `revoke`. The cache is shut down all the same.
     pub async fn shutdown(&self) -> Result<(), TokenError> {
-        self.shared.with_ledger(|ledger, _| ledger.close());
-        self.shared.changes.tell();
-        revoke::revoke(&self.shared, Whose::Own).await
+        self.shared.with_state(|state, _| state.close());
+        self.shared.changes.notify();
+        session::revoke(&self.shared, Scope::Process).await
     }
 
     /// Renews from now on also while nobody asks for a token, except after the
@@ -181,14 +182,8 @@ impl TokenCache {
     /// ends with the last handle. If its runtime ends, the next fetch starts it
     /// again in its own.
     pub fn keep_warm(&self) {
-        let mut keeper = self
-            .shared
-            .keeper
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        keeper.ensure = Some(keeper::ensure);
-        drop(keeper);
-        keeper::ensure(&self.shared);
+        self.shared.keeps_warm.store(true, Ordering::Relaxed);
+        background::ensure_keep_warm(&self.shared);
     }
 
     /// Fetches a token if there is none: for the start of a program, so that
@@ -207,15 +202,15 @@ impl TokenCache {
     ///
     /// # Errors
     ///
-    /// Why not; [`Waited`](crate::TokenErrorKind::Waited) while a fetch is under
+    /// Why not; [`WaitTimeout`](crate::TokenErrorKind::WaitTimeout) while a fetch is under
     /// way.
     pub fn ready(&self) -> Result<(), TokenError> {
-        match self.shared.look(Want::default()) {
-            Step::Serve(_) => Ok(()),
-            Step::Fail(error) => Err(error),
-            Step::Wait(_) => {
+        match self.shared.lookup(Requirements::default()) {
+            Next::Serve(_) => Ok(()),
+            Next::Fail(error) => Err(error),
+            Next::Wait(_) => {
                 let what = "a token is being fetched";
-                Err(TokenError::new(TokenErrorKind::Waited, what))
+                Err(TokenError::new(TokenErrorKind::WaitTimeout, what))
             }
         }
     }

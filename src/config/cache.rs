@@ -4,28 +4,28 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::values::{Number, Span};
+use super::values::{DurationValue, Number};
 use crate::cache::TokenCacheBuilder;
 use crate::error::ConfigError;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CacheConfig {
-    wait: Option<Span>,
-    source_timeout: Option<Span>,
-    due_fraction: Option<Number<f64>>,
-    due_max: Option<Span>,
-    due_jitter: Option<Number<f64>>,
-    due_without_lifetime: Option<Span>,
-    expired_fraction: Option<Number<f64>>,
-    expired_max: Option<Span>,
-    retry_after_max: Option<Span>,
-    backoff_first: Option<Span>,
-    backoff_max: Option<Span>,
-    refused_backoff_first: Option<Span>,
-    refused_backoff_max: Option<Span>,
-    forced_backoff_first: Option<Span>,
-    forced_backoff_max: Option<Span>,
+    wait_timeout: Option<DurationValue>,
+    source_timeout: Option<DurationValue>,
+    renew_before_fraction: Option<Number<f64>>,
+    renew_before_max: Option<DurationValue>,
+    renew_jitter: Option<Number<f64>>,
+    renew_unknown_lifetime_after: Option<DurationValue>,
+    expiry_margin_fraction: Option<Number<f64>>,
+    expiry_margin_max: Option<DurationValue>,
+    max_retry_after: Option<DurationValue>,
+    backoff_first: Option<DurationValue>,
+    backoff_max: Option<DurationValue>,
+    refusal_backoff_first: Option<DurationValue>,
+    refusal_backoff_max: Option<DurationValue>,
+    rejection_backoff_first: Option<DurationValue>,
+    rejection_backoff_max: Option<DurationValue>,
 }
 
 impl CacheConfig {
@@ -34,46 +34,48 @@ impl CacheConfig {
         mut builder: TokenCacheBuilder,
     ) -> Result<TokenCacheBuilder, ConfigError> {
         type Set = fn(TokenCacheBuilder, Duration) -> TokenCacheBuilder;
-        let spans: [(&Option<Span>, Set); 4] = [
-            (&self.wait, TokenCacheBuilder::wait),
+        let spans: [(&Option<DurationValue>, Set); 4] = [
+            (&self.wait_timeout, TokenCacheBuilder::wait_timeout),
             (&self.source_timeout, TokenCacheBuilder::source_timeout),
             (
-                &self.due_without_lifetime,
-                TokenCacheBuilder::due_without_lifetime,
+                &self.renew_unknown_lifetime_after,
+                TokenCacheBuilder::renew_unknown_lifetime_after,
             ),
-            (&self.retry_after_max, TokenCacheBuilder::retry_after_max),
+            (&self.max_retry_after, TokenCacheBuilder::max_retry_after),
         ];
         for (span, set) in spans {
-            if let Some(Span(span)) = span {
+            if let Some(DurationValue(span)) = span {
                 builder = set(builder, *span);
             }
         }
-        if let Some(Number(jitter)) = &self.due_jitter {
-            builder = builder.due_jitter(*jitter);
+        if let Some(Number(jitter)) = &self.renew_jitter {
+            builder = builder.renew_jitter(*jitter);
         }
         if let Some((fraction, max)) = pair(
-            ("due_fraction", &self.due_fraction),
-            ("due_max", &self.due_max),
+            ("renew_before_fraction", &self.renew_before_fraction),
+            ("renew_before_max", &self.renew_before_max),
         )? {
-            builder = builder.due(fraction.0, max.0);
+            builder = builder.renew_before(fraction.0, max.0);
         }
-        let fraction = ("expired_fraction", &self.expired_fraction);
-        if let Some((fraction, max)) = pair(fraction, ("expired_max", &self.expired_max))? {
-            builder = builder.expired(fraction.0, max.0);
+        let fraction = ("expiry_margin_fraction", &self.expiry_margin_fraction);
+        if let Some((fraction, max)) =
+            pair(fraction, ("expiry_margin_max", &self.expiry_margin_max))?
+        {
+            builder = builder.expiry_margin(fraction.0, max.0);
         }
         let (first, max) = ("backoff_first", "backoff_max");
         if let Some((first, max)) = pair((first, &self.backoff_first), (max, &self.backoff_max))? {
             builder = builder.backoff(first.0, max.0);
         }
-        let first = ("refused_backoff_first", &self.refused_backoff_first);
-        let max = ("refused_backoff_max", &self.refused_backoff_max);
+        let first = ("refusal_backoff_first", &self.refusal_backoff_first);
+        let max = ("refusal_backoff_max", &self.refusal_backoff_max);
         if let Some((first, max)) = pair(first, max)? {
-            builder = builder.refused_backoff(first.0, max.0);
+            builder = builder.refusal_backoff(first.0, max.0);
         }
-        let first = ("forced_backoff_first", &self.forced_backoff_first);
-        let max = ("forced_backoff_max", &self.forced_backoff_max);
+        let first = ("rejection_backoff_first", &self.rejection_backoff_first);
+        let max = ("rejection_backoff_max", &self.rejection_backoff_max);
         if let Some((first, max)) = pair(first, max)? {
-            builder = builder.forced_backoff(first.0, max.0);
+            builder = builder.rejection_backoff(first.0, max.0);
         }
         Ok(builder)
     }
@@ -81,7 +83,7 @@ impl CacheConfig {
 
 type Named<'a, T> = (&'static str, &'a Option<T>);
 
-/// Two members that go together.
+/// Two params that go together.
 fn pair<'a, A, B>(
     (a_name, a): Named<'a, A>,
     (b_name, b): Named<'a, B>,

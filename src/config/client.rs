@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::members::SourceConfig;
+use super::source_config::SourceConfig;
 use super::values::Secret;
 use crate::error::ConfigError;
 use crate::grant::{self, ClientAuth, SecretFile};
@@ -70,11 +70,11 @@ impl SourceConfig {
         }
         match way {
             "none" => Ok(ClientAuth::none()),
-            "tls" => Ok(ClientAuth::tls()),
-            "basic" => needed("client_secret", secret).map(ClientAuth::basic),
-            "form" => needed("client_secret", secret).map(ClientAuth::form),
+            "tls" => Ok(ClientAuth::tls_client_auth()),
+            "basic" => needed("client_secret", secret).map(ClientAuth::client_secret_basic),
+            "form" => needed("client_secret", secret).map(ClientAuth::client_secret_post),
             "assertion" => needed("client_assertion_file", assertion.as_ref())
-                .map(|path| ClientAuth::assertion(SecretFile::new(path))),
+                .map(|path| ClientAuth::client_assertion(SecretFile::new(path))),
             "private_key_jwt" => self.private_key_jwt(),
             _ => {
                 let reason =

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::members::SourceConfig;
+use super::source_config::SourceConfig;
 use crate::error::ConfigError;
 
 impl SourceConfig {
@@ -44,7 +44,7 @@ impl SourceConfig {
         N: AsRef<str>,
         V: Into<String>,
     {
-        let mut members = Map::new();
+        let mut params = Map::new();
         for (name, value) in variables {
             let name = name.as_ref();
             let own = name.get(..prefix.len());
@@ -57,13 +57,13 @@ impl SourceConfig {
             }
             match name.split_once("__") {
                 // What serde would say of it quotes the value.
-                None if ["cache", "members"].contains(&name.as_str()) => {
+                None if ["cache", "params"].contains(&name.as_str()) => {
                     let what = format!("`{name}` is a table: `{name}__…` is a member of it");
                     return Err(refused(what));
                 }
-                None => drop(members.insert(name, value.into())),
+                None => drop(params.insert(name, value.into())),
                 Some((table, name)) => {
-                    let table = members.entry(table);
+                    let table = params.entry(table);
                     let table = table.or_insert_with(|| Value::Object(Map::new()));
                     if let Value::Object(table) = table {
                         table.insert(name.to_owned(), value.into());
@@ -71,7 +71,7 @@ impl SourceConfig {
                 }
             }
         }
-        serde_json::from_value(Value::Object(members)).map_err(refused)
+        serde_json::from_value(Value::Object(params)).map_err(refused)
     }
 
     /// [`from_vars`](Self::from_vars) with the environment of this process.

@@ -16,7 +16,7 @@
 //! wait = "20s"
 //! ```
 //!
-//! | `grant` | its own members (those in bold have to be there) |
+//! | `grant` | its own params (those in bold have to be there) |
 //! |---|---|
 //! | `voipex` | **`username`**, **`password`**; no endpoint and no client |
 //! | `password` | **`username`**, **`password`** |
@@ -24,9 +24,9 @@
 //! | `refresh_token` | **`refresh_token`**, `rotated_token_file` |
 //! | `jwt_bearer` | **`assertion_file`** |
 //! | `token_exchange` | **`subject_token_file`**, `subject_token_type`, `actor_token_file` and `actor_token_type`, `requested_token_type`, `audience`, `resource` |
-//! | a URI | the grant of that name, which has its own under `members` |
+//! | a URI | the grant of that name, which has its own under `params` |
 //!
-//! | members of all grants | |
+//! | params of all grants | |
 //! |---|---|
 //! | `token_endpoint` or `issuer` | where to ask: one of them has to be there |
 //! | `client_id` | has to be there for `password`, `client_credentials` and `refresh_token` |
@@ -35,11 +35,11 @@
 //! | `private_key`, `key_id`, `assertion_audience` | for `private_key_jwt`: PEM, and what it says |
 //! | `client_assertion_file` | for `assertion` |
 //! | `scope` | a text with spaces, or a list |
-//! | `members` | a table of what else the form has |
+//! | `params` | a table of what else the form has |
 //! | `logout_endpoint` or `revocation_endpoint` | where a session is ended |
 //! | `client_certificate_file`, `root_certificates_file` | for `tls`, and an authority of one's own: PEM for the [default transport](crate::transport::DefaultTransport::client_certificate) |
 //! | `timeout`, `max_response` | as in [`Grant`](crate::grant::Grant) |
-//! | `cache` | a table with settings of [`TokenCacheBuilder`](crate::TokenCacheBuilder): `wait`, `source_timeout`, `due_jitter`, `due_without_lifetime`, `retry_after_max`, and the pairs `due_fraction` and `due_max`, `expired_fraction` and `expired_max`, `backoff_first` and `backoff_max`, `refused_backoff_first` and `refused_backoff_max`, `forced_backoff_first` and `forced_backoff_max` |
+//! | `cache` | a table with settings of [`TokenCacheBuilder`](crate::TokenCacheBuilder): `wait`, `source_timeout`, `renew_jitter`, `renew_unknown_lifetime_after`, `max_retry_after`, and the pairs `renew_before_fraction` and `renew_before_max`, `expiry_margin_fraction` and `expiry_margin_max`, `backoff_first` and `backoff_max`, `refusal_backoff_first` and `refusal_backoff_max`, `rejection_backoff_first` and `rejection_backoff_max` |
 //!
 //! In place of `client_secret`, `password`, `private_key` and `refresh_token`
 //! there may be `client_secret_file` and so on: a file as containers mount them,
@@ -57,10 +57,10 @@
 mod cache;
 mod client;
 mod env;
-mod members;
-mod rotated;
+mod rotated_token;
 mod source;
+mod source_config;
 mod values;
 
-pub use members::SourceConfig;
 pub use source::ConfiguredSource;
+pub use source_config::SourceConfig;

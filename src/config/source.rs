@@ -4,12 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::client::{needed, secret};
-use super::members::SourceConfig;
-use super::rotated;
+use super::rotated_token;
+use super::source_config::SourceConfig;
 use crate::error::{ConfigError, TokenError};
 use crate::grant::{
-    ClientCredentialsGrant, Endpoint, ExtensionGrant, Grant, JwtBearerGrant, Kind, PasswordGrant,
-    RefreshTokenGrant, SecretFile, TokenExchangeGrant,
+    ClientCredentialsGrant, Endpoint, ExtensionGrant, Grant, GrantType, JwtBearerGrant,
+    PasswordGrant, RefreshTokenGrant, SecretFile, TokenExchangeGrant,
 };
 use crate::source::{DynTokenSource, TokenSource};
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
@@ -81,35 +81,35 @@ impl SourceConfig {
     fn through<T: Transport>(&self, transport: T) -> Result<ConfiguredSource, ConfigError> {
         match self.grant.as_str() {
             "voipex" => {
-                self.check_own("voipex", &["username", "password", "password_file"])?;
+                self.check_params_of("voipex", &["username", "password", "password_file"])?;
                 let (username, password) = self.user()?;
                 self.finish(PasswordGrant::voipex(username, password), transport)
             }
             "password" => {
-                self.check_own("password", &["username", "password", "password_file"])?;
+                self.check_params_of("password", &["username", "password", "password_file"])?;
                 let (username, password) = self.user()?;
                 let id = self.needed_client_id()?;
                 let grant = PasswordGrant::new(self.endpoint()?, id, username, password)?;
                 self.finish(grant, transport)
             }
             "client_credentials" => {
-                self.check_own("client_credentials", &[])?;
+                self.check_params_of("client_credentials", &[])?;
                 let id = self.needed_client_id()?;
                 let grant = ClientCredentialsGrant::new(self.endpoint()?, id)?;
                 self.finish(grant, transport)
             }
             "refresh_token" => self.finish(self.refresh_token()?, transport),
             "jwt_bearer" => {
-                self.check_own("jwt_bearer", &["assertion_file"])?;
+                self.check_params_of("jwt_bearer", &["assertion_file"])?;
                 let file = needed("assertion_file", self.assertion_file.as_ref())?;
                 let grant = JwtBearerGrant::new(self.endpoint()?, SecretFile::new(file))?;
                 self.finish(self.named(grant), transport)
             }
             "token_exchange" => self.finish(self.token_exchange()?, transport),
             uri if uri.contains(':') => {
-                self.check_own(uri, &[])?;
+                self.check_params_of(uri, &[])?;
                 let mut grant = self.named(ExtensionGrant::new(self.endpoint()?, uri)?);
-                for (name, value) in self.members.iter().flatten() {
+                for (name, value) in self.params.iter().flatten() {
                     grant = grant.field(name, value.0.clone())?;
                 }
                 self.complete(grant, transport)
@@ -151,9 +151,9 @@ impl SourceConfig {
 
     fn refresh_token(&self) -> Result<RefreshTokenGrant, ConfigError> {
         let its = ["refresh_token", "refresh_token_file", "rotated_token_file"];
-        self.check_own("refresh_token", &its)?;
+        self.check_params_of("refresh_token", &its)?;
         let kept = self.rotated_token_file.as_deref();
-        let token = match kept.map(rotated::read).transpose()?.flatten() {
+        let token = match kept.map(rotated_token::read).transpose()?.flatten() {
             Some(token) => token,
             None => {
                 let (token, file) = (&self.refresh_token, &self.refresh_token_file);
@@ -166,7 +166,7 @@ impl SourceConfig {
         let id = self.needed_client_id()?;
         let grant = RefreshTokenGrant::new(self.endpoint()?, id, token)?;
         Ok(match self.rotated_token_file.clone() {
-            Some(path) => grant.on_rotation(move |token| rotated::write(path.clone(), token)),
+            Some(path) => grant.on_rotation(move |token| rotated_token::write(path.clone(), token)),
             None => grant,
         })
     }
@@ -181,7 +181,7 @@ impl SourceConfig {
             "audience",
             "resource",
         ];
-        self.check_own("token_exchange", &its)?;
+        self.check_params_of("token_exchange", &its)?;
         let file = needed("subject_token_file", self.subject_token_file.as_ref())?;
         let grant = TokenExchangeGrant::new(self.endpoint()?, SecretFile::new(file))?;
         let mut grant = self.named(grant);
@@ -209,23 +209,23 @@ impl SourceConfig {
     /// A grant that does without a client's name, if there is none.
     fn named<K>(&self, grant: Grant<K>) -> Grant<K> {
         match &self.client_id {
-            Some(id) => grant.identified(id),
+            Some(id) => grant.with_client_id(id),
             None => grant,
         }
     }
 
-    fn finish<K: Kind>(
+    fn finish<K: GrantType>(
         &self,
         mut grant: Grant<K>,
         transport: impl Transport,
     ) -> Result<ConfiguredSource, ConfigError> {
-        for (name, value) in self.members.iter().flatten() {
-            grant = grant.member(name, value.0.secret())?;
+        for (name, value) in self.params.iter().flatten() {
+            grant = grant.param(name, value.0.secret())?;
         }
         self.complete(grant, transport)
     }
 
-    fn complete<K: Kind>(
+    fn complete<K: GrantType>(
         &self,
         mut grant: Grant<K>,
         transport: impl Transport,

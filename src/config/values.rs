@@ -11,13 +11,13 @@ use crate::grant;
 pub(super) struct Secret(pub(super) grant::Secret);
 
 /// A time.
-pub(super) struct Span(pub(super) Duration);
+pub(super) struct DurationValue(pub(super) Duration);
 
 /// A number, perhaps written as a text.
 pub(super) struct Number<T>(pub(super) T);
 
-/// Words with spaces between them, or a list of them.
-pub(super) struct Words(pub(super) Vec<String>);
+/// StringList with spaces between them, or a list of them.
+pub(super) struct StringList(pub(super) Vec<String>);
 
 /// Any value that one of these is made of.
 enum Value {
@@ -103,7 +103,7 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-impl<'de> Deserialize<'de> for Span {
+impl<'de> Deserialize<'de> for DurationValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let what = "a time is a number of seconds, or a text like `500ms`, `10s`, `5m`, `1h`";
         read(deserializer, what, |value| match value {
@@ -159,7 +159,7 @@ impl<'de> Deserialize<'de> for Number<usize> {
     }
 }
 
-impl<'de> Deserialize<'de> for Words {
+impl<'de> Deserialize<'de> for StringList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let what = "this has to be a text or a list of texts";
         read(deserializer, what, |value| match value {

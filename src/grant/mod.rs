@@ -7,7 +7,7 @@
 //! | a program, for a user's account whose password it has | user name, password | [`PasswordGrant`] | RFC 6749, section 4.3 |
 //! | a program, for itself | its secret, key or certificate | [`ClientCredentialsGrant`] | RFC 6749, section 4.4 |
 //! | a program, for a user who logged in elsewhere: in a browser, on a device | a refresh token | [`RefreshTokenGrant`] | RFC 6749, section 6 |
-//! | a program, for whom an assertion is about: of a cluster, an identity provider, its own | a signed assertion | [`JwtBearerGrant`] | RFC 7523, section 2.1 |
+//! | a program, for endpoint_name an assertion is about: of a cluster, an identity provider, its own | a signed assertion | [`JwtBearerGrant`] | RFC 7523, section 2.1 |
 //! | a service that was called with a token, and calls the next one | that token | [`TokenExchangeGrant`] | RFC 8693 |
 //! | anything else | whatever the server wants | [`ExtensionGrant`] | RFC 6749, section 4.5 |
 //!
@@ -36,33 +36,41 @@
 //! | 408, 425, 429 or 5xx otherwise | [`Unavailable`](crate::TokenErrorKind::Unavailable) |
 //! | any other 4xx, readable or not | [`Refused`](crate::TokenErrorKind::Refused) |
 //! | 2xx with no `access_token` but an `error` | [`Refused`](crate::TokenErrorKind::Refused) |
-//! | anything else | [`Malformed`](crate::TokenErrorKind::Malformed) |
+//! | anything else | [`InvalidResponse`](crate::TokenErrorKind::InvalidResponse) |
 //!
 //! So the `error` member rules and the status comes second: servers differ in
 //! their statuses, and a credential that was refused under a 429 or a 503 is
 //! refused all the same. Where in doubt, it was refused, for a wrong password
 //! that is tried again and again locks an account.
 
-mod answer;
-mod base;
 mod client;
+mod client_credentials;
 mod encode;
 mod endpoint;
-mod kind;
-mod kinds;
-mod request;
+mod extension;
+#[allow(clippy::module_inception, reason = "the grant among the grants")]
+mod grant;
+mod grant_type;
+mod jwt_bearer;
+mod params;
+mod password;
+mod refresh_token;
+mod response;
 mod secret;
+mod token_exchange;
+mod voipex;
 
-pub use base::Grant;
 #[cfg(feature = "private-key-jwt")]
 pub use client::PrivateKey;
 pub use client::{ClientAuth, PrivateKeyJwt, SignedJwt, Signer};
+pub use client_credentials::{ClientCredentials, ClientCredentialsGrant};
 pub use endpoint::Endpoint;
+pub use extension::{Extension, ExtensionGrant};
+pub use grant::Grant;
 #[cfg(feature = "config")]
-pub(crate) use kind::Kind;
-pub use kinds::{
-    ClientCredentials, ClientCredentialsGrant, Extension, ExtensionGrant, JwtBearer,
-    JwtBearerGrant, Password, PasswordGrant, Refresh, RefreshTokenGrant, TokenExchange,
-    TokenExchangeGrant,
-};
+pub(crate) use grant_type::GrantType;
+pub use jwt_bearer::{JwtBearer, JwtBearerGrant};
+pub use password::{Password, PasswordGrant};
+pub use refresh_token::{Refresh, RefreshTokenGrant};
 pub use secret::{Secret, SecretFile, SecretSource};
+pub use token_exchange::{TokenExchange, TokenExchangeGrant};

@@ -155,7 +155,7 @@ impl SecretSource for SecretFile {
             Err(error) => error.into(),
         };
         let what = format!("the secret in {} could not be read", self.0.display());
-        Err(TokenError::new(TokenErrorKind::Source, what).because(error))
+        Err(TokenError::new(TokenErrorKind::Source, what).with_source(error))
     }
 }
 

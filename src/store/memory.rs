@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::error::BoxError;
 use crate::store::payload::Payload;
-use crate::store::token_store::{Claim, Claimed, Entry, Lease, Settlement, TokenStore};
+use crate::store::token_store::{Acquire, Acquired, Completion, Entry, Lease, TokenStore};
 
 /// A store for several caches in one process, and for tests. Cheap to clone;
 /// clones are the same store.
@@ -34,13 +34,13 @@ impl MemoryStore {
 }
 
 impl TokenStore for MemoryStore {
-    async fn claim(&self, account: &str, claim: &Claim) -> Result<Claimed, BoxError> {
-        Ok(self.with(account, |account| account.claim(claim, Instant::now())))
+    async fn acquire(&self, account: &str, acquire: &Acquire) -> Result<Acquired, BoxError> {
+        Ok(self.with(account, |account| account.acquire(acquire, Instant::now())))
     }
 
-    async fn settle(&self, account: &str, settlement: &Settlement) -> Result<bool, BoxError> {
+    async fn complete(&self, account: &str, completion: &Completion) -> Result<bool, BoxError> {
         Ok(self.with(account, |account| {
-            account.settle(settlement, Instant::now())
+            account.complete(completion, Instant::now())
         }))
     }
 
@@ -93,29 +93,29 @@ impl Account {
         self.lease.take_if(|(_, until)| *until <= now);
     }
 
-    fn claim(&mut self, claim: &Claim, now: Instant) -> Claimed {
+    fn acquire(&mut self, acquire: &Acquire, now: Instant) -> Acquired {
         self.forget_what_is_over(now);
         match &self.token {
-            Some(token) if token.generation > claim.newer_than => {
-                return Claimed::Token(token.entry(now));
+            Some(token) if token.generation > acquire.newer_than => {
+                return Acquired::Token(token.entry(now));
             }
-            Some(_) if claim.rejected => self.token = None,
+            Some(_) if acquire.rejected => self.token = None,
             _ => {}
         }
         match &self.failure {
-            Some(_) if claim.pardon => self.failure = None,
-            Some(failure) => return Claimed::Failed(failure.entry(now)),
+            Some(_) if acquire.ignore_failure => self.failure = None,
+            Some(failure) => return Acquired::Failure(failure.entry(now)),
             None => {}
         }
         if let Some((_, until)) = self.lease {
-            return Claimed::Held(until.saturating_duration_since(now));
+            return Acquired::Busy(until.saturating_duration_since(now));
         }
-        if claim.lease.is_zero() {
-            return Claimed::Held(Duration::ZERO);
+        if acquire.lease.is_zero() {
+            return Acquired::Busy(Duration::ZERO);
         }
         self.generation += 1;
-        self.lease = Some((self.generation, now + claim.lease));
-        Claimed::Leased(Lease {
+        self.lease = Some((self.generation, now + acquire.lease));
+        Acquired::Lease(Lease {
             generation: self.generation,
             refresh_token: self.refresh_token.take().map(|kept| {
                 let left = kept.until.saturating_duration_since(now);
@@ -124,9 +124,9 @@ impl Account {
         })
     }
 
-    fn settle(&mut self, settlement: &Settlement, now: Instant) -> bool {
+    fn complete(&mut self, completion: &Completion, now: Instant) -> bool {
         self.forget_what_is_over(now);
-        let generation = settlement.generation;
+        let generation = completion.generation;
         self.lease.take_if(|(holder, _)| *holder == generation);
         self.changes.send_replace(());
         if generation < self.written {
@@ -137,19 +137,19 @@ impl Account {
             payload: payload.clone(),
             until: now + *span,
         };
-        let refresh_token = settlement.refresh_token.as_ref().map(keep);
-        if settlement.token.is_none() && settlement.failure.is_none() {
+        let refresh_token = completion.refresh_token.as_ref().map(keep);
+        if completion.token.is_none() && completion.failure.is_none() {
             if self.refresh_token.is_none() {
                 self.refresh_token = refresh_token;
             }
             return true;
         }
         self.written = generation;
-        if let Some(token) = &settlement.token {
+        if let Some(token) = &completion.token {
             self.token = Some(keep(token));
             self.failure = None;
         }
-        if let Some(failure) = &settlement.failure {
+        if let Some(failure) = &completion.failure {
             self.failure = Some(keep(failure));
         }
         if refresh_token.is_some() {

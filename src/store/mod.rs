@@ -2,7 +2,7 @@
 //!
 //! A [`TokenCache`](crate::TokenCache) keeps its tokens to itself unless it is
 //! given a [`TokenStore`]. With one, the fleet fetches as one process would:
-//! whoever needs a new token [claims](TokenStore::claim) a lease and fetches,
+//! whoever needs a new token [claims](TokenStore::acquire) a lease and fetches,
 //! everybody else waits for what comes of it.
 //!
 //! Three rules keep that safe, whoever dies, stands still or comes late:
@@ -25,11 +25,17 @@ mod memory;
 mod payload;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "redis")]
+mod seal;
+#[cfg(feature = "redis")]
+mod store_key;
 mod token_store;
 
 pub use memory::MemoryStore;
 pub use payload::Payload;
 #[cfg(feature = "redis")]
-pub use redis::{RedisStore, RedisStoreBuilder, StoreKey};
+pub use redis::{RedisStore, RedisStoreBuilder};
+#[cfg(feature = "redis")]
+pub use store_key::StoreKey;
 pub(crate) use token_store::DynTokenStore;
-pub use token_store::{Claim, Claimed, Entry, Lease, Settlement, TokenStore};
+pub use token_store::{Acquire, Acquired, Completion, Entry, Lease, TokenStore};

@@ -18,22 +18,22 @@ use crate::store::payload::Payload;
 pub trait TokenStore: Send + Sync + 'static {
     /// Asks for a token, or for the right to fetch one. In this order:
     ///
-    /// 1. A token with a generation above [`Claim::newer_than`] is given back:
-    ///    [`Claimed::Token`]. One that is not, is deleted if the claim says that
-    ///    it was [`rejected`](Claim::rejected).
-    /// 2. The last failure is given back while it holds: [`Claimed::Failed`].
-    ///    It is deleted instead if the claim [pardons](Claim::pardon) it.
-    /// 3. While a lease runs, or if the claim is for no time at all, there is
-    ///    only the time that is left: [`Claimed::Held`].
-    /// 4. Otherwise a lease begins: [`Claimed::Leased`]. Its generation is above
+    /// 1. A token with a generation above [`Acquire::newer_than`] is given back:
+    ///    [`Acquired::Token`]. One that is not, is deleted if the acquire says that
+    ///    it was [`rejected`](Acquire::rejected).
+    /// 2. The last failure is given back while it holds: [`Acquired::Failure`].
+    ///    It is deleted instead if the acquire [pardons](Acquire::ignore_failure) it.
+    /// 3. While a lease runs, or if the acquire is for no time at all, there is
+    ///    only the time that is left: [`Acquired::Busy`].
+    /// 4. Otherwise a lease begins: [`Acquired::Lease`]. Its generation is above
     ///    all that the account ever had, also where the store has lost its
     ///    memory: a clock in milliseconds is a good lower bound. The refresh
     ///    token is handed over and deleted.
-    fn claim(
+    fn acquire(
         &self,
         account: &str,
-        claim: &Claim,
-    ) -> impl Future<Output = Result<Claimed, BoxError>> + Send;
+        acquire: &Acquire,
+    ) -> impl Future<Output = Result<Acquired, BoxError>> + Send;
 
     /// Writes what the holder of a lease brings, unless a lease with a higher
     /// generation has brought something before: false then. Ends the lease if it
@@ -42,10 +42,10 @@ pub trait TokenStore: Send + Sync + 'static {
     /// Each part that is there replaces what the store has, with one exception:
     /// if nothing but a refresh token comes, it is given back unused, and
     /// replaces none. A token deletes the last failure.
-    fn settle(
+    fn complete(
         &self,
         account: &str,
-        settlement: &Settlement,
+        completion: &Completion,
     ) -> impl Future<Output = Result<bool, BoxError>> + Send;
 
     /// Tells when something may have changed for this account: from now on, and
@@ -57,13 +57,13 @@ pub trait TokenStore: Send + Sync + 'static {
 /// What a process asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Claim {
+pub struct Acquire {
     /// The generation that it has had.
     pub newer_than: u64,
     /// An API rejected that generation.
     pub rejected: bool,
     /// The last failure is not to count: the cause was put right.
-    pub pardon: bool,
+    pub ignore_failure: bool,
     /// How long it may take to fetch. Zero only looks.
     pub lease: Duration,
 }
@@ -71,15 +71,15 @@ pub struct Claim {
 /// What it gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Claimed {
+pub enum Acquired {
     /// A token newer than the one it has had.
     Token(Entry),
     /// The failure that still holds.
-    Failed(Entry),
+    Failure(Entry),
     /// Somebody else is fetching, for so long at the most.
-    Held(Duration),
+    Busy(Duration),
     /// The right to fetch.
-    Leased(Lease),
+    Lease(Lease),
 }
 
 /// What the store has kept.
@@ -93,7 +93,7 @@ pub struct Entry {
     pub left: Duration,
 }
 
-/// The right to fetch, for the time that was claimed.
+/// The right to fetch, for the time that was acquired.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// The generation of what its holder brings.
@@ -106,7 +106,7 @@ pub struct Lease {
 /// be kept. Nothing at all only ends the lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Settlement {
+pub struct Completion {
     /// Of the lease.
     pub generation: u64,
     /// A new access token.
@@ -117,7 +117,7 @@ pub struct Settlement {
     pub failure: Option<(Payload, Duration)>,
 }
 
-impl Settlement {
+impl Completion {
     /// What the holder of this lease brings: nothing yet.
     pub fn of(lease: &Lease) -> Self {
         Self {
@@ -127,22 +127,22 @@ impl Settlement {
     }
 }
 
-type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;
 
 /// [`TokenStore`] as a trait object.
 pub(crate) trait DynTokenStore: Send + Sync + 'static {
-    fn claim<'a>(&'a self, account: &'a str, claim: &'a Claim) -> Answer<'a, Claimed>;
-    fn settle<'a>(&'a self, account: &'a str, settlement: &'a Settlement) -> Answer<'a, bool>;
+    fn acquire<'a>(&'a self, account: &'a str, acquire: &'a Acquire) -> BoxFuture<'a, Acquired>;
+    fn complete<'a>(&'a self, account: &'a str, completion: &'a Completion) -> BoxFuture<'a, bool>;
     fn changes(&self, account: &str) -> watch::Receiver<()>;
 }
 
 impl<S: TokenStore> DynTokenStore for S {
-    fn claim<'a>(&'a self, account: &'a str, claim: &'a Claim) -> Answer<'a, Claimed> {
-        Box::pin(TokenStore::claim(self, account, claim))
+    fn acquire<'a>(&'a self, account: &'a str, acquire: &'a Acquire) -> BoxFuture<'a, Acquired> {
+        Box::pin(TokenStore::acquire(self, account, acquire))
     }
 
-    fn settle<'a>(&'a self, account: &'a str, settlement: &'a Settlement) -> Answer<'a, bool> {
-        Box::pin(TokenStore::settle(self, account, settlement))
+    fn complete<'a>(&'a self, account: &'a str, completion: &'a Completion) -> BoxFuture<'a, bool> {
+        Box::pin(TokenStore::complete(self, account, completion))
     }
 
     fn changes(&self, account: &str) -> watch::Receiver<()> {

@@ -23,7 +23,7 @@ const FLUSH: Duration = Duration::from_millis(20);
 /// The body of a [`TokenServer`](super::TokenServer)'s answer.
 ///
 /// Its error is the scripted end of the connection in mid-answer.
-pub struct AnswerBody {
+pub struct MockBody {
     rest: Bytes,
     end: End,
 }
@@ -44,7 +44,7 @@ pub(super) enum End {
     Endless(Option<Pin<Box<Sleep>>>),
 }
 
-impl AnswerBody {
+impl MockBody {
     pub(super) fn new(rest: Bytes, end: End) -> Self {
         Self { rest, end }
     }
@@ -64,13 +64,13 @@ impl AnswerBody {
     }
 }
 
-impl From<Bytes> for AnswerBody {
+impl From<Bytes> for MockBody {
     fn from(body: Bytes) -> Self {
         Self::new(body, End::Clean)
     }
 }
 
-impl Body for AnswerBody {
+impl Body for MockBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -115,9 +115,9 @@ impl Body for AnswerBody {
     }
 }
 
-impl fmt::Debug for AnswerBody {
+impl fmt::Debug for MockBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AnswerBody")
+        f.debug_struct("MockBody")
             .field("bytes", &self.rest.len())
             .finish_non_exhaustive()
     }

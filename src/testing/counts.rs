@@ -30,7 +30,7 @@ pub struct Counts {
     pub max_concurrent_token_requests: u64,
     /// Refresh tokens that came again after rotation had replaced them. Each
     /// took the client's part in its session, which stays open without it.
-    pub refresh_token_replays: u64,
+    pub refresh_token_reuses: u64,
     /// Sessions that are open now.
     pub open_sessions: u64,
     /// Requests to the API, whatever came of them.
@@ -51,7 +51,7 @@ pub(super) struct Counters {
     pub(super) token_exchange_grants: AtomicU64,
     pub(super) discovery_requests: AtomicU64,
     pub(super) refused: AtomicU64,
-    pub(super) refresh_token_replays: AtomicU64,
+    pub(super) refresh_token_reuses: AtomicU64,
     waiting: AtomicU64,
     max_waiting: AtomicU64,
     api_requests: AtomicU64,
@@ -99,7 +99,7 @@ impl Counters {
             discovery_requests: self.discovery_requests.load(Relaxed),
             refused: self.refused.load(Relaxed),
             max_concurrent_token_requests: self.max_waiting.load(Relaxed),
-            refresh_token_replays: self.refresh_token_replays.load(Relaxed),
+            refresh_token_reuses: self.refresh_token_reuses.load(Relaxed),
             open_sessions,
             api_requests: self.api_requests.load(Relaxed),
             api_ok: self.api_ok.load(Relaxed),

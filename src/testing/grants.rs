@@ -94,7 +94,7 @@ fn refresh(shared: &Shared, form: &Form) -> Result<Members, Refusal> {
     let used = shared.write().use_refresh(token, shared.config.rotate);
     let ticket = used.map_err(|fault| {
         if matches!(fault, RefreshFault::Reused | RefreshFault::ReusedLate) {
-            add(&shared.counters.refresh_token_replays);
+            add(&shared.counters.refresh_token_reuses);
         }
         Refusal::new(BAD_REQUEST, INVALID_GRANT, describe(fault))
     })?;

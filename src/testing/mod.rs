@@ -3,7 +3,7 @@
 //! [`TokenServer`] speaks the dialect of VoIPex, which is Keycloak's. It checks
 //! credentials, issues, refreshes and rotates tokens, lets live tokens into its
 //! API and answers all others with 401. [`Counts`] tells what it has seen, and
-//! an [`Answer`] scripts what goes wrong.
+//! an [`MockResponse`] scripts what goes wrong.
 //!
 //! | path | what it is |
 //! |---|---|
@@ -24,14 +24,14 @@
 //! use std::time::Duration;
 //! use http::{Request, StatusCode};
 //! use tower::ServiceExt;
-//! use tower_bearer::testing::{Answer, TokenServer};
+//! use tower_bearer::testing::{MockResponse, TokenServer};
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let server = TokenServer::builder()
 //!     .user("me@example.com", "secret")
 //!     .in_process();
-//! server.script([Answer::status(StatusCode::SERVICE_UNAVAILABLE)
+//! server.token_endpoint().enqueue([MockResponse::status(StatusCode::SERVICE_UNAVAILABLE)
 //!     .retry_after("120")
 //!     .after(Duration::from_secs(5))]);
 //!
@@ -78,7 +78,6 @@
 //! # }
 //! ```
 
-mod answer;
 mod api;
 mod assertion;
 mod body;
@@ -91,17 +90,21 @@ mod grant;
 mod grants;
 mod listen;
 mod mint;
+mod mock_response;
 mod refusal;
 mod reply;
-mod script;
+mod response_queue;
 mod server;
 mod service;
 mod shared;
 mod state;
 
-pub use answer::Answer;
-pub use body::AnswerBody;
+pub use body::MockBody;
 pub use builder::TokenServerBuilder;
 pub use counts::Counts;
+pub use mock_response::MockResponse;
+pub use response_queue::MockEndpoint;
 pub use server::TokenServer;
-pub use service::{AnswerFuture, TokenService};
+#[doc(hidden)]
+pub use service::MockResponseFuture;
+pub use service::TokenService;

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::answer::Answer;
 use super::counts::Counts;
+use super::response_queue::MockEndpoint;
 use super::service::TokenService;
 use super::shared::Shared;
 use super::state::User;
@@ -150,30 +150,20 @@ impl TokenServer {
         self.shared.write().delay = delay;
     }
 
-    /// Adds answers to the queue for the next token requests, one each.
-    pub fn script(&self, answers: impl IntoIterator<Item = Answer>) {
-        self.shared.token_script.push(answers);
+    /// The token endpoint's mock responses.
+    pub fn token_endpoint(&self) -> MockEndpoint<'_> {
+        MockEndpoint(&self.shared.token_responses)
     }
 
-    /// Answers every token request so from now on, once the queue is empty.
-    pub fn always(&self, answer: Answer) {
-        self.shared.token_script.always(answer);
+    /// The API's mock responses.
+    pub fn api(&self) -> MockEndpoint<'_> {
+        MockEndpoint(&self.shared.api_responses)
     }
 
-    /// Adds answers to the queue for the next API requests, one each.
-    pub fn script_api(&self, answers: impl IntoIterator<Item = Answer>) {
-        self.shared.api_script.push(answers);
-    }
-
-    /// Answers every API request so from now on, once the queue is empty.
-    pub fn always_api(&self, answer: Answer) {
-        self.shared.api_script.always(answer);
-    }
-
-    /// Forgets all that was scripted, for the token endpoint and the API.
-    pub fn clear_scripts(&self) {
-        self.shared.token_script.clear();
-        self.shared.api_script.clear();
+    /// Removes the mock responses of the token endpoint and of the API.
+    pub fn clear_responses(&self) {
+        self.token_endpoint().clear();
+        self.api().clear();
     }
 
     /// What the server has seen since it started.

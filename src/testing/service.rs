@@ -13,11 +13,11 @@ use http_body::Body;
 use tokio::time::sleep;
 use tower_service::Service;
 
-use super::answer::Answer;
 use super::api;
-use super::body::AnswerBody;
+use super::body::MockBody;
 use super::endpoint::Endpoint;
 use super::form::read_body;
+use super::mock_response::MockResponse;
 use super::shared::Shared;
 use crate::error::BoxError;
 
@@ -32,7 +32,7 @@ use crate::error::BoxError;
 /// # Errors
 ///
 /// A call fails when the script says that the connection closes, see
-/// [`Answer::close`].
+/// [`MockResponse::close`].
 #[derive(Clone)]
 pub struct TokenService {
     shared: Arc<Shared>,
@@ -43,7 +43,7 @@ impl TokenService {
         Self { shared }
     }
 
-    fn token<B>(&self, endpoint: Endpoint, request: Request<B>) -> AnswerFuture
+    fn token<B>(&self, endpoint: Endpoint, request: Request<B>) -> MockResponseFuture
     where
         B: Body + Send + 'static,
     {
@@ -51,10 +51,10 @@ impl TokenService {
         // Counted and scripted in the order of the calls, not of the polls.
         let is_token = endpoint == Endpoint::Token;
         let waiting = is_token.then(|| shared.counters.token_request());
-        let answer = is_token.then(|| shared.token_script.next()).flatten();
-        AnswerFuture::later(async move {
+        let answer = is_token.then(|| shared.token_responses.next()).flatten();
+        MockResponseFuture::later(async move {
             let _waiting = waiting;
-            let answer = answer.unwrap_or_else(Answer::ordinary);
+            let answer = answer.unwrap_or_else(MockResponse::default);
             let (head, body) = request.into_parts();
             let body = read_body(body).await;
             let draft = answer.draft(
@@ -75,12 +75,12 @@ impl TokenService {
         })
     }
 
-    fn scripted_api<B>(&self, answer: Answer, request: Request<B>) -> AnswerFuture
+    fn scripted_api<B>(&self, answer: MockResponse, request: Request<B>) -> MockResponseFuture
     where
         B: Body + Send + 'static,
     {
         let shared = Arc::clone(&self.shared);
-        AnswerFuture::later(async move {
+        MockResponseFuture::later(async move {
             let (head, body) = request.into_parts();
             let body = if answer.is_echo() {
                 read_body(body).await.unwrap_or_default()
@@ -109,25 +109,25 @@ where
     B: Body + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    type Response = Response<AnswerBody>;
+    type Response = Response<MockBody>;
     type Error = io::Error;
-    type Future = AnswerFuture;
+    type Future = MockResponseFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> AnswerFuture {
+    fn call(&mut self, request: Request<B>) -> MockResponseFuture {
         if let Some(endpoint) = Endpoint::at(request.uri().path()) {
             return self.token(endpoint, request);
         }
         self.shared.counters.api_request();
-        if let Some(answer) = self.shared.api_script.next() {
+        if let Some(answer) = self.shared.api_responses.next() {
             return self.scripted_api(answer, request);
         }
         let response = api::answer(&self.shared, request.headers());
         self.shared.counters.api_answer(response.status());
-        AnswerFuture(Inner::Now(Some(response.map(Into::into))))
+        MockResponseFuture(Inner::Now(Some(response.map(Into::into))))
     }
 }
 
@@ -138,24 +138,24 @@ impl fmt::Debug for TokenService {
 }
 
 /// The future of a [`TokenService`]'s answer.
-pub struct AnswerFuture(Inner);
+pub struct MockResponseFuture(Inner);
 
 /// The API is called by benches: its ordinary answers cost no box.
 enum Inner {
-    Now(Option<Response<AnswerBody>>),
-    Later(Pin<Box<dyn Future<Output = io::Result<Response<AnswerBody>>> + Send>>),
+    Now(Option<Response<MockBody>>),
+    Later(Pin<Box<dyn Future<Output = io::Result<Response<MockBody>>> + Send>>),
 }
 
-impl AnswerFuture {
+impl MockResponseFuture {
     fn later(
-        future: impl Future<Output = io::Result<Response<AnswerBody>>> + Send + 'static,
+        future: impl Future<Output = io::Result<Response<MockBody>>> + Send + 'static,
     ) -> Self {
         Self(Inner::Later(Box::pin(future)))
     }
 }
 
-impl Future for AnswerFuture {
-    type Output = io::Result<Response<AnswerBody>>;
+impl Future for MockResponseFuture {
+    type Output = io::Result<Response<MockBody>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
@@ -167,8 +167,8 @@ impl Future for AnswerFuture {
     }
 }
 
-impl fmt::Debug for AnswerFuture {
+impl fmt::Debug for MockResponseFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AnswerFuture").finish_non_exhaustive()
+        f.debug_struct("MockResponseFuture").finish_non_exhaustive()
     }
 }

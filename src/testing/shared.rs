@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use super::counts::Counters;
 use super::mint::Mint;
-use super::script::Script;
+use super::response_queue::ResponseQueue;
 use super::state::State;
 
 /// What does not change while a server lives.
@@ -30,8 +30,8 @@ pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) mint: Mint,
     pub(super) counters: Arc<Counters>,
-    pub(super) token_script: Script,
-    pub(super) api_script: Script,
+    pub(super) token_responses: ResponseQueue,
+    pub(super) api_responses: ResponseQueue,
     state: RwLock<State>,
 }
 
@@ -42,8 +42,8 @@ impl Shared {
             config,
             mint: Mint::new(),
             counters: Arc::default(),
-            token_script: Script::default(),
-            api_script: Script::default(),
+            token_responses: ResponseQueue::default(),
+            api_responses: ResponseQueue::default(),
             state: RwLock::new(state),
         }
     }

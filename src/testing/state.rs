@@ -107,14 +107,14 @@ impl State {
         }
     }
 
-    fn next_number(&mut self) -> u64 {
+    fn next_cache_id(&mut self) -> u64 {
         self.last += 1;
         self.last
     }
 
     /// Opens a session for a user, for so long at first.
     pub(super) fn open_session(&mut self, user: &str, name: String, life: Duration) -> u64 {
-        let id = self.next_number();
+        let id = self.next_cache_id();
         let session = Session {
             name,
             user: user.to_owned(),
@@ -132,8 +132,8 @@ impl State {
             session,
             session_name: open.map(|s| s.name.clone()).unwrap_or_default(),
             user: open.map(|s| s.user.clone()).unwrap_or_default(),
-            access: self.next_number(),
-            refresh: self.next_number(),
+            access: self.next_cache_id(),
+            refresh: self.next_cache_id(),
             not_before: self.not_before,
             refreshable: true,
         }

@@ -10,35 +10,35 @@ use zeroize::Zeroizing;
 use crate::error::BoxError;
 
 #[derive(Debug)]
-pub(super) enum Unread {
+pub(super) enum ReadError {
     OverCap,
     Broken(BoxError),
 }
 
-pub(super) async fn collect<B>(body: B, cap: usize) -> Result<Zeroizing<Vec<u8>>, Unread>
+pub(super) async fn collect<B>(body: B, cap: usize) -> Result<Zeroizing<Vec<u8>>, ReadError>
 where
     B: Body<Error: Into<BoxError>>,
 {
     let mut body = pin!(body);
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > cap {
-        return Err(Unread::OverCap);
+        return Err(ReadError::OverCap);
     }
     let mut collected = Zeroizing::new(Vec::with_capacity(announced));
     let mut empty = 0;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|e| Unread::Broken(e.into()))?;
+        let frame = frame.map_err(|e| ReadError::Broken(e.into()))?;
         let data = frame.into_data().ok().filter(Buf::has_remaining);
         let Some(mut data) = data else {
             // A body of empty frames that never waits would outlast any timer.
             empty += 1;
             if empty > cap {
-                return Err(Unread::OverCap);
+                return Err(ReadError::OverCap);
             }
             continue;
         };
         if data.remaining() > cap - collected.len() {
-            return Err(Unread::OverCap);
+            return Err(ReadError::OverCap);
         }
         reserve(&mut collected, data.remaining());
         while data.has_remaining() {
@@ -112,6 +112,6 @@ mod tests {
     #[tokio::test]
     async fn an_announced_length_over_the_cap_is_not_read_at_all() {
         let body = Full::new(Bytes::from_static(b"12345678901"));
-        assert!(matches!(collect(body, 10).await, Err(Unread::OverCap)));
+        assert!(matches!(collect(body, 10).await, Err(ReadError::OverCap)));
     }
 }

@@ -28,9 +28,9 @@
 
 mod body;
 mod default;
-mod echo;
-mod exchange;
+mod redact;
 mod redirect;
+mod request;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 mod service;
@@ -38,4 +38,4 @@ mod service;
 pub use default::DefaultTransport;
 pub use service::Transport;
 
-pub(crate) use exchange::{Answer, Limits, Outgoing, exchange};
+pub(crate) use request::{EndpointRequest, EndpointResponse, Limits, send_request};

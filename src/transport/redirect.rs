@@ -13,31 +13,33 @@ use crate::error::{TokenError, TokenErrorKind};
 /// `echoes` says whether a text holds one of the secrets that were sent.
 pub(super) fn target(
     from: &Uri,
-    whom: &str,
+    endpoint_name: &str,
     status: StatusCode,
     headers: &HeaderMap,
     echoes: impl Fn(&str) -> bool,
 ) -> Result<Uri, TokenError> {
-    let refuse =
-        |what: String| TokenError::new(TokenErrorKind::Redirected, what).with_answer(status, None);
+    let refuse = |what: String| {
+        TokenError::new(TokenErrorKind::UnexpectedRedirect, what).with_answer(status, None)
+    };
     if !matches!(
         status,
         StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
     ) {
         return Err(refuse(format!(
-            "{whom} answered with a redirect that does not keep the request: \
+            "{endpoint_name} answered with a redirect that does not keep the request: \
              only 307 and 308 are followed"
         )));
     }
-    let from = Url::parse(&from.to_string())
-        .map_err(|e| refuse(format!("{whom} cannot be resolved against")).because(e))?;
+    let from = Url::parse(&from.to_string()).map_err(|e| {
+        refuse(format!("{endpoint_name} cannot be resolved against")).with_source(e)
+    })?;
     let Some(mut target) = headers
         .get(LOCATION)
         .and_then(|location| location.to_str().ok())
         .and_then(|location| from.join(location).ok())
     else {
         return Err(refuse(format!(
-            "{whom} answered with a redirect that has no readable location"
+            "{endpoint_name} answered with a redirect that has no readable location"
         )));
     };
     if target.origin() != from.origin() {
@@ -49,18 +51,18 @@ pub(super) fn target(
             format!(", {origin}")
         };
         return Err(refuse(format!(
-            "{whom} answered with a redirect to another origin{named}"
+            "{endpoint_name} answered with a redirect to another origin{named}"
         )));
     }
     if !target.username().is_empty() || target.password().is_some() {
         return Err(refuse(format!(
-            "{whom} answered with a redirect to an address with a user name"
+            "{endpoint_name} answered with a redirect to an address with a user name"
         )));
     }
     target.set_fragment(None);
     target.as_str().parse().map_err(|_| {
         refuse(format!(
-            "{whom} answered with a redirect that has no readable location"
+            "{endpoint_name} answered with a redirect that has no readable location"
         ))
     })
 }
@@ -85,7 +87,7 @@ mod tests {
         )
         .map(|uri| uri.to_string())
         .map_err(|e| {
-            assert_eq!(e.kind(), TokenErrorKind::Redirected);
+            assert_eq!(e.kind(), TokenErrorKind::UnexpectedRedirect);
             e.to_string()
         })
     }

@@ -67,7 +67,7 @@ impl LazyClient {
         });
         built.as_ref().map_err(|e| {
             let what = "the client for token requests could not be built";
-            TokenError::new(TokenErrorKind::Config, what).because(Arc::clone(e))
+            TokenError::new(TokenErrorKind::Config, what).with_source(Arc::clone(e))
         })
     }
 }
@@ -107,7 +107,7 @@ impl DefaultTransport {
     }
 
     /// Sets the certificate that the client shows, for
-    /// [`ClientAuth::tls`](crate::grant::ClientAuth::tls) (RFC 8705): PEM with
+    /// [`ClientAuth::tls_client_auth`](crate::grant::ClientAuth::tls_client_auth) (RFC 8705): PEM with
     /// its chain and its private key, in any order. Needs the feature
     /// `reqwest`.
     ///
@@ -120,7 +120,7 @@ impl DefaultTransport {
     ///     .client_certificate(identity)?
     ///     .root_certificates(authority)?;
     /// let grant = ClientCredentialsGrant::new("https://auth.example.com/token", "billing")?
-    ///     .client_auth(ClientAuth::tls())
+    ///     .client_auth(ClientAuth::tls_client_auth())
     ///     .transport(transport);
     /// # let _ = grant; Ok(()) }
     /// ```

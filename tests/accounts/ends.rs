@@ -4,14 +4,14 @@ use http::StatusCode;
 use tokio::time::{Instant, sleep};
 use tower::{Service, ServiceExt};
 
-use tower_bearer::testing::{Answer, TokenServer};
+use tower_bearer::testing::{MockResponse, TokenServer};
 use tower_bearer::{Accounts, BoxError, Outcome, TokenErrorKind};
 
 use crate::common::{at_once, millis, parked, secs};
 use crate::tenants::{Tenant, accounts, builder, call, client, of, served, tenant};
 
 fn live(accounts: &Accounts<Tenant>) -> Vec<usize> {
-    let there = |n: &usize| accounts.find(&tenant(*n)).is_some();
+    let there = |n: &usize| accounts.get(&tenant(*n)).is_some();
     (0..10).filter(there).collect()
 }
 
@@ -44,7 +44,10 @@ async fn the_least_recently_used_account_makes_room() {
 #[tokio::test(start_paused = true)]
 async fn an_account_that_nobody_uses_is_let_go_and_one_in_use_is_not() {
     let server = served(3, TokenServer::builder());
-    let accounts = builder(&server).idle(secs(60)).build().expect("settings");
+    let accounts = builder(&server)
+        .idle_timeout(secs(60))
+        .build()
+        .expect("settings");
     let mut client = client(&server, &accounts);
     for n in 0..3 {
         call(&client, &tenant(n)).await.expect("an answer");
@@ -56,7 +59,7 @@ async fn an_account_that_nobody_uses_is_let_go_and_one_in_use_is_not() {
         let ready = client.ready().await.expect("ready");
         ready.call(of(&tenant(0))).await.expect("an answer");
         // To look at it is no use of it.
-        assert!(second >= 59 || accounts.find(&tenant(2)).is_some());
+        assert!(second >= 59 || accounts.get(&tenant(2)).is_some());
         sleep(secs(1)).await;
         if second == 65 {
             assert_eq!(live(&accounts), [0, 1]);
@@ -103,7 +106,9 @@ async fn a_request_under_way_finishes_though_its_account_was_let_go() {
     let answer = first.await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::OK);
 
-    server.script_api([Answer::unauthorized(["Bearer"]).after(secs(5))]);
+    server
+        .api()
+        .enqueue([MockResponse::unauthorized(["Bearer"]).after(secs(5))]);
     let second = parked(client.clone().oneshot(of(&tenant(1)))).await;
     call(&client, &tenant(0)).await.expect("an answer");
     assert_eq!(live(&accounts), [0]);
@@ -116,7 +121,7 @@ async fn a_request_under_way_finishes_though_its_account_was_let_go() {
 async fn the_session_of_an_evicted_account_is_ended_if_asked_for_and_not_before_its_time() {
     for asked in [true, false] {
         let server = served(20, TokenServer::builder());
-        let mut builder = builder(&server).capacity(2).idle(secs(600));
+        let mut builder = builder(&server).capacity(2).idle_timeout(secs(600));
         if asked {
             builder = builder.revoke_evicted(secs(30));
         }
@@ -144,7 +149,7 @@ fn without_a_runtime_an_account_is_evicted_all_the_same() {
     let accounts = builder(&server).capacity(2).revoke_evicted(secs(0));
     let accounts = accounts.build().expect("settings");
     for n in 0..3 {
-        let tokens = accounts.tokens(&tenant(n)).expect("an account");
+        let tokens = accounts.get_or_create(&tenant(n)).expect("an account");
         let error = at_once(tokens.token())
             .expect("no wait")
             .expect_err("no runtime");
@@ -171,7 +176,7 @@ async fn a_shutdown_ends_all_sessions_and_hands_out_no_more_tokens() {
         let ready = client.ready().await.expect("ready");
         let error = ready.call(of(&tenant(n))).await.expect_err("closed");
         let error = error.as_token().expect("a token error").kind();
-        assert_eq!(error, TokenErrorKind::Closed);
+        assert_eq!(error, TokenErrorKind::ShutDown);
     }
     assert_eq!(accounts.status().accounts, 0);
     accounts.shutdown(secs(10)).await.expect("nothing to do");
@@ -183,7 +188,7 @@ async fn a_shutdown_takes_no_longer_than_it_may() {
     let accounts = accounts.settings(|cache| cache.revoke_timeout(secs(100)));
     let accounts = accounts.build().expect("settings");
     for key in 0..10 {
-        let tokens = accounts.tokens(&key).expect("an account");
+        let tokens = accounts.get_or_create(&key).expect("an account");
         tokens.token().await.expect("a token");
     }
     let start = Instant::now();

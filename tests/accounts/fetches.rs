@@ -41,11 +41,15 @@ async fn an_account_that_hangs_keeps_no_other_waiting() {
             async move { token(&name, 3000) }
         })
     });
-    let stuck = accounts.tokens(&"hangs".to_owned()).expect("an account");
+    let stuck = accounts
+        .get_or_create(&"hangs".to_owned())
+        .expect("an account");
     let stuck = tokio::spawn(async move { stuck.token().await });
     let start = Instant::now();
     for n in 0..100 {
-        let tokens = accounts.tokens(&format!("t{n}")).expect("an account");
+        let tokens = accounts
+            .get_or_create(&format!("t{n}"))
+            .expect("an account");
         assert_eq!(
             tokens.token().await.expect("a token").secret(),
             format!("t{n}")
@@ -74,8 +78,12 @@ async fn a_source_that_cannot_be_made_is_its_keys_failure_alone_and_held_back() 
             })
         }
     });
-    let bad = accounts.tokens(&"bad".to_owned()).expect("an account");
-    let good = accounts.tokens(&"good".to_owned()).expect("an account");
+    let bad = accounts
+        .get_or_create(&"bad".to_owned())
+        .expect("an account");
+    let good = accounts
+        .get_or_create(&"good".to_owned())
+        .expect("an account");
     assert!(good.token().await.is_ok());
     for tried in 1..=2 {
         let error = bad.token().await.expect_err("no source");
@@ -104,10 +112,14 @@ async fn a_panic_where_a_source_is_made_is_an_error() {
         assert_ne!(name, "bad", "a scripted panic");
         Ok::<_, BoxError>(|| async { token("t", 3000) })
     });
-    let bad = accounts.tokens(&"bad".to_owned()).expect("an account");
+    let bad = accounts
+        .get_or_create(&"bad".to_owned())
+        .expect("an account");
     let error = bad.token().await.expect_err("a panic");
     assert_eq!(error.kind(), TokenErrorKind::Panicked);
-    let good = accounts.tokens(&"good".to_owned()).expect("an account");
+    let good = accounts
+        .get_or_create(&"good".to_owned())
+        .expect("an account");
     assert!(good.token().await.is_ok());
 }
 
@@ -138,7 +150,7 @@ async fn refused_credentials_are_asked_for_anew_once_somebody_has_put_them_right
     }
     assert_eq!(server.token_requests(), 2, "the refusal sticks");
     set("t0", "secret of t0");
-    accounts.find(&tenant(0)).expect("there").reset();
+    accounts.get(&tenant(0)).expect("there").reset();
     assert!(call(&client, &tenant(0)).await.is_ok());
     assert_eq!(server.token_requests(), 3);
 }
@@ -172,13 +184,13 @@ type Made = std::future::Ready<Result<Box<dyn Fn() -> Fetch + Send + Sync>, BoxE
 #[tokio::test(start_paused = true)]
 async fn no_more_fetches_run_at_once_than_were_allowed() {
     let (fetches, most, make) = slow(1);
-    let accounts = Accounts::builder(make).concurrent_fetches(10);
+    let accounts = Accounts::builder(make).max_concurrent_fetches(10);
     let accounts = accounts
-        .settings(|cache| cache.wait(secs(3600)))
+        .settings(|cache| cache.wait_timeout(secs(3600)))
         .build()
         .expect("settings");
     let callers = (0..1000).map(|key| {
-        let tokens = accounts.tokens(&key).expect("an account");
+        let tokens = accounts.get_or_create(&key).expect("an account");
         tokio::spawn(async move { tokens.token().await })
     });
     let callers: Vec<_> = callers.collect();
@@ -194,20 +206,20 @@ async fn no_more_fetches_run_at_once_than_were_allowed() {
 #[tokio::test(start_paused = true)]
 async fn a_fetch_that_waits_long_for_its_turn_is_neither_lost_nor_late() {
     let (fetches, _, make) = slow(25);
-    let accounts = Accounts::builder(make).concurrent_fetches(1);
+    let accounts = Accounts::builder(make).max_concurrent_fetches(1);
     let accounts = accounts
-        .settings(|cache| cache.wait(secs(3600)))
+        .settings(|cache| cache.wait_timeout(secs(3600)))
         .build()
         .expect("settings");
     let callers = (0..20).flat_map(|key| [key, key]).map(|key| {
-        let tokens = accounts.tokens(&key).expect("an account");
+        let tokens = accounts.get_or_create(&key).expect("an account");
         tokio::spawn(async move { tokens.token().await })
     });
     let callers: Vec<_> = callers.collect();
     // Somebody comes by when the first flights would be lost long ago.
     sleep(secs(300)).await;
     for key in 0..20 {
-        let tokens = accounts.tokens(&key).expect("an account");
+        let tokens = accounts.get_or_create(&key).expect("an account");
         let _ = timeout(millis(1), tokens.token()).await;
     }
     for caller in callers {
@@ -220,18 +232,18 @@ async fn a_fetch_that_waits_long_for_its_turn_is_neither_lost_nor_late() {
 async fn settings_are_everybodys_or_each_accounts_own() {
     let server = served(2, TokenServer::builder().delay(secs(60)));
     let accounts = builder(&server)
-        .settings(|cache| cache.wait(secs(5)))
+        .settings(|cache| cache.wait_timeout(secs(5)))
         .settings_for(|Tenant(name), cache| match name.as_str() {
-            "t1" => cache.wait(secs(2)),
+            "t1" => cache.wait_timeout(secs(2)),
             _ => cache,
         })
         .build()
         .expect("settings");
     for (number, wait) in [(0, 5), (1, 2)] {
         let start = Instant::now();
-        let tokens = accounts.tokens(&tenant(number)).expect("an account");
+        let tokens = accounts.get_or_create(&tenant(number)).expect("an account");
         let error = tokens.token().await.expect_err("too late");
-        assert_eq!(error.kind(), TokenErrorKind::Waited);
+        assert_eq!(error.kind(), TokenErrorKind::WaitTimeout);
         assert_eq!(start.elapsed(), secs(wait));
     }
 }
@@ -241,13 +253,13 @@ fn settings_of_an_account_that_make_no_sense_are_its_own_failure() {
     let server = served(2, TokenServer::builder());
     let accounts = builder(&server)
         .settings_for(|key, cache| match key {
-            key if *key == tenant(1) => cache.wait(secs(0)),
+            key if *key == tenant(1) => cache.wait_timeout(secs(0)),
             _ => cache,
         })
         .build()
         .expect("settings");
-    assert!(accounts.tokens(&tenant(0)).is_ok());
-    let error = accounts.tokens(&tenant(1)).expect_err("no wait");
+    assert!(accounts.get_or_create(&tenant(0)).is_ok());
+    let error = accounts.get_or_create(&tenant(1)).expect_err("no wait");
     assert_eq!(error.kind(), TokenErrorKind::Config);
 }
 
@@ -258,12 +270,15 @@ fn nonsense_is_refused_with_the_name_of_the_field() {
         |error: Result<Accounts<Tenant>, ConfigError>| error.expect_err("nonsense").field();
     let b = || builder(&server);
     assert_eq!(refused(b().capacity(0).build()), "capacity");
-    assert_eq!(refused(b().idle(secs(0)).build()), "idle");
+    assert_eq!(refused(b().idle_timeout(secs(0)).build()), "idle");
     assert_eq!(
-        refused(b().concurrent_fetches(0).build()),
-        "concurrent_fetches"
+        refused(b().max_concurrent_fetches(0).build()),
+        "max_concurrent_fetches"
     );
-    assert_eq!(refused(b().settings(|c| c.wait(secs(0))).build()), "wait");
+    assert_eq!(
+        refused(b().settings(|c| c.wait_timeout(secs(0))).build()),
+        "wait"
+    );
     let store = tower_bearer::store::MemoryStore::new();
     let shared = b().settings(|cache| cache.store(store, "everybody"));
     assert_eq!(refused(shared.build()), "store");

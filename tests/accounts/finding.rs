@@ -3,7 +3,7 @@
 use http::{HeaderMap, Request};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-use tower_bearer::accounts::AccountsAuth;
+use tower_bearer::accounts::AccountsBearerAuth;
 use tower_bearer::testing::{TokenServer, TokenService};
 use tower_bearer::{AccessToken, Accounts, CloneBody, ResponseFuture, TokenErrorKind};
 
@@ -149,8 +149,8 @@ async fn a_key_whose_clone_is_another_key_gets_no_token_of_that_one() {
     let key = Shifty("a~".replace('~', ""));
     for _ in 0..10 {
         // Each call makes an account of its own: none is this key's.
-        assert!(accounts.find(&key).is_none());
-        assert!(accounts.tokens(&key).is_ok());
+        assert!(accounts.get(&key).is_none());
+        assert!(accounts.get_or_create(&key).is_ok());
     }
     assert!(accounts.status().accounts <= 4);
 }
@@ -160,7 +160,7 @@ async fn a_key_whose_clone_is_another_key_gets_no_token_of_that_one() {
 fn the_future_is_not_boxed() {
     type Future<S> = <S as Service<Request<Body>>>::Future;
     fn same<T>(_: fn(T), _: fn(T)) {}
-    same::<Future<AccountsAuth<TokenService, Tenant>>>(
+    same::<Future<AccountsBearerAuth<TokenService, Tenant>>>(
         |_| (),
         |_: ResponseFuture<TokenService, CloneBody, Request<Body>>| (),
     );

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tower::{Service, ServiceExt};
 
 use tower_bearer::Accounts;
-use tower_bearer::testing::{Answer, TokenServer};
+use tower_bearer::testing::{MockResponse, TokenServer};
 
 use crate::common::{millis, secs};
 use crate::tenants::{Client, Tenant, builder, call, client, of, served, tenant};
@@ -26,15 +26,19 @@ fn disturb(rng: &mut Rng, server: &TokenServer, accounts: &Accounts<Tenant>) {
         1 => server.end_sessions(),
         2 => drop(accounts.remove(&tenant)),
         3 | 4 => {
-            if let Some(tokens) = accounts.find(&tenant) {
+            if let Some(tokens) = accounts.get(&tenant) {
                 tokens.invalidate();
             }
         }
-        5 => server.script_api([Answer::unauthorized(["Bearer"])]),
-        6 => server.script([Answer::status(StatusCode::SERVICE_UNAVAILABLE)]),
+        5 => server
+            .api()
+            .enqueue([MockResponse::unauthorized(["Bearer"])]),
+        6 => server
+            .token_endpoint()
+            .enqueue([MockResponse::status(StatusCode::SERVICE_UNAVAILABLE)]),
         7 => server.set_delay(millis(rng.u64(..2000))),
         8 => {
-            if let Some(tokens) = accounts.find(&tenant) {
+            if let Some(tokens) = accounts.get(&tenant) {
                 tokens.reset();
             }
         }
@@ -49,8 +53,8 @@ async fn history(seed: u64) {
     let server = served(TENANTS, builder.rotate_refresh_tokens(rng.bool()));
     let mut builder = crate::tenants::builder(&server)
         .capacity(rng.usize(1..=TENANTS))
-        .idle(secs(rng.u64(1..20)))
-        .concurrent_fetches(rng.usize(1..4));
+        .idle_timeout(secs(rng.u64(1..20)))
+        .max_concurrent_fetches(rng.usize(1..4));
     if rng.bool() {
         builder = builder.revoke_evicted(millis(rng.u64(..3000)));
     }

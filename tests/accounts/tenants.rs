@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 use http::{Request, Response, StatusCode};
 use tower::{Layer, Service, ServiceExt};
 
-use tower_bearer::accounts::{AccountsAuth, AccountsBuilder};
-use tower_bearer::testing::{AnswerBody, TokenServer, TokenServerBuilder, TokenService};
+use tower_bearer::accounts::{AccountsBearerAuth, AccountsBuilder};
+use tower_bearer::testing::{MockBody, TokenServer, TokenServerBuilder, TokenService};
 use tower_bearer::{Accounts, AccountsLayer, BoxError, Error, Origins};
 
 use crate::common::{Body, get};
@@ -61,7 +61,7 @@ pub(crate) struct Api {
     mixed_up: Arc<AtomicBool>,
 }
 
-pub(crate) type Client = AccountsAuth<Api, Tenant>;
+pub(crate) type Client = AccountsBearerAuth<Api, Tenant>;
 
 pub(crate) fn client(server: &TokenServer, accounts: &Accounts<Tenant>) -> Client {
     layer(server, accounts).layer(Api {
@@ -77,7 +77,7 @@ impl Api {
 }
 
 impl Service<Request<Body>> for Api {
-    type Response = Response<AnswerBody>;
+    type Response = Response<MockBody>;
     type Error = io::Error;
     type Future = <TokenService as Service<Request<Body>>>::Future;
 

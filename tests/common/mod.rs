@@ -13,14 +13,14 @@ use http::{Request, Response};
 use http_body_util::Full;
 use tower::{Layer, ServiceExt};
 
-use tower_bearer::testing::{AnswerBody, TokenServer, TokenServerBuilder, TokenService};
+use tower_bearer::testing::{MockBody, TokenServer, TokenServerBuilder, TokenService};
 use tower_bearer::{
     AccessToken, BearerAuth, BearerAuthLayer, Error, Origins, Outcome, TokenCache, TokenError,
 };
 
 pub(crate) type Body = Full<Bytes>;
 pub(crate) type Api = BearerAuth<TokenService>;
-pub(crate) type Answered = Result<Response<AnswerBody>, Error<std::io::Error>>;
+pub(crate) type Answered = Result<Response<MockBody>, Error<std::io::Error>>;
 
 pub(crate) const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)

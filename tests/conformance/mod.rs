@@ -7,5 +7,5 @@ mod ask;
 mod contract;
 pub(crate) mod random;
 
-pub(crate) use ask::{claim, given, leased, nothing, payload, settle, token, tokens, want};
+pub(crate) use ask::{acquire, complete, given, leased, nothing, payload, token, tokens, want};
 pub(crate) use contract::all;

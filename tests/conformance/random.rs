@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tower_bearer::store::{Claimed, Settlement, TokenStore};
+use tower_bearer::store::{Acquired, Completion, TokenStore};
 
-use super::ask::{LONG, claim, given, payload, want};
+use super::ask::{LONG, acquire, given, payload, want};
 
 /// Numbers that are the same each time.
 struct Dice(u64);
@@ -24,21 +24,21 @@ impl Dice {
 }
 
 /// What a store answered, with its generations as ordinal numbers.
-fn told(claimed: &Claimed, known: &[u64]) -> String {
+fn told(acquired: &Acquired, known: &[u64]) -> String {
     let nth = |generation| known.iter().position(|g| *g == generation);
-    match claimed {
-        Claimed::Token(entry) => format!(
+    match acquired {
+        Acquired::Token(entry) => format!(
             "token {:?} {:?}",
             nth(entry.generation),
             entry.payload.as_bytes()
         ),
-        Claimed::Failed(entry) => format!(
+        Acquired::Failure(entry) => format!(
             "failed {:?} {:?}",
             nth(entry.generation),
             entry.payload.as_bytes()
         ),
-        Claimed::Held(left) => format!("held {}", left.is_zero()),
-        Claimed::Leased(lease) => {
+        Acquired::Busy(left) => format!("held {}", left.is_zero()),
+        Acquired::Lease(lease) => {
             format!("leased {:?}", given(lease).map(|it| it.as_bytes().to_vec()))
         }
         other => format!("{other:?}"),
@@ -59,28 +59,31 @@ pub(crate) async fn answers_are_the_same(
         if dice.one_in(2) {
             let mut wanted = want(0);
             wanted.rejected = dice.one_in(4);
-            wanted.pardon = dice.one_in(4);
+            wanted.ignore_failure = dice.one_in(4);
             wanted.lease = if dice.one_in(6) { Duration::ZERO } else { LONG };
             let [a, b] = [ones[nth], others[nth]].map(|newer_than| {
                 let mut wanted = wanted;
                 wanted.newer_than = newer_than;
                 wanted
             });
-            let (a, b) = (claim(one, account, a).await, claim(other, account, b).await);
+            let (a, b) = (
+                acquire(one, account, a).await,
+                acquire(other, account, b).await,
+            );
             assert_eq!(
                 told(&a, &ones),
                 told(&b, &others),
                 "seed {seed}, step {step}"
             );
             kinds.insert(told(&a, &[]).split(' ').next().map(str::to_owned));
-            if let (Claimed::Leased(a), Claimed::Leased(b)) = (a, b) {
+            if let (Acquired::Lease(a), Acquired::Lease(b)) = (a, b) {
                 assert!(a.generation > ones[ones.len() - 1]);
                 assert!(b.generation > others[others.len() - 1]);
                 ones.push(a.generation);
                 others.push(b.generation);
             }
         } else if nth > 0 {
-            let mut settlement = Settlement::default();
+            let mut completion = Completion::default();
             let span = |dice: &mut Dice| {
                 if dice.one_in(10) {
                     Duration::ZERO
@@ -89,21 +92,21 @@ pub(crate) async fn answers_are_the_same(
                 }
             };
             if dice.one_in(2) {
-                settlement.token = Some((payload(&format!("t{step}")), span(&mut dice)));
+                completion.token = Some((payload(&format!("t{step}")), span(&mut dice)));
             }
             if dice.one_in(2) {
-                settlement.refresh_token = Some((payload(&format!("r{step}")), span(&mut dice)));
+                completion.refresh_token = Some((payload(&format!("r{step}")), span(&mut dice)));
             }
             if dice.one_in(4) {
-                settlement.failure = Some((payload(&format!("f{step}")), span(&mut dice)));
+                completion.failure = Some((payload(&format!("f{step}")), span(&mut dice)));
             }
             let [a, b] = [ones[nth], others[nth]].map(|generation| {
-                let mut settlement = settlement.clone();
-                settlement.generation = generation;
-                settlement
+                let mut completion = completion.clone();
+                completion.generation = generation;
+                completion
             });
-            let a = one.settle(account, &a).await.expect("an answer");
-            let b = other.settle(account, &b).await.expect("an answer");
+            let a = one.complete(account, &a).await.expect("an answer");
+            let b = other.complete(account, &b).await.expect("an answer");
             assert_eq!(a, b, "seed {seed}, step {step}");
             kinds.insert(Some(format!("settled {a}")));
         }

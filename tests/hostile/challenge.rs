@@ -115,7 +115,7 @@ fn is_ours(challenges: &[HeaderValue]) -> bool {
     if ours {
         assert_eq!((response.status().as_u16(), fetches, sends), (200, 2, 2));
     } else {
-        assert_eq!(outcome, Some(Outcome::NotOurs));
+        assert_eq!(outcome, Some(Outcome::Unrelated));
         assert_eq!((response.status().as_u16(), fetches, sends), (401, 1, 1));
         assert_eq!(tokens.status().generation, Some(1), "the token is given up");
     }

@@ -136,7 +136,7 @@ pub(crate) fn is_b64token(text: &str) -> bool {
 }
 
 fn refused(status: StatusCode, body: &[u8], error: &TokenError) {
-    use TokenErrorKind::{Malformed, Redirected, Refused, Unavailable};
+    use TokenErrorKind::{InvalidResponse, Refused, Unavailable, UnexpectedRedirect};
 
     WORDS.are_all_of(error, body);
     let read = read(body);
@@ -157,10 +157,10 @@ fn refused(status: StatusCode, body: &[u8], error: &TokenError) {
     let kind = error.kind();
     match status.as_u16() {
         200..=299 => assert!(
-            matches!(kind, Malformed | Refused | Unavailable),
+            matches!(kind, InvalidResponse | Refused | Unavailable),
             "{error:?}"
         ),
-        300..=399 => assert_eq!(kind, Redirected),
+        300..=399 => assert_eq!(kind, UnexpectedRedirect),
         // Tried again only if the server says so: each try counts against the
         // account.
         408 | 425 | 429 | 500..=599 => assert!(matches!(kind, Unavailable | Refused), "{error:?}"),
@@ -171,7 +171,7 @@ fn refused(status: StatusCode, body: &[u8], error: &TokenError) {
         }
         400..=499 => {}
         _ => assert!(
-            matches!(kind, Malformed | Refused | Unavailable),
+            matches!(kind, InvalidResponse | Refused | Unavailable),
             "{error:?}"
         ),
     }

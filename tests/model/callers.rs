@@ -17,7 +17,7 @@ use crate::history::History;
 use crate::reference::{Known, Moment};
 use crate::world::{State, World};
 
-/// The default of [`tower_bearer::TokenCacheBuilder::wait`].
+/// The default of [`tower_bearer::TokenCacheBuilder::wait_timeout`].
 const WAIT: Duration = Duration::from_secs(30);
 
 /// A caller who did not get an answer at once.
@@ -195,7 +195,7 @@ impl State {
 
     fn in_time(&mut self, error: Option<&TokenError>, waited: Duration) {
         match error.map(TokenError::kind) {
-            Some(TokenErrorKind::Waited) => {
+            Some(TokenErrorKind::WaitTimeout) => {
                 self.check(waited >= WAIT, "gave up before the caller's deadline");
             }
             Some(TokenErrorKind::NoRuntime | TokenErrorKind::RelativeUri) => {

@@ -136,7 +136,7 @@ impl Request {
                     drop(self);
                     std::panic::panic_any(SCRIPTED);
                 }
-                Err(TokenError::new(TokenErrorKind::Malformed, "babble"))
+                Err(TokenError::new(TokenErrorKind::InvalidResponse, "babble"))
             }
         }
     }

@@ -20,7 +20,7 @@ fn at(server: &Server, user: &str) -> RedisStoreBuilder {
 
 pub(crate) async fn fails(store: RedisStoreBuilder, secret: &str) {
     let store = store.build().expect("a store");
-    let error = store.claim("me", &want(0)).await.expect_err("refused");
+    let error = store.acquire("me", &want(0)).await.expect_err("refused");
     let mut shown = format!("{error} {error:?} {store:?}");
     let mut next = error.source();
     while let Some(source) = next {
@@ -54,7 +54,7 @@ async fn without_the_right_to_info_no_refresh_token_is_kept() {
     let server = Server::with(&format!("user default on nopass {rights}\n")).await;
     let store = server.store();
     let lease = leased(&store, "me", want(0)).await;
-    conformance::settle(
+    conformance::complete(
         &store,
         "me",
         conformance::tokens(lease.generation, "t", "r"),

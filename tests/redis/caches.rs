@@ -28,7 +28,7 @@ impl Caches {
             let account = PasswordGrant::new(url, "api", user, server.password());
             let tokens = TokenCache::builder(account.expect("a grant"))
                 .store(store, user)
-                .lease(LEASE)
+                .lease_duration(LEASE)
                 .store_timeout(Duration::from_millis(500))
                 .build()
                 .expect("a cache");
@@ -65,7 +65,7 @@ async fn call(tokens: TokenCache, url: String, span: Duration) -> Report {
             report.failed += 1;
             *report.errors.entry(failure).or_default() += 1;
         }
-        if let Some(fault) = tokens.status().store_fault {
+        if let Some(fault) = tokens.status().store_error {
             report.alone += 1;
             *report.errors.entry(fault.to_string()).or_default() += 1;
         }

@@ -6,7 +6,7 @@ use tokio::time::{sleep, timeout};
 use tower_bearer::store::{RedisStore, RedisStoreBuilder, TokenStore};
 
 use crate::caches::Caches;
-use crate::conformance::{self, given, leased, nothing, payload, settle, token, tokens, want};
+use crate::conformance::{self, complete, given, leased, nothing, payload, token, tokens, want};
 use crate::fleet::{nothing_failed, secs, token_server};
 use crate::outages::connections_become;
 use crate::server::{Server, free_port, key, until};
@@ -112,7 +112,7 @@ async fn a_change_is_told_whichever_node_has_the_account() {
     for (account, changes) in ACCOUNTS.iter().zip(&mut watchers) {
         changes.mark_unchanged();
         let lease = leased(&other, account, want(0)).await;
-        settle(&other, account, nothing(lease.generation)).await;
+        complete(&other, account, nothing(lease.generation)).await;
         let told = timeout(secs(1), changes.changed()).await;
         told.expect("told").expect("there");
     }
@@ -127,7 +127,7 @@ async fn an_account_whose_slot_moves_is_found_again() {
     let cluster = Cluster::start(3, "").await;
     let store = cluster.store();
     let lease = leased(&store, "me", want(0)).await;
-    settle(&store, "me", tokens(lease.generation, "t1", "r1")).await;
+    complete(&store, "me", tokens(lease.generation, "t1", "r1")).await;
     let first = &cluster.nodes[0];
     let slot: u16 = first.ask("CLUSTER KEYSLOT tower-bearer:{me}:token").await;
     let (from, others) = cluster.home(slot).await;
@@ -138,7 +138,7 @@ async fn an_account_whose_slot_moves_is_found_again() {
     let words = format!("CLUSTER SETSLOT {slot} MIGRATING {}", ids[1]);
     from.ask::<()>(&words).await;
     // Redis runs no script over keys that are not all there meanwhile.
-    let moving = store.claim("me", &want(0)).await;
+    let moving = store.acquire("me", &want(0)).await;
     moving.expect_err("neither here nor there");
     let keys: Vec<String> = from.ask(&format!("CLUSTER GETKEYSINSLOT {slot} 100")).await;
     let mut migrate = Cmd::new();
@@ -168,7 +168,7 @@ async fn a_node_that_is_back_is_back_at_once() {
     cluster.nodes[0].kill();
     let mut failed = 0;
     for account in ACCOUNTS {
-        failed += u8::from(store.claim(account, &want(0)).await.is_err());
+        failed += u8::from(store.acquire(account, &want(0)).await.is_err());
     }
     println!("one of three nodes away: {failed} of 6 accounts without the store");
     assert!((1..6).contains(&failed), "{failed}");
@@ -180,7 +180,7 @@ async fn a_node_that_is_back_is_back_at_once() {
     })
     .await;
     for account in ACCOUNTS {
-        store.claim(account, &want(0)).await.expect("an answer");
+        store.acquire(account, &want(0)).await.expect("an answer");
     }
 }
 

@@ -174,13 +174,13 @@ pub(crate) fn nothing_failed(what: &str, report: &Report, counts: &Counts) {
         counts.token_requests,
         counts.password_grants,
         counts.refresh_grants,
-        counts.refresh_token_replays,
+        counts.refresh_token_reuses,
         report.requests,
         report.alone,
         report.failed,
     );
     assert_eq!(report.failed, 0, "{:?}", report.errors);
-    assert_eq!(counts.refresh_token_replays, 0);
+    assert_eq!(counts.refresh_token_reuses, 0);
     assert_eq!(counts.refused, 0);
     assert!(report.requests > 500, "no load: {}", report.requests);
 }

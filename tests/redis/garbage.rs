@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use redis::Cmd;
-use tower_bearer::store::{Claimed, RedisStore, TokenStore};
+use tower_bearer::store::{Acquired, RedisStore, TokenStore};
 
-use crate::conformance::{claim, given, leased, payload, settle, token, tokens, want};
+use crate::conformance::{acquire, complete, given, leased, payload, token, tokens, want};
 use crate::server::{Server, key};
 
 const ACCOUNT: &str = "me";
@@ -31,18 +31,18 @@ async fn kept(server: &Server, account: &str, kind: &str) -> Vec<u8> {
 /// Has the account filled by a store, and gives the generation back.
 async fn filled(store: &RedisStore, account: &str) -> u64 {
     let lease = leased(store, account, want(0)).await;
-    assert!(settle(store, account, tokens(lease.generation, "t1", "r1")).await);
+    assert!(complete(store, account, tokens(lease.generation, "t1", "r1")).await);
     lease.generation
 }
 
 /// Whatever is in the token's place: a lease follows at once, and all is well.
 async fn is_absent(server: &Server, store: &RedisStore, what: &str) {
-    let lease = match claim(store, ACCOUNT, want(0)).await {
-        Claimed::Leased(lease) => lease,
+    let lease = match acquire(store, ACCOUNT, want(0)).await {
+        Acquired::Lease(lease) => lease,
         other => panic!("{what}: {other:?}"),
     };
     assert_eq!(given(&lease), None, "{what}");
-    assert!(settle(store, ACCOUNT, tokens(lease.generation, "t9", "r9")).await);
+    assert!(complete(store, ACCOUNT, tokens(lease.generation, "t9", "r9")).await);
     assert_eq!(
         token(store, ACCOUNT, 0).await.payload,
         payload("t9"),
@@ -132,8 +132,8 @@ async fn a_key_of_another_type_is_an_error_that_shows_no_payload() {
             .await;
         let mut wanted = want(0);
         wanted.rejected = true;
-        let claimed = store.claim(ACCOUNT, &wanted).await;
-        let error = format!("{:?}", claimed.expect_err(kind));
+        let acquired = store.acquire(ACCOUNT, &wanted).await;
+        let error = format!("{:?}", acquired.expect_err(kind));
         assert!(
             error.contains("WRONGTYPE") && !error.contains("s3cret"),
             "{error}"
@@ -211,7 +211,7 @@ async fn keys_rotate_and_what_another_key_sealed_is_as_nothing() {
     assert_eq!(token(&both, ACCOUNT, 0).await.payload, payload("t1"));
     let renewal = leased(&both, ACCOUNT, want(generation)).await;
     assert_eq!(given(&renewal), Some(payload("r1")));
-    settle(&both, ACCOUNT, tokens(renewal.generation, "t2", "r2")).await;
+    complete(&both, ACCOUNT, tokens(renewal.generation, "t2", "r2")).await;
     assert_eq!(token(&new, ACCOUNT, 0).await.payload, payload("t2"));
     is_absent(&server, &old, "another key's").await;
 }
@@ -223,9 +223,9 @@ async fn nothing_in_redis_shows_a_token_or_outlives_it() {
     let lease = leased(&store, ACCOUNT, want(0)).await;
     let mut it = tokens(lease.generation, "s3cret-token", "s3cret-refresh");
     it.failure = Some((payload("s3cret-failure"), Duration::from_secs(5)));
-    settle(&store, ACCOUNT, it).await;
+    complete(&store, ACCOUNT, it).await;
     let lease = leased(&store, "other", want(0)).await;
-    settle(&store, "other", tokens(lease.generation, "t", "r")).await;
+    complete(&store, "other", tokens(lease.generation, "t", "r")).await;
     leased(&store, "other", want(lease.generation)).await;
 
     let keys: Vec<String> = server.ask("KEYS *").await;
@@ -264,6 +264,6 @@ async fn stores_with_other_prefixes_have_nothing_in_common() {
         .arg("other:{me}:token")
         .arg("REPLACE");
     server.run::<()>(&copy).await;
-    settle(&other, ACCOUNT, tower_bearer::store::Settlement::of(&lease)).await;
+    complete(&other, ACCOUNT, tower_bearer::store::Completion::of(&lease)).await;
     leased(&other, ACCOUNT, want(0)).await;
 }

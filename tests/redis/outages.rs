@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep, timeout};
-use tower_bearer::store::{Claimed, RedisStore, TokenStore};
+use tower_bearer::store::{Acquired, RedisStore, TokenStore};
 
-use crate::conformance::{claim, given, leased, nothing, payload, settle, token, tokens, want};
+use crate::conformance::{acquire, complete, given, leased, nothing, payload, token, tokens, want};
 use crate::proxy::Proxy;
 use crate::server::{Server, key, until};
 
@@ -42,7 +42,7 @@ async fn nothing_connects_before_its_use_or_stays_after_the_last_handle() {
     let mut changes = store.changes("me");
     connections_become(&server, 2).await;
     drop(store);
-    claim(&other, "me", want(0)).await;
+    acquire(&other, "me", want(0)).await;
     assert_eq!(connections(&server).await, 2);
     drop(other);
     connections_become(&server, 0).await;
@@ -58,11 +58,11 @@ async fn redis_away_is_an_error_at_once_and_back_is_back_at_once() {
     for _ in 0..3 {
         let start = Instant::now();
         store
-            .claim("me", &want(0))
+            .acquire("me", &want(0))
             .await
             .expect_err("nobody is there");
         store
-            .settle("me", &nothing(1))
+            .complete("me", &nothing(1))
             .await
             .expect_err("nobody is there");
         assert!(start.elapsed() < SECOND, "{:?}", start.elapsed());
@@ -87,7 +87,10 @@ async fn a_server_that_stalls_is_an_error_in_time_and_the_next_connection_works(
     proxy.stall(true);
     for _ in 0..2 {
         let start = Instant::now();
-        store.claim("other", &want(0)).await.expect_err("no answer");
+        store
+            .acquire("other", &want(0))
+            .await
+            .expect_err("no answer");
         assert!(start.elapsed() < 4 * limit, "{:?}", start.elapsed());
     }
     proxy.stall(false);
@@ -95,7 +98,7 @@ async fn a_server_that_stalls_is_an_error_in_time_and_the_next_connection_works(
     // A connection that never says anything again.
     proxy.strand();
     store
-        .claim("fourth", &want(0))
+        .acquire("fourth", &want(0))
         .await
         .expect_err("no answer");
     leased(&store, "fifth", want(0)).await;
@@ -111,10 +114,10 @@ async fn a_lease_that_comes_when_its_caller_is_gone_is_given_back() {
         .build()
         .expect("a store");
     let lease = leased(&store, "me", want(0)).await;
-    settle(&store, "me", tokens(lease.generation, "t1", "r1")).await;
+    complete(&store, "me", tokens(lease.generation, "t1", "r1")).await;
     proxy.stall(true);
     let wanted = want(lease.generation);
-    let left = timeout(Duration::from_millis(100), store.claim("me", &wanted)).await;
+    let left = timeout(Duration::from_millis(100), store.acquire("me", &wanted)).await;
     assert!(left.is_err(), "{left:?}");
     proxy.stall(false);
     let direct = server.store();
@@ -122,12 +125,12 @@ async fn a_lease_that_comes_when_its_caller_is_gone_is_given_back() {
     let next = loop {
         // Not before the late one was there.
         let generation: String = server.ask("HGET tower-bearer:{me}:meta generation").await;
-        match claim(&direct, "me", wanted).await {
-            Claimed::Leased(next) if generation != lease.generation.to_string() => break next,
-            Claimed::Leased(early) => {
+        match acquire(&direct, "me", wanted).await {
+            Acquired::Lease(next) if generation != lease.generation.to_string() => break next,
+            Acquired::Lease(early) => {
                 let mut back = nothing(early.generation);
                 back.refresh_token = early.refresh_token;
-                settle(&direct, "me", back).await;
+                complete(&direct, "me", back).await;
             }
             _ => {}
         }
@@ -149,7 +152,7 @@ async fn a_change_in_another_process_is_told_within_a_moment() {
     for _ in 0..20 {
         changes.mark_unchanged();
         let lease = leased(&other, "me", want(0)).await;
-        settle(&other, "me", nothing(lease.generation)).await;
+        complete(&other, "me", nothing(lease.generation)).await;
         timeout(SECOND, changes.changed())
             .await
             .expect("told")
@@ -178,7 +181,7 @@ async fn after_an_outage_everybody_is_told_once_and_told_again() {
         watcher.mark_unchanged();
     }
     let lease = leased(&other, "account 3", want(0)).await;
-    settle(&other, "account 3", nothing(lease.generation)).await;
+    complete(&other, "account 3", nothing(lease.generation)).await;
     timeout(SECOND, watchers[3].changed())
         .await
         .expect("told")
@@ -206,7 +209,7 @@ fn a_store_outlives_the_runtime_that_used_it_first() {
         changes.mark_unchanged();
         let other = server.store();
         let lease = leased(&other, "third", want(0)).await;
-        settle(&other, "third", nothing(lease.generation)).await;
+        complete(&other, "third", nothing(lease.generation)).await;
         timeout(SECOND, changes.changed())
             .await
             .expect("told")
@@ -220,7 +223,7 @@ async fn a_server_that_lost_its_last_steps_hands_over_no_refresh_token() {
     let mut server = Server::with("save \"\"\ndbfilename old.rdb\n").await;
     let store = server.store();
     let lease = leased(&store, "me", want(0)).await;
-    settle(&store, "me", tokens(lease.generation, "t1", "r1")).await;
+    complete(&store, "me", tokens(lease.generation, "t1", "r1")).await;
     server.ask::<()>("SAVE").await;
     let renewal = leased(&store, "me", want(lease.generation)).await;
     assert_eq!(given(&renewal), Some(payload("r1")));
@@ -234,7 +237,7 @@ async fn a_server_that_lost_its_last_steps_hands_over_no_refresh_token() {
     let next = leased(&store, "me", want(lease.generation)).await;
     assert_eq!(given(&next), None);
     assert!(next.generation > renewal.generation);
-    assert!(settle(&store, "me", tokens(renewal.generation, "t2", "r2")).await);
+    assert!(complete(&store, "me", tokens(renewal.generation, "t2", "r2")).await);
 }
 
 /// A master that was a replica for a while has again what it handed over before.
@@ -243,7 +246,7 @@ async fn a_master_that_was_a_replica_in_between_hands_over_no_refresh_token() {
     let (first, second) = (Server::start().await, Server::start().await);
     let store = first.store();
     let lease = leased(&store, "me", want(0)).await;
-    settle(&store, "me", tokens(lease.generation, "t1", "r1")).await;
+    complete(&store, "me", tokens(lease.generation, "t1", "r1")).await;
     let follow = async |replica: &Server, master: &Server| {
         let words = format!("REPLICAOF 127.0.0.1 {}", master.port());
         replica.ask::<()>(&words).await;
@@ -258,7 +261,7 @@ async fn a_master_that_was_a_replica_in_between_hands_over_no_refresh_token() {
     second.ask::<()>("REPLICAOF NO ONE").await;
     // A replica has joined since it was kept.
     let lease = leased(&store, "me", want(lease.generation)).await;
-    settle(&store, "me", tokens(lease.generation, "t2", "r2")).await;
+    complete(&store, "me", tokens(lease.generation, "t2", "r2")).await;
     second.ask::<()>("FLUSHALL").await;
     follow(&second, &first).await;
     second.ask::<()>("REPLICAOF NO ONE").await;
@@ -280,7 +283,7 @@ async fn a_flushed_server_goes_on_with_higher_generations() {
         let lease = leased(&store, "me", want(last)).await;
         assert!(lease.generation > last);
         last = lease.generation;
-        settle(&store, "me", tokens(lease.generation, "t", "r")).await;
+        complete(&store, "me", tokens(lease.generation, "t", "r")).await;
         server.ask::<()>("FLUSHALL").await;
         server.ask::<()>("SCRIPT FLUSH").await;
     }

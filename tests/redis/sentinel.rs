@@ -6,7 +6,7 @@ use tokio::time::{sleep, timeout};
 use tower_bearer::store::{RedisStore, RedisStoreBuilder, TokenStore};
 
 use crate::caches::Caches;
-use crate::conformance::{self, given, leased, nothing, payload, settle, token, tokens, want};
+use crate::conformance::{self, complete, given, leased, nothing, payload, token, tokens, want};
 use crate::fleet::{nothing_failed, secs, token_server};
 use crate::server::{Server, free_port, key, until};
 
@@ -91,7 +91,10 @@ async fn a_master_that_a_sentinel_knows_does_what_is_asked_of_stores() {
     conformance::all(&watched.store()).await;
     let unknown = RedisStore::sentinel([watched.sentinel.url()], "redis://:s3cret@no-master");
     let unknown = unknown.key(key(1)).build().expect("a store");
-    unknown.claim("me", &want(0)).await.expect_err("no master");
+    unknown
+        .acquire("me", &want(0))
+        .await
+        .expect_err("no master");
 }
 
 /// What a store has when the master is dead, or is told to step down.
@@ -99,7 +102,7 @@ async fn goes_on(watched: &mut Watched, is_killed: bool) {
     let (store, other) = (watched.store(), watched.store());
     let mut changes = store.changes("me");
     let lease = leased(&store, "me", want(0)).await;
-    settle(&store, "me", tokens(lease.generation, "t1", "r1")).await;
+    complete(&store, "me", tokens(lease.generation, "t1", "r1")).await;
     leased(&other, "other", want(0)).await;
     until("replicated", async || {
         ask::<u64>(&watched.replica, "DBSIZE").await >= 4
@@ -134,7 +137,7 @@ async fn goes_on(watched: &mut Watched, is_killed: bool) {
         "the replica cannot know whether it was sent"
     );
     assert!(next.generation > lease.generation);
-    settle(&store, "me", tokens(next.generation, "t2", "r2")).await;
+    complete(&store, "me", tokens(next.generation, "t2", "r2")).await;
     let info: String = ask(&watched.replica, "INFO replication").await;
     assert!(info.contains("role:master"), "{info}");
     let keys: u64 = ask(&watched.replica, "EXISTS tower-bearer:{me}:token").await;
@@ -145,8 +148,8 @@ async fn goes_on(watched: &mut Watched, is_killed: bool) {
     until("told", async || {
         changes.mark_unchanged();
         let lease = leased(&other, "third", want(0)).await;
-        settle(&other, "third", nothing(lease.generation)).await;
-        settle(&other, "me", nothing(1)).await;
+        complete(&other, "third", nothing(lease.generation)).await;
+        complete(&other, "me", nothing(1)).await;
         matches!(timeout(secs(1), changes.changed()).await, Ok(Ok(())))
     })
     .await;

@@ -20,7 +20,7 @@ use http::header::WWW_AUTHENTICATE;
 
 use forms::Secret;
 use seen::Seen;
-use tower_bearer::testing::{Answer, TokenServer};
+use tower_bearer::testing::{MockResponse, TokenServer};
 use ways::{Account, Way};
 
 const WAYS: [Way; 5] = [
@@ -161,13 +161,15 @@ async fn whole_life(way: Way, auth: ways::Proof, secrets: &Secrets, seen: &Seen)
         "{way:?}"
     );
     for challenge in ["Basic realm=\"x\"", "Bearer error=\"insufficient_scope\""] {
-        server.script_api([
-            Answer::status(StatusCode::UNAUTHORIZED).header(WWW_AUTHENTICATE, challenge)
+        server.api().enqueue([
+            MockResponse::status(StatusCode::UNAUTHORIZED).header(WWW_AUTHENTICATE, challenge)
         ]);
         ways::call(way, &tokens, &server, seen).await;
     }
     // A stubborn 401, which ends with the caller.
-    server.always_api(Answer::status(StatusCode::UNAUTHORIZED));
+    server
+        .api()
+        .set_default(MockResponse::status(StatusCode::UNAUTHORIZED));
     for _ in 0..3 {
         ways::call(way, &tokens, &server, seen).await;
     }
@@ -214,16 +216,16 @@ async fn nonsense(way: Way, secrets: &Secrets, seen: &Seen) {
     let server = server(secrets).start().await.expect("a socket");
     let account = Account::new(&server, &secrets.password, &secrets.client);
     let (password, core) = (secrets.password.text(), secrets.password.own_core());
-    let json = |text: String| Answer::body(StatusCode::OK, "application/json", text);
+    let json = |text: String| MockResponse::body(StatusCode::OK, "application/json", text);
     let temporary = StatusCode::TEMPORARY_REDIRECT;
     for answer in [
-        Answer::echo(),
-        Answer::error(StatusCode::BAD_REQUEST, core),
-        Answer::error(StatusCode::BAD_REQUEST, &format!("wrong_{core}")),
-        Answer::error(StatusCode::BAD_REQUEST, password),
-        Answer::status(StatusCode::FORBIDDEN),
-        Answer::status(StatusCode::SERVICE_UNAVAILABLE).retry_after(core),
-        Answer::body(
+        MockResponse::echo(),
+        MockResponse::error(StatusCode::BAD_REQUEST, core),
+        MockResponse::error(StatusCode::BAD_REQUEST, &format!("wrong_{core}")),
+        MockResponse::error(StatusCode::BAD_REQUEST, password),
+        MockResponse::status(StatusCode::FORBIDDEN),
+        MockResponse::status(StatusCode::SERVICE_UNAVAILABLE).retry_after(core),
+        MockResponse::body(
             StatusCode::BAD_GATEWAY,
             "text/html",
             format!("<p>{password}</p>"),
@@ -237,23 +239,23 @@ async fn nonsense(way: Way, secrets: &Secrets, seen: &Seen) {
         json(format!(
             r#"{{"error":"{core}","error_description":"{core}"}}"#
         )),
-        Answer::redirect(StatusCode::FOUND, &format!("/token?{core}")),
-        Answer::redirect(temporary, &format!("/token?{core}")),
-        Answer::redirect(temporary, &format!("https://{core}.evil.test/")),
-        Answer::redirect(
+        MockResponse::redirect(StatusCode::FOUND, &format!("/token?{core}")),
+        MockResponse::redirect(temporary, &format!("/token?{core}")),
+        MockResponse::redirect(temporary, &format!("https://{core}.evil.test/")),
+        MockResponse::redirect(
             temporary,
             &format!(
                 "{}x?{core}",
                 server.token_url().replace("//", &format!("//me:{core}@"))
             ),
         ),
-        Answer::close(),
-        Answer::ordinary().close_at(30),
-        Answer::hang(),
-        Answer::endless(),
+        MockResponse::close(),
+        MockResponse::default().close_at(30),
+        MockResponse::hang(),
+        MockResponse::endless(),
     ] {
         let what = format!("{way:?} {answer:?}");
-        server.always(answer);
+        server.token_endpoint().set_default(answer);
         let tokens = account.cache(way, seen);
         assert!(!ways::call(way, &tokens, &server, seen).await, "{what}");
         if let Err(error) = tokens.revoke().await {

@@ -6,10 +6,10 @@ use tower_bearer::grant::{
     PrivateKeyJwt, RefreshTokenGrant, Secret, SecretFile, SignedJwt, TokenExchangeGrant,
 };
 use tower_bearer::store::{RedisStore, StoreKey};
-use tower_bearer::testing::{Answer, TokenServer};
+use tower_bearer::testing::{MockResponse, TokenServer};
 use tower_bearer::transport::DefaultTransport;
 use tower_bearer::{
-    Accounts, AccountsLayer, BoxError, CloneBody, EmptyBody, Never, Origins, PasswordGrant,
+    Accounts, AccountsLayer, BoxError, CloneBody, EmptyBody, NoReplay, Origins, PasswordGrant,
     RefreshToken,
 };
 
@@ -36,7 +36,7 @@ const SHOWN_BY_NOTHING: [&str; 13] = [
 pub(crate) fn show_all(password: &str, seen: &Seen) {
     seen.show("CloneBody", &CloneBody);
     seen.show("EmptyBody", &EmptyBody);
-    seen.show("Never", &Never);
+    seen.show("Never", &NoReplay);
     show_grants(password, seen);
     show_redis(password, seen);
     show_accounts(password, seen);
@@ -59,7 +59,7 @@ pub(crate) fn show_all(password: &str, seen: &Seen) {
         let error = Origins::only([origin]).expect_err("refused");
         seen.show_error(&error);
     }
-    let error = PasswordGrant::voipex("me", password).member("password", password);
+    let error = PasswordGrant::voipex("me", password).param("password", password);
     seen.show_error(&error.expect_err("refused"));
 
     let builder = TokenServer::builder()
@@ -70,15 +70,15 @@ pub(crate) fn show_all(password: &str, seen: &Seen) {
     seen.show("TokenService", &server.service());
     seen.show("Counts", &server.counts());
     seen.show(
-        "Answer",
-        &Answer::ordinary().member("access_token", format!("{password:?}")),
+        "MockResponse",
+        &MockResponse::default().param("access_token", format!("{password:?}")),
     );
     let mut service = server.service();
     let answer = tower::Service::call(
         &mut service,
         http::Request::new(http_body_util::Full::<bytes::Bytes>::default()),
     );
-    seen.show("AnswerFuture", &answer);
+    seen.show("MockResponseFuture", &answer);
     seen.show("TokenServer", &server);
 
     let shown = seen.text();
@@ -87,7 +87,7 @@ pub(crate) fn show_all(password: &str, seen: &Seen) {
         .filter(|name| !SHOWN_BY_NOTHING.contains(&name.as_str()))
         .filter(|name| !shown.contains(&format!("{name}: ")))
         // A body shows itself within its response.
-        .filter(|name| !(name == "AnswerBody" && shown.contains("AnswerBody")))
+        .filter(|name| !(name == "MockBody" && shown.contains("MockBody")))
         .collect();
     assert!(missing.is_empty(), "not shown: {missing:?}");
 }
@@ -110,9 +110,9 @@ fn show_grants(password: &str, seen: &Seen) {
     let keyed = Endpoint::new(format!("{url}?key={encoded}")).expect("an endpoint");
     seen.show("Endpoint", &keyed);
     for auth in [
-        ClientAuth::basic(password),
-        ClientAuth::form(password),
-        ClientAuth::assertion(secret()),
+        ClientAuth::client_secret_basic(password),
+        ClientAuth::client_secret_post(password),
+        ClientAuth::client_assertion(secret()),
         ClientAuth::private_key_jwt(PrivateKeyJwt::new(key())),
     ] {
         seen.show("ClientAuth", &auth);
@@ -146,14 +146,16 @@ fn show_accounts(password: &str, seen: &Seen) {
     });
     seen.show("AccountsBuilder", &accounts);
     let accounts = accounts.build().expect("valid");
-    let tokens = accounts.tokens(&"tenant".to_owned()).expect("a cache");
+    let tokens = accounts
+        .get_or_create(&"tenant".to_owned())
+        .expect("a cache");
     seen.show("TokenCache", &tokens);
     seen.show("AccountsStatus", &accounts.status());
     let origins = Origins::only(["https://a.example"]).expect("an origin");
     let layer = AccountsLayer::new(accounts.clone(), origins);
     seen.show("Accounts", &accounts);
     seen.show("AccountsLayer", &layer);
-    seen.show("AccountsAuth", &tower::Layer::layer(&layer, ()));
+    seen.show("AccountsBearerAuth", &tower::Layer::layer(&layer, ()));
 }
 
 fn show_redis(password: &str, seen: &Seen) {

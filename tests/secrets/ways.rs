@@ -12,7 +12,7 @@ use hyper_util::rt::TokioExecutor;
 use tokio::sync::watch;
 use tower::{Layer, Service, ServiceExt};
 use tower_bearer::grant::ClientAuth;
-use tower_bearer::store::{Claim, Claimed, MemoryStore, Settlement, TokenStore};
+use tower_bearer::store::{Acquire, Acquired, Completion, MemoryStore, TokenStore};
 use tower_bearer::testing::TokenServer;
 use tower_bearer::transport::DefaultTransport;
 use tower_bearer::{
@@ -26,7 +26,10 @@ use crate::seen::Seen;
 /// How a client proves itself with its secret.
 pub(crate) type Proof = fn(&str) -> ClientAuth;
 
-pub(crate) const PROOFS: [Proof; 2] = [|s| ClientAuth::basic(s), |s| ClientAuth::form(s)];
+pub(crate) const PROOFS: [Proof; 2] = [
+    |s| ClientAuth::client_secret_basic(s),
+    |s| ClientAuth::client_secret_post(s),
+];
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Way {
@@ -150,27 +153,27 @@ impl<S: TokenSource> TokenSource for Watched<S> {
 struct Shown(MemoryStore, Seen);
 
 impl TokenStore for Shown {
-    async fn claim(&self, account: &str, claim: &Claim) -> Result<Claimed, BoxError> {
-        self.1.show("Claim", claim);
-        let claimed = self.0.claim(account, claim).await?;
-        self.1.show("Claimed", &claimed);
-        match &claimed {
-            Claimed::Token(entry) | Claimed::Failed(entry) => {
+    async fn acquire(&self, account: &str, acquire: &Acquire) -> Result<Acquired, BoxError> {
+        self.1.show("Acquire", acquire);
+        let acquired = self.0.acquire(account, acquire).await?;
+        self.1.show("Acquired", &acquired);
+        match &acquired {
+            Acquired::Token(entry) | Acquired::Failure(entry) => {
                 self.1.show("Entry", entry);
                 self.1.show("Payload", &entry.payload);
             }
-            Claimed::Leased(lease) => self.1.show("Lease", lease),
+            Acquired::Lease(lease) => self.1.show("Lease", lease),
             _ => {}
         }
-        Ok(claimed)
+        Ok(acquired)
     }
 
-    async fn settle(&self, account: &str, settlement: &Settlement) -> Result<bool, BoxError> {
-        self.1.show("Settlement", settlement);
-        for (payload, _) in settlement.token.iter().chain(&settlement.failure) {
+    async fn complete(&self, account: &str, completion: &Completion) -> Result<bool, BoxError> {
+        self.1.show("Completion", completion);
+        for (payload, _) in completion.token.iter().chain(&completion.failure) {
             self.1.show("Payload", payload);
         }
-        self.0.settle(account, settlement).await
+        self.0.complete(account, completion).await
     }
 
     fn changes(&self, account: &str) -> watch::Receiver<()> {

@@ -17,12 +17,12 @@ const LONGEST: Duration = Duration::from_secs(3600);
 
 /// Whoever signs, and for how long.
 #[derive(Debug)]
-pub(super) struct Notary {
+pub(super) struct JwtSigner {
     pub(super) signer: Box<dyn DynSigner>,
     lifetime: Duration,
 }
 
-impl Notary {
+impl JwtSigner {
     pub(super) fn new(signer: impl Signer) -> Self {
         Self {
             signer: Box::new(signer),
@@ -88,7 +88,7 @@ fn unique(now: Duration) -> String {
 /// ```
 #[derive(Debug)]
 pub struct SignedJwt {
-    notary: Notary,
+    signer: JwtSigner,
     claims: Claims,
 }
 
@@ -109,12 +109,12 @@ impl SignedJwt {
             ("aud".to_owned(), audience.into().into()),
         ]);
         Self {
-            notary: Notary::new(signer),
+            signer: JwtSigner::new(signer),
             claims: Claims(claims),
         }
     }
 
-    /// Sets whom the token is for (`sub`).
+    /// Sets endpoint_name the token is for (`sub`).
     #[must_use]
     pub fn subject(self, subject: impl Into<String>) -> Self {
         self.claim("sub", subject)
@@ -135,14 +135,14 @@ impl SignedJwt {
     ///
     /// If it is less than a second or more than an hour.
     pub fn lifetime(mut self, lifetime: Duration) -> Result<Self, ConfigError> {
-        self.notary.set_lifetime(lifetime)?;
+        self.signer.set_lifetime(lifetime)?;
         Ok(self)
     }
 }
 
 impl SecretSource for SignedJwt {
     async fn secret(&self) -> Result<Secret, TokenError> {
-        self.notary.sign(self.claims.0.clone()).await
+        self.signer.sign(self.claims.0.clone()).await
     }
 }
 

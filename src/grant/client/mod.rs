@@ -1,11 +1,11 @@
 //! Who asks, and how it proves itself.
 
 mod auth;
+mod authenticate;
 mod jwt;
 #[cfg(feature = "private-key-jwt")]
 mod private_key;
 mod private_key_jwt;
-mod proof;
 mod signer;
 
 pub use auth::ClientAuth;
@@ -15,4 +15,4 @@ pub use private_key::PrivateKey;
 pub use private_key_jwt::PrivateKeyJwt;
 pub use signer::Signer;
 
-pub(super) use proof::Client;
+pub(super) use authenticate::Client;

@@ -7,7 +7,7 @@ use http::Uri;
 use serde_json::Map;
 
 use crate::error::{ConfigError, TokenError};
-use crate::grant::client::jwt::Notary;
+use crate::grant::client::jwt::JwtSigner;
 use crate::grant::client::signer::Signer;
 use crate::grant::secret::Secret;
 
@@ -26,7 +26,7 @@ use crate::grant::secret::Secret;
 /// ```
 #[derive(Debug)]
 pub struct PrivateKeyJwt {
-    notary: Notary,
+    signer: JwtSigner,
     audience: Option<String>,
 }
 
@@ -34,7 +34,7 @@ impl PrivateKeyJwt {
     /// Assertions of this signer.
     pub fn new(signer: impl Signer) -> Self {
         Self {
-            notary: Notary::new(signer),
+            signer: JwtSigner::new(signer),
             audience: None,
         }
     }
@@ -54,7 +54,7 @@ impl PrivateKeyJwt {
     ///
     /// If it is less than a second or more than an hour.
     pub fn lifetime(mut self, lifetime: Duration) -> Result<Self, ConfigError> {
-        self.notary.set_lifetime(lifetime)?;
+        self.signer.set_lifetime(lifetime)?;
         Ok(self)
     }
 
@@ -68,13 +68,13 @@ impl PrivateKeyJwt {
         let audience = audience.unwrap_or_else(|| endpoint.to_string());
         let claims = [("iss", client), ("sub", client), ("aud", &audience)];
         let claims = claims.map(|(name, value)| (name.to_owned(), value.into()));
-        self.notary.sign(Map::from_iter(claims)).await
+        self.signer.sign(Map::from_iter(claims)).await
     }
 }
 
 impl Hash for PrivateKeyJwt {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let signer = &self.notary.signer;
+        let signer = &self.signer.signer;
         (signer.algorithm(), signer.key_id(), &self.audience).hash(hasher);
     }
 }

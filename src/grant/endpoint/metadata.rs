@@ -5,7 +5,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::error::{ConfigError, TokenError, TokenErrorKind};
-use crate::grant::endpoint::address::parse_as;
+use crate::grant::endpoint::url::parse_as;
 
 const FIELD: &str = "issuer";
 
@@ -67,7 +67,7 @@ pub(super) fn places(issuer: &str) -> Result<[Uri; 2], ConfigError> {
 pub(super) fn read(issuer: &str, body: &[u8]) -> Result<Metadata, TokenError> {
     let malformed = |what: &str| {
         let what = format!("the issuer's metadata {what}");
-        TokenError::new(TokenErrorKind::Malformed, what)
+        TokenError::new(TokenErrorKind::InvalidResponse, what)
     };
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let document: Document = serde_json::from_slice(body).map_err(|e| {
@@ -98,7 +98,7 @@ pub(super) fn read(issuer: &str, body: &[u8]) -> Result<Metadata, TokenError> {
         .ok_or_else(|| malformed("has no `token_endpoint`"))?;
     let token = endpoint("token_endpoint", &token).map_err(|e| {
         let what = "has a token endpoint that is not used";
-        malformed(what).because(e)
+        malformed(what).with_source(e)
     })?;
     // What nobody needs for a token spoils none.
     let other = |text: Option<String>| endpoint("endpoint", &text?).ok();
@@ -234,7 +234,7 @@ mod tests {
             match (read(asked, body.as_bytes()), reason) {
                 (Ok(metadata), None) => assert_eq!(metadata.token, "https://a.example/t"),
                 (Err(error), Some(reason)) => {
-                    assert_eq!(error.kind(), TokenErrorKind::Malformed);
+                    assert_eq!(error.kind(), TokenErrorKind::InvalidResponse);
                     assert!(shown(&error).contains(reason), "{named}: {error}");
                     assert!(!shown(&error).contains("hunter2"));
                 }
@@ -273,7 +273,7 @@ mod tests {
             ),
         ] {
             let error = read(ISSUER, format!("{{{members}}}").as_bytes()).expect_err(members);
-            assert_eq!(error.kind(), TokenErrorKind::Malformed);
+            assert_eq!(error.kind(), TokenErrorKind::InvalidResponse);
             assert!(
                 shown(&error).contains(reason),
                 "{members}: {}",
@@ -289,7 +289,7 @@ mod tests {
             "{\"issuer\":\"https://a.example\"",
         ] {
             let error = read(ISSUER, body.as_bytes()).expect_err(body);
-            assert_eq!(error.kind(), TokenErrorKind::Malformed);
+            assert_eq!(error.kind(), TokenErrorKind::InvalidResponse);
         }
     }
 

@@ -1,15 +1,16 @@
 //! Where a grant asks, and how.
 
-mod address;
-mod ending;
-mod issuer;
+mod discovery;
+#[allow(clippy::module_inception, reason = "the endpoint among the endpoints")]
+mod endpoint;
 mod metadata;
-mod place;
+mod revocation;
 mod token_endpoint;
+mod url;
 
-pub use place::Endpoint;
+pub use endpoint::Endpoint;
 
-#[cfg(test)]
-pub(super) use address::parse_as;
-pub(super) use ending::Ending;
+pub(super) use revocation::RevocationMethod;
 pub(super) use token_endpoint::TokenEndpoint;
+#[cfg(test)]
+pub(super) use url::parse_as;

@@ -8,21 +8,23 @@ use std::time::{Duration, SystemTime};
 use http::Uri;
 
 use crate::error::{ConfigError, TokenError, TokenErrorKind};
-use crate::grant::answer::response;
 use crate::grant::client::Client;
-use crate::grant::endpoint::ending::{self, Ending};
+use crate::grant::endpoint::endpoint::{Endpoint, Location};
 use crate::grant::endpoint::metadata::Metadata;
-use crate::grant::endpoint::place::{Endpoint, Place};
-use crate::grant::request::Form;
+use crate::grant::endpoint::revocation::{self, RevocationMethod};
+use crate::grant::params::Form;
+use crate::grant::response::token;
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
-use crate::transport::{Answer, DefaultTransport, Limits, Outgoing, Transport, exchange};
+use crate::transport::{
+    DefaultTransport, EndpointRequest, EndpointResponse, Limits, Transport, send_request,
+};
 
 /// An endpoint, who asks there, and how.
 pub(in crate::grant) struct TokenEndpoint<T> {
     place: Endpoint,
     pub(in crate::grant) client: Client,
     limits: Limits,
-    pub(in crate::grant) ending: Option<Ending>,
+    pub(in crate::grant) revocation: Option<RevocationMethod>,
     /// In a mutex, for a service need not be `Sync`. Held for a clone only.
     transport: Mutex<T>,
 }
@@ -33,7 +35,7 @@ impl TokenEndpoint<DefaultTransport> {
             place,
             client,
             limits: Limits::default(),
-            ending: None,
+            revocation: None,
             transport: Mutex::default(),
         }
     }
@@ -45,7 +47,7 @@ impl<T> TokenEndpoint<T> {
             place: self.place,
             client: self.client,
             limits: self.limits,
-            ending: self.ending,
+            revocation: self.revocation,
             transport: Mutex::new(transport),
         }
     }
@@ -76,18 +78,18 @@ impl<T> Hash for TokenEndpoint<T> {
 
 impl<T: Transport> TokenEndpoint<T> {
     /// Asks for a token with this form. `finish` adds what comes after the
-    /// proof of the client, `accepts` judges the answer's `issued_token_type`.
+    /// proof of the client, `accepts_token_type` judges the answer's `issued_token_type`.
     pub(in crate::grant) async fn ask<'a>(
         &'a self,
         form: Form<'a>,
         finish: impl FnOnce(Form<'a>) -> Form<'a> + Send,
-        accepts: impl Fn(Option<&str>) -> bool + Send,
+        accepts_token_type: impl Fn(Option<&str>) -> bool + Send,
     ) -> Result<TokenResponse, TokenError> {
         let uri = self.token_uri().await?;
-        let form = finish(self.client.prove(form, &uri).await?);
-        let read = |answer: &Answer, request: &Outgoing<'_>| {
+        let form = finish(self.client.authenticate(form, &uri).await?);
+        let read = |answer: &EndpointResponse, request: &EndpointRequest<'_>| {
             let echoes = |text: &str| request.echoes(text);
-            response::read(answer, echoes, accepts, SystemTime::now())
+            token::read(answer, echoes, accepts_token_type, SystemTime::now())
         };
         self.post(&uri, "the token endpoint", form, read).await
     }
@@ -98,24 +100,28 @@ impl<T: Transport> TokenEndpoint<T> {
         access_token: Option<&AccessToken>,
         refresh_token: Option<&RefreshToken>,
     ) -> Result<(), TokenError> {
-        let ending = match &self.ending {
-            Some(ending) => Some(ending.clone()),
+        let revocation = match &self.revocation {
+            Some(revocation) => Some(revocation.clone()),
             None => self.metadata().await?.and_then(|known| {
                 let by_certificate = self.client.auth.is_tls();
-                Ending::known(&known, by_certificate)
+                RevocationMethod::known(&known, by_certificate)
             }),
         };
-        let Some(ending) = ending else {
+        let Some(revocation) = revocation else {
             let what = "the grant has no logout or revocation endpoint";
             return Err(TokenError::new(TokenErrorKind::Config, what));
         };
         let form = self.client.form()?;
-        let Some((uri, form)) = ending.request(form, access_token, refresh_token)? else {
+        let Some((uri, form)) = revocation.request(form, access_token, refresh_token)? else {
             return Ok(());
         };
         // An assertion is for the server, which the token endpoint stands for.
-        let form = self.client.prove(form, &self.token_uri().await?).await?;
-        self.post(uri, ending.whom(), form, ending::read).await
+        let form = self
+            .client
+            .authenticate(form, &self.token_uri().await?)
+            .await?;
+        self.post(uri, revocation.endpoint_name(), form, revocation::read)
+            .await
     }
 
     /// Posts a whole form to an endpoint of the same server and reads the
@@ -123,24 +129,24 @@ impl<T: Transport> TokenEndpoint<T> {
     pub(in crate::grant) async fn post<R>(
         &self,
         uri: &Uri,
-        whom: &'static str,
+        endpoint_name: &'static str,
         form: Form<'_>,
-        read: impl FnOnce(&Answer, &Outgoing<'_>) -> Result<R, TokenError>,
+        read: impl FnOnce(&EndpointResponse, &EndpointRequest<'_>) -> Result<R, TokenError>,
     ) -> Result<R, TokenError> {
-        let request = Outgoing {
+        let request = EndpointRequest {
             uri,
-            whom,
+            endpoint_name,
             authorization: form.authorization(),
             body: Some(form.to_bytes()),
             secrets: &form.secrets(),
         };
-        let answer = exchange(self.transport(), &request, self.limits).await?;
+        let answer = send_request(self.transport(), &request, self.limits).await?;
         read(&answer, &request)
     }
 
     /// Where tokens are, and who a client's assertion is for.
     pub(in crate::grant) async fn token_uri(&self) -> Result<Uri, TokenError> {
-        if let Place::Known(uri) = &self.place.0 {
+        if let Location::Known(uri) = &self.place.0 {
             return Ok(uri.clone());
         }
         let metadata = self.metadata().await?;
@@ -154,8 +160,8 @@ impl<T: Transport> TokenEndpoint<T> {
     /// What the issuer says of itself, if an issuer was named.
     pub(super) async fn metadata(&self) -> Result<Option<Arc<Metadata>>, TokenError> {
         match &self.place.0 {
-            Place::Known(_) => Ok(None),
-            Place::Issuer(issuer) => {
+            Location::Known(_) => Ok(None),
+            Location::Issuer(issuer) => {
                 let metadata = issuer.metadata(|| self.transport(), self.limits);
                 metadata.await.map(Some)
             }

@@ -3,15 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::address::Place;
 use super::changes::Changes;
+use super::connection::Link;
 use super::keys::channel;
-use super::link::Link;
-use super::place::Place;
 use super::redis_store::{Inner, RedisStore};
-use super::seal::Sealer;
-use super::store_key::StoreKey;
 use super::target::Limits;
 use crate::error::ConfigError;
+use crate::store::seal::Sealer;
+use crate::store::store_key::StoreKey;
 
 /// Sets up a [`RedisStore`]; from [`RedisStore::builder`],
 /// [`RedisStore::sentinel`] or [`RedisStore::cluster`].

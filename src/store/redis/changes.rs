@@ -27,18 +27,18 @@ const PRUNE_FROM: usize = 64;
 pub(super) struct Changes {
     target: Target,
     channel: String,
-    patience: Duration,
+    response_timeout: Duration,
     watched: Arc<Watched>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Changes {
-    /// `patience`: for a connection, and for each answer.
-    pub(super) fn new(target: Target, channel: String, patience: Duration) -> Self {
+    /// `response_timeout`: for a connection, and for each answer.
+    pub(super) fn new(target: Target, channel: String, response_timeout: Duration) -> Self {
         Self {
             target,
             channel,
-            patience,
+            response_timeout,
             watched: Arc::default(),
             task: Mutex::default(),
         }
@@ -54,8 +54,8 @@ impl Changes {
         receiver
     }
 
-    pub(super) fn tell(&self, account: &str) {
-        self.watched.tell(account.as_bytes());
+    pub(super) fn notify(&self, account: &str) {
+        self.watched.notify(account.as_bytes());
     }
 
     /// Listens, if somebody watches: in this runtime, where the one that
@@ -69,7 +69,7 @@ impl Changes {
             *task = Some(runtime.spawn(listen(
                 self.target.clone(),
                 self.channel.clone(),
-                self.patience,
+                self.response_timeout,
                 Arc::downgrade(&self.watched),
             )));
         }
@@ -119,7 +119,7 @@ impl Watched {
         })
     }
 
-    fn tell(&self, account: &[u8]) {
+    fn notify(&self, account: &[u8]) {
         let account = std::str::from_utf8(account).unwrap_or_default();
         self.with(|accounts, _| {
             if let Some(sender) = accounts.get(account) {
@@ -128,22 +128,29 @@ impl Watched {
         });
     }
 
-    fn tell_all(&self) {
+    fn notify_all(&self) {
         self.with(|accounts, _| accounts.values().for_each(|sender| sender.send_replace(())));
     }
 }
 
 /// Subscribes again and again, for as long as there is somebody to tell.
-async fn listen(target: Target, channel: String, patience: Duration, watched: Weak<Watched>) {
+async fn listen(
+    target: Target,
+    channel: String,
+    response_timeout: Duration,
+    watched: Weak<Watched>,
+) {
     let (mut pause, mut attempt) = (PAUSE.0, 0);
     while watched.strong_count() > 0 {
         let subscription = subscribe(&target, attempt, &channel);
         attempt += 1;
-        if let Ok(Ok((sink, stream))) = timeout(target.hops() * patience, subscription).await {
+        if let Ok(Ok((sink, stream))) =
+            timeout(target.hops() * response_timeout, subscription).await
+        {
             pause = PAUSE.0;
             // What happened in between, nobody told.
-            watched.upgrade().inspect(|watched| watched.tell_all());
-            follow(sink, stream, patience, &watched).await;
+            watched.upgrade().inspect(|watched| watched.notify_all());
+            follow(sink, stream, response_timeout, &watched).await;
         }
         sleep(pause.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
         pause = (2 * pause).min(PAUSE.1);
@@ -155,28 +162,28 @@ async fn subscribe(
     attempt: usize,
     channel: &str,
 ) -> RedisResult<(PubSubSink, PubSubStream)> {
-    let teller = target.teller(attempt).await?;
-    let mut subscription = teller.get_async_pubsub().await?;
+    let pubsub_client = target.pubsub_client(attempt).await?;
+    let mut subscription = pubsub_client.get_async_pubsub().await?;
     subscription.subscribe(channel).await?;
     Ok(subscription.split())
 }
 
-/// Passes on what comes, until the connection is over or silent to a question.
+/// Passes on what comes, until the connection is over or silent to a sentinel_builder.
 async fn follow(
     mut sink: PubSubSink,
     mut stream: PubSubStream,
-    patience: Duration,
+    response_timeout: Duration,
     watched: &Weak<Watched>,
 ) {
     let mut ask_at = Instant::now() + SILENCE;
     loop {
         match timeout_at(ask_at, next(&mut stream)).await {
             Ok(Some(message)) => match watched.upgrade() {
-                Some(watched) => watched.tell(message.get_payload_bytes()),
+                Some(watched) => watched.notify(message.get_payload_bytes()),
                 None => return,
             },
             Ok(None) => return,
-            Err(_) => match timeout(patience, sink.ping::<redis::Value>()).await {
+            Err(_) => match timeout(response_timeout, sink.ping::<redis::Value>()).await {
                 Ok(Ok(_)) => {}
                 _ => return,
             },

@@ -7,16 +7,16 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 use super::changes::Changes;
-use super::fault::Fault;
+use super::connection::{Link, lost_connection};
+use super::error::Fault;
 use super::keys::keys;
-use super::link::{Link, was_cut_off};
 use super::scripts::{self, Answer, flag, lease_millis, meta_millis, millis, text};
-use super::seal::{Kind, Label, Sealer};
 use crate::error::BoxError;
 use crate::store::payload::Payload;
-use crate::store::token_store::{Claim, Claimed, Entry, Lease, Settlement, TokenStore};
+use crate::store::seal::{AssociatedData, Kind, Sealer};
+use crate::store::token_store::{Acquire, Acquired, Completion, Entry, Lease, TokenStore};
 
-/// How often a claim deletes what it cannot open: a token, a failure, and what
+/// How often a acquire deletes what it cannot open: a token, a failure, and what
 /// somebody wrote meanwhile.
 const DELETIONS: usize = 4;
 
@@ -45,26 +45,26 @@ impl RedisStore {
     }
 }
 
-// A claim has a task of its own: a caller that does not wait for it leaves no
+// A acquire has a task of its own: a caller that does not wait for it leaves no
 // lease that nobody knows of, and a connection that takes long is made for the
-// next one. A settlement ends with its caller, for its times would be wrong.
+// next one. A completion ends with its caller, for its times would be wrong.
 impl TokenStore for RedisStore {
-    async fn claim(&self, account: &str, claim: &Claim) -> Result<Claimed, BoxError> {
+    async fn acquire(&self, account: &str, acquire: &Acquire) -> Result<Acquired, BoxError> {
         self.inner.changes.listen();
-        let (inner, account, claim) = (Arc::clone(&self.inner), account.to_owned(), *claim);
+        let (inner, account, acquire) = (Arc::clone(&self.inner), account.to_owned(), *acquire);
         let (tell, told) = oneshot::channel();
         tokio::spawn(async move {
-            let claimed = inner.claim(&account, &claim).await;
-            if let Err(Ok(Claimed::Leased(unheard))) = tell.send(claimed) {
+            let acquired = inner.acquire(&account, &acquire).await;
+            if let Err(Ok(Acquired::Lease(unheard))) = tell.send(acquired) {
                 inner.give_back(&account, unheard).await;
             }
         });
         Ok(told.await.unwrap_or(Err(Fault::Ended))?)
     }
 
-    async fn settle(&self, account: &str, settlement: &Settlement) -> Result<bool, BoxError> {
+    async fn complete(&self, account: &str, completion: &Completion) -> Result<bool, BoxError> {
         self.inner.changes.listen();
-        Ok(self.inner.settle(account, settlement).await?)
+        Ok(self.inner.complete(account, completion).await?)
     }
 
     fn changes(&self, account: &str) -> watch::Receiver<()> {
@@ -73,16 +73,16 @@ impl TokenStore for RedisStore {
 }
 
 impl Inner {
-    async fn claim(&self, account: &str, claim: &Claim) -> Result<Claimed, Fault> {
+    async fn acquire(&self, account: &str, acquire: &Acquire) -> Result<Acquired, Fault> {
         let (mut token, mut failure) = (Vec::new(), Vec::new());
         for _ in 0..DELETIONS {
-            let step = scripts::claim(
+            let step = scripts::acquire(
                 keys(&self.prefix, account),
                 vec![
-                    text(claim.newer_than),
-                    flag(claim.rejected),
-                    flag(claim.pardon),
-                    lease_millis(claim.lease),
+                    text(acquire.newer_than),
+                    flag(acquire.rejected),
+                    flag(acquire.ignore_failure),
+                    lease_millis(acquire.lease),
                     std::mem::take(&mut token),
                     std::mem::take(&mut failure),
                     text(scripts::LONGEST),
@@ -91,7 +91,7 @@ impl Inner {
             );
             let answer = match self.link.run(&step).await {
                 // A lease from the first attempt is nobody's, and ends.
-                Err(fault) if was_cut_off(&fault) => self.link.run(&step).await?,
+                Err(fault) if lost_connection(&fault) => self.link.run(&step).await?,
                 answer => answer?,
             };
             let (what, generation, sealed, left, refresh_generation): Answer = answer;
@@ -107,18 +107,18 @@ impl Inner {
                     left,
                 })
             };
-            let claimed = match what.as_str() {
-                "token" => entry(Kind::Token).map(Claimed::Token),
-                "failed" => entry(Kind::Failure).map(Claimed::Failed),
-                "held" => Some(Claimed::Held(left)),
-                _ => Some(Claimed::Leased(Lease {
+            let acquired = match what.as_str() {
+                "token" => entry(Kind::Token).map(Acquired::Token),
+                "failed" => entry(Kind::Failure).map(Acquired::Failure),
+                "held" => Some(Acquired::Busy(left)),
+                _ => Some(Acquired::Lease(Lease {
                     generation,
                     refresh_token: open(Kind::RefreshToken, refresh_generation)
                         .map(|payload| (payload, left)),
                 })),
             };
-            if let Some(claimed) = claimed {
-                return Ok(claimed);
+            if let Some(acquired) = acquired {
+                return Ok(acquired);
             }
             let value = [format!("{generation}:").as_bytes(), &sealed].concat();
             match what.as_str() {
@@ -129,8 +129,8 @@ impl Inner {
         Err(Fault::Unreadable)
     }
 
-    async fn settle(&self, account: &str, settlement: &Settlement) -> Result<bool, Fault> {
-        let generation = settlement.generation;
+    async fn complete(&self, account: &str, completion: &Completion) -> Result<bool, Fault> {
+        let generation = completion.generation;
         let part = |kind, part: &Option<(Payload, Duration)>| match part {
             Some((payload, span)) => {
                 let label = self.label(account, kind, generation);
@@ -139,9 +139,9 @@ impl Inner {
             None => Ok::<_, Fault>([Vec::new(), text(0)]),
         };
         let parts = [
-            part(Kind::Token, &settlement.token)?,
-            part(Kind::RefreshToken, &settlement.refresh_token)?,
-            part(Kind::Failure, &settlement.failure)?,
+            part(Kind::Token, &completion.token)?,
+            part(Kind::RefreshToken, &completion.refresh_token)?,
+            part(Kind::Failure, &completion.failure)?,
         ];
         // With room for what the scripts put before it.
         if parts
@@ -153,25 +153,25 @@ impl Inner {
         let mut args = vec![text(generation)];
         args.extend(parts.into_iter().flatten());
         args.extend([meta_millis(), text(self.changes.channel()), text(account)]);
-        let step = scripts::settle(keys(&self.prefix, account), args);
+        let step = scripts::complete(keys(&self.prefix, account), args);
         // Never twice: between two, somebody may have taken the refresh token.
         let kept: u8 = self.link.run(&step).await?;
-        self.changes.tell(account);
+        self.changes.notify(account);
         Ok(kept == 1)
     }
 
     /// Ends the lease of a caller who is gone, and keeps its refresh token.
     async fn give_back(&self, account: &str, unheard: Lease) {
-        let settlement = Settlement {
+        let completion = Completion {
             refresh_token: unheard.refresh_token.clone(),
-            ..Settlement::of(&unheard)
+            ..Completion::of(&unheard)
         };
         // Else the lease ends by itself.
-        let _ = self.settle(account, &settlement).await;
+        let _ = self.complete(account, &completion).await;
     }
 
-    fn label<'a>(&'a self, account: &'a str, kind: Kind, generation: u64) -> Label<'a> {
-        Label {
+    fn label<'a>(&'a self, account: &'a str, kind: Kind, generation: u64) -> AssociatedData<'a> {
+        AssociatedData {
             kind,
             generation,
             prefix: &self.prefix,

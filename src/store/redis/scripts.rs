@@ -37,30 +37,30 @@ impl Step {
     }
 }
 
-const CLAIM: &str = include_str!("claim.lua");
-const SETTLE: &str = include_str!("settle.lua");
+const ACQUIRE: &str = include_str!("acquire.lua");
+const COMPLETE: &str = include_str!("complete.lua");
 
-pub(super) fn claim(keys: [String; 5], args: Vec<Vec<u8>>) -> Step {
-    static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(CLAIM));
+pub(super) fn acquire(keys: [String; 5], args: Vec<Vec<u8>>) -> Step {
+    static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(ACQUIRE));
     Step {
-        text: CLAIM,
+        text: ACQUIRE,
         hash: SCRIPT.get_hash(),
         keys,
         args,
     }
 }
 
-pub(super) fn settle(keys: [String; 5], args: Vec<Vec<u8>>) -> Step {
-    static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(SETTLE));
+pub(super) fn complete(keys: [String; 5], args: Vec<Vec<u8>>) -> Step {
+    static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(COMPLETE));
     Step {
-        text: SETTLE,
+        text: COMPLETE,
         hash: SCRIPT.get_hash(),
         keys,
         args,
     }
 }
 
-/// What a claim answers: what, its generation, a sealed payload, milliseconds,
+/// What a acquire answers: what, its generation, a sealed payload, milliseconds,
 /// the generation of a refresh token.
 pub(super) type Answer = (String, u64, Vec<u8>, u64, u64);
 

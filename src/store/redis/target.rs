@@ -97,7 +97,7 @@ impl Target {
 
     /// The server that tells of changes: any node of a cluster does, each attempt
     /// is for the next one.
-    pub(super) fn teller(&self, attempt: usize) -> Boxed<'_, Client> {
+    pub(super) fn pubsub_client(&self, attempt: usize) -> Boxed<'_, Client> {
         Box::pin(async move {
             let client = match self {
                 Self::Server(client) => client.as_ref().clone(),
@@ -112,44 +112,44 @@ impl Target {
 
 impl Sentinels {
     /// Who is the master now. Asked each time on connections of their own, which
-    /// end with the question.
+    /// end with the sentinel_builder.
     async fn master(&self) -> RedisResult<Client> {
         let addresses = self.sentinels.iter().chain([&self.master]);
         addresses.for_each(|it| tls::prepare(it.addr()));
-        self.question()?.build()?.async_get_client().await
+        self.sentinel_builder()?.build()?.async_get_client().await
     }
 
     /// The crate's form of it, which also says whether all fits together.
-    pub(super) fn question(&self) -> RedisResult<SentinelClientBuilder> {
+    pub(super) fn sentinel_builder(&self) -> RedisResult<SentinelClientBuilder> {
         let addresses = self.sentinels.iter().map(|it| it.addr().clone());
         let kind = SentinelServerType::Master;
-        let mut question = SentinelClientBuilder::new(addresses, &self.name, kind)?;
+        let mut sentinel_builder = SentinelClientBuilder::new(addresses, &self.name, kind)?;
         let certificates = || self.certificates.clone();
         if let Some(asked) = self.sentinels.first() {
             if let Some(user) = asked.redis_settings().username() {
-                question = question.set_client_to_sentinel_username(user);
+                sentinel_builder = sentinel_builder.set_client_to_sentinel_username(user);
             }
             if let Some(password) = asked.redis_settings().password() {
-                question = question.set_client_to_sentinel_password(password);
+                sentinel_builder = sentinel_builder.set_client_to_sentinel_password(password);
             }
             if let (true, Some(pem)) = (is_tls(asked.addr()), certificates()) {
-                question = question.set_client_to_sentinel_certificates(pem);
+                sentinel_builder = sentinel_builder.set_client_to_sentinel_certificates(pem);
             }
         }
         let master = self.master.redis_settings();
         if let Some(user) = master.username() {
-            question = question.set_client_to_redis_username(user);
+            sentinel_builder = sentinel_builder.set_client_to_redis_username(user);
         }
         if let Some(password) = master.password() {
-            question = question.set_client_to_redis_password(password);
+            sentinel_builder = sentinel_builder.set_client_to_redis_password(password);
         }
         if is_tls(self.master.addr()) {
-            question = question.set_client_to_redis_tls_mode(TlsMode::Secure);
+            sentinel_builder = sentinel_builder.set_client_to_redis_tls_mode(TlsMode::Secure);
             if let Some(pem) = certificates() {
-                question = question.set_client_to_redis_certificates(pem);
+                sentinel_builder = sentinel_builder.set_client_to_redis_certificates(pem);
             }
         }
-        Ok(question.set_client_to_redis_db(master.db()))
+        Ok(sentinel_builder.set_client_to_redis_db(master.db()))
     }
 }
 

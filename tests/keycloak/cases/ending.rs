@@ -42,7 +42,7 @@ pub(crate) async fn revoke_and_shutdown_leave_no_session(world: Arc<World>) -> S
             let took = started.elapsed();
             assert_eq!(realm.sessions(USER).await, 0, "{kind:?} {way}");
             let error = stack.call().await.expect_err("shut down");
-            assert_eq!(error.kind(), TokenErrorKind::Closed, "{error}");
+            assert_eq!(error.kind(), TokenErrorKind::ShutDown, "{error}");
             found += &format!("{kind:?} by {way}: 0 sessions left after {took:.1?}; ");
         }
     }

@@ -86,7 +86,7 @@ async fn through(world: &World, kind: Kind, user: &str, api: &str) -> String {
         );
         let transient = |kind: &String| ["Connect", "Timeout", "Waited"].contains(&&**kind);
         assert!(trouble.errors.keys().all(transient), "{mode:?} {trouble:?}");
-        let held = tokens.status().fetch_held_for.unwrap_or_default();
+        let held = tokens.status().fetch_backoff.unwrap_or_default();
         proxy.set(Mode::Pass);
         let passed = Instant::now();
         until("a call that succeeds", || load.tally().ok > 0).await;
@@ -115,7 +115,7 @@ async fn through(world: &World, kind: Kind, user: &str, api: &str) -> String {
 fn counted(source: impl TokenSource, flights: &Arc<Flights>) -> TokenCache {
     let flights = flights.clone();
     let source = Counted { source, flights };
-    let tokens = TokenCache::builder(source).wait(WAIT);
+    let tokens = TokenCache::builder(source).wait_timeout(WAIT);
     tokens.build().expect("settings")
 }
 

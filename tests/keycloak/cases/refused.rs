@@ -72,7 +72,10 @@ pub(crate) async fn what_is_set_up_wrongly_is_named_after_one_attempt(world: Arc
         found += &format!("{name}: {error}; ");
     }
     // And rightly, in both ways.
-    for auth in [ClientAuth::basic(SECRET), ClientAuth::form(SECRET)] {
+    for auth in [
+        ClientAuth::client_secret_basic(SECRET),
+        ClientAuth::client_secret_post(SECRET),
+    ] {
         let grant = right().client_auth(auth).transport(https());
         let tokens = TokenCache::new(grant);
         assert_eq!(

@@ -24,7 +24,7 @@ pub(crate) async fn a_restart_within_a_tokens_life_fails_nobody(world: Arc<World
     let api = world.api(Check::Expiry).await;
     let tokens = kind
         .tokens(world.grant("api-minutes", "restart"))
-        .due(0.95, LIFE)
+        .renew_before(0.95, LIFE)
         .build()
         .expect("settings");
     let load = Load::start(
@@ -95,7 +95,10 @@ pub(crate) async fn an_outage_longer_than_a_tokens_life_is_told_and_got_over(
     let ok = load.tally().ok;
     world.keycloak.start().await;
     // It is back when somebody else can log in; the first login takes a while.
-    let another = kind.tokens(world.grant("api", "plain")).wait(LIFE).build();
+    let another = kind
+        .tokens(world.grant("api", "plain"))
+        .wait_timeout(LIFE)
+        .build();
     let another = another.expect("settings");
     while another.token().await.is_err() {
         another.reset();
@@ -103,7 +106,7 @@ pub(crate) async fn an_outage_longer_than_a_tokens_life_is_told_and_got_over(
     }
     let back = Instant::now();
     // What is left of the pause, and the time of a login on a busy machine.
-    let held = tokens.status().fetch_held_for.unwrap_or_default();
+    let held = tokens.status().fetch_backoff.unwrap_or_default();
     until("a call that succeeds", || load.tally().ok > ok).await;
     let recovered = back.elapsed();
     assert!(

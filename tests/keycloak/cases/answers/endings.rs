@@ -20,7 +20,7 @@ impl Table {
         // A page for whoever came by a browser.
         self.row("logout, no token", &answer, "200");
         let session = self.login(CASES, "api").await;
-        let token = session.member("refresh_token");
+        let token = session.param("refresh_token");
         let form = [("client_id", "api"), ("refresh_token", token)];
         let answer = self.post(CASES, "logout", &form).await;
         self.row("logout", &answer, "204");
@@ -61,22 +61,22 @@ impl Table {
         let session = self.login(CASES, "api").await;
         let form = [
             ("client_id", "api"),
-            ("token", session.member("access_token")),
+            ("token", session.param("access_token")),
         ];
         let answer = self.post(CASES, "revoke", &form).await;
         self.row("revoke, access token", &answer, "200");
         let answer = self
-            .refresh(CASES, "api", session.member("refresh_token"))
+            .refresh(CASES, "api", session.param("refresh_token"))
             .await;
         self.row("refresh after that", &answer, "200");
         let form = [
             ("client_id", "api"),
-            ("token", session.member("refresh_token")),
+            ("token", session.param("refresh_token")),
         ];
         let answer = self.post(CASES, "revoke", &form).await;
         self.row("revoke, refresh token", &answer, "200");
         let answer = self
-            .refresh(CASES, "api", session.member("refresh_token"))
+            .refresh(CASES, "api", session.param("refresh_token"))
             .await;
         self.row(
             "refresh after that",
@@ -90,7 +90,7 @@ impl Table {
         let session = self.login(CASES, "api").await;
         let plain = self.login(CASES, "api-no-refresh").await;
         let refresh = self
-            .refresh(CASES, "api", session.member("refresh_token"))
+            .refresh(CASES, "api", session.param("refresh_token"))
             .await;
         for (name, answer) in [
             ("login", &session),

@@ -26,7 +26,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn member(&self, name: &str) -> &str {
+    pub(super) fn param(&self, name: &str) -> &str {
         self.body[name].as_str().unwrap_or_default()
     }
 }
@@ -98,7 +98,7 @@ impl Table {
     pub(super) fn row(&mut self, case: &str, answer: &Answer, expected: &str) {
         let mut found = answer.status.to_string();
         for (between, member) in [(" ", "error"), (": ", "error_description")] {
-            let text = answer.member(member);
+            let text = answer.param(member);
             if !text.is_empty() {
                 found += between;
                 found += text;

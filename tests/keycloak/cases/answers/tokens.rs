@@ -28,14 +28,14 @@ impl Table {
         );
         let session = self.login(CASES, "api").await;
         let answer = self
-            .refresh(CASES, "api", session.member("access_token"))
+            .refresh(CASES, "api", session.param("access_token"))
             .await;
         self.row(
             "access token as refresh token",
             &answer,
             "400 invalid_grant: Invalid refresh token",
         );
-        let token = session.member("refresh_token");
+        let token = session.param("refresh_token");
         let answer = self.refresh(CASES, "api-seconds", token).await;
         self.row("another client's", &answer, "400 invalid_grant: Invalid refresh token. Token client and authorized client don't match");
         realm.end_sessions(USER).await;
@@ -49,7 +49,7 @@ impl Table {
         let session = self.login(CASES, "api").await;
         sleep(Duration::from_millis(3100)).await;
         let answer = self
-            .refresh(CASES, "api-brief", brief.member("refresh_token"))
+            .refresh(CASES, "api-brief", brief.param("refresh_token"))
             .await;
         self.row(
             "refresh token expired",
@@ -59,7 +59,7 @@ impl Table {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         realm.push_not_before(now.expect("a date").as_secs()).await;
         let answer = self
-            .refresh(CASES, "api", session.member("refresh_token"))
+            .refresh(CASES, "api", session.param("refresh_token"))
             .await;
         self.row(
             "older than not-before",
@@ -79,7 +79,7 @@ impl Table {
         sleep(Duration::from_millis(2100)).await;
         realm.log_out(USER).await;
         let answer = self
-            .refresh(CASES, "api", session.member("refresh_token"))
+            .refresh(CASES, "api", session.param("refresh_token"))
             .await;
         self.row(
             "user logged out by the administrator",
@@ -94,11 +94,11 @@ impl Table {
         let realm = world.admin.realm(ROTATION);
         let first = self.login(ROTATION, "api").await;
         let second = self
-            .refresh(ROTATION, "api", first.member("refresh_token"))
+            .refresh(ROTATION, "api", first.param("refresh_token"))
             .await;
         assert_eq!(second.status, 200);
         let answer = self
-            .refresh(ROTATION, "api", first.member("refresh_token"))
+            .refresh(ROTATION, "api", first.param("refresh_token"))
             .await;
         self.row(
             "the last refresh token again",
@@ -106,7 +106,7 @@ impl Table {
             "400 invalid_grant: Maximum allowed refresh token reuse exceeded",
         );
         let answer = self
-            .refresh(ROTATION, "api", second.member("refresh_token"))
+            .refresh(ROTATION, "api", second.param("refresh_token"))
             .await;
         self.row(
             "the newest after that",
@@ -114,9 +114,7 @@ impl Table {
             "400 invalid_grant: Session doesn't have required client",
         );
         let sessions = realm.sessions(USER).await;
-        let active = self
-            .is_active(ROTATION, second.member("access_token"))
-            .await;
+        let active = self.is_active(ROTATION, second.param("access_token")).await;
         writeln!(
             self.rows,
             "sessions left: {sessions}, newest access token live: {active}"
@@ -129,15 +127,15 @@ impl Table {
         let first = self.login(ROTATION, "api").await;
         sleep(Duration::from_millis(1100)).await;
         let second = self
-            .refresh(ROTATION, "api", first.member("refresh_token"))
+            .refresh(ROTATION, "api", first.param("refresh_token"))
             .await;
         sleep(Duration::from_millis(1100)).await;
         let third = self
-            .refresh(ROTATION, "api", second.member("refresh_token"))
+            .refresh(ROTATION, "api", second.param("refresh_token"))
             .await;
         assert_eq!((second.status, third.status), (200, 200));
         let answer = self
-            .refresh(ROTATION, "api", first.member("refresh_token"))
+            .refresh(ROTATION, "api", first.param("refresh_token"))
             .await;
         self.row(
             "an older refresh token again",
@@ -145,7 +143,7 @@ impl Table {
             "400 invalid_grant: Stale token",
         );
         let answer = self
-            .refresh(ROTATION, "api", third.member("refresh_token"))
+            .refresh(ROTATION, "api", third.param("refresh_token"))
             .await;
         self.row(
             "the newest after that",
@@ -153,7 +151,7 @@ impl Table {
             "400 invalid_grant: Session doesn't have required client",
         );
         let sessions = realm.sessions(USER).await;
-        let active = self.is_active(ROTATION, third.member("access_token")).await;
+        let active = self.is_active(ROTATION, third.param("access_token")).await;
         writeln!(
             self.rows,
             "sessions left: {sessions}, newest access token live: {active}"

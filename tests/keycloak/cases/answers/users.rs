@@ -78,7 +78,7 @@ impl Table {
             &format!("400 invalid_grant: {says}"),
         );
         let answer = self
-            .refresh(CASES, "api", session.member("refresh_token"))
+            .refresh(CASES, "api", session.param("refresh_token"))
             .await;
         self.row(
             "disabled, refresh",

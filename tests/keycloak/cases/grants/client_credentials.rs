@@ -18,10 +18,17 @@ pub(crate) async fn a_secret_serves_in_the_header_and_in_the_form(world: Arc<Wor
         let tokens = Kind::Hyper.tokens(grant.client_auth(auth)).build();
         tokens.expect("settings")
     };
-    for auth in [ClientAuth::basic(SECRET), ClientAuth::form(SECRET)] {
+    for auth in [
+        ClientAuth::client_secret_basic(SECRET),
+        ClientAuth::client_secret_post(SECRET),
+    ] {
         renewed_once(&cache(auth), &api).await;
     }
-    let error = refused(&cache(ClientAuth::basic("marksecret-wrong")), &api).await;
+    let error = refused(
+        &cache(ClientAuth::client_secret_basic("marksecret-wrong")),
+        &api,
+    )
+    .await;
     let tally = world.realm().tally(CLIENT).await;
     assert_eq!(tally, "4 CLIENT_LOGIN, 1 CLIENT_LOGIN_ERROR");
     format!("Basic and form, 1 renewal each; {CALLS} calls with a wrong one: {error}; {tally}")

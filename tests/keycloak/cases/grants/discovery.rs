@@ -32,7 +32,10 @@ pub(crate) async fn an_issuer_tells_where_to_ask_and_where_to_end(world: Arc<Wor
         assert_eq!(realm.sessions(USER).await, 0, "{kind:?}");
         // No password goes to an issuer that does not call itself so.
         for (issuer, expected) in [
-            (format!("{realms}/{CASES}/"), TokenErrorKind::Malformed),
+            (
+                format!("{realms}/{CASES}/"),
+                TokenErrorKind::InvalidResponse,
+            ),
             (format!("{realms}/no-such"), TokenErrorKind::Config),
         ] {
             let tokens = cache(issuer);

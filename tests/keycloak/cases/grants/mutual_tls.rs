@@ -16,7 +16,9 @@ pub(crate) async fn a_certificate_serves_for_a_secret(world: Arc<World>) -> Stri
     let api = world.api(Check::Introspection).await;
     let cache = |transport| {
         let grant = ClientCredentialsGrant::new(world.token_url(CASES), CLIENT).expect("https");
-        let grant = grant.client_auth(ClientAuth::tls()).transport(transport);
+        let grant = grant
+            .client_auth(ClientAuth::tls_client_auth())
+            .transport(transport);
         TokenCache::new(grant)
     };
     let shown = |name: &str| {

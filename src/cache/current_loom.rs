@@ -1,0 +1,117 @@
+//! What the hot path and a renewal share, by loom's model.
+
+use std::time::Duration;
+
+use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::thread;
+
+use crate::cache::clock::{Clock, CoarseTime};
+use crate::cache::current::{CachedToken, CurrentToken, TokenReader};
+use crate::cache::schedule::Schedule;
+use crate::sync::model::Arc;
+use crate::token::AccessToken;
+
+const FOREVER: CoarseTime = CoarseTime(u64::MAX);
+
+fn live(generation: u64, limit: CoarseTime) -> Arc<CachedToken> {
+    let token = AccessToken::new("token").expect("valid");
+    let schedule = Schedule {
+        due: Duration::MAX,
+        expired: None,
+    };
+    let requested_at = Clock::default().now();
+    let live = CachedToken::new(token.numbered(generation), requested_at, schedule, false);
+    live.set_fast_until(limit);
+    Arc::new(live)
+}
+
+/// What a renewal and its reader share.
+struct Both {
+    current: CurrentToken,
+    replaced: AtomicBool,
+}
+
+/// Runs `read` while the token of generation 1 gives way to `next`.
+fn explore(
+    old: CoarseTime,
+    next: fn() -> Option<Arc<CachedToken>>,
+    read: impl Fn(&Both) + Copy + Send + Sync + 'static,
+) {
+    loom::model(move || {
+        let both = Arc::new(Both {
+            current: CurrentToken::default(),
+            replaced: AtomicBool::new(false),
+        });
+        both.current.replace(Some(live(1, old)));
+        let renewal = both.clone();
+        thread::spawn(move || {
+            renewal.current.replace(next());
+            renewal.replaced.store(true, Ordering::Release);
+        });
+        let other = both.clone();
+        thread::spawn(move || read(&other));
+        read(&both);
+    });
+}
+
+/// The generation that a service would send.
+fn generation(reader: &mut TokenReader, current: &CurrentToken) -> Option<u64> {
+    reader.try_fast(current, |_, generation| generation)
+}
+
+/// A service that knows the old token, and is called when it may have been
+/// replaced.
+fn call_again(both: &Both) {
+    let mut reader = TokenReader::default();
+    generation(&mut reader, &both.current);
+    let replaced = both.replaced.load(Ordering::Acquire);
+    if let Some(generation) = generation(&mut reader, &both.current) {
+        assert!(!replaced || generation == 2, "an old token");
+    }
+}
+
+#[test]
+fn a_token_that_was_renewed_is_glanced_at_no_more() {
+    explore(FOREVER, || Some(live(2, FOREVER)), call_again);
+}
+
+#[test]
+fn a_token_that_was_rejected_is_glanced_at_no_more() {
+    explore(FOREVER, || None, call_again);
+}
+
+#[test]
+fn no_token_is_sent_with_the_limit_of_another() {
+    explore(
+        CoarseTime::NEVER,
+        || Some(live(2, FOREVER)),
+        |both| {
+            let mut reader = TokenReader::default();
+            for _ in 0..2 {
+                let seen = generation(&mut reader, &both.current);
+                assert!(seen.is_none_or(|generation| generation == 2));
+            }
+        },
+    );
+}
+
+#[test]
+fn a_token_whose_time_is_over_needs_a_closer_look_in_every_thread() {
+    loom::model(|| {
+        let both = Arc::new(Both {
+            current: CurrentToken::default(),
+            replaced: AtomicBool::new(false),
+        });
+        let token = live(1, FOREVER);
+        both.current.replace(Some(token.clone()));
+        let sentry = both.clone();
+        thread::spawn(move || {
+            token.set_fast_until(CoarseTime::NEVER);
+            sentry.replaced.store(true, Ordering::Release);
+        });
+        let mut reader = TokenReader::default();
+        generation(&mut reader, &both.current);
+        let over = both.replaced.load(Ordering::Acquire);
+        assert!(generation(&mut reader, &both.current).is_none() || !over);
+    });
+}

@@ -1,0 +1,108 @@
+//! Giving up tokens for good, at the server too.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use crate::cache::codec;
+use crate::cache::fleet;
+use crate::cache::settings::FleetMember;
+use crate::cache::shared::{Shared, no_runtime};
+use crate::error::{TokenError, TokenErrorKind};
+use crate::store::{Acquire, Acquired, Completion, Lease};
+use crate::telemetry::Event;
+use crate::token::{AccessToken, RefreshToken};
+
+/// Which session is to be ended, where a fleet has one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// That of the whole fleet.
+    Fleet,
+    /// Only what this process has for itself.
+    Process,
+}
+
+/// Ends the session, in a task of its own: once the cache has let go of its
+/// tokens, nobody else can end it.
+pub(crate) async fn revoke(shared: &Arc<Shared>, scope: Scope) -> Result<(), TokenError> {
+    let runtime = Handle::try_current().map_err(no_runtime)?;
+    let limit = shared.settings.revoke_timeout;
+    let work = end_session(shared.clone(), scope);
+    let task = runtime.spawn(async move {
+        timeout(limit, work).await.unwrap_or_else(|_| {
+            let what = format!("the session was not ended within {limit:?}");
+            Err(TokenError::new(TokenErrorKind::Timeout, what))
+        })
+    });
+    task.await.map_err(no_runtime)?
+}
+
+async fn end_session(shared: Arc<Shared>, scope: Scope) -> Result<(), TokenError> {
+    // A fetch under way brings tokens to be given up as well.
+    let (mut access, refresh) = loop {
+        let expiry = &shared.settings.expiry;
+        match shared.with_state(|state, now| state.take_tokens(now, expiry)) {
+            Some(tokens) => break tokens,
+            None => shared.flight.wait().await,
+        }
+    };
+    if let Some(fleet) = &shared.fleet {
+        if scope == Scope::Fleet
+            && let Some((access, lease)) = shared.drain_store(fleet).await
+        {
+            let theirs = lease.refresh_token.as_ref();
+            let theirs = theirs.and_then(|(it, left)| codec::decode_refresh_token(it, *left));
+            let result = shared.end(access.as_ref(), theirs.as_ref()).await;
+            shared.complete(fleet, Completion::of(&lease)).await;
+            if refresh.is_some() {
+                shared.end(None, refresh.as_ref()).await?;
+            }
+            return result;
+        }
+        // The others are still sending it.
+        access = access.filter(|_| refresh.is_some());
+    }
+    shared.end(access.as_ref(), refresh.as_ref()).await
+}
+
+impl Shared {
+    async fn end(
+        &self,
+        access: Option<&AccessToken>,
+        refresh: Option<&RefreshToken>,
+    ) -> Result<(), TokenError> {
+        if access.is_none() && refresh.is_none() {
+            return Ok(());
+        }
+        let ended = self.with_timeout(self.source.revoke(access, refresh)).await;
+        let error = ended.as_ref().err();
+        self.emit(&Event::Revoked { error });
+        ended
+    }
+
+    /// Takes what the fleet has out of its store: the token in use, and a lease
+    /// with the refresh token. `None` if the store cannot be asked, or has a
+    /// failure instead.
+    async fn drain_store(&self, fleet: &FleetMember) -> Option<(Option<AccessToken>, Lease)> {
+        let access = match self.acquire(fleet, Acquire::default()).await? {
+            Acquired::Token(entry) => codec::decode_access_token(&entry.payload),
+            _ => None,
+        };
+        let mut changes = fleet.store.changes(&fleet.account);
+        let acquire = Acquire {
+            newer_than: u64::MAX,
+            rejected: true,
+            ignore_failure: false,
+            lease: self.settings.lease_duration,
+        };
+        loop {
+            changes.mark_unchanged();
+            match self.acquire(fleet, acquire).await? {
+                Acquired::Lease(lease) => return Some((access, lease)),
+                Acquired::Busy(left) => fleet::pause(&mut changes, left).await,
+                Acquired::Token(_) | Acquired::Failure(_) => return None,
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The params of a configuration, and which of them a grant has a use for.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::cache::CacheConfig;
+use super::values::{DurationValue, Number, Secret, StringList};
+use crate::cache::{TokenCache, TokenCacheBuilder};
+use crate::error::ConfigError;
+use crate::source::TokenSource;
+
+/// A source of tokens as a file or the environment describes it; see the
+/// [module](super) for the params.
+///
+/// ```
+/// # fn tokens() -> Result<(), Box<dyn std::error::Error>> {
+/// use tower_bearer::config::SourceConfig;
+/// # #[cfg(feature = "reqwest")] {
+///
+/// let text = r#"{
+///     "grant": "client_credentials",
+///     "token_endpoint": "https://auth.example.com/token",
+///     "client_id": "billing",
+///     "client_secret": "s3cret",
+///     "cache": { "wait": "20s" }
+/// }"#;
+/// let config: SourceConfig = serde_json::from_str(text)?;
+/// let tokens = config.cache(config.source()?)?.build()?;
+///
+/// let error = serde_json::from_str::<SourceConfig>(r#"{ "grant": "x", "scop": "y" }"#);
+/// assert!(error.unwrap_err().to_string().contains("unknown field `scop`"));
+/// # }
+/// # Ok(()) }
+/// # tokens().unwrap();
+/// ```
+///
+/// What a reader refuses is an error of the reader's own. A member that is
+/// unknown is refused by its name there; one that has no place beside the others
+/// when the source is built. No error of this crate quotes a secret; a parser's
+/// may show the line at fault, as that of `toml` does.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceConfig {
+    pub(super) grant: String,
+    pub(super) token_endpoint: Option<String>,
+    pub(super) issuer: Option<String>,
+    pub(super) client_id: Option<String>,
+    pub(super) client_auth: Option<String>,
+    pub(super) client_secret: Option<Secret>,
+    pub(super) client_secret_file: Option<PathBuf>,
+    pub(super) client_assertion_file: Option<PathBuf>,
+    pub(super) private_key: Option<Secret>,
+    pub(super) private_key_file: Option<PathBuf>,
+    pub(super) key_id: Option<String>,
+    pub(super) assertion_audience: Option<String>,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<Secret>,
+    pub(super) password_file: Option<PathBuf>,
+    pub(super) refresh_token: Option<Secret>,
+    pub(super) refresh_token_file: Option<PathBuf>,
+    pub(super) rotated_token_file: Option<PathBuf>,
+    pub(super) assertion_file: Option<PathBuf>,
+    pub(super) subject_token_file: Option<PathBuf>,
+    pub(super) subject_token_type: Option<String>,
+    pub(super) actor_token_file: Option<PathBuf>,
+    pub(super) actor_token_type: Option<String>,
+    pub(super) requested_token_type: Option<String>,
+    pub(super) audience: Option<StringList>,
+    pub(super) resource: Option<StringList>,
+    pub(super) scope: Option<StringList>,
+    pub(super) params: Option<BTreeMap<String, Secret>>,
+    pub(super) logout_endpoint: Option<String>,
+    pub(super) revocation_endpoint: Option<String>,
+    pub(super) client_certificate_file: Option<PathBuf>,
+    pub(super) root_certificates_file: Option<PathBuf>,
+    pub(super) timeout: Option<DurationValue>,
+    pub(super) max_response: Option<Number<usize>>,
+    pub(super) cache: Option<CacheConfig>,
+}
+
+/// What the preset knows by itself.
+const NOT_FOR_PRESET: [&str; 12] = [
+    "token_endpoint",
+    "issuer",
+    "client_id",
+    "client_auth",
+    "client_secret",
+    "client_secret_file",
+    "client_assertion_file",
+    "private_key",
+    "private_key_file",
+    "key_id",
+    "assertion_audience",
+    "scope",
+];
+
+impl SourceConfig {
+    /// The params that belong to some grants only, and whether they are there.
+    fn own(&self) -> [(&'static str, bool); 14] {
+        [
+            ("username", self.username.is_some()),
+            ("password", self.password.is_some()),
+            ("password_file", self.password_file.is_some()),
+            ("refresh_token", self.refresh_token.is_some()),
+            ("refresh_token_file", self.refresh_token_file.is_some()),
+            ("rotated_token_file", self.rotated_token_file.is_some()),
+            ("assertion_file", self.assertion_file.is_some()),
+            ("subject_token_file", self.subject_token_file.is_some()),
+            ("subject_token_type", self.subject_token_type.is_some()),
+            ("actor_token_file", self.actor_token_file.is_some()),
+            ("actor_token_type", self.actor_token_type.is_some()),
+            ("requested_token_type", self.requested_token_type.is_some()),
+            ("audience", self.audience.is_some()),
+            ("resource", self.resource.is_some()),
+        ]
+    }
+
+    fn shared(&self) -> [bool; NOT_FOR_PRESET.len()] {
+        [
+            self.token_endpoint.is_some(),
+            self.issuer.is_some(),
+            self.client_id.is_some(),
+            self.client_auth.is_some(),
+            self.client_secret.is_some(),
+            self.client_secret_file.is_some(),
+            self.client_assertion_file.is_some(),
+            self.private_key.is_some(),
+            self.private_key_file.is_some(),
+            self.key_id.is_some(),
+            self.assertion_audience.is_some(),
+            self.scope.is_some(),
+        ]
+    }
+
+    /// Refuses params that this grant has no use for.
+    pub(super) fn check_params_of(&self, grant: &str, its: &[&str]) -> Result<(), ConfigError> {
+        let stray = |(name, there): &(&'static str, bool)| *there && !its.contains(name);
+        let preset = grant == "voipex";
+        let shared = NOT_FOR_PRESET.into_iter().zip(self.shared());
+        let mut shared = shared.filter(|_| preset);
+        let mut own = self.own().into_iter();
+        match own.find(stray).or_else(|| shared.find(|(_, there)| *there)) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let reason = format!("has no place beside the grant `{grant}`");
+                Err(ConfigError::new(name, reason))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for SourceConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourceConfig")
+            .field("grant", &self.grant)
+            .field("issuer", &self.issuer)
+            .field("client_id", &self.client_id)
+            .field("client_auth", &self.client_auth)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SourceConfig {
+    /// A cache of this source with the settings under `cache`.
+    ///
+    /// # Errors
+    ///
+    /// If there is only one member of a pair. What a cache refuses, its `build`
+    /// does.
+    pub fn cache(&self, source: impl TokenSource) -> Result<TokenCacheBuilder, ConfigError> {
+        let builder = TokenCache::builder(source);
+        match &self.cache {
+            Some(config) => config.apply(builder),
+            None => Ok(builder),
+        }
+    }
+}

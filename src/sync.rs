@@ -1,0 +1,60 @@
+//! Locks, and the seam for loom.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks. A panic elsewhere never makes the lock unusable, for nothing panics
+/// half way through a change.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The same names from std or, under `--cfg tower_bearer_loom`, from loom's model.
+pub(crate) mod model {
+    // The model leaves `Arc` out: it only owns, and the orders in which owners
+    // go would multiply the interleavings.
+    pub(crate) use std::sync::Arc;
+
+    #[cfg(not(tower_bearer_loom))]
+    pub(crate) use {
+        super::lock,
+        arc_swap::ArcSwapOption,
+        std::sync::Mutex,
+        std::sync::atomic::{AtomicU64, Ordering},
+    };
+
+    #[cfg(tower_bearer_loom)]
+    pub(crate) use {
+        loom::sync::Mutex,
+        loom::sync::atomic::{AtomicU64, Ordering},
+    };
+
+    #[cfg(tower_bearer_loom)]
+    pub(crate) fn lock<T>(mutex: &Mutex<T>) -> loom::sync::MutexGuard<'_, T> {
+        mutex
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Stands in for arc-swap, which has no model.
+    #[cfg(tower_bearer_loom)]
+    #[derive(Debug)]
+    pub(crate) struct ArcSwapOption<T>(Mutex<Option<Arc<T>>>);
+
+    #[cfg(tower_bearer_loom)]
+    impl<T> ArcSwapOption<T> {
+        pub(crate) fn load(&self) -> Option<Arc<T>> {
+            lock(&self.0).clone()
+        }
+
+        pub(crate) fn swap(&self, value: Option<Arc<T>>) -> Option<Arc<T>> {
+            std::mem::replace(&mut lock(&self.0), value)
+        }
+    }
+
+    #[cfg(tower_bearer_loom)]
+    impl<T> Default for ArcSwapOption<T> {
+        fn default() -> Self {
+            Self(Mutex::new(None))
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Events as `tracing` tells them.
+
+use std::future::Future;
+
+use tracing::field::Empty;
+use tracing::{Instrument, Span, debug, error, info, info_span, warn};
+
+use crate::error::{TokenError, TokenErrorKind};
+use crate::telemetry::event::{Event, FetchSummary, Reason, outcome};
+
+/// A fetch. Its parent is no request's: it serves them all.
+pub(super) fn in_span<F: Future>(
+    label: &str,
+    reason: Reason,
+    flight: F,
+) -> impl Future<Output = F::Output> + use<F> {
+    let span = info_span!(
+        target: "tower_bearer",
+        parent: None,
+        "tower_bearer.fetch",
+        account = label,
+        reason = reason.name(),
+        outcome = Empty,
+        generation = Empty,
+        waiters = Empty,
+    );
+    // What set it off is in the trace of that request all the same.
+    span.follows_from(Span::current());
+    flight.instrument(span)
+}
+
+/// One caller's wait, within the span of its request.
+pub(super) fn wait(label: &str) -> Span {
+    info_span!(target: "tower_bearer", "tower_bearer.wait", account = label)
+}
+
+pub(super) fn emit(label: &str, event: &Event<'_>) {
+    match event {
+        Event::Fetched {
+            summary,
+            generation,
+            by,
+            valid_for,
+        } => {
+            record(summary, "ok");
+            Span::current().record("generation", generation);
+            let FetchSummary {
+                reason,
+                took,
+                waiters,
+            } = summary;
+            let valid_for = valid_for.map(|it| it.as_secs());
+            debug!(
+                target: "tower_bearer",
+                account = label,
+                generation,
+                reason = reason.name(),
+                by = by.name(),
+                took_ms = millis(*took),
+                waiters,
+                valid_for_s = valid_for,
+                "token fetched"
+            );
+        }
+        Event::Failed { summary, error } => {
+            record(summary, outcome(error));
+            failed(label, summary, error);
+        }
+        Event::Abandoned { reason } => warn!(
+            target: "tower_bearer",
+            account = label,
+            reason = reason.name(),
+            "token fetch abandoned: its runtime has ended"
+        ),
+        Event::Replayed { generation, replay } => debug!(
+            target: "tower_bearer",
+            account = label,
+            generation,
+            outcome = replay.name(),
+            "request sent again after a 401"
+        ),
+        Event::RenewalBackedOff { generation } => warn!(
+            target: "tower_bearer",
+            account = label,
+            generation,
+            "401 without a renewal: renewing did not help lately"
+        ),
+        Event::StoreFault { error, first: true } => warn!(
+            target: "tower_bearer",
+            account = label,
+            error = as_error(error),
+            "token store away: going on alone"
+        ),
+        Event::StoreFault { first: false, .. } => {}
+        Event::StoreBack => info!(target: "tower_bearer", account = label, "token store back"),
+        Event::Revoked { error: None } => debug!(
+            target: "tower_bearer",
+            account = label,
+            "session ended"
+        ),
+        Event::Revoked { error: Some(error) } => warn!(
+            target: "tower_bearer",
+            account = label,
+            error = as_error(error),
+            "session not ended"
+        ),
+    }
+}
+
+/// Into the span of the fetch.
+fn record(summary: &FetchSummary, outcome: &str) {
+    let span = Span::current();
+    span.record("outcome", outcome);
+    span.record("waiters", summary.waiters);
+}
+
+/// A refusal is for a human to put right; all else may pass.
+fn failed(label: &str, summary: &FetchSummary, error: &TokenError) {
+    let FetchSummary {
+        reason,
+        took,
+        waiters,
+    } = summary;
+    let (reason, took_ms) = (reason.name(), millis(*took));
+    let retry_after_ms = error.retry_after().map(millis);
+    let status = error.status().map(|status| status.as_u16());
+    let oauth_error = error.oauth_error();
+    if error.kind() == TokenErrorKind::Refused {
+        error!(
+            target: "tower_bearer",
+            account = label,
+            reason, took_ms, waiters, status, oauth_error, retry_after_ms,
+            error = as_error(error),
+            "token refused"
+        );
+    } else {
+        warn!(
+            target: "tower_bearer",
+            account = label,
+            reason, took_ms, waiters, status, oauth_error, retry_after_ms,
+            error = as_error(error),
+            "token fetch failed"
+        );
+    }
+}
+
+fn millis(span: std::time::Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn as_error(error: &TokenError) -> &(dyn std::error::Error + 'static) {
+    error
+}

@@ -1,0 +1,82 @@
+//! Which mock response comes next, where there is one.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::mock_response::MockResponse;
+use crate::sync::lock;
+
+/// The mock responses of one endpoint of a [`TokenServer`](super::TokenServer):
+/// of its [token endpoint](super::TokenServer::token_endpoint) or of its
+/// [API](super::TokenServer::api).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use tower_bearer::TokenCache;
+/// use tower_bearer::testing::{MockResponse, TokenServer};
+///
+/// let server = TokenServer::builder().in_process();
+/// server.token_endpoint().enqueue([MockResponse::status(503)]);
+/// let tokens = TokenCache::new(server.grant());
+/// assert!(tokens.token().await.is_ok(), "the second attempt succeeds");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy)]
+pub struct MockEndpoint<'a>(pub(super) &'a ResponseQueue);
+
+impl MockEndpoint<'_> {
+    /// Adds responses to the queue: one for each of the next requests.
+    pub fn enqueue(&self, responses: impl IntoIterator<Item = MockResponse>) {
+        self.0.edit(|it| it.queue.extend(responses));
+    }
+
+    /// Sets the response to every request that finds the queue empty.
+    pub fn set_default(&self, response: MockResponse) {
+        self.0.edit(|it| it.default = Some(response));
+    }
+
+    /// Removes the queue and the default: the endpoint responds by itself again.
+    pub fn clear(&self) {
+        self.0.edit(|it| *it = Responses::default());
+    }
+}
+
+impl fmt::Debug for MockEndpoint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MockEndpoint").finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+pub(super) struct ResponseQueue {
+    /// Whether there are responses: without any, a request takes no lock.
+    is_used: AtomicBool,
+    responses: Mutex<Responses>,
+}
+
+#[derive(Default)]
+struct Responses {
+    queue: VecDeque<MockResponse>,
+    default: Option<MockResponse>,
+}
+
+impl ResponseQueue {
+    pub(super) fn next(&self) -> Option<MockResponse> {
+        if !self.is_used.load(Ordering::Acquire) {
+            return None;
+        }
+        self.edit(|it| it.queue.pop_front().or_else(|| it.default.clone()))
+    }
+
+    fn edit<R>(&self, edit: impl FnOnce(&mut Responses) -> R) -> R {
+        let mut responses = lock(&self.responses);
+        let result = edit(&mut responses);
+        let is_used = !responses.queue.is_empty() || responses.default.is_some();
+        self.is_used.store(is_used, Ordering::Release);
+        result
+    }
+}
