@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::cache::clock::Clock;
-use crate::cache::schedule::Backoff;
-use crate::cache::settings::FleetMember;
-use crate::cache::settings::SharedSettings;
+use crate::cache::settings::{Backoff, FleetMember, SharedSettings, Window, with_settings};
 use crate::cache::token_cache::TokenCache;
 use crate::error::ConfigError;
 use crate::source::{DynTokenSource, TokenSource};
@@ -31,7 +29,7 @@ pub struct TokenCacheBuilder {
 }
 
 impl TokenCache {
-    /// A cache with settings of one's own.
+    /// Returns a builder with custom settings.
     pub fn builder(source: impl TokenSource) -> TokenCacheBuilder {
         TokenCacheBuilder {
             source: Box::new(source),
@@ -43,91 +41,8 @@ impl TokenCache {
 }
 
 impl TokenCacheBuilder {
-    /// A token is due for renewal when what is left of its life falls under
-    /// `fraction` of its lifetime, or under `max` if that is less. Default: 0.2
-    /// and 5 minutes.
-    pub fn renew_before(mut self, fraction: f64, max: Duration) -> Self {
-        self.settings.expiry.renew_before_fraction = fraction;
-        self.settings.expiry.renew_before_max = max;
-        self
-    }
-
-    /// By how much of itself, at most, the window of [`renew_before`](Self::renew_before) is
-    /// shortened at random for each token, so that processes which started
-    /// together do not renew together. Default: 0.1.
-    pub fn renew_jitter(mut self, fraction: f64) -> Self {
-        self.settings.expiry.renew_jitter = fraction;
-        self
-    }
-
-    /// The age at which a token is due whose issuer did not say how long it
-    /// lives. It stays valid until it is rejected. Default: 5 minutes.
-    pub fn renew_unknown_lifetime_after(mut self, age: Duration) -> Self {
-        self.settings.expiry.renew_unknown_lifetime_after = age;
-        self
-    }
-
-    /// A token is no longer sent when what is left of its life falls under
-    /// `fraction` of its lifetime, or under `max` if that is less: it could
-    /// expire on its way. Default: 0.1 and 10 seconds.
-    pub fn expiry_margin(mut self, fraction: f64, max: Duration) -> Self {
-        self.settings.expiry.expiry_margin_fraction = fraction;
-        self.settings.expiry.expiry_margin_max = max;
-        self
-    }
-
-    /// How long one caller waits for a token. The fetch goes on when the wait
-    /// ends. Default: 30 seconds.
-    pub fn wait_timeout(mut self, limit: Duration) -> Self {
-        self.settings.wait_timeout = limit;
-        self
-    }
-
-    /// How long one call of the source may take; a guard against a source that
-    /// never answers, above the source's own timeouts. Default: 30 seconds.
-    pub fn source_timeout(mut self, limit: Duration) -> Self {
-        self.settings.source_timeout = limit;
-        self
-    }
-
-    /// How long [`TokenCache::revoke`] and [`TokenCache::shutdown`] may take in
-    /// all. Default: 5 seconds.
-    pub fn revoke_timeout(mut self, limit: Duration) -> Self {
-        self.settings.revoke_timeout = limit;
-        self
-    }
-
-    /// The pause after a failure that may pass by itself: drawn at random from
-    /// zero up to a bound that doubles from `first` to `max`. Default: 250
-    /// milliseconds and 30 seconds.
-    pub fn backoff(mut self, first: Duration, max: Duration) -> Self {
-        self.settings.backoff.transient = Backoff { first, max };
-        self
-    }
-
-    /// The longest pause that a token endpoint may ask for with `Retry-After`.
-    /// Default: 5 minutes.
-    pub fn max_retry_after(mut self, max: Duration) -> Self {
-        self.settings.backoff.max_retry_after = max;
-        self
-    }
-
-    /// The pause after refused credentials, doubling from `first` to `max`.
-    /// Default: 60 seconds and 15 minutes.
-    pub fn refusal_backoff(mut self, first: Duration, max: Duration) -> Self {
-        self.settings.backoff.refused = Backoff { first, max };
-        self
-    }
-
-    /// How long 401s lead to no renewal after a fresh token was rejected as
-    /// well, doubling from `first` to `max`. Default: 1 second and 60 seconds.
-    pub fn rejection_backoff(mut self, first: Duration, max: Duration) -> Self {
-        self.settings.backoff.forced = Backoff { first, max };
-        self
-    }
-
-    /// What this cache is called in spans, events and figures (features
-    /// `tracing` and `metrics`). Default: its account in the
+    /// Names this cache in spans, events and metrics (features `tracing` and
+    /// `metrics`). Default: its account in the
     /// [store](Self::store), else `default`.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into().into());
@@ -145,23 +60,8 @@ impl TokenCacheBuilder {
         self
     }
 
-    /// How long the store is waited for before this process goes on by itself.
-    /// Default: 250 milliseconds.
-    pub fn store_timeout(mut self, limit: Duration) -> Self {
-        self.settings.store_timeout = limit;
-        self
-    }
-
-    /// How long one process of a fleet may fetch before another one may: longer
-    /// than a fetch takes, but not by much, for the others wait so long if it
-    /// dies. Default: 15 seconds.
-    pub fn lease_duration(mut self, span: Duration) -> Self {
-        self.settings.lease_duration = span;
-        self
-    }
-
-    /// Where the wall clock is read; the monotonic clock is tokio's. For tests
-    /// of what a suspended machine or a clock that was set does.
+    /// Sets where the wall clock is read; the monotonic clock is tokio's. Use it
+    /// to test what a suspended machine or a clock that was set does.
     pub fn wall_clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.settings.clock = Clock::with_wall(now);
         self
@@ -171,7 +71,7 @@ impl TokenCacheBuilder {
     ///
     /// # Errors
     ///
-    /// If a setting makes no sense; the error names it.
+    /// Returns an error that names the setting, if one makes no sense.
     pub fn build(self) -> Result<TokenCache, ConfigError> {
         self.settings.check()?;
         Ok(TokenCache::assemble(
@@ -182,6 +82,48 @@ impl TokenCacheBuilder {
         ))
     }
 }
+
+/// The method of each setting.
+macro_rules! define_methods {
+    ($(
+        $(#[$doc:meta])*
+        $kind:ident $name:ident = $default:expr, $check:ident;
+    )*) => {
+        impl TokenCacheBuilder {
+            $(define_methods! { @$kind $(#[$doc])* $name })*
+        }
+    };
+    (@Duration $(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        pub fn $name(mut self, duration: Duration) -> Self {
+            self.settings.$name = duration;
+            self
+        }
+    };
+    (@Fraction $(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        pub fn $name(mut self, fraction: f64) -> Self {
+            self.settings.$name = fraction;
+            self
+        }
+    };
+    (@Window $(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        pub fn $name(mut self, fraction: f64, max: Duration) -> Self {
+            self.settings.$name = Window { fraction, max };
+            self
+        }
+    };
+    (@Backoff $(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        pub fn $name(mut self, first: Duration, max: Duration) -> Self {
+            self.settings.$name = Backoff { first, max };
+            self
+        }
+    };
+}
+
+with_settings!(define_methods);
 
 /// Settings for caches that are yet to be made.
 #[cfg(feature = "accounts")]

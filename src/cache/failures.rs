@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cache::clock::Moment;
-use crate::cache::schedule::Backoffs;
+use crate::cache::schedule;
+use crate::cache::settings::Settings;
 use crate::error::{TokenError, TokenErrorKind};
 
 /// What has gone wrong since the last token.
@@ -65,7 +66,7 @@ impl Failures {
     }
 
     /// The pause that this failure calls for if it is the next one.
-    pub(crate) fn pause(&self, error: &TokenError, backoff: &Backoffs, random: f64) -> Duration {
+    pub(crate) fn pause(&self, error: &TokenError, settings: &Settings, random: f64) -> Duration {
         let counts = self.counts_with(error);
         let refused = is_refusal(error);
         let count = if refused {
@@ -73,7 +74,7 @@ impl Failures {
         } else {
             counts.failures
         };
-        backoff.pause(refused, count, error.retry_after(), random)
+        schedule::pause(settings, refused, count, error.retry_after(), random)
     }
 
     pub(crate) fn clear(&mut self) {

@@ -167,16 +167,13 @@ impl FetchTask {
             Some(fleet) => shared.fetch_in_fleet(fleet).await,
             None => shared.fetch_from_source().await,
         };
-        let Settings {
-            expiry, backoff, ..
-        } = &*shared.settings;
         let by = fetched.by;
         let outcome = shared.with_state(|state, now| {
             // The answer to a lost flight is older than what came after it.
             if !state.current_fetch.finish(self.id) {
                 return None;
             }
-            Some(state.record(fetched, now, expiry, backoff, fastrand::f64()))
+            Some(state.record(fetched, now, &shared.settings, fastrand::f64()))
         });
         background::ensure_clock_watch(&shared);
         if shared.keeps_warm.load(Ordering::Relaxed) {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::cache::clock::Moment;
 use crate::cache::codec;
 use crate::cache::in_flight::FetchResult;
-use crate::cache::schedule::Freshness;
+use crate::cache::schedule::{Freshness, Schedule};
 use crate::cache::settings::FleetMember;
 use crate::cache::shared::Shared;
 use crate::cache::source_call::catch_panic;
@@ -83,11 +83,10 @@ impl Shared {
         fleet: &FleetMember,
         acquire: Acquire,
     ) -> FetchResult {
-        let expiry = &self.settings.expiry;
         let given = lease.refresh_token.as_ref();
         let given = given.and_then(|(payload, left)| codec::decode_refresh_token(payload, *left));
         // From a time when the store was away.
-        let own = self.with_state(|state, now| state.refresh.take(now, expiry));
+        let own = self.with_state(|state, now| state.refresh.take(now, &self.settings));
         let refresh_token = match (given, own) {
             (Some(given), Some(own)) => {
                 self.end_in_background(own);
@@ -110,8 +109,8 @@ impl Shared {
             None => self.fetch_with_credentials().await,
         };
         if let Err(error) = &fetched.answer {
-            let (backoff, random) = (&self.settings.backoff, fastrand::f64());
-            let pause = self.with_state(|state, _| state.failures.pause(error, backoff, random));
+            let (settings, random) = (&self.settings, fastrand::f64());
+            let pause = self.with_state(|state, _| state.failures.pause(error, settings, random));
             fetched.pause = Some(pause);
         }
         let completion = self.completion(&lease, &fetched, refresh_token.as_ref());
@@ -161,7 +160,6 @@ impl Shared {
         fetched: &FetchResult,
         refresh_token: Option<&RefreshToken>,
     ) -> Completion {
-        let expiry = &self.settings.expiry;
         let mut completion = Completion::of(lease);
         let passed =
             self.settings.clock.now().since(&fetched.requested_at) + self.settings.store_timeout;
@@ -171,7 +169,7 @@ impl Shared {
                 let token = response.access_token();
                 let span = token
                     .lifetime()
-                    .map_or(expiry.renew_unknown_lifetime_after, left);
+                    .map_or(self.settings.renew_unknown_lifetime_after, left);
                 completion.token = codec::encode_access_token(token)
                     .map(|payload| (payload, span))
                     .filter(|(_, span)| !span.is_zero());
@@ -200,7 +198,7 @@ impl Shared {
         let token = codec::decode_access_token(&entry.payload)?;
         let lifetime = token.lifetime();
         let age = lifetime.map_or(Duration::ZERO, |it| it.saturating_sub(entry.left));
-        let schedule = self.settings.expiry.schedule(lifetime, 0.0);
+        let schedule = Schedule::new(&self.settings, lifetime, 0.0);
         (schedule.freshness(age) != Freshness::Expired).then(|| FetchResult {
             age,
             store_generation: Some(entry.generation),

@@ -1,7 +1,7 @@
 //! The refresh token that a cache keeps.
 
 use crate::cache::clock::Moment;
-use crate::cache::schedule::ExpiryPolicy;
+use crate::cache::settings::Settings;
 use crate::token::RefreshToken;
 
 #[derive(Debug, Default)]
@@ -25,17 +25,18 @@ impl HeldRefreshToken {
     }
 
     /// The refresh token, if it is still alive.
-    pub(crate) fn get(&self, now: &Moment, expiry: &ExpiryPolicy) -> Option<RefreshToken> {
+    pub(crate) fn get(&self, now: &Moment, settings: &Settings) -> Option<RefreshToken> {
         let held = self.0.as_ref()?;
         let alive = held.token.lifetime().is_none_or(|lifetime| {
-            now.since(&held.requested_at) < lifetime.saturating_sub(expiry.margin(lifetime))
+            now.since(&held.requested_at)
+                < lifetime.saturating_sub(settings.expiry_margin.of(lifetime))
         });
         alive.then(|| held.token.clone())
     }
 
     /// The same, and nothing stays.
-    pub(crate) fn take(&mut self, now: &Moment, expiry: &ExpiryPolicy) -> Option<RefreshToken> {
-        let alive = self.get(now, expiry);
+    pub(crate) fn take(&mut self, now: &Moment, settings: &Settings) -> Option<RefreshToken> {
+        let alive = self.get(now, settings);
         self.0 = None;
         alive
     }
@@ -55,15 +56,15 @@ mod tests {
 
     #[test]
     fn a_refresh_token_that_was_refused_takes_no_newer_one_along() {
-        let (now, expiry) = (Clock::default().now(), ExpiryPolicy::default());
+        let (now, settings) = (Clock::default().now(), Settings::default());
         let token = |text: &str| RefreshToken::new(text).expect("valid");
         let mut refresh = HeldRefreshToken::default();
         refresh.set(Some(token("old")), now);
         refresh.set(Some(token("new")), now);
         refresh.forget(&token("old"));
-        let held = refresh.get(&now, &expiry).expect("held");
+        let held = refresh.get(&now, &settings).expect("held");
         assert_eq!(held.secret(), "new");
         refresh.forget(&token("new"));
-        assert!(refresh.get(&now, &expiry).is_none());
+        assert!(refresh.get(&now, &settings).is_none());
     }
 }

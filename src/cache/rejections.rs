@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cache::schedule::Backoff;
+use crate::cache::settings::Backoff;
 
 #[derive(Debug, Default)]
 pub(crate) struct RejectionBackoff {

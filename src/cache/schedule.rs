@@ -1,34 +1,12 @@
-//! When a token is due, when it is expired, and how long to hold back after a
-//! failure. Decisions only: no clock, no I/O, no randomness of its own
-//! (`random` is a number from 0 up to 1 that the caller draws).
+//! When a token is due, when it is expired, and how long to wait after a
+//! failure. Decisions only: no clock, no I/O, no randomness of its own (`random`
+//! is a number from 0 up to 1 that the caller draws).
 
 use std::time::Duration;
 
-/// How far ahead of its end a token is renewed, and when it is given up.
-#[derive(Clone, Debug)]
-pub(crate) struct ExpiryPolicy {
-    pub(crate) renew_before_fraction: f64,
-    pub(crate) renew_before_max: Duration,
-    pub(crate) renew_jitter: f64,
-    pub(crate) renew_unknown_lifetime_after: Duration,
-    pub(crate) expiry_margin_fraction: f64,
-    pub(crate) expiry_margin_max: Duration,
-}
+use crate::cache::settings::{Backoff, Settings, Window};
 
-impl Default for ExpiryPolicy {
-    fn default() -> Self {
-        Self {
-            renew_before_fraction: 0.2,
-            renew_before_max: Duration::from_secs(300),
-            renew_jitter: 0.1,
-            renew_unknown_lifetime_after: Duration::from_secs(300),
-            expiry_margin_fraction: 0.1,
-            expiry_margin_max: Duration::from_secs(10),
-        }
-    }
-}
-
-/// The ages at which a token changes its freshness.
+/// The ages at which a token's freshness changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Schedule {
     pub(crate) due: Duration,
@@ -45,36 +23,31 @@ pub(crate) enum Freshness {
     Expired,
 }
 
-impl ExpiryPolicy {
-    pub(crate) fn schedule(&self, lifetime: Option<Duration>, random: f64) -> Schedule {
-        let jitter = 1.0 - self.renew_jitter * random;
-        let Some(lifetime) = lifetime else {
-            return Schedule {
-                due: self.renew_unknown_lifetime_after.mul_f64(jitter),
-                expired: None,
-            };
-        };
-        let window = lifetime
-            .mul_f64(self.renew_before_fraction)
-            .min(self.renew_before_max)
-            .mul_f64(jitter);
-        Schedule {
-            due: lifetime.saturating_sub(window),
-            expired: Some(lifetime.saturating_sub(self.margin(lifetime))),
-        }
-    }
-
-    /// The last part of a life, in which a token is no longer sent: it could
-    /// expire on its way.
-    pub(crate) fn margin(&self, lifetime: Duration) -> Duration {
-        lifetime
-            .mul_f64(self.expiry_margin_fraction)
-            .min(self.expiry_margin_max)
+impl Window {
+    /// How long this is for a token of that lifetime.
+    pub(crate) fn of(&self, lifetime: Duration) -> Duration {
+        lifetime.mul_f64(self.fraction).min(self.max)
     }
 }
 
 impl Schedule {
-    /// The schedule of a token that was so old when its life here began.
+    pub(crate) fn new(settings: &Settings, lifetime: Option<Duration>, random: f64) -> Self {
+        let jitter = 1.0 - settings.renew_jitter * random;
+        let Some(lifetime) = lifetime else {
+            return Self {
+                due: settings.renew_unknown_lifetime_after.mul_f64(jitter),
+                expired: None,
+            };
+        };
+        let window = settings.renew_before.of(lifetime).mul_f64(jitter);
+        let margin = settings.expiry_margin.of(lifetime);
+        Self {
+            due: lifetime.saturating_sub(window),
+            expired: Some(lifetime.saturating_sub(margin)),
+        }
+    }
+
+    /// The schedule of a token that was this old when its life here began.
     pub(crate) fn aged(self, age: Duration) -> Self {
         Self {
             due: self.due.saturating_sub(age),
@@ -91,13 +64,6 @@ impl Schedule {
     }
 }
 
-/// A pause that doubles from `first` to `max`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Backoff {
-    pub(crate) first: Duration,
-    pub(crate) max: Duration,
-}
-
 impl Backoff {
     /// The pause after the `failures`th failure in a row, counted from 1.
     pub(crate) fn pause(&self, failures: u32) -> Duration {
@@ -106,47 +72,25 @@ impl Backoff {
     }
 }
 
-/// How long to hold back after failures.
-#[derive(Clone, Debug)]
-pub(crate) struct Backoffs {
-    pub(crate) transient: Backoff,
-    pub(crate) max_retry_after: Duration,
-    pub(crate) refused: Backoff,
-    pub(crate) forced: Backoff,
-}
-
-impl Default for Backoffs {
-    fn default() -> Self {
-        let ladder = |first, max| Backoff { first, max };
-        let (millis, secs) = (Duration::from_millis, Duration::from_secs);
-        Self {
-            transient: ladder(millis(250), secs(30)),
-            max_retry_after: secs(300),
-            refused: ladder(secs(60), secs(900)),
-            forced: ladder(secs(1), secs(60)),
-        }
-    }
-}
-
-impl Backoffs {
-    /// The pause after the `failures`th failure in a row of its sort. Full
-    /// jitter for what passes by itself, but never before the time that the
-    /// endpoint asked for; none for a refusal, which nobody else waits out.
-    pub(crate) fn pause(
-        &self,
-        refused: bool,
-        failures: u32,
-        retry_after: Option<Duration>,
-        random: f64,
-    ) -> Duration {
-        let asked = retry_after.unwrap_or_default().min(self.max_retry_after);
-        let own = if refused {
-            self.refused.pause(failures)
-        } else {
-            self.transient.pause(failures).mul_f64(random)
-        };
-        own.max(asked)
-    }
+/// The pause after the `failures`th failure in a row of its kind. Full jitter
+/// after a transient failure, but never before the time that the endpoint asked
+/// for; none after a refusal, which no other process waits out.
+pub(crate) fn pause(
+    settings: &Settings,
+    refused: bool,
+    failures: u32,
+    retry_after: Option<Duration>,
+    random: f64,
+) -> Duration {
+    let asked = retry_after
+        .unwrap_or_default()
+        .min(settings.max_retry_after);
+    let own = if refused {
+        settings.refusal_backoff.pause(failures)
+    } else {
+        settings.backoff.pause(failures).mul_f64(random)
+    };
+    own.max(asked)
 }
 
 #[cfg(test)]
@@ -170,8 +114,11 @@ mod tests {
             (None, 0.0, 300.0, None),
             (None, 1.0, 270.0, None),
         ] {
-            let schedule =
-                ExpiryPolicy::default().schedule(lifetime.map(Duration::from_secs_f64), random);
+            let schedule = Schedule::new(
+                &Settings::default(),
+                lifetime.map(Duration::from_secs_f64),
+                random,
+            );
             let close = |a: Duration, b: f64| (a.as_secs_f64() - b).abs() < 1e-6;
             assert!(
                 close(schedule.due, due),
@@ -187,7 +134,11 @@ mod tests {
 
     #[test]
     fn a_very_long_life_does_not_overflow() {
-        let schedule = ExpiryPolicy::default().schedule(Some(secs(u32::MAX.into()) * 1000), 0.5);
+        let schedule = Schedule::new(
+            &Settings::default(),
+            Some(secs(u32::MAX.into()) * 1000),
+            0.5,
+        );
         assert_eq!(schedule.freshness(secs(1)), Freshness::Fresh);
     }
 
@@ -216,7 +167,7 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_their_maximum() {
-        let backoff = Backoffs::default();
+        let settings = Settings::default();
         for (failures, refused, forced) in [
             (1, 60, 1),
             (2, 120, 2),
@@ -225,19 +176,27 @@ mod tests {
             (7, 900, 60),
             (u32::MAX, 900, 60),
         ] {
-            assert_eq!(backoff.refused.pause(failures), secs(refused), "{failures}");
-            assert_eq!(backoff.forced.pause(failures), secs(forced), "{failures}");
+            assert_eq!(
+                settings.refusal_backoff.pause(failures),
+                secs(refused),
+                "{failures}"
+            );
+            assert_eq!(
+                settings.rejection_backoff.pause(failures),
+                secs(forced),
+                "{failures}"
+            );
         }
         for (failures, most) in [(1, 250), (2, 500), (8, 30_000), (100, 30_000)] {
             let most = Duration::from_millis(most);
-            assert_eq!(backoff.pause(false, failures, None, 1.0), most);
-            assert_eq!(backoff.pause(false, failures, None, 0.0), Duration::ZERO);
+            assert_eq!(pause(&settings, false, failures, None, 1.0), most);
+            assert_eq!(pause(&settings, false, failures, None, 0.0), Duration::ZERO);
         }
     }
 
     #[test]
     fn retry_after_is_a_lower_bound_with_a_limit() {
-        let backoff = Backoffs::default();
+        let settings = Settings::default();
         for (refused, asked, pause) in [
             (false, 7, 7),
             (false, 0, 0),
@@ -246,7 +205,7 @@ mod tests {
             (true, 120, 120),
         ] {
             assert_eq!(
-                backoff.pause(refused, 1, Some(secs(asked)), 0.0),
+                pause(&settings, refused, 1, Some(secs(asked)), 0.0),
                 secs(pause)
             );
         }

@@ -41,8 +41,7 @@ pub(crate) async fn revoke(shared: &Arc<Shared>, scope: Scope) -> Result<(), Tok
 async fn end_session(shared: Arc<Shared>, scope: Scope) -> Result<(), TokenError> {
     // A fetch under way brings tokens to be given up as well.
     let (mut access, refresh) = loop {
-        let expiry = &shared.settings.expiry;
-        match shared.with_state(|state, now| state.take_tokens(now, expiry)) {
+        match shared.with_state(|state, now| state.take_tokens(now, &shared.settings)) {
             Some(tokens) => break tokens,
             None => shared.flight.wait().await,
         }

@@ -1,4 +1,6 @@
-//! The settings of a cache, and which of them make no sense.
+//! The settings of a cache: each is one row of the list below, from which the
+//! builder's method, the default, the check and the key in a configuration
+//! follow.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -8,45 +10,220 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::cache::clock::Clock;
-use crate::cache::schedule::{Backoffs, ExpiryPolicy};
 use crate::error::ConfigError;
 use crate::store::DynTokenStore;
 use crate::token::AccessToken;
 
-/// A token store, and this cache's account there.
-pub(crate) struct FleetMember {
-    pub(crate) store: Box<dyn DynTokenStore>,
-    pub(crate) account: String,
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
 }
 
-impl fmt::Debug for FleetMember {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FleetMember")
-            .field("account", &self.account)
-            .finish_non_exhaustive()
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// A part of the whole, from 0 up to 1.
+pub(crate) type Fraction = f64;
+
+/// A part of a token's life: a fraction of its lifetime, but `max` at most.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Window {
+    pub(crate) fraction: f64,
+    pub(crate) max: Duration,
+}
+
+/// A pause that doubles from `first` to `max`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Backoff {
+    pub(crate) first: Duration,
+    pub(crate) max: Duration,
+}
+
+/// A setting by its name, as a configuration has it.
+#[cfg(feature = "config")]
+#[derive(Clone, Copy)]
+pub(crate) enum Setting {
+    Duration(&'static str, fn(&mut Settings) -> &mut Duration),
+    Fraction(&'static str, fn(&mut Settings) -> &mut Fraction),
+    Window(&'static str, fn(&mut Settings) -> &mut Window),
+    Backoff(&'static str, fn(&mut Settings) -> &mut Backoff),
+}
+
+/// Hands the list of settings to a macro: kind, name, default, and how it is
+/// checked.
+macro_rules! with_settings {
+    ($macro:ident) => {
+        $macro! {
+            /// Sets when a token is renewed: when the rest of its life falls under
+            /// `fraction` of its lifetime, or under `max` if that is less. Default: 0.2
+            /// and 5 minutes.
+            Window renew_before = Window { fraction: 0.2, max: secs(300) }, check;
+            /// Sets the maximum random reduction of [`renew_before`](Self::renew_before),
+            /// as a fraction of it, so that processes which started together do not
+            /// renew together. Default: 0.1.
+            Fraction renew_jitter = 0.1, check;
+            /// Sets when to renew a token without `expires_in`, by its age. It stays
+            /// valid until it is rejected. Default: 5 minutes.
+            Duration renew_unknown_lifetime_after = secs(300), check;
+            /// Sets when a token is no longer sent, because it could expire on its way:
+            /// when the rest of its life falls under `fraction` of its lifetime, or
+            /// under `max` if that is less. Default: 0.1 and 10 seconds.
+            Window expiry_margin = Window { fraction: 0.1, max: secs(10) }, check;
+            /// Sets how long one caller waits for a token. The fetch goes on when the
+            /// wait ends. Default: 30 seconds.
+            Duration wait_timeout = secs(30), check;
+            /// Sets how long one call of the source may take: a guard against a source
+            /// that never returns, above the source's own timeouts. Default: 30 seconds.
+            Duration source_timeout = secs(30), check;
+            /// Sets how long [`TokenCache::revoke`](crate::TokenCache::revoke) and
+            /// [`TokenCache::shutdown`](crate::TokenCache::shutdown) may take in all.
+            /// Default: 5 seconds.
+            Duration revoke_timeout = secs(5), check;
+            /// Sets the pause after a transient failure: drawn at random from zero up to
+            /// a bound that doubles from `first` to `max`. Default: 250 milliseconds and
+            /// 30 seconds.
+            Backoff backoff = Backoff { first: millis(250), max: secs(30) }, check;
+            /// Sets the longest pause that a token endpoint may ask for with
+            /// `Retry-After`. Default: 5 minutes.
+            Duration max_retry_after = secs(300), check_length;
+            /// Sets the pause after refused credentials, doubling from `first` to `max`.
+            /// Default: 60 seconds and 15 minutes.
+            Backoff refusal_backoff = Backoff { first: secs(60), max: secs(900) }, check;
+            /// Sets how long a rejected token leads to no renewal after a fresh token
+            /// was rejected as well, doubling from `first` to `max`. Default: 1 second
+            /// and 60 seconds.
+            Backoff rejection_backoff = Backoff { first: secs(1), max: secs(60) }, check;
+            /// Sets how long to wait for the [store](Self::store) before fetching
+            /// without it. Default: 250 milliseconds.
+            Duration store_timeout = millis(250), check;
+            /// Sets how long one process of a fleet may fetch before another one may:
+            /// longer than a fetch takes, but not by much, for the others wait that long
+            /// if it crashes. Default: 15 seconds.
+            Duration lease_duration = secs(15), check;
+        }
+    };
+}
+pub(crate) use with_settings;
+
+macro_rules! define_settings {
+    ($(
+        $(#[$doc:meta])*
+        $kind:ident $name:ident = $default:expr, $check:ident;
+    )*) => {
+        #[derive(Clone, Debug)]
+        pub(crate) struct Settings {
+            $(pub(crate) $name: $kind,)*
+            pub(crate) clock: Clock,
+            /// Bounds how many fetches of several caches run at once.
+            pub(crate) fetch_permits: Option<Arc<Semaphore>>,
+            /// How often the clock is checked from outside, for one of many
+            /// accounts: a clock watch of its own would take more memory than
+            /// all else.
+            pub(crate) clock_check_every: Option<Duration>,
+        }
+
+        impl Default for Settings {
+            fn default() -> Self {
+                Self {
+                    $($name: $default,)*
+                    clock: Clock::default(),
+                    fetch_permits: None,
+                    clock_check_every: None,
+                }
+            }
+        }
+
+        impl Settings {
+            /// All settings that have a name.
+            #[cfg(feature = "config")]
+            pub(crate) const ALL: &[Setting] = &[
+                $(Setting::$kind(stringify!($name), |settings| &mut settings.$name),)*
+            ];
+
+            fn check_each(&self) -> Result<(), ConfigError> {
+                $(self.$name.$check(stringify!($name))?;)*
+                Ok(())
+            }
+        }
+    };
+}
+
+with_settings!(define_settings);
+
+/// Far from where adding a duration to a clock overflows.
+const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
+/// What makes no sense as a setting of its type.
+trait Check {
+    fn check(&self, name: &'static str) -> Result<(), ConfigError>;
+}
+
+fn refuse(name: &'static str, reason: &'static str) -> Result<(), ConfigError> {
+    Err(ConfigError::new(name, reason))
+}
+
+impl Check for Duration {
+    fn check(&self, name: &'static str) -> Result<(), ConfigError> {
+        if self.is_zero() {
+            return refuse(name, "must be longer than zero");
+        }
+        self.check_length(name)
     }
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) expiry: ExpiryPolicy,
-    pub(crate) backoff: Backoffs,
-    pub(crate) wait_timeout: Duration,
-    pub(crate) source_timeout: Duration,
-    pub(crate) revoke_timeout: Duration,
-    pub(crate) store_timeout: Duration,
-    pub(crate) lease_duration: Duration,
-    pub(crate) clock: Clock,
-    /// Bounds how many flights of several caches are under way at once.
-    pub(crate) fetch_permits: Option<Arc<Semaphore>>,
-    /// Somebody who has many caches to watch looks at the clock so often: for
-    /// one of many accounts, whose own sentry would take more memory than all
-    /// else.
-    pub(crate) clock_check_every: Option<Duration>,
+trait CheckLength {
+    fn check_length(&self, name: &'static str) -> Result<(), ConfigError>;
 }
 
-/// Settings that many caches have in common, and that are copied where one of
-/// them changes some.
+impl CheckLength for Duration {
+    fn check_length(&self, name: &'static str) -> Result<(), ConfigError> {
+        if *self > LONGEST {
+            return refuse(name, "must not be longer than 10 years");
+        }
+        Ok(())
+    }
+}
+
+impl Check for f64 {
+    fn check(&self, name: &'static str) -> Result<(), ConfigError> {
+        if !(0.0..1.0).contains(self) {
+            return refuse(name, "the fraction must be from 0 up to, not including, 1");
+        }
+        Ok(())
+    }
+}
+
+impl Check for Window {
+    fn check(&self, name: &'static str) -> Result<(), ConfigError> {
+        self.fraction.check(name)
+    }
+}
+
+impl Check for Backoff {
+    fn check(&self, name: &'static str) -> Result<(), ConfigError> {
+        if self.first.is_zero() {
+            return refuse(name, "the first pause must be longer than zero");
+        }
+        if self.max < self.first {
+            return refuse(name, "the longest pause is shorter than the first");
+        }
+        self.max.check_length(name)
+    }
+}
+
+impl Settings {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        self.check_each()?;
+        let (renew, expire) = (self.renew_before, self.expiry_margin);
+        if renew.fraction < expire.fraction || renew.max < expire.max {
+            return refuse("renew_before", "a token must be due before it is expired");
+        }
+        Ok(())
+    }
+}
+
+/// Settings that many caches have in common. They are copied where one of them
+/// changes some.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedSettings(Arc<Settings>);
 
@@ -64,101 +241,27 @@ impl DerefMut for SharedSettings {
     }
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            expiry: ExpiryPolicy::default(),
-            backoff: Backoffs::default(),
-            wait_timeout: Duration::from_secs(30),
-            source_timeout: Duration::from_secs(30),
-            revoke_timeout: Duration::from_secs(5),
-            store_timeout: Duration::from_millis(250),
-            lease_duration: Duration::from_secs(15),
-            clock: Clock::default(),
-            fetch_permits: None,
-            clock_check_every: None,
-        }
+/// A token store, and this cache's account there.
+pub(crate) struct FleetMember {
+    pub(crate) store: Box<dyn DynTokenStore>,
+    pub(crate) account: String,
+}
+
+impl fmt::Debug for FleetMember {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FleetMember")
+            .field("account", &self.account)
+            .finish_non_exhaustive()
     }
 }
 
 impl Settings {
-    /// Whether a glance at the wall clock suffices for this token, though it may
-    /// be noticed late that the clock was set back.
+    /// Whether the coarse clock alone will do for this token, though it may be
+    /// noticed late that the wall clock was set back.
     pub(crate) fn allows_fast_path(&self, token: &AccessToken) -> bool {
         match (self.clock_check_every, token.lifetime()) {
-            (Some(round), Some(lifetime)) => self.expiry.margin(lifetime) >= round * 2,
+            (Some(interval), Some(lifetime)) => self.expiry_margin.of(lifetime) >= interval * 2,
             _ => true,
         }
     }
-
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        let Self {
-            expiry, backoff, ..
-        } = self;
-        let refuse = |field, reason: &'static str| Err(ConfigError::new(field, reason));
-        for (field, fraction) in [
-            ("renew_before", expiry.renew_before_fraction),
-            ("expiry_margin", expiry.expiry_margin_fraction),
-            ("renew_jitter", expiry.renew_jitter),
-        ] {
-            if !(0.0..1.0).contains(&fraction) {
-                return refuse(field, "the fraction must be from 0 up to, not including, 1");
-            }
-        }
-        if expiry.renew_before_fraction < expiry.expiry_margin_fraction
-            || expiry.renew_before_max < expiry.expiry_margin_max
-        {
-            return refuse("renew_before", "a token must be due before it is expired");
-        }
-        for (field, span) in [
-            ("wait_timeout", self.wait_timeout),
-            ("source_timeout", self.source_timeout),
-            ("revoke_timeout", self.revoke_timeout),
-            ("store_timeout", self.store_timeout),
-            ("lease_duration", self.lease_duration),
-            (
-                "renew_unknown_lifetime_after",
-                expiry.renew_unknown_lifetime_after,
-            ),
-        ] {
-            if span.is_zero() {
-                return refuse(field, "must be longer than zero");
-            }
-        }
-        for (field, backoff) in [
-            ("backoff", backoff.transient),
-            ("refusal_backoff", backoff.refused),
-            ("rejection_backoff", backoff.forced),
-        ] {
-            if backoff.first.is_zero() {
-                return refuse(field, "the first pause must be longer than zero");
-            }
-            if backoff.max < backoff.first {
-                return refuse(field, "the longest pause is shorter than the first");
-            }
-        }
-        for (field, span) in [
-            ("wait_timeout", self.wait_timeout),
-            ("source_timeout", self.source_timeout),
-            ("revoke_timeout", self.revoke_timeout),
-            ("store_timeout", self.store_timeout),
-            ("lease_duration", self.lease_duration),
-            (
-                "renew_unknown_lifetime_after",
-                expiry.renew_unknown_lifetime_after,
-            ),
-            ("backoff", backoff.transient.max),
-            ("max_retry_after", backoff.max_retry_after),
-            ("refusal_backoff", backoff.refused.max),
-            ("rejection_backoff", backoff.forced.max),
-        ] {
-            if span > LONGEST {
-                return refuse(field, "must not be longer than 10 years");
-            }
-        }
-        Ok(())
-    }
 }
-
-/// Far from where adding a span to a clock overflows.
-const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);

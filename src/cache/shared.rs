@@ -65,9 +65,9 @@ impl Shared {
 
     /// The API answered 401 to a request with this generation.
     pub(crate) fn rejected(&self, generation: u64, replayed: bool) -> Rejection {
-        let backoff = &self.settings.backoff;
+        let settings = &self.settings;
         let rejection =
-            self.with_state(|state, now| state.rejected(generation, replayed, now, backoff));
+            self.with_state(|state, now| state.rejected(generation, replayed, now, settings));
         if replayed {
             let replay = Replay::Rejected;
             self.emit(&Event::Replayed { generation, replay });

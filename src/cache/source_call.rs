@@ -16,8 +16,8 @@ impl Shared {
     /// With the refresh token if there is one, with the source's own credentials
     /// otherwise or when the refresh token is refused.
     pub(crate) async fn fetch_from_source(&self) -> FetchResult {
-        let expiry = &self.settings.expiry;
-        let refresh_token = self.with_state(|state, now| state.refresh.get(now, expiry));
+        let settings = &self.settings;
+        let refresh_token = self.with_state(|state, now| state.refresh.get(now, settings));
         if let Some(refresh_token) = refresh_token {
             if let Some(fetched) = self.refresh(&refresh_token).await {
                 return fetched;

@@ -14,7 +14,8 @@ use crate::cache::in_flight::CurrentFetch;
 use crate::cache::in_flight::FetchResult;
 use crate::cache::refresh_token::HeldRefreshToken;
 use crate::cache::rejections::RejectionBackoff;
-use crate::cache::schedule::{Backoffs, ExpiryPolicy, Freshness};
+use crate::cache::schedule::{Freshness, Schedule};
+use crate::cache::settings::Settings;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::store::Acquire;
 use crate::telemetry::Reason;
@@ -186,14 +187,13 @@ impl State {
         &mut self,
         fetched: FetchResult,
         now: &Moment,
-        expiry: &ExpiryPolicy,
-        backoff: &Backoffs,
+        settings: &Settings,
         random: f64,
     ) -> Result<Arc<CachedToken>, TokenError> {
         let pause = fetched.pause;
-        self.record_token(fetched, now, expiry, random)
+        self.record_token(fetched, now, settings, random)
             .map_err(|error| {
-                let drawn = || self.failures.pause(&error, backoff, random);
+                let drawn = || self.failures.pause(&error, settings, random);
                 let pause = pause.unwrap_or_else(drawn);
                 self.failures.record(error, pause, now)
             })
@@ -203,7 +203,7 @@ impl State {
         &mut self,
         fetched: FetchResult,
         now: &Moment,
-        expiry: &ExpiryPolicy,
+        settings: &Settings,
         random: f64,
     ) -> Result<Arc<CachedToken>, TokenError> {
         let FetchResult {
@@ -222,7 +222,7 @@ impl State {
             None if refreshed => {}
             refresh => self.refresh.set(refresh, requested_at),
         }
-        let schedule = expiry.schedule(token.lifetime(), random).aged(age);
+        let schedule = Schedule::new(settings, token.lifetime(), random).aged(age);
         if schedule.freshness(now.since(&requested_at)) == Freshness::Expired {
             return Err(TokenError::new(
                 TokenErrorKind::Expired,
@@ -255,7 +255,7 @@ impl State {
         generation: u64,
         replayed: bool,
         now: &Moment,
-        backoff: &Backoffs,
+        settings: &Settings,
     ) -> Rejection {
         let Some(live) = self
             .live
@@ -270,7 +270,8 @@ impl State {
         let fresh = live.forced && (replayed || self.accepted_generation != generation);
         if fresh && self.rejection_counted_for != generation {
             self.rejection_counted_for = generation;
-            self.forced.was_fruitless(now.monotonic, &backoff.forced);
+            self.forced
+                .was_fruitless(now.monotonic, &settings.rejection_backoff);
             return Rejection::RenewalBackedOff;
         }
         self.live = None;
@@ -309,12 +310,12 @@ impl State {
     pub(crate) fn take_tokens(
         &mut self,
         now: &Moment,
-        expiry: &ExpiryPolicy,
+        settings: &Settings,
     ) -> Option<(Option<AccessToken>, Option<RefreshToken>)> {
         if self.is_fetching(now.monotonic) {
             return None;
         }
-        let refresh = self.refresh.take(now, expiry);
+        let refresh = self.refresh.take(now, settings);
         self.invalidated = Some(Reason::Invalidated);
         let live = self.live.take();
         let live = live
