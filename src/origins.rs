@@ -32,7 +32,6 @@ enum Allowed {
     AnyHttps,
 }
 
-#[derive(PartialEq, Eq)]
 struct Origin {
     https: bool,
     /// Lower case, international names in their ASCII form, IPv6 in brackets.
@@ -41,6 +40,39 @@ struct Origin {
     /// As nearly every request spells it: the port only if it is not the
     /// scheme's own.
     authority: Box<str>,
+    id: OriginId,
+}
+
+/// Tells an origin from others where rejections are remembered: a hash, so that
+/// a request on its way carries no copy of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OriginId(u32);
+
+impl OriginId {
+    /// Of a rejection that was seen elsewhere than by a layer.
+    pub(crate) const UNKNOWN: Self = Self(0);
+
+    #[cfg(test)]
+    pub(crate) const fn new(id: u32) -> Self {
+        Self(id)
+    }
+
+    /// FNV-1a, with what spells a host otherwise left out.
+    fn of(https: bool, host: &str, port: u16) -> Self {
+        let [high, low] = port.to_be_bytes();
+        let bytes = host.bytes().map(|byte| byte.to_ascii_lowercase());
+        let bytes = bytes.chain([u8::from(https), high, low]);
+        Self(bytes.fold(0x811c_9dc5, |hash, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        }))
+    }
+
+    /// The origin of a URL, whoever may see a token there.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn of_url(url: &Url) -> Option<Self> {
+        let (host, port) = (url.host_str()?, url.port_or_known_default()?);
+        Some(Self::of(url.scheme() == "https", host, port))
+    }
 }
 
 impl Origins {
@@ -75,51 +107,58 @@ impl Origins {
     }
 
     /// Whether a token may go along with a request to this URI.
-    #[inline(always)]
     pub fn permit(&self, uri: &Uri) -> bool {
-        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return false;
-        };
+        self.origin_of(uri).is_some()
+    }
+
+    /// The origin of a URI, if a token may go there.
+    #[inline(always)]
+    pub(crate) fn origin_of(&self, uri: &Uri) -> Option<OriginId> {
+        let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
         // Nearly every request is spelled as its origin is.
         if let Allowed::Only(origins) = &self.0 {
             let (https, text) = (scheme == "https", authority.as_str());
-            let alike = |origin: &Origin| {
+            let alike = |origin: &&Origin| {
                 origin.https == https && same_bytes(origin.authority.as_bytes(), text.as_bytes())
             };
-            if origins.iter().any(alike) && (https || scheme == "http") {
-                return true;
+            if let Some(origin) = origins.iter().find(alike)
+                && (https || scheme == "http")
+            {
+                return Some(origin.id);
             }
         }
-        self.permit_otherwise_spelled(scheme, authority)
+        self.origin_otherwise_spelled(scheme, authority)
     }
 
     #[cold]
     #[inline(never)]
-    fn permit_otherwise_spelled(&self, scheme: &str, authority: &Authority) -> bool {
+    fn origin_otherwise_spelled(&self, scheme: &str, authority: &Authority) -> Option<OriginId> {
         let (https, default_port) = match scheme {
             "https" => (true, 443),
             "http" => (false, 80),
-            _ => return false,
+            _ => return None,
         };
-        port(authority, default_port).is_some_and(|port| self.find(https, authority.host(), port))
+        let port = port(authority, default_port)?;
+        self.find(https, authority.host(), port)
     }
 
     #[cfg(feature = "reqwest")]
-    pub(crate) fn permit_url(&self, url: &Url) -> bool {
+    pub(crate) fn origin_of_url(&self, url: &Url) -> Option<OriginId> {
         match (url.scheme(), url.host_str(), url.port_or_known_default()) {
             (scheme @ ("https" | "http"), Some(host), Some(port)) => {
                 self.find(scheme == "https", host, port)
             }
-            _ => false,
+            _ => None,
         }
     }
 
-    fn find(&self, https: bool, host: &str, port: u16) -> bool {
+    fn find(&self, https: bool, host: &str, port: u16) -> Option<OriginId> {
         match &self.0 {
-            Allowed::AnyHttps => https,
+            Allowed::AnyHttps => https.then(|| OriginId::of(https, host, port)),
             Allowed::Only(origins) => origins
                 .iter()
-                .any(|o| o.https == https && o.port == port && same_host(&o.host, host)),
+                .find(|o| o.https == https && o.port == port && same_host(&o.host, host))
+                .map(|origin| origin.id),
         }
     }
 }
@@ -203,6 +242,7 @@ impl Origin {
         }
         match (url.host_str(), url.port_or_known_default()) {
             (Some(host), Some(port)) if port != 0 => Ok(Self {
+                id: OriginId::of(https, host, port),
                 https,
                 host: host.into(),
                 port,

@@ -65,6 +65,20 @@ pub trait TokenSource: Send + Sync + 'static {
         0
     }
 
+    /// Makes the source ready for [`fetch`](Self::fetch), as far as its credentials
+    /// are known only then.
+    #[doc(hidden)]
+    fn prepare(&self) -> impl Future<Output = Result<(), TokenError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
+    /// Whether a person's account may be locked when the credentials are refused
+    /// too often.
+    #[doc(hidden)]
+    fn may_lock(&self) -> bool {
+        true
+    }
+
     /// Ends at the server what these tokens stand for: called by
     /// [`TokenCache::revoke`](crate::TokenCache::revoke) with what the cache
     /// has, perhaps while `fetch` runs. Does nothing if not written.
@@ -119,6 +133,14 @@ impl<S: TokenSource> TokenSource for Arc<S> {
         (**self).fingerprint()
     }
 
+    fn prepare(&self) -> impl Future<Output = Result<(), TokenError>> + Send {
+        (**self).prepare()
+    }
+
+    fn may_lock(&self) -> bool {
+        (**self).may_lock()
+    }
+
     fn revoke(
         &self,
         access_token: Option<&AccessToken>,
@@ -141,6 +163,8 @@ pub(crate) trait DynTokenSource: Send + Sync + 'static {
         refresh_token: Option<&'a RefreshToken>,
     ) -> BoxFuture<'a, ()>;
     fn fingerprint(&self) -> u64;
+    fn prepare(&self) -> BoxFuture<'_, ()>;
+    fn may_lock(&self) -> bool;
 }
 
 impl<S: TokenSource> DynTokenSource for S {
@@ -162,5 +186,13 @@ impl<S: TokenSource> DynTokenSource for S {
 
     fn fingerprint(&self) -> u64 {
         TokenSource::fingerprint(self)
+    }
+
+    fn prepare(&self) -> BoxFuture<'_, ()> {
+        Box::pin(TokenSource::prepare(self))
+    }
+
+    fn may_lock(&self) -> bool {
+        TokenSource::may_lock(self)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -21,6 +21,7 @@ pub struct AccessToken {
     header: HeaderValue,
     lifetime: Option<Duration>,
     generation: u64,
+    expires_at: Option<SystemTime>,
 }
 
 impl AccessToken {
@@ -50,6 +51,7 @@ impl AccessToken {
             header,
             lifetime: None,
             generation: 0,
+            expires_at: None,
         })
     }
 
@@ -72,8 +74,18 @@ impl AccessToken {
         )
     }
 
-    pub(crate) fn numbered(mut self, generation: u64) -> Self {
+    /// The token as a cache holds it: of this generation, and requested at that
+    /// time, when it was so old.
+    pub(crate) fn cached(
+        mut self,
+        generation: u64,
+        requested_at: SystemTime,
+        age: Duration,
+    ) -> Self {
         self.generation = generation;
+        self.expires_at = self
+            .lifetime
+            .and_then(|lifetime| requested_at.checked_add(lifetime.saturating_sub(age)));
         self
     }
 
@@ -97,6 +109,15 @@ impl AccessToken {
     /// when the issuer did not say.
     pub fn lifetime(&self) -> Option<Duration> {
         self.lifetime
+    }
+
+    /// Returns when the token expires by its issuer's word, on the wall clock;
+    /// `None` for a token that is in no cache, and when the issuer did not say.
+    ///
+    /// The [cache](crate::TokenCache) stops sending it earlier, by its
+    /// [expiry margin](crate::TokenCacheBuilder::expiry_margin).
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.expires_at
     }
 
     /// The token's number in its [`TokenCache`](crate::TokenCache), one up for

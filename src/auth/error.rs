@@ -8,24 +8,16 @@ use crate::error::{BoxError, TokenError};
 /// Why a request failed: for needs of a token, or in the inner service.
 #[derive(Debug)]
 pub enum Error<E> {
-    /// There was no token to send; the inner service did not see the request,
-    /// or answered it with a 401 that could not be recovered from.
+    /// There was no token to send. The inner service did not see the request.
     Token(TokenError),
-    /// The inner service's own error, untouched.
+    /// The inner service's own error.
     Inner(E),
 }
 
 impl<E> Error<E> {
-    /// The token's error, if it is one.
-    pub fn as_token(&self) -> Option<&TokenError> {
-        match self {
-            Self::Token(error) => Some(error),
-            Self::Inner(_) => None,
-        }
-    }
-
-    /// The [`TokenError`] or the inner error itself, boxed. For stacks whose
-    /// inner error is a [`BoxError`] already, which is no `std::error::Error`:
+    /// Returns the [`TokenError`] or the inner error itself, boxed. Use it in
+    /// stacks whose inner error is a [`BoxError`] already, which does not
+    /// implement `std::error::Error`:
     ///
     /// ```
     /// use tower::{BoxError, ServiceBuilder, service_fn};
@@ -33,7 +25,7 @@ impl<E> Error<E> {
     /// # let tokens = TokenCache::new(AccessToken::new("a")?);
     /// # let layer = BearerAuthLayer::new(tokens, Origins::any_https());
     /// # type Request = http::Request<String>;
-    /// # let client = service_fn(|_: Request| async { Ok::<_, BoxError>(http::Response::new(())) });
+    /// # let client = service_fn(|_: Request| async { Ok::<_, BoxError>(http::Response::new(String::new())) });
     /// let stack = ServiceBuilder::new()
     ///     .map_err(Error::into_boxed)
     ///     .layer(layer)
@@ -60,21 +52,21 @@ impl<E> From<TokenError> for Error<E> {
     }
 }
 
-impl<E: fmt::Display> fmt::Display for Error<E> {
+impl<E> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Token(error) => write!(f, "no bearer token: {error}"),
-            Self::Inner(error) => error.fmt(f),
-        }
+        // The sources say why: whoever prints the chain reads each part once.
+        f.write_str(match self {
+            Self::Token(_) => "no bearer token",
+            Self::Inner(_) => "the request failed",
+        })
     }
 }
 
 impl<E: StdError + 'static> StdError for Error<E> {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match self {
-            // Itself, so that `TokenError::find` sees it.
-            Self::Token(error) => Some(error),
-            Self::Inner(error) => error.source(),
-        }
+        Some(match self {
+            Self::Token(error) => error,
+            Self::Inner(error) => error,
+        })
     }
 }

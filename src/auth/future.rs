@@ -6,16 +6,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::header::AUTHORIZATION;
 use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
 use crate::auth::error::Error;
-use crate::auth::message::{HttpRequest, HttpResponse};
+use crate::auth::message::{HttpRequest, HttpResponse, authorize};
+use crate::auth::readiness::{Queued, Standby};
 use crate::auth::replay::ReplayPolicy;
-use crate::auth::response::{Action, Attempt};
+use crate::auth::response::{Action, Attempt, renewal_failed};
 use crate::cache::{CachedToken, Next, Requirements, Shared, WaitForToken};
-use crate::error::TokenError;
+use crate::error::{TokenError, TokenErrorKind};
+use crate::origins::OriginId;
 
 pin_project! {
     /// The future of [`BearerAuth`](crate::BearerAuth). Dropping it leaves
@@ -23,88 +25,148 @@ pin_project! {
     pub struct ResponseFuture<S, P, Req>
     where
         S: Service<Req>,
+        S::Response: HttpResponse,
     {
         #[pin]
-        state: State<S, P, Req, S::Future>,
+        state: State<S, P, Req, S::Future, S::Response, <S::Response as HttpResponse>::Drain>,
     }
 }
 
 pin_project! {
     /// The hot state apart from the others, so that it costs one branch.
     #[project = StateProj]
-    enum State<S, P, Req, F> {
-        Attempt { #[pin] response: F, sent: Attempt, replay: Option<Replay<S, Req>> },
-        Slow { #[pin] slow: SlowState<S, P, Req, F> },
+    enum State<S, P, Req, F, Res, D> {
+        Sent { #[pin] response: F, attempt: Attempt, replay: Option<Replay<S, Req>> },
+        Slow { #[pin] slow: SlowState<S, P, Req, F, Res, D> },
     }
 }
 
 pin_project! {
     #[project = SlowStateProj]
-    enum SlowState<S, P, Req, F> {
+    enum SlowState<S, P, Req, F, Res, D> {
         /// No token may go there, or the caller brought one.
         Pass { #[pin] response: F },
+        /// The same, but another request has taken the readiness.
+        PassQueued { queued: Queued<S>, request: Option<Req> },
         Fail { error: Option<TokenError> },
-        /// Waiting for a token, with a request that is not sent yet and a
-        /// service that is ready for it.
-        AwaitToken { #[pin] token: WaitForToken, held: Option<Queued<S, P, Req>> },
-        /// Waiting for a newer token, to send the copy.
-        Renew { #[pin] token: WaitForToken, replay: Option<Replay<S, Req>> },
-        /// There is a newer token; waiting for the service to be ready again.
-        Ready { needs: Requirements, replay: Option<Replay<S, Req>> },
+        /// Waiting for a token: the first one, or a newer one than was rejected.
+        AwaitToken { #[pin] token: WaitForToken, pending: Option<Pending<S, P, Req, Res>> },
+        /// There is a token; waiting for the service to be ready.
+        AwaitReady {
+            needs: Requirements,
+            shared: Arc<Shared>,
+            #[pin] timer: Option<Sleep>,
+            pending: Option<Pending<S, P, Req, Res>>,
+        },
+        /// Reading the rest of the response that rejected the token.
+        Drain { #[pin] drain: D, live: Arc<CachedToken>, shared: Arc<Shared>, pending: Option<Pending<S, P, Req, Res>> },
         Done,
     }
 }
 
-/// What waits for its first token.
-pub(crate) struct Queued<S, P, Req> {
-    pub(crate) policy: P,
-    pub(crate) request: Req,
-    pub(crate) service: S,
+/// A request that is not sent yet.
+pub(crate) struct Unsent<S, P, Req> {
+    queued: Queued<S>,
+    /// `None` for a replay, which is not replayed again.
+    policy: Option<P>,
+    origin: OriginId,
+    request: Req,
 }
 
-/// What a 401 calls for.
+impl<S, P, Req> Unsent<S, P, Req> {
+    pub(crate) fn new(queued: Queued<S>, policy: P, origin: OriginId, request: Req) -> Self {
+        Self {
+            queued,
+            policy: Some(policy),
+            origin,
+            request,
+        }
+    }
+}
+
+/// A request that is not sent yet, and the response that the caller gets if it
+/// never is: that which rejected the token.
+struct Pending<S, P, Req, Res> {
+    unsent: Unsent<S, P, Req>,
+    rejection: Option<Res>,
+}
+
+/// What a rejection of the token calls for.
 pub(crate) struct Replay<S, Req> {
     pub(crate) request: Req,
-    pub(crate) service: S,
+    pub(crate) standby: Standby<S>,
     pub(crate) shared: Arc<Shared>,
 }
 
 impl<S, P, Req> ResponseFuture<S, P, Req>
 where
     S: Service<Req>,
+    S::Response: HttpResponse,
 {
-    fn new(state: State<S, P, Req, S::Future>) -> Self {
-        Self { state }
-    }
-
-    fn off(slow: SlowState<S, P, Req, S::Future>) -> Self {
-        Self::new(State::Slow { slow })
+    fn slow(slow: SlowStateOf<S, P, Req>) -> Self {
+        Self {
+            state: State::Slow { slow },
+        }
     }
 
     pub(crate) fn pass(response: S::Future) -> Self {
-        Self::off(SlowState::Pass { response })
+        Self::slow(SlowState::Pass { response })
+    }
+
+    pub(crate) fn pass_queued(queued: Queued<S>, request: Req) -> Self {
+        Self::slow(SlowState::PassQueued {
+            queued,
+            request: Some(request),
+        })
     }
 
     pub(crate) fn fail(error: TokenError) -> Self {
-        Self::off(SlowState::Fail { error: Some(error) })
+        Self::slow(SlowState::Fail { error: Some(error) })
     }
 
-    pub(crate) fn first(token: WaitForToken, held: Queued<S, P, Req>) -> Self {
-        Self::off(SlowState::AwaitToken {
+    pub(crate) fn await_token(token: WaitForToken, unsent: Unsent<S, P, Req>) -> Self {
+        Self::slow(SlowState::AwaitToken {
             token,
-            held: Some(held),
+            pending: Some(Pending {
+                unsent,
+                rejection: None,
+            }),
         })
     }
 
     #[inline]
-    pub(crate) fn sent(response: S::Future, sent: Attempt, replay: Option<Replay<S, Req>>) -> Self {
-        Self::new(State::Attempt {
-            response,
-            sent,
-            replay,
-        })
+    pub(crate) fn sent(
+        response: S::Future,
+        attempt: Attempt,
+        replay: Option<Replay<S, Req>>,
+    ) -> Self {
+        Self {
+            state: State::Sent {
+                response,
+                attempt,
+                replay,
+            },
+        }
     }
 }
+
+type StateOf<S, P, Req> = State<
+    S,
+    P,
+    Req,
+    <S as Service<Req>>::Future,
+    <S as Service<Req>>::Response,
+    <<S as Service<Req>>::Response as HttpResponse>::Drain,
+>;
+
+type SlowStateOf<S, P, Req> = SlowState<
+    S,
+    P,
+    Req,
+    <S as Service<Req>>::Future,
+    <S as Service<Req>>::Response,
+    <<S as Service<Req>>::Response as HttpResponse>::Drain,
+>;
 
 impl<S, P, Req> Future for ResponseFuture<S, P, Req>
 where
@@ -119,31 +181,31 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
-            let (response, sent, replay) = match state.as_mut().project() {
-                StateProj::Attempt {
+            let (response, attempt, replay) = match state.as_mut().project() {
+                StateProj::Sent {
                     response,
-                    sent,
+                    attempt,
                     replay,
-                } => (response, sent, replay),
+                } => (response, attempt, replay),
                 StateProj::Slow { slow } => match ready!(slow.step(cx)) {
                     Transition::End(result) => return Poll::Ready(result),
-                    Transition::Attempt(next) => {
+                    Transition::Sent(next) => {
                         state.set(next);
                         continue;
                     }
                 },
             };
             let response = match ready!(response.poll(cx)) {
-                Ok(response) if sent.is_final(&response) => return Poll::Ready(Ok(response)),
+                Ok(response) if attempt.is_final(&response) => return Poll::Ready(Ok(response)),
                 Ok(response) => response,
                 Err(error) => return Poll::Ready(Err(Error::Inner(error))),
             };
-            match sent.on_response(response, replay.is_some()) {
+            match attempt.on_response(response, replay.is_some()) {
                 Action::Return(response) => return Poll::Ready(Ok(response)),
-                Action::Replay => {
-                    let (sent, replay) = (*sent, replay.take());
+                Action::Replay(rejection) => {
+                    let (attempt, replay) = (*attempt, replay.take());
                     state.set(State::Slow {
-                        slow: SlowState::renew(sent, replay),
+                        slow: SlowState::renew(attempt, replay, rejection),
                     });
                 }
             }
@@ -156,34 +218,50 @@ where
     clippy::large_enum_variant,
     reason = "moved once, where a caller has waited"
 )]
-enum Transition<S: Service<Req>, P, Req> {
-    Attempt(State<S, P, Req, S::Future>),
+enum Transition<S, P, Req>
+where
+    S: Service<Req>,
+    S::Response: HttpResponse,
+{
+    Sent(StateOf<S, P, Req>),
     End(Result<S::Response, Error<S::Error>>),
 }
 
-impl<S, P, Req> SlowState<S, P, Req, S::Future>
+impl<S, P, Req> SlowStateOf<S, P, Req>
 where
     S: Service<Req> + Clone,
+    S::Response: HttpResponse,
     P: ReplayPolicy<Req>,
     Req: HttpRequest,
 {
-    fn renew(sent: Attempt, replay: Option<Replay<S, Req>>) -> Self {
+    /// Waits for a newer token. Queues for readiness before that of the first
+    /// attempt is given back with its future.
+    fn renew(
+        attempt: Attempt,
+        replay: Option<Replay<S, Req>>,
+        rejection: S::Response,
+    ) -> Self {
         let Some(replay) = replay else {
             return Self::Done;
         };
-        let needs = Requirements {
-            newer_than: sent.generation(),
-            ..Requirements::default()
+        let unsent = Unsent {
+            queued: replay.standby.queue(),
+            policy: None,
+            origin: attempt.origin(),
+            request: replay.request,
         };
-        Self::Renew {
-            token: WaitForToken::new(replay.shared.clone(), needs),
-            replay: Some(replay),
+        Self::AwaitToken {
+            token: WaitForToken::new(replay.shared, attempt.needs()),
+            pending: Some(Pending {
+                unsent,
+                rejection: Some(rejection),
+            }),
         }
     }
 
     #[inline(never)]
     fn step(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Transition<S, P, Req>> {
-        let failed = |error: TokenError| Poll::Ready(Transition::End(Err(error.into())));
+        let inner_error = |error| Poll::Ready(Transition::End(Err(Error::Inner(error))));
         loop {
             let next = match self.as_mut().project() {
                 SlowStateProj::Pass { response } => {
@@ -191,54 +269,110 @@ where
                         .poll(cx)
                         .map(|result| Transition::End(result.map_err(Error::Inner)));
                 }
-                SlowStateProj::Fail { error } => match error.take() {
-                    Some(error) => return failed(error),
-                    None => Self::Done,
-                },
-                SlowStateProj::AwaitToken { mut token, held } => {
-                    let live = match ready!(token.as_mut().poll(cx)) {
-                        Ok(live) => live,
-                        Err(error) => return failed(error),
-                    };
-                    let shared = token.as_ref().shared().clone();
-                    match held.take() {
-                        Some(held) => {
-                            return Poll::Ready(Transition::Attempt(held.send(&live, shared)));
-                        }
+                SlowStateProj::PassQueued { queued, request } => {
+                    if let Err(error) = ready!(queued.poll_ready(cx)) {
+                        return inner_error(error);
+                    }
+                    match request.take() {
+                        Some(request) => Self::Pass {
+                            response: queued.service().call(request),
+                        },
                         None => Self::Done,
                     }
                 }
-                SlowStateProj::Renew { mut token, replay } => {
-                    if let Err(error) = ready!(token.as_mut().poll(cx)) {
-                        return failed(error);
+                SlowStateProj::Fail { error } => match error.take() {
+                    Some(error) => {
+                        return Poll::Ready(Transition::End(Err(Error::Token(error))));
                     }
-                    Self::Ready {
-                        needs: token.as_ref().needs(),
-                        replay: replay.take(),
+                    None => Self::Done,
+                },
+                SlowStateProj::AwaitToken { mut token, pending } => {
+                    let fetched = ready!(token.as_mut().poll(cx));
+                    let token = token.as_ref();
+                    match (pending.take(), fetched) {
+                        (Some(pending), Ok(_)) => Self::AwaitReady {
+                            needs: token.needs(),
+                            shared: token.shared().clone(),
+                            timer: token.deadline().map(sleep_until),
+                            pending: Some(pending),
+                        },
+                        (Some(pending), Err(error)) => {
+                            return Poll::Ready(Transition::End(pending.fail(error)));
+                        }
+                        (None, _) => Self::Done,
                     }
                 }
-                SlowStateProj::Ready { needs, replay } => {
-                    if let Some(waiting) = replay
-                        && let Err(error) = ready!(waiting.service.poll_ready(cx))
-                    {
-                        return Poll::Ready(Transition::End(Err(Error::Inner(error))));
-                    }
-                    match replay.take() {
-                        Some(replay) => match replay.shared.lookup(*needs) {
-                            Next::Serve(live) => {
-                                return Poll::Ready(Transition::Attempt(replay.send(&live)));
+                SlowStateProj::AwaitReady {
+                    needs,
+                    shared,
+                    mut timer,
+                    pending,
+                } => {
+                    if let Some(waiting) = pending {
+                        match waiting.unsent.queued.poll_ready(cx) {
+                            Poll::Ready(Ok(())) => {}
+                            Poll::Ready(Err(error)) => return inner_error(error),
+                            Poll::Pending => {
+                                if timer.is_none() {
+                                    let limit = shared.settings.wait_timeout;
+                                    timer.set(Some(sleep_until(Instant::now() + limit)));
+                                }
+                                let Some(timer) = timer.as_pin_mut() else {
+                                    return Poll::Pending;
+                                };
+                                ready!(timer.poll(cx));
+                                let what = "the client was not ready in the time that a caller waits";
+                                let error = TokenError::new(TokenErrorKind::WaitTimeout, what);
+                                let Some(pending) = pending.take() else {
+                                    return Poll::Pending;
+                                };
+                                return Poll::Ready(Transition::End(pending.fail(error)));
                             }
-                            Next::Fail(error) => return failed(error),
-                            // It was a long wait, and the token is gone.
-                            Next::Wait(waiter) => Self::Renew {
+                        }
+                    }
+                    match pending.take() {
+                        // It may have been a long wait.
+                        Some(mut pending) => match shared.lookup(*needs) {
+                            Next::Serve(live) => match pending.rejection.take() {
+                                Some(rejection) => Self::Drain {
+                                    drain: rejection.drain(),
+                                    live,
+                                    shared: shared.clone(),
+                                    pending: Some(pending),
+                                },
+                                None => {
+                                    let sent = pending.unsent.send(&live, shared.clone());
+                                    return Poll::Ready(Transition::Sent(sent));
+                                }
+                            },
+                            Next::Fail(error) => {
+                                return Poll::Ready(Transition::End(pending.fail(error)));
+                            }
+                            Next::Wait { waiter, started } => Self::AwaitToken {
                                 token: WaitForToken::joined(
-                                    replay.shared.clone(),
+                                    shared.clone(),
                                     *needs,
-                                    Some(waiter),
+                                    waiter,
+                                    started,
                                 ),
-                                replay: Some(replay),
+                                pending: Some(pending),
                             },
                         },
+                        None => Self::Done,
+                    }
+                }
+                SlowStateProj::Drain {
+                    drain,
+                    live,
+                    shared,
+                    pending,
+                } => {
+                    ready!(drain.poll(cx));
+                    match pending.take() {
+                        Some(pending) => {
+                            let sent = pending.unsent.send(live, shared.clone());
+                            return Poll::Ready(Transition::Sent(sent));
+                        }
                         None => Self::Done,
                     }
                 }
@@ -249,52 +383,43 @@ where
     }
 }
 
-impl<S, P, Req> Queued<S, P, Req>
-where
-    S: Service<Req>,
-    P: ReplayPolicy<Req>,
-    Req: HttpRequest,
-{
-    fn send(self, live: &CachedToken, shared: Arc<Shared>) -> State<S, P, Req, S::Future> {
-        let Self {
-            policy,
-            mut request,
-            mut service,
-        } = self;
-        let copy = policy.copy(&request);
-        request
-            .headers_mut()
-            .insert(AUTHORIZATION, live.header().clone());
-        State::Attempt {
-            response: service.call(request),
-            sent: Attempt::new(&shared, live, false),
-            replay: copy.map(|request| Replay {
-                request,
-                service,
-                shared,
-            }),
+impl<S, P, Req, Res: HttpResponse> Pending<S, P, Req, Res> {
+    /// The end of a request that is not sent.
+    fn fail<E>(self, error: TokenError) -> Result<Res, Error<E>> {
+        match self.rejection {
+            Some(rejection) => Ok(renewal_failed(rejection, error)),
+            None => Err(Error::Token(error)),
         }
     }
 }
 
-impl<S, Req> Replay<S, Req>
+impl<S, P, Req> Unsent<S, P, Req>
 where
-    S: Service<Req>,
+    S: Service<Req> + Clone,
+    S::Response: HttpResponse,
+    P: ReplayPolicy<Req>,
     Req: HttpRequest,
 {
-    fn send<P>(self, live: &CachedToken) -> State<S, P, Req, S::Future> {
+    /// Sends the request, which is a replay if it is not replayed again.
+    fn send(self, live: &CachedToken, shared: Arc<Shared>) -> StateOf<S, P, Req> {
         let Self {
+            mut queued,
+            policy,
+            origin,
             mut request,
-            mut service,
-            shared,
         } = self;
-        request
-            .headers_mut()
-            .insert(AUTHORIZATION, live.header().clone());
-        State::Attempt {
-            response: service.call(request),
-            sent: Attempt::new(&shared, live, true),
-            replay: None,
+        let copy = policy.as_ref().and_then(|policy| policy.copy(&request));
+        authorize(&mut request, live.header());
+        let attempt = Attempt::new(&shared, live, origin, policy.is_none());
+        let replay = copy.map(|request| Replay {
+            request,
+            standby: queued.next(),
+            shared,
+        });
+        State::Sent {
+            response: queued.service().call(request),
+            attempt,
+            replay,
         }
     }
 }
@@ -302,6 +427,7 @@ where
 impl<S, P, Req> fmt::Debug for ResponseFuture<S, P, Req>
 where
     S: Service<Req>,
+    S::Response: HttpResponse,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()

@@ -1,20 +1,35 @@
-//! What the layer needs of a request and a response, so that the one
-//! implementation serves `http` and reqwest.
+//! What the layer needs of a request and a response, so that one implementation
+//! serves `http` and reqwest.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::header::{AUTHORIZATION, Entry};
 use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body::Body;
+use tokio::time::{Sleep, sleep};
 
 use crate::error::{TokenError, TokenErrorKind};
-use crate::origins::Origins;
+use crate::origins::{OriginId, Origins};
 
-/// A request that a token can be attached to.
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// A request that a token can be attached to: an [`http::Request`] of any body
+/// and, with the feature `reqwest`, a `reqwest::Request`.
+///
+/// Use it to write code that is generic over the two, as the layer is. It is
+/// sealed.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no request that a token can be attached to",
-    note = "`http::Request` of any body is one, and with the feature `reqwest` so is `reqwest::Request`"
+    message = "a token cannot be attached to `{Self}`",
+    note = "it can be to an `http::Request` of any body and, with the feature `reqwest`, to a `reqwest::Request` (of reqwest 0.13)"
 )]
-pub trait HttpRequest {
+pub trait HttpRequest: sealed::Sealed {
     #[doc(hidden)]
-    fn is_for(&self, origins: &Origins) -> bool;
+    fn origin(&self, origins: &Origins) -> Option<OriginId>;
     #[doc(hidden)]
     fn has_origin(&self) -> bool;
     #[doc(hidden)]
@@ -23,28 +38,61 @@ pub trait HttpRequest {
     fn headers_mut(&mut self) -> &mut HeaderMap;
 }
 
-/// A response whose 401 the layer can read.
-pub trait HttpResponse {
+/// A response whose rejection of a token the layer can read: an
+/// [`http::Response`] whose body is a [`Body`] and, with the feature `reqwest`,
+/// a `reqwest::Response`.
+///
+/// Use it to write code that is generic over the two, as the layer is. It is
+/// sealed.
+#[diagnostic::on_unimplemented(
+    message = "the layer cannot read `{Self}`",
+    note = "it reads an `http::Response` whose body implements `http_body::Body` and, with the feature `reqwest`, a `reqwest::Response` (of reqwest 0.13)"
+)]
+pub trait HttpResponse: sealed::Sealed {
+    #[doc(hidden)]
+    type Drain: Future<Output = ()>;
     #[doc(hidden)]
     fn status(&self) -> StatusCode;
     #[doc(hidden)]
     fn headers(&self) -> &HeaderMap;
     #[doc(hidden)]
     fn extensions_mut(&mut self) -> &mut Extensions;
+    /// The origin that the response came from, where redirects may have been
+    /// followed on the way.
+    #[doc(hidden)]
+    fn origin(&self) -> Option<OriginId>;
+    /// Reads the body to its end within [`DRAIN_BYTES`] and [`DRAIN_TIME`], so
+    /// that the connection can be used again.
+    #[doc(hidden)]
+    fn drain(self) -> Self::Drain;
 }
+
+/// Much more than an API says with a 401.
+const DRAIN_BYTES: usize = 256 * 1024;
+const DRAIN_TIME: Duration = Duration::from_millis(100);
 
 /// Why a request that is for none of the origins cannot be sent; `None` if it
 /// passes without a token. An `Authorization` that the caller set is the
 /// caller's affair.
 pub(crate) fn destination_error<Req: HttpRequest>(request: &Req) -> Option<TokenError> {
-    let unknown = !request.has_origin() && !request.headers().contains_key(AUTHORIZATION);
+    let unknown = !request.has_origin() && !has_authorization(request);
     unknown.then(|| {
         TokenError::new(
             TokenErrorKind::RelativeUri,
-            "the request's URI has no scheme and host, so nobody can say whether the token may \
-             go there: give the whole URI (with tonic, the client's `with_origin`)",
+            "the request's URI has no scheme and host, so its destination is unknown: give the \
+             whole URI (with tonic, the client's `with_origin`)",
         )
     })
+}
+
+/// Whether the caller brought an `Authorization`.
+pub(crate) fn has_authorization<Req: HttpRequest>(request: &Req) -> bool {
+    request.headers().contains_key(AUTHORIZATION)
+}
+
+/// Sets the header, in place of any other.
+pub(crate) fn authorize<Req: HttpRequest>(request: &mut Req, value: &HeaderValue) {
+    request.headers_mut().insert(AUTHORIZATION, value.clone());
 }
 
 /// Adds the header, unless the caller set one; tells whether it did.
@@ -75,10 +123,12 @@ fn remove_last(headers: &mut HeaderMap) {
     }
 }
 
+impl<B> sealed::Sealed for Request<B> {}
+
 impl<B> HttpRequest for Request<B> {
     #[inline]
-    fn is_for(&self, origins: &Origins) -> bool {
-        origins.permit(self.uri())
+    fn origin(&self, origins: &Origins) -> Option<OriginId> {
+        origins.origin_of(self.uri())
     }
 
     fn has_origin(&self) -> bool {
@@ -96,7 +146,11 @@ impl<B> HttpRequest for Request<B> {
     }
 }
 
-impl<B> HttpResponse for Response<B> {
+impl<B> sealed::Sealed for Response<B> {}
+
+impl<B: Body> HttpResponse for Response<B> {
+    type Drain = DrainBody<B>;
+
     #[inline]
     fn status(&self) -> StatusCode {
         self.status()
@@ -111,12 +165,57 @@ impl<B> HttpResponse for Response<B> {
     fn extensions_mut(&mut self) -> &mut Extensions {
         self.extensions_mut()
     }
+
+    fn origin(&self) -> Option<OriginId> {
+        None
+    }
+
+    fn drain(self) -> DrainBody<B> {
+        DrainBody {
+            body: Box::pin(self.into_body()),
+            left: DRAIN_BYTES,
+            timer: Box::pin(sleep(DRAIN_TIME)),
+        }
+    }
+}
+
+/// Reads a body to its end, and drops what it reads.
+#[derive(Debug)]
+pub struct DrainBody<B> {
+    body: Pin<Box<B>>,
+    left: usize,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl<B: Body> Future for DrainBody<B> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        loop {
+            let too_long = this.body.size_hint().lower() > this.left as u64;
+            if too_long || this.body.is_end_stream() || this.timer.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            let Some(Ok(frame)) = ready!(this.body.as_mut().poll_frame(cx)) else {
+                return Poll::Ready(());
+            };
+            let read = frame.data_ref().map_or(0, bytes::Buf::remaining);
+            match this.left.checked_sub(read) {
+                Some(left) => this.left = left,
+                None => return Poll::Ready(()),
+            }
+        }
+    }
 }
 
 #[cfg(feature = "reqwest")]
+impl sealed::Sealed for reqwest::Request {}
+
+#[cfg(feature = "reqwest")]
 impl HttpRequest for reqwest::Request {
-    fn is_for(&self, origins: &Origins) -> bool {
-        origins.permit_url(self.url())
+    fn origin(&self, origins: &Origins) -> Option<OriginId> {
+        origins.origin_of_url(self.url())
     }
 
     fn has_origin(&self) -> bool {
@@ -133,7 +232,12 @@ impl HttpRequest for reqwest::Request {
 }
 
 #[cfg(feature = "reqwest")]
+impl sealed::Sealed for reqwest::Response {}
+
+#[cfg(feature = "reqwest")]
 impl HttpResponse for reqwest::Response {
+    type Drain = DrainBody<reqwest::Body>;
+
     fn status(&self) -> StatusCode {
         self.status()
     }
@@ -144,6 +248,14 @@ impl HttpResponse for reqwest::Response {
 
     fn extensions_mut(&mut self) -> &mut Extensions {
         self.extensions_mut()
+    }
+
+    fn origin(&self) -> Option<OriginId> {
+        OriginId::of_url(self.url())
+    }
+
+    fn drain(self) -> DrainBody<reqwest::Body> {
+        Response::<reqwest::Body>::from(self).drain()
     }
 }
 

@@ -6,6 +6,7 @@ mod error;
 mod future;
 mod layer;
 mod message;
+mod readiness;
 mod replay;
 #[cfg(feature = "reqwest-middleware")]
 pub(crate) mod reqwest_middleware;
@@ -16,12 +17,15 @@ mod service;
 pub use error::Error;
 pub use future::ResponseFuture;
 pub use layer::BearerAuthLayer;
+pub use message::{HttpRequest, HttpResponse};
+#[cfg(any(feature = "accounts", feature = "reqwest-middleware"))]
+pub(crate) use message::has_authorization;
 #[cfg(feature = "accounts")]
-pub(crate) use message::{HttpRequest, HttpResponse};
+pub(crate) use readiness::Inner;
 pub use replay::{CloneBody, EmptyBody, NoReplay, ReplayPolicy};
 pub use response::Outcome;
 #[cfg(feature = "reqwest-middleware")]
 pub(crate) use response::{Action, Attempt};
 #[cfg(feature = "accounts")]
-pub(crate) use send::{pass_through, send};
+pub(crate) use send::{call, fail, pass_through, send};
 pub use service::BearerAuth;

@@ -4,13 +4,15 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use http::Extensions;
-use http::header::AUTHORIZATION;
 use reqwest::{Request, Response};
 use reqwest_middleware::{Error, Middleware, Result};
 
-use crate::auth::{self, Action, Attempt, BearerAuthLayer, ReplayPolicy};
+use crate::auth::message::{HttpResponse, authorize, has_authorization};
+use crate::auth::response::{Action, Attempt, renewal_failed};
+use crate::auth::{self, BearerAuthLayer, ReplayPolicy};
 use crate::cache::{Requirements, Shared, WaitForToken};
 use crate::error::TokenError;
+use crate::origins::OriginId;
 
 /// A failure to get a token reaches the caller as
 /// [`Error::Middleware`](reqwest_middleware::Error::Middleware), from which
@@ -26,11 +28,13 @@ where
         extensions: &mut Extensions,
         next: reqwest_middleware::Next<'_>,
     ) -> Result<Response> {
-        let own = request.headers().contains_key(AUTHORIZATION);
-        if own || !self.origins.permit_url(request.url()) {
-            return next.run(request, extensions).await;
+        match self.origins.origin_of_url(request.url()) {
+            Some(origin) if !has_authorization(&request) => {
+                let shared = &self.tokens.shared;
+                send(shared, &self.policy, origin, request, extensions, next).await
+            }
+            _ => next.run(request, extensions).await,
         }
-        send(&self.tokens.shared, &self.policy, request, extensions, next).await
     }
 }
 
@@ -38,35 +42,36 @@ where
 pub(crate) async fn send<P: ReplayPolicy<Request>>(
     shared: &Arc<Shared>,
     policy: &P,
+    origin: OriginId,
     mut request: Request,
     extensions: &mut Extensions,
     next: reqwest_middleware::Next<'_>,
 ) -> Result<Response> {
-    let (mut needs, mut replayed) = (Requirements::default(), false);
-    loop {
-        let live = WaitForToken::new(shared.clone(), needs)
-            .await
-            .map_err(failed)?;
-        let copy = if replayed {
-            None
-        } else {
-            policy.copy(&request)
-        };
-        request
-            .headers_mut()
-            .insert(AUTHORIZATION, live.header().clone());
-        let sent = Attempt::new(shared, &live, replayed);
-        let response = next.clone().run(request, extensions).await?;
-        if sent.is_final(&response) {
-            return Ok(response);
-        }
-        match (sent.on_response(response, copy.is_some()), copy) {
-            (Action::Return(response), _) => return Ok(response),
-            (Action::Replay, Some(copy)) => request = copy,
-            (Action::Replay, None) => unreachable!("only what was copied is replayed"),
-        }
-        needs.newer_than = sent.generation();
-        replayed = true;
+    let first = WaitForToken::new(shared.clone(), Requirements::default());
+    let live = first.await.map_err(failed)?;
+    let copy = policy.copy(&request);
+    authorize(&mut request, live.header());
+    let attempt = Attempt::new(shared, &live, origin, false);
+    let response = next.clone().run(request, extensions).await?;
+    if attempt.is_final(&response) {
+        return Ok(response);
+    }
+    let rejection = match attempt.on_response(response, copy.is_some()) {
+        Action::Return(response) => return Ok(response),
+        Action::Replay(rejection) => rejection,
+    };
+    let newer = WaitForToken::new(shared.clone(), attempt.needs()).await;
+    let (live, mut request) = match (newer, copy) {
+        (Ok(live), Some(copy)) => (live, copy),
+        (Err(error), _) => return Ok(renewal_failed(rejection, error)),
+        (Ok(_), None) => return Ok(rejection),
+    };
+    rejection.drain().await;
+    authorize(&mut request, live.header());
+    let attempt = Attempt::new(shared, &live, origin, true);
+    let response = next.run(request, extensions).await?;
+    match attempt.on_response(response, false) {
+        Action::Return(response) | Action::Replay(response) => Ok(response),
     }
 }
 

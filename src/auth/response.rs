@@ -1,91 +1,113 @@
-//! What the way back decides, for tower and for reqwest-middleware alike.
+//! What follows from a response, for tower and for reqwest-middleware alike.
 
 use http::StatusCode;
 
 use crate::auth::challenge::{Verdict, verdict};
 use crate::auth::message::HttpResponse;
-use crate::cache::{CachedToken, Rejection, Shared, registry};
+use crate::cache::{CachedToken, Rejection, Requirements, Shared, registry};
+use crate::error::TokenError;
+use crate::origins::OriginId;
 
-/// What the layer did about a 401. In the extensions of every response that was
-/// a 401, or is one after all:
+/// What the layer did about a rejected token. Inserted into the extensions of
+/// every response that is a 401, or that followed one:
 ///
 /// ```
-/// # let response = http::Response::new(());
+/// # let response = http::Response::new(String::new());
 /// if let Some(outcome) = response.extensions().get::<tower_bearer::Outcome>() {
 ///     println!("the API answered 401: {outcome:?}");
 /// }
 /// ```
 ///
-/// A response to a request that the layer attached no token to carries none.
+/// A response to a request that the layer attached no token to has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
     /// The request was sent a second time, with a newer token; this is the
-    /// second answer.
+    /// response to that.
     Replayed,
-    /// The token was given up, but the request could not be sent again: its
-    /// [`ReplayPolicy`](crate::ReplayPolicy) did not copy it.
+    /// A newer token is being fetched, but the request could not be sent again:
+    /// its [`ReplayPolicy`](crate::ReplayPolicy) did not copy it.
     NotCopied,
-    /// The 401 is not about the token: its challenge names another scheme, or
-    /// a scope that the token lacks.
+    /// The 401 is not about the token: its challenge names another scheme or a
+    /// scope that the token lacks, or it came from another origin, to which the
+    /// client was redirected.
     Unrelated,
-    /// No newer token was asked for, since fresh ones were rejected lately.
+    /// No newer token was fetched, since fresh ones were rejected lately.
     RenewalBackedOff,
+    /// A newer token could not be had. Why is in the extensions too, as a
+    /// [`TokenError`].
+    RenewalFailed,
 }
 
 /// A request on its way, and which token of which cache it carries.
 ///
-/// The cache goes by its number: holding it would mean to count references on
+/// The cache is known by its id: holding it would mean to count references on
 /// every request.
 #[derive(Clone, Copy)]
 pub(crate) struct Attempt {
     cache: u64,
     generation: u64,
+    origin: OriginId,
     replayed: bool,
-    /// A success is news.
+    /// A success is to be reported.
     listening: bool,
 }
 
 /// What follows from a response.
 pub(crate) enum Action<Res> {
     Return(Res),
-    /// With a newer token. The response is gone, and with it its hold on a
-    /// connection.
-    Replay,
+    /// The request is to be sent again with a newer token. If there is none, the
+    /// response is what the caller gets.
+    Replay(Res),
 }
 
 impl Attempt {
-    pub(crate) fn new(shared: &Shared, live: &CachedToken, replayed: bool) -> Self {
+    pub(crate) fn new(
+        shared: &Shared,
+        live: &CachedToken,
+        origin: OriginId,
+        replayed: bool,
+    ) -> Self {
         Self {
             cache: shared.cache_id,
             generation: live.generation(),
+            origin,
             replayed,
             listening: replayed || live.wants_outcome(),
         }
     }
 
-    /// For a token that was taken at a glance.
+    /// Of a request that took the fast path.
     #[inline]
-    pub(crate) fn on_fast_path(shared: &Shared, generation: u64) -> Self {
+    pub(crate) fn on_fast_path(shared: &Shared, generation: u64, origin: OriginId) -> Self {
         Self {
             cache: shared.cache_id,
             generation,
+            origin,
             replayed: false,
             listening: false,
         }
     }
 
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation
+    /// What a replay needs.
+    pub(crate) fn needs(&self) -> Requirements {
+        Requirements {
+            newer_than: self.generation,
+            ..Requirements::default()
+        }
     }
 
-    /// Whether a response needs no judgement.
+    pub(crate) fn origin(&self) -> OriginId {
+        self.origin
+    }
+
+    /// Whether a response says nothing that has to be read.
     #[inline]
     pub(crate) fn is_final<Res: HttpResponse>(&self, response: &Res) -> bool {
         response.status() != StatusCode::UNAUTHORIZED && !self.listening
     }
 
-    /// Judges a response. `copied`: there is a copy of the request to send.
+    /// Reads a response. `copied`: there is a copy of the request to send.
     #[inline(never)]
     pub(crate) fn on_response<Res: HttpResponse>(
         &self,
@@ -93,33 +115,53 @@ impl Attempt {
         copied: bool,
     ) -> Action<Res> {
         let status = response.status();
-        // Without a handle left, there is no token to give up, and nobody to
-        // tell. Whoever has a copy has a handle.
+        // Without a handle left, there is no token to renew. Whoever has a copy
+        // has a handle.
         let shared = registry::find(self.cache);
-        let verdict = verdict(status, response.headers());
-        let outcome = match verdict {
+        let elsewhere = response.origin().is_some_and(|origin| origin != self.origin);
+        let outcome = match verdict(status, response.headers()) {
             Verdict::Accepted => {
                 // A 5xx may come from in front of whoever reads tokens.
-                if let Some(shared) = shared.filter(|_| !status.is_server_error()) {
-                    shared.accepted(self.generation, self.replayed);
+                let reads_tokens = !status.is_server_error() && !elsewhere;
+                if let Some(shared) = shared.filter(|_| reads_tokens) {
+                    shared.accepted(self.generation, self.origin, self.replayed);
                 }
                 if !self.replayed {
                     return Action::Return(response);
                 }
                 Outcome::Replayed
             }
+            Verdict::Unrelated | Verdict::Rejected if self.replayed && elsewhere => {
+                Outcome::Replayed
+            }
             Verdict::Unrelated if self.replayed => Outcome::Replayed,
-            Verdict::Unrelated => Outcome::Unrelated,
-            Verdict::Rejected => match shared.map_or(Rejection::Renew, |shared| {
-                shared.rejected(self.generation, self.replayed)
-            }) {
-                _ if self.replayed => Outcome::Replayed,
-                Rejection::RenewalBackedOff => Outcome::RenewalBackedOff,
-                Rejection::Renew if copied => return Action::Replay,
-                Rejection::Renew => Outcome::NotCopied,
-            },
+            Verdict::Rejected if !elsewhere => {
+                let rejection = shared.as_ref().map_or(Rejection::Renew, |shared| {
+                    shared.rejected(self.generation, self.origin, self.replayed)
+                });
+                match rejection {
+                    _ if self.replayed => Outcome::Replayed,
+                    Rejection::RenewalBackedOff => Outcome::RenewalBackedOff,
+                    Rejection::Renew if copied => return Action::Replay(response),
+                    Rejection::Renew => {
+                        if let Some(shared) = shared {
+                            shared.renew_rejected(self.generation);
+                        }
+                        Outcome::NotCopied
+                    }
+                }
+            }
+            Verdict::Unrelated | Verdict::Rejected => Outcome::Unrelated,
         };
         response.extensions_mut().insert(outcome);
         Action::Return(response)
     }
+}
+
+/// The response that rejected a token, to a caller who gets no newer one.
+pub(crate) fn renewal_failed<Res: HttpResponse>(mut response: Res, error: TokenError) -> Res {
+    let extensions = response.extensions_mut();
+    extensions.insert(Outcome::RenewalFailed);
+    extensions.insert(error);
+    response
 }

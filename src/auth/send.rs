@@ -3,22 +3,27 @@
 
 use std::sync::Arc;
 
-use http::header::AUTHORIZATION;
 use tower_service::Service;
 
-use crate::auth::future::{Queued, Replay, ResponseFuture};
-use crate::auth::message::{HttpRequest, HttpResponse, attach, destination_error};
+use crate::auth::future::{Replay, ResponseFuture, Unsent};
+use crate::auth::message::{
+    HttpRequest, HttpResponse, attach, authorize, destination_error, has_authorization,
+};
+use crate::auth::readiness::Inner;
 use crate::auth::replay::ReplayPolicy;
 use crate::auth::response::Attempt;
 use crate::cache::{Next, Requirements, Shared, TokenReader, WaitForToken};
+use crate::error::TokenError;
+use crate::origins::OriginId;
 
-/// Sends a request that is for one of the origins.
+/// Sends a request to one of the origins.
 #[inline]
 pub(crate) fn send<S, P, Req>(
-    inner: &mut S,
+    inner: &mut Inner<S>,
     policy: &P,
     shared: &Arc<Shared>,
     reader: &mut TokenReader,
+    origin: OriginId,
     mut request: Req,
 ) -> ResponseFuture<S, P, Req>
 where
@@ -27,6 +32,9 @@ where
     P: ReplayPolicy<Req> + Clone,
     Req: HttpRequest,
 {
+    if inner.is_lent() && !inner.reclaim() {
+        return queue(inner, policy, shared, origin, request);
+    }
     let attached = reader.try_fast(&shared.current, |header, generation| {
         let copy = policy.copy(&request);
         let attached = attach(request.headers_mut(), header);
@@ -34,78 +42,121 @@ where
     });
     let (copy, generation) = match attached {
         Some(Some(attached)) => attached,
-        Some(None) => return pass_through(inner, request),
-        None => return send_slow(inner, policy, shared, request),
+        Some(None) => return ResponseFuture::pass(inner.ready().call(request)),
+        None => return send_slow(inner, policy, shared, origin, request),
     };
-    let sent = Attempt::on_fast_path(shared, generation);
-    match copy {
-        None => ResponseFuture::sent(inner.call(request), sent, None),
-        Some(request_again) => {
-            let replay = Replay {
-                request: request_again,
-                service: inner.clone(),
-                shared: shared.clone(),
-            };
-            ResponseFuture::sent(inner.call(request), sent, Some(replay))
-        }
-    }
+    let attempt = Attempt::on_fast_path(shared, generation, origin);
+    let replay = match copy {
+        None => None,
+        Some(request) => Some(Replay {
+            request,
+            standby: inner.standby(),
+            shared: shared.clone(),
+        }),
+    };
+    ResponseFuture::sent(inner.ready().call(request), attempt, replay)
 }
 
-/// For a request that gets no token: it is for none of the origins, or the
-/// caller set an `Authorization`.
+/// For a request that gets no token: it is for none of the origins.
 #[inline(never)]
-pub(crate) fn pass_through<S, P, Req>(inner: &mut S, request: Req) -> ResponseFuture<S, P, Req>
+pub(crate) fn pass_through<S, P, Req>(
+    inner: &mut Inner<S>,
+    request: Req,
+) -> ResponseFuture<S, P, Req>
 where
-    S: Service<Req>,
+    S: Service<Req> + Clone,
+    S::Response: HttpResponse,
     Req: HttpRequest,
 {
     match destination_error(&request) {
-        None => ResponseFuture::pass(inner.call(request)),
-        Some(error) => ResponseFuture::fail(error),
+        None => call(inner, request),
+        Some(error) => fail(inner, error),
     }
 }
 
-/// When a glance does not suffice.
+/// Calls the inner service without a token.
+pub(crate) fn call<S, P, Req>(inner: &mut Inner<S>, request: Req) -> ResponseFuture<S, P, Req>
+where
+    S: Service<Req> + Clone,
+    S::Response: HttpResponse,
+{
+    if inner.is_lent() && !inner.reclaim() {
+        return ResponseFuture::pass_queued(inner.queue(), request);
+    }
+    ResponseFuture::pass(inner.ready().call(request))
+}
+
+/// Fails a request that is not sent, and gives its readiness back.
+pub(crate) fn fail<S, P, Req>(inner: &mut Inner<S>, error: TokenError) -> ResponseFuture<S, P, Req>
+where
+    S: Service<Req> + Clone,
+    S::Response: HttpResponse,
+{
+    if inner.is_lent() {
+        inner.reclaim();
+    }
+    inner.give_back();
+    ResponseFuture::fail(error)
+}
+
+/// When a lookup is due.
 #[inline(never)]
 fn send_slow<S, P, Req>(
-    inner: &mut S,
+    inner: &mut Inner<S>,
     policy: &P,
     shared: &Arc<Shared>,
+    origin: OriginId,
     mut request: Req,
 ) -> ResponseFuture<S, P, Req>
 where
     S: Service<Req> + Clone,
+    S::Response: HttpResponse,
     P: ReplayPolicy<Req> + Clone,
     Req: HttpRequest,
 {
-    if request.headers().contains_key(AUTHORIZATION) {
-        return ResponseFuture::pass(inner.call(request));
+    if has_authorization(&request) {
+        return ResponseFuture::pass(inner.ready().call(request));
     }
     let needs = Requirements::default();
     match shared.lookup(needs) {
-        Next::Fail(error) => ResponseFuture::fail(error),
+        Next::Fail(error) => fail(inner, error),
         Next::Serve(live) => {
             let replay = policy.copy(&request).map(|copy| Replay {
                 request: copy,
-                service: inner.clone(),
+                standby: inner.standby(),
                 shared: shared.clone(),
             });
-            request
-                .headers_mut()
-                .insert(AUTHORIZATION, live.header().clone());
-            let sent = Attempt::new(shared, &live, false);
-            ResponseFuture::sent(inner.call(request), sent, replay)
+            authorize(&mut request, live.header());
+            let attempt = Attempt::new(shared, &live, origin, false);
+            ResponseFuture::sent(inner.ready().call(request), attempt, replay)
         }
-        Next::Wait(waiter) => {
-            // The service that was ready is the one to be called.
-            let next = inner.clone();
-            let held = Queued {
-                policy: policy.clone(),
-                request,
-                service: std::mem::replace(inner, next),
-            };
-            let token = WaitForToken::joined(shared.clone(), needs, Some(waiter));
-            ResponseFuture::first(token, held)
+        Next::Wait { waiter, started } => {
+            let token = WaitForToken::joined(shared.clone(), needs, waiter, started);
+            let unsent = Unsent::new(inner.queue(), policy.clone(), origin, request);
+            ResponseFuture::await_token(token, unsent)
         }
     }
+}
+
+/// When another request has taken the readiness that this one was called with.
+#[cold]
+fn queue<S, P, Req>(
+    inner: &mut Inner<S>,
+    policy: &P,
+    shared: &Arc<Shared>,
+    origin: OriginId,
+    request: Req,
+) -> ResponseFuture<S, P, Req>
+where
+    S: Service<Req> + Clone,
+    S::Response: HttpResponse,
+    P: ReplayPolicy<Req> + Clone,
+    Req: HttpRequest,
+{
+    if has_authorization(&request) {
+        return ResponseFuture::pass_queued(inner.queue(), request);
+    }
+    let token = WaitForToken::new(shared.clone(), Requirements::default());
+    let unsent = Unsent::new(inner.queue(), policy.clone(), origin, request);
+    ResponseFuture::await_token(token, unsent)
 }

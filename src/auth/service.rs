@@ -9,6 +9,7 @@ use tower_service::Service;
 use crate::auth::error::Error;
 use crate::auth::future::ResponseFuture;
 use crate::auth::message::{HttpRequest, HttpResponse};
+use crate::auth::readiness::Inner;
 use crate::auth::replay::{CloneBody, ReplayPolicy};
 use crate::auth::send::{pass_through, send};
 use crate::cache::{TokenCache, TokenReader};
@@ -22,7 +23,7 @@ use crate::origins::Origins;
 ///
 /// Cheap to clone. One that is called many times is cheaper still.
 pub struct BearerAuth<S, P = CloneBody> {
-    inner: S,
+    inner: Inner<S>,
     config: Arc<Config<P>>,
     reader: TokenReader,
 }
@@ -39,20 +40,20 @@ pub(crate) struct Config<P> {
 impl<S, P> BearerAuth<S, P> {
     pub(crate) fn new(inner: S, config: Config<P>) -> Self {
         Self {
-            inner,
+            inner: Inner::new(inner),
             config: Arc::new(config),
             reader: TokenReader::default(),
         }
     }
 
-    /// The inner service.
+    /// Returns the inner service.
     pub fn inner(&self) -> &S {
-        &self.inner
+        self.inner.get()
     }
 
-    /// The inner service, without the layer.
+    /// Returns the inner service, without the layer.
     pub fn into_inner(self) -> S {
-        self.inner
+        self.inner.into_inner()
     }
 }
 
@@ -85,15 +86,16 @@ where
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         let config = &*self.config;
-        if !request.is_for(&config.origins) {
+        let Some(origin) = request.origin(&config.origins) else {
             return pass_through(&mut self.inner, request);
-        }
+        };
         let shared = &config.tokens.shared;
         send(
             &mut self.inner,
             &config.policy,
             shared,
             &mut self.reader,
+            origin,
             request,
         )
     }
@@ -102,7 +104,7 @@ where
 impl<S: fmt::Debug, P> fmt::Debug for BearerAuth<S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BearerAuth")
-            .field("inner", &self.inner)
+            .field("inner", self.inner.get())
             .field("tokens", &self.config.tokens)
             .field("origins", &self.config.origins)
             .finish()

@@ -1,10 +1,11 @@
 //! Time, read from two clocks.
 //!
 //! The monotonic clock (tokio's, so that paused time works) stands still while
-//! the machine is suspended; the wall clock does not, but can be set. A span is
-//! as long as the longer of the two says, so a token is never taken to be
+//! the machine is suspended; the wall clock does not, but can be set. Elapsed
+//! time is the longer of what the two say, so a token is never taken to be
 //! younger than it is.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -19,6 +20,14 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
+    /// Now, by this wall clock or the system's.
+    pub(crate) fn at(wall: Option<SystemTime>) -> Self {
+        Self {
+            monotonic: Instant::now(),
+            wall: wall.unwrap_or_else(SystemTime::now),
+        }
+    }
+
     /// How much time has passed since `earlier`; zero if it lies ahead.
     pub(crate) fn since(&self, earlier: &Self) -> Duration {
         let monotonic = self.monotonic.saturating_duration_since(earlier.monotonic);
@@ -27,9 +36,15 @@ impl Moment {
     }
 }
 
+/// The two clocks.
 #[derive(Clone, Default)]
 pub(crate) struct Clock {
     wall: Option<Arc<dyn Fn() -> SystemTime + Send + Sync>>,
+}
+
+thread_local! {
+    /// A wall clock of the user's is being read on this thread.
+    static IN_WALL_CLOCK: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Clock {
@@ -39,14 +54,21 @@ impl Clock {
         }
     }
 
+    /// The time on both clocks. Call it without a lock: see
+    /// [`user_wall`](Self::user_wall).
     pub(crate) fn now(&self) -> Moment {
-        Moment {
-            monotonic: Instant::now(),
-            wall: self
-                .wall
-                .as_ref()
-                .map_or_else(SystemTime::now, |wall| wall()),
+        Moment::at(self.user_wall())
+    }
+
+    /// The time on a wall clock of the user's, if there is one. Call it without
+    /// a lock: the clock may ask the cache, which then reads the system's.
+    pub(crate) fn user_wall(&self) -> Option<SystemTime> {
+        let wall = self.wall.as_ref()?;
+        if IN_WALL_CLOCK.replace(true) {
+            return None;
         }
+        let _reset = ResetOnDrop;
+        Some(wall())
     }
 
     /// Whether the coarse clock tells this clock's time.
@@ -54,29 +76,49 @@ impl Clock {
         self.wall.is_none() && !tokio_time_is_paused()
     }
 
-    /// Until when a glance is enough, if nothing happens for the span `quiet`.
-    pub(crate) fn coarse_limit(&self, quiet: Duration) -> CoarseTime {
-        if quiet.is_zero() || !self.has_coarse_clock() {
+    /// From when on the coarse clock alone will do, for [`FAST_WINDOW`], if
+    /// nothing happens for the time `quiet`.
+    pub(crate) fn fast_from(&self, quiet: Duration) -> CoarseTime {
+        if quiet <= COARSE_TICK || !self.has_coarse_clock() {
             return CoarseTime::NEVER;
         }
-        let quiet = quiet.saturating_sub(COARSE_TICK);
-        let quiet = u64::try_from(quiet.as_nanos()).unwrap_or(u64::MAX);
-        CoarseTime(CoarseTime::now().0.saturating_add(quiet))
+        // Past the window's start by a tick, so that a clock which is set back
+        // by less than that changes nothing.
+        let length = nanos(quiet.saturating_sub(COARSE_TICK)).min(FAST_WINDOW - nanos(COARSE_TICK));
+        let end = CoarseTime::now().0.saturating_add(length);
+        CoarseTime(end.saturating_sub(FAST_WINDOW))
     }
+}
+
+struct ResetOnDrop;
+
+impl Drop for ResetOnDrop {
+    fn drop(&mut self) {
+        IN_WALL_CLOCK.set(false);
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// More than a coarse clock lags behind: Linux moves it 100 times a second at
 /// the least.
 const COARSE_TICK: Duration = Duration::from_millis(10);
 
+/// How long the hot path relies on the coarse clock alone, in nanoseconds. The
+/// coarse clock tells that the machine was suspended, but it can be set back;
+/// that is noticed at the latest when this time is over on it, or at once when
+/// it stands before the window's start.
+pub(crate) const FAST_WINDOW: u64 = 1_000_000_000;
+
 /// The wall clock as the hot path reads it: cheap and a little late, in
-/// nanoseconds since 1970. What the monotonic clock has to add is the sentry's
-/// work.
+/// nanoseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CoarseTime(pub(crate) u64);
 
 impl CoarseTime {
-    /// A limit that is always over.
+    /// The start of a window that no time lies in.
     pub(crate) const NEVER: Self = Self(0);
 
     #[cfg(target_os = "linux")]
@@ -101,9 +143,9 @@ impl CoarseTime {
     }
 }
 
-/// Whether tokio's clock stands still while the machine's goes on. Asked when a
-/// token comes and at each closer look, so a test has to pause the time before
-/// its first token.
+/// Whether tokio's clock stands still while the machine's goes on. Checked when
+/// a token arrives and at each lookup, so a test has to pause the time before its
+/// first token.
 fn tokio_time_is_paused() -> bool {
     let before = Instant::now();
     let start = std::time::Instant::now();

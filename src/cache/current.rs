@@ -1,19 +1,22 @@
-//! What the hot path reads: the token in use, and until when a glance at the
-//! clock is enough.
+//! What the hot path reads: the token in use, and from when to when the coarse
+//! clock alone says that it may be sent.
 //!
-//! A [`CachedToken`] never changes but for its limit, which drops to zero when it is
-//! replaced. So whoever holds one, however old, finds out by one load whether
-//! it may still be sent.
+//! A [`CachedToken`] never changes but for that window, which no time lies in
+//! once the token was replaced. So whoever holds one, however old, learns by one
+//! load whether it may still be sent.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use http::HeaderValue;
 
-use crate::cache::clock::{CoarseTime, Moment};
-use crate::cache::schedule::Schedule;
+use crate::cache::clock::{CoarseTime, FAST_WINDOW, Moment};
+use crate::cache::schedule::{Freshness, Schedule};
+use crate::origins::OriginId;
 use crate::sync::model::{Arc, ArcSwapOption, AtomicU64, Ordering};
+use crate::telemetry::FetchedBy;
 use crate::token::AccessToken;
 
 /// A token in use.
@@ -23,15 +26,17 @@ pub(crate) struct CachedToken {
     /// When its request was about to be sent.
     pub(crate) requested_at: Moment,
     pub(crate) schedule: Schedule,
-    /// FetchResult by a renewal that a 401 forced.
-    pub(crate) forced: bool,
-    fast_until: AtomicU64,
+    pub(crate) by: FetchedBy,
+    /// The origin whose rejection of the token before led to this one.
+    pub(crate) forced_by: Option<OriginId>,
+    /// The start of the window in which the coarse clock alone will do.
+    fast_from: AtomicU64,
     /// None for one of many accounts: they would be most of its memory.
     copies: Option<Box<[PaddedHeader; STRIPES]>>,
 }
 
-/// A copy of the header value with bytes, and so a reference count, of its local,
-/// on a cache line of its local.
+/// A copy of the header value with bytes, and so a reference count, of its own,
+/// on a cache line of its own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct PaddedHeader(OnceLock<HeaderValue>);
@@ -44,14 +49,16 @@ impl CachedToken {
         token: AccessToken,
         requested_at: Moment,
         schedule: Schedule,
-        forced: bool,
+        by: FetchedBy,
+        forced_by: Option<OriginId>,
     ) -> Self {
         Self {
             token,
             requested_at,
             schedule,
-            forced,
-            fast_until: AtomicU64::new(0),
+            by,
+            forced_by,
+            fast_from: AtomicU64::new(CoarseTime::NEVER.0),
             copies: None,
         }
     }
@@ -66,22 +73,31 @@ impl CachedToken {
         self.token.generation()
     }
 
-    /// Whether the token may be sent without a closer look.
+    /// Whether the token may be sent without a lookup.
     #[inline]
     pub(crate) fn is_fast_at(&self, now: CoarseTime) -> bool {
-        now.0 < self.fast_until.load(Ordering::Acquire)
+        now.0.wrapping_sub(self.fast_from.load(Ordering::Acquire)) < FAST_WINDOW
     }
 
-    /// Whether whoever sends this token should tell how it fared: nobody goes
-    /// by a glance then.
+    /// Whether whoever sends this token should report how it fared. No request
+    /// takes the fast path then.
     pub(crate) fn wants_outcome(&self) -> bool {
-        self.fast_until.load(Ordering::Acquire) == 0
+        self.fast_from.load(Ordering::Acquire) == CoarseTime::NEVER.0
     }
 
-    /// Sets until when a glance suffices, and tells whether it did not before.
-    /// For the holder of the state only.
-    pub(crate) fn set_fast_until(&self, limit: CoarseTime) -> bool {
-        self.fast_until.swap(limit.0, Ordering::AcqRel) == 0 && limit.0 > 0
+    /// Sets the start of the fast window. For the holder of the state only.
+    pub(crate) fn set_fast_from(&self, start: CoarseTime) {
+        self.fast_from.store(start.0, Ordering::Release);
+    }
+
+    /// How long the token may be sent from `now` on, if its end is known.
+    pub(crate) fn remaining(&self, now: &Moment) -> Option<Duration> {
+        let expired = self.schedule.expired?;
+        Some(expired.saturating_sub(now.since(&self.requested_at)))
+    }
+
+    pub(crate) fn freshness(&self, now: &Moment) -> Freshness {
+        self.schedule.freshness(now.since(&self.requested_at))
     }
 
     /// The header value, in the copy of this thread's stripe if there are any.
@@ -117,18 +133,18 @@ fn stripe() -> usize {
 pub(crate) struct CurrentToken(ArcSwapOption<CachedToken>);
 
 impl CurrentToken {
-    /// The token in use, if a glance says that it may be sent.
+    /// The token in use, if it may be sent without a lookup.
     pub(crate) fn try_fast(&self) -> Option<Arc<CachedToken>> {
         let live = self.0.load();
         let live = live.as_ref()?;
         live.is_fast_at(CoarseTime::now()).then(|| live.clone())
     }
 
-    /// Replaces the token in use; whoever still holds the old one is told by
-    /// its limit to look again.
+    /// Replaces the token in use. Whoever still holds the old one learns from its
+    /// window that a lookup is due.
     pub(crate) fn replace(&self, live: Option<Arc<CachedToken>>) {
         if let Some(old) = self.0.swap(live) {
-            old.set_fast_until(CoarseTime::NEVER);
+            old.set_fast_from(CoarseTime::NEVER);
         }
     }
 }
@@ -150,7 +166,7 @@ struct Local {
 }
 
 impl TokenReader {
-    /// Hands on the header value and its generation, if a glance suffices.
+    /// Hands on the header value and its generation, if no lookup is due.
     #[inline]
     pub(crate) fn try_fast<R>(
         &mut self,
@@ -171,8 +187,12 @@ impl TokenReader {
         current: &CurrentToken,
         send: impl FnOnce(&HeaderValue, u64) -> R,
     ) -> Option<R> {
-        self.local = None;
         let live = current.0.load();
+        // What is kept of the token in use stays while its window is renewed.
+        if !matches!((&self.local, &*live), (Some(local), Some(live)) if Arc::ptr_eq(&local.live, live))
+        {
+            self.local = None;
+        }
         let live = live
             .as_ref()
             .filter(|live| live.is_fast_at(CoarseTime::now()))?;
@@ -182,7 +202,7 @@ impl TokenReader {
             self.called = true;
             return Some(send(live.header(), live.generation()));
         }
-        let local = self.local.insert(Local {
+        let local = self.local.get_or_insert_with(|| Local {
             live: live.clone(),
             header: live.token.copied_header(),
             generation: live.generation(),

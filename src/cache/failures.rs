@@ -1,13 +1,100 @@
-//! Failures, and how long they hold fetches back.
+//! Failures of token requests: what each says, and how long it keeps the next
+//! attempt from being made.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::cache::clock::Moment;
-use crate::cache::schedule;
+use crate::cache::schedule::{self, FailureClass};
 use crate::cache::settings::Settings;
 use crate::error::{TokenError, TokenErrorKind};
+
+/// Reads a failure. What counts is whether the credentials were answered, not
+/// in which words: a server that says "wrong password" with a 200 or a page
+/// counts the attempt all the same.
+pub(crate) fn classify(error: &TokenError) -> FailureClass {
+    use TokenErrorKind::{InvalidResponse, Refused, Unavailable, UnexpectedRedirect};
+    let status = error.status().map(|status| status.as_u16());
+    match (error.kind(), status) {
+        (Refused, _) => FailureClass::Refused,
+        // Without a status no token endpoint answered: a source of the user's
+        // made a token that cannot be sent.
+        (InvalidResponse | UnexpectedRedirect, Some(_)) => FailureClass::Refused,
+        (Unavailable, Some(408 | 425)) => FailureClass::Unanswered,
+        (Unavailable, Some(_)) => FailureClass::Deferred,
+        _ => FailureClass::Unanswered,
+    }
+}
+
+/// Whether a request that failed so is made once more before its waiters are
+/// told: nothing was wrong with it, and the next one often succeeds.
+pub(crate) fn is_worth_another_attempt(error: &TokenError) -> bool {
+    let status = error.status().map(|status| status.as_u16());
+    match error.kind() {
+        TokenErrorKind::Connect => true,
+        TokenErrorKind::Unavailable => matches!(status, Some(502..=504)),
+        _ => false,
+    }
+}
+
+/// Whether a failure is remembered for the credentials, whichever cache sends
+/// them, and not for one cache alone. `locks`: a person's account may be locked.
+pub(crate) fn is_about_credentials(error: &TokenError, locks: bool) -> bool {
+    match classify(error) {
+        // These name something else in the request, which another cache with the
+        // same credentials need not send.
+        FailureClass::Refused => !matches!(
+            error.oauth_error(),
+            Some("invalid_scope" | "invalid_target" | "unsupported_grant_type")
+        ),
+        FailureClass::Deferred => locks,
+        FailureClass::Unanswered => false,
+    }
+}
+
+/// How often each class was met.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FailureCounts {
+    /// Since the last token. What is passing undoes none.
+    pub(crate) refused: u32,
+    /// In a row.
+    pub(crate) deferred: u32,
+    /// In a row.
+    pub(crate) unanswered: u32,
+}
+
+impl FailureCounts {
+    pub(crate) fn with(self, class: FailureClass) -> Self {
+        let Self {
+            refused,
+            deferred,
+            unanswered,
+        } = self;
+        match class {
+            FailureClass::Refused => Self {
+                refused: refused.saturating_add(1),
+                ..Self::default()
+            },
+            FailureClass::Deferred => Self {
+                deferred: deferred.saturating_add(1),
+                ..self
+            },
+            FailureClass::Unanswered => Self {
+                unanswered: unanswered.saturating_add(1),
+                ..self
+            },
+        }
+    }
+
+    pub(crate) fn of(&self, class: FailureClass) -> u32 {
+        match class {
+            FailureClass::Refused => self.refused,
+            FailureClass::Deferred => self.deferred,
+            FailureClass::Unanswered => self.unanswered,
+        }
+    }
+}
 
 /// What has gone wrong since the last token.
 #[derive(Debug, Default)]
@@ -16,26 +103,18 @@ pub(crate) struct Failures(Option<Box<Failure>>);
 #[derive(Debug)]
 struct Failure {
     error: TokenError,
-    counts: Counts,
+    counts: FailureCounts,
     until: Instant,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    /// Failures in a row that may pass by themselves.
-    failures: u32,
-    /// Refusals since the last token. What passes by itself undoes none.
-    refusals: u32,
-}
-
 impl Failures {
-    /// How long fetches are still held back.
+    /// How long the next attempt has to wait.
     pub(crate) fn backoff_left(&self, now: Instant) -> Option<Duration> {
         let left = self.0.as_ref()?.until.saturating_duration_since(now);
         (!left.is_zero()).then_some(left)
     }
 
-    /// The last failure, while it holds fetches back.
+    /// The last failure, while the next attempt has to wait.
     pub(crate) fn blocking(&self, now: Instant) -> Option<TokenError> {
         let left = self.backoff_left(now)?;
         let error = self.last_error()?.clone();
@@ -43,60 +122,118 @@ impl Failures {
     }
 
     pub(crate) fn is_refused(&self) -> bool {
-        self.0.as_ref().is_some_and(|it| it.counts.refusals > 0)
+        self.counts().refused > 0
+    }
+
+    pub(crate) fn is_clear(&self) -> bool {
+        self.0.is_none()
     }
 
     pub(crate) fn last_error(&self) -> Option<&TokenError> {
-        self.0.as_ref().map(|trouble| &trouble.error)
+        self.0.as_ref().map(|failure| &failure.error)
     }
 
-    /// Enters a failure, with its pause.
+    pub(crate) fn counts(&self) -> FailureCounts {
+        self.0.as_ref().map(|it| it.counts).unwrap_or_default()
+    }
+
+    /// Takes over how often others were refused.
+    pub(crate) fn set_refused(&mut self, refused: u32) {
+        if let Some(failure) = &mut self.0 {
+            failure.counts.refused = failure.counts.refused.max(refused);
+        }
+    }
+
+    /// Records a failure, with its pause.
     pub(crate) fn record(
         &mut self,
-        error: TokenError,
+        error: &TokenError,
         pause: Duration,
         now: &Moment,
     ) -> TokenError {
         self.0 = Some(Box::new(Failure {
             error: error.clone(),
-            counts: self.counts_with(&error),
+            counts: self.counts().with(classify(error)),
             until: now.monotonic + pause,
         }));
-        error.with_retry_after(Some(pause))
+        error.clone().with_retry_after(Some(pause))
     }
 
-    /// The pause that this failure calls for if it is the next one.
-    pub(crate) fn pause(&self, error: &TokenError, settings: &Settings, random: f64) -> Duration {
-        let counts = self.counts_with(error);
-        let refused = is_refusal(error);
-        let count = if refused {
-            counts.refusals
-        } else {
-            counts.failures
-        };
-        schedule::pause(settings, refused, count, error.retry_after(), random)
+    /// The pause that this failure calls for if it is the next one. `locks`:
+    /// a person's account may be locked by it.
+    pub(crate) fn pause(
+        &self,
+        error: &TokenError,
+        locks: bool,
+        settings: &Settings,
+        random: f64,
+    ) -> Duration {
+        let class = classify(error);
+        let count = self.counts().with(class).of(class);
+        schedule::pause(settings, class, locks, count, error.retry_after(), random)
     }
 
     pub(crate) fn clear(&mut self) {
         self.0 = None;
     }
-
-    fn counts_with(&self, error: &TokenError) -> Counts {
-        let Counts { failures, refusals } = self.0.as_ref().map(|it| it.counts).unwrap_or_default();
-        if is_refusal(error) {
-            Counts {
-                failures: 0,
-                refusals: refusals.saturating_add(1),
-            }
-        } else {
-            Counts {
-                failures: failures.saturating_add(1),
-                refusals,
-            }
-        }
-    }
 }
 
-fn is_refusal(error: &TokenError) -> bool {
-    error.kind() == TokenErrorKind::Refused
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    fn error(kind: TokenErrorKind, status: Option<u16>) -> TokenError {
+        let error = TokenError::new(kind, "test");
+        match status.and_then(|status| StatusCode::from_u16(status).ok()) {
+            Some(status) => error.with_answer(status, None),
+            None => error,
+        }
+    }
+
+    #[test]
+    fn what_answers_credentials_without_a_token_refuses_them() {
+        use FailureClass::{Deferred, Refused, Unanswered};
+        use TokenErrorKind as Kind;
+        for (kind, status, class, again) in [
+            (Kind::Refused, Some(400), Refused, false),
+            (Kind::Refused, None, Refused, false),
+            (Kind::InvalidResponse, Some(200), Refused, false),
+            (Kind::InvalidResponse, None, Unanswered, false),
+            (Kind::UnexpectedRedirect, Some(302), Refused, false),
+            (Kind::Unavailable, Some(408), Unanswered, false),
+            (Kind::Unavailable, Some(425), Unanswered, false),
+            (Kind::Unavailable, Some(429), Deferred, false),
+            (Kind::Unavailable, Some(500), Deferred, false),
+            (Kind::Unavailable, Some(502), Deferred, true),
+            (Kind::Unavailable, Some(503), Deferred, true),
+            (Kind::Unavailable, Some(504), Deferred, true),
+            (Kind::Connect, None, Unanswered, true),
+            (Kind::Timeout, None, Unanswered, false),
+            (Kind::Panicked, None, Unanswered, false),
+            (Kind::Source, None, Unanswered, false),
+            (Kind::Config, None, Unanswered, false),
+        ] {
+            let error = error(kind, status);
+            assert_eq!(classify(&error), class, "{kind:?} {status:?}");
+            assert_eq!(
+                is_worth_another_attempt(&error),
+                again,
+                "{kind:?} {status:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_passing_undoes_no_refusal() {
+        use FailureClass::{Deferred, Refused, Unanswered};
+        let counts = [Refused, Deferred, Unanswered, Unanswered, Refused]
+            .into_iter()
+            .fold(FailureCounts::default(), FailureCounts::with);
+        assert_eq!(
+            (counts.refused, counts.deferred, counts.unanswered),
+            (2, 0, 0)
+        );
+    }
 }

@@ -1,4 +1,4 @@
-//! Fetching: who asks the source, when, and in which task.
+//! Fetching: who starts a fetch, when, and in which task.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,22 +11,26 @@ use tokio::time::{Instant, timeout};
 
 use crate::cache::background;
 use crate::cache::current::CachedToken;
-use crate::cache::settings::Settings;
 use crate::cache::shared::{FetchOutcome, Shared, no_runtime};
 use crate::cache::single_flight::{Driver, Joined, Waiter};
-use crate::cache::state::{Lookup, Requirements};
+use crate::cache::source_call::{FetchContext, GRACE};
+use crate::cache::state::{Begun, Lookup, Requirements};
 use crate::error::TokenError;
-use crate::telemetry::{self, Event, FetchSummary, Reason};
+use crate::telemetry::{self, Event, FetchSummary};
 
 /// What a caller does next.
 pub(crate) enum Next {
     Serve(Arc<CachedToken>),
     Fail(TokenError),
-    Wait(Waiter<FetchOutcome>),
+    Wait {
+        waiter: Waiter<FetchOutcome>,
+        /// The caller started the fetch, in its own runtime.
+        started: bool,
+    },
 }
 
 impl Shared {
-    /// The closer look: serves, starts a renewal, or has the caller wait.
+    /// Serves, starts a renewal, or has the caller wait.
     pub(crate) fn lookup(self: &Arc<Self>, needs: Requirements) -> Next {
         match self.with_state(|state, now| state.lookup(needs, now)) {
             Lookup::Serve { live, renew } => {
@@ -41,25 +45,31 @@ impl Shared {
     }
 
     fn fetch(self: &Arc<Self>, needs: Requirements) -> Next {
-        let joined = self.join(needs, |look| match look {
+        let joined = self.join(needs, |lookup| match lookup {
             Lookup::Serve { live, .. } => Some(Next::Serve(live)),
             Lookup::Fail(error) => Some(Next::Fail(error)),
             Lookup::Fetch => None,
         });
         match joined {
-            Joined::Settled(step) => step,
-            Joined::Waiting(waiter) => Next::Wait(waiter),
+            Joined::Settled(next) => next,
+            Joined::Waiting(waiter) => Next::Wait {
+                waiter,
+                started: false,
+            },
             Joined::Started(task, waiter) => match task.spawn() {
-                Ok(()) => Next::Wait(waiter),
+                Ok(()) => Next::Wait {
+                    waiter,
+                    started: true,
+                },
                 Err(error) => Next::Fail(error),
             },
         }
     }
 
-    /// Starts a renewal in the background, unless one is under way. Outside a
-    /// runtime nothing happens: the token in use is still valid.
+    /// Starts a renewal in the background, unless a fetch is in progress. Outside
+    /// a runtime nothing happens: the token in use is still valid.
     fn renew(self: &Arc<Self>) {
-        let joined = self.join(Requirements::default(), |look| match look {
+        let joined = self.join(Requirements::default(), |lookup| match lookup {
             Lookup::Serve { renew: true, .. } => None,
             _ => Some(()),
         });
@@ -68,22 +78,34 @@ impl Shared {
         }
     }
 
-    /// Joins the flight under way. Starts one if a second look, which nobody
-    /// can come between, is not settled.
+    /// Starts a fetch of a token newer than a rejected one, for those who come
+    /// next: whoever met the rejection does not wait for it.
+    pub(crate) fn renew_rejected(self: &Arc<Self>, generation: u64) {
+        let needs = Requirements {
+            newer_than: generation,
+            ..Requirements::default()
+        };
+        if Handle::try_current().is_ok() {
+            let _ = self.lookup(needs);
+        }
+    }
+
+    /// Joins the fetch in progress. Starts one if a second lookup, which nobody
+    /// can come between, calls for it.
     fn join<R>(
         self: &Arc<Self>,
         needs: Requirements,
         settled: impl FnOnce(Lookup) -> Option<R>,
     ) -> Joined<FetchOutcome, R, FetchTask> {
         let limit = self.fetch_deadline();
-        let mut started = (0, Reason::default());
+        let mut begun = Begun::default();
         let joined = self.flight.join(
-            || self.with_state(|state, now| state.current_fetch.is_stalled(now.monotonic)),
+            || self.with_state(|state, now| state.current_fetch.give_up(now.monotonic)),
             || {
                 self.with_state(|state, now| {
                     let settled = settled(state.lookup(needs, now));
                     if settled.is_none() {
-                        started = state.begin_fetch(needs, now, limit);
+                        begun = state.begin_fetch(needs, now, limit);
                     }
                     settled
                 })
@@ -91,27 +113,32 @@ impl Shared {
         );
         joined.map_driver(|driver| FetchTask {
             shared: self.clone(),
-            id: started.0,
-            reason: started.1,
-            since: Instant::now(),
+            begun,
+            context: FetchContext {
+                id: begun.id,
+                needs,
+                started: Instant::now(),
+            },
             driver: Some(driver),
         })
     }
-}
 
-impl Shared {
-    /// After this a flight is lost.
-    fn fetch_deadline(&self) -> Duration {
-        let Settings {
-            source_timeout,
-            store_timeout,
-            ..
-        } = *self.settings;
-        // With the refresh token, and with the credentials.
-        let asking = source_timeout * 2 + GRACE;
+    /// Gives up the fetch in progress if it is stalled, and wakes its waiters.
+    /// Returns when to look at it again.
+    pub(crate) fn give_up_stalled(&self) -> Option<Duration> {
+        self.flight.abandon_if(|| {
+            self.with_state(|state, now| state.current_fetch.give_up(now.monotonic))
+        });
+        self.with_state(|state, now| state.current_fetch.remaining(now.monotonic))
+    }
+
+    /// A fetch is stalled if it is not heard of for so long.
+    pub(crate) fn fetch_deadline(&self) -> Duration {
+        let call = self.settings.source_timeout + GRACE;
         match &self.fleet {
-            Some(_) => asking + source_timeout + store_timeout * 4,
-            None => asking,
+            // It waits for others as long as for the source.
+            Some(_) => call + self.settings.source_timeout + self.settings.store_timeout * 4,
+            None => call,
         }
     }
 
@@ -135,24 +162,20 @@ impl Shared {
     }
 }
 
-/// Beyond the time that a flight may take before it is lost.
-const GRACE: Duration = Duration::from_secs(1);
-
-/// The task of a flight. Dropped before its end, it leaves the cache as if the
-/// flight had not been.
+/// The task of a fetch. Dropped before its end, it leaves the cache as if the
+/// fetch had not been.
 struct FetchTask {
     shared: Arc<Shared>,
-    id: u64,
-    reason: Reason,
-    since: Instant,
+    begun: Begun,
+    context: FetchContext,
     driver: Option<Driver<FetchOutcome>>,
 }
 
 impl FetchTask {
-    /// Gives the flight a task of its own, so that no caller's leaving ends it.
+    /// Gives the fetch a task of its own, so that no caller's leaving ends it.
     fn spawn(self) -> Result<(), TokenError> {
         let runtime = Handle::try_current().map_err(no_runtime)?;
-        let (label, reason) = (self.shared.label.clone(), self.reason);
+        let (label, reason) = (self.shared.label.clone(), self.begun.reason);
         runtime.spawn(telemetry::in_span(&label, reason, self.run()));
         Ok(())
     }
@@ -160,29 +183,25 @@ impl FetchTask {
     async fn run(mut self) {
         let shared = self.shared.clone();
         let _permit = match &shared.settings.fetch_permits {
-            Some(permits) => shared.fetch_permit(permits, self.id).await,
+            Some(permits) => shared.fetch_permit(permits, self.begun.id).await,
             None => None,
         };
         let fetched = match &shared.fleet {
-            Some(fleet) => shared.fetch_in_fleet(fleet).await,
-            None => shared.fetch_from_source().await,
+            Some(fleet) => shared.fetch_in_fleet(fleet, self.context).await,
+            None => shared.fetch_from_source(self.context).await,
         };
         let by = fetched.by;
         let outcome = shared.with_state(|state, now| {
-            // The answer to a lost flight is older than what came after it.
-            if !state.current_fetch.finish(self.id) {
-                return None;
-            }
-            Some(state.record(fetched, now, &shared.settings, fastrand::f64()))
+            let random = fastrand::f64();
+            state.record(self.begun.id, fetched, now, &shared.settings, random)
         });
-        background::ensure_clock_watch(&shared);
         if shared.keeps_warm.load(Ordering::Relaxed) {
             background::ensure_keep_warm(&shared);
         }
         if let (Some(outcome), Some(driver)) = (outcome, self.driver.take()) {
             let summary = FetchSummary {
-                reason: self.reason,
-                took: self.since.elapsed(),
+                reason: self.begun.reason,
+                took: self.context.started.elapsed(),
                 waiters: driver.complete(outcome.clone()),
             };
             shared.changes.notify();
@@ -203,8 +222,8 @@ impl Drop for FetchTask {
     fn drop(&mut self) {
         if self.driver.is_some() {
             self.shared
-                .with_state(|state, _| state.current_fetch.finish(self.id));
-            let reason = self.reason;
+                .with_state(|state, _| state.current_fetch.finish(self.begun.id));
+            let reason = self.begun.reason;
             self.shared.emit(&Event::Abandoned { reason });
         }
     }

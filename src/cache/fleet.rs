@@ -13,7 +13,7 @@ use crate::cache::in_flight::FetchResult;
 use crate::cache::schedule::{Freshness, Schedule};
 use crate::cache::settings::FleetMember;
 use crate::cache::shared::Shared;
-use crate::cache::source_call::catch_panic;
+use crate::cache::source_call::{FetchContext, catch_panic};
 use crate::error::{BoxError, TokenError, TokenErrorKind};
 use crate::store::{Acquire, Acquired, Completion, Entry, Lease, Payload};
 use crate::telemetry::{Event, FetchedBy};
@@ -31,7 +31,11 @@ const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 impl Shared {
     /// A token from the store, or by a lease from the source; by itself where
     /// the store cannot be asked.
-    pub(crate) async fn fetch_in_fleet(self: &Arc<Self>, fleet: &FleetMember) -> FetchResult {
+    pub(crate) async fn fetch_in_fleet(
+        self: &Arc<Self>,
+        fleet: &FleetMember,
+        context: FetchContext,
+    ) -> FetchResult {
         let patience = Instant::now() + self.settings.source_timeout;
         let mut changes = fleet.store.changes(&fleet.account);
         let mut acquire = self.with_state(|state, _| state.acquire(self.settings.lease_duration));
@@ -40,7 +44,7 @@ impl Shared {
             changes.mark_unchanged();
             let requested_at = self.settings.clock.now();
             let Some(acquired) = self.acquire(fleet, acquire).await else {
-                return self.fetch_from_source().await;
+                return self.fetch_from_source(context).await;
             };
             // What comes later is not what was rejected or pardoned.
             (acquire.rejected, acquire.ignore_failure) = (false, false);
@@ -61,19 +65,19 @@ impl Shared {
                     }
                 },
                 Acquired::Lease(lease) => {
-                    return self.fetch_with_lease(lease, fleet, acquire).await;
+                    return self.fetch_with_lease(lease, fleet, acquire, context).await;
                 }
                 Acquired::Busy(left) => {
                     let patience = patience.saturating_duration_since(Instant::now());
                     if patience.is_zero() {
-                        return self.fetch_from_source().await;
+                        return self.fetch_from_source(context).await;
                     }
                     pause(&mut changes, left.min(patience)).await;
                 }
             }
         }
         // Such a store is as good as none.
-        self.fetch_from_source().await
+        self.fetch_from_source(context).await
     }
 
     /// By the lease, and settles it.
@@ -82,37 +86,39 @@ impl Shared {
         lease: Lease,
         fleet: &FleetMember,
         acquire: Acquire,
+        context: FetchContext,
     ) -> FetchResult {
         let given = lease.refresh_token.as_ref();
         let given = given.and_then(|(payload, left)| codec::decode_refresh_token(payload, *left));
         // From a time when the store was away.
         let own = self.with_state(|state, now| state.refresh.take(now, &self.settings));
+        let discard = self.with_state(|state, _| state.take_discard_stored());
         let refresh_token = match (given, own) {
+            // What it yields is rejected.
+            (Some(given), own) if discard => {
+                self.end_in_background(given);
+                own
+            }
             (Some(given), Some(own)) => {
                 self.end_in_background(own);
                 Some(given)
             }
             (given, own) => given.or(own),
         };
-        let mut fetched = None;
-        if let Some(refresh_token) = &refresh_token {
-            fetched = self.refresh(refresh_token).await;
-            if fetched.is_none()
-                && let Some(newer) = self.peek_newer(fleet, acquire).await
-            {
-                self.complete(fleet, Completion::of(&lease)).await;
-                return newer;
+        let mut fetched = match &refresh_token {
+            Some(refresh_token) => {
+                let refreshed = self.refresh(context, refresh_token).await;
+                if is_refused(&refreshed)
+                    && let Some(newer) = self.peek_newer(fleet, acquire).await
+                {
+                    self.complete(fleet, Completion::of(&lease)).await;
+                    return newer;
+                }
+                self.continue_after_refresh(context, refreshed, refresh_token)
+                    .await
             }
-        }
-        let mut fetched = match fetched {
-            Some(fetched) => fetched,
-            None => self.fetch_with_credentials().await,
+            None => self.fetch_with_credentials(context).await,
         };
-        if let Err(error) = &fetched.answer {
-            let (settings, random) = (&self.settings, fastrand::f64());
-            let pause = self.with_state(|state, _| state.failures.pause(error, settings, random));
-            fetched.pause = Some(pause);
-        }
         let completion = self.completion(&lease, &fetched, refresh_token.as_ref());
         let written = self.complete(fleet, completion).await;
         // It is the store's now, or may be: a store that did not answer may have
@@ -122,7 +128,6 @@ impl Shared {
             .as_mut()
             .ok()
             .and_then(TokenResponse::take_refresh_token);
-        fetched.refreshed = false;
         match written {
             Some(true) => {
                 fetched.store_generation = fetched.answer.is_ok().then_some(lease.generation)
@@ -174,7 +179,7 @@ impl Shared {
                     .map(|payload| (payload, span))
                     .filter(|(_, span)| !span.is_zero());
                 // RFC 6749, section 6: the old one stays in use.
-                let old = refresh_token.filter(|_| fetched.refreshed);
+                let old = refresh_token.filter(|_| fetched.is_refreshed());
                 if let Some(token) = response.refresh_token().or(old) {
                     completion.refresh_token = refresh_entry(token, left);
                 }
@@ -184,7 +189,7 @@ impl Shared {
                     .zip(fetched.pause)
                     .filter(|(_, pause)| !pause.is_zero());
                 // Where the server may have used it up it is not used again.
-                if fetched.refreshed && was_not_processed(error) {
+                if fetched.is_refreshed() && was_not_processed(error) {
                     completion.refresh_token =
                         refresh_token.and_then(|token| refresh_entry(token, left));
                 }
@@ -215,15 +220,6 @@ impl Shared {
             pause: Some(entry.left),
             ..FetchResult::new(Err(error), requested_at)
         })
-    }
-
-    /// Ends a session that nobody goes on with, if the source knows how.
-    fn end_in_background(self: &Arc<Self>, refresh_token: RefreshToken) {
-        let shared = self.clone();
-        tokio::spawn(async move {
-            let ended = shared.source.revoke(None, Some(&refresh_token));
-            let _ = shared.with_timeout(ended).await;
-        });
     }
 
     /// `None` if the store could not be asked.
@@ -294,6 +290,10 @@ fn refresh_entry(
     codec::encode_refresh_token(token)
         .map(|payload| (payload, span))
         .filter(|(_, span)| !span.is_zero())
+}
+
+fn is_refused(fetched: &FetchResult) -> bool {
+    matches!(&fetched.answer, Err(error) if error.kind() == TokenErrorKind::Refused)
 }
 
 /// The server said that it did nothing: too many requests, or not in service.

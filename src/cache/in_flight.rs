@@ -1,14 +1,18 @@
 //! The fetch in progress, and its result.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::cache::clock::Moment;
-use crate::error::TokenError;
+use crate::cache::credentials::CredentialMemory;
+use crate::error::{TokenError, TokenErrorKind};
+use crate::origins::OriginId;
 use crate::telemetry::FetchedBy;
-use crate::token::TokenResponse;
+use crate::token::{RefreshToken, TokenResponse};
 
+/// The fetch in progress, if there is one.
 #[derive(Debug, Default)]
 pub(crate) struct CurrentFetch {
     current: Option<Current>,
@@ -18,50 +22,76 @@ pub(crate) struct CurrentFetch {
 #[derive(Debug)]
 struct Current {
     id: u64,
-    /// It is stalled if it has not landed by then: its runtime stands still.
+    /// The origin whose rejection led to it.
+    forced_by: Option<OriginId>,
+    /// It is stalled if it is not heard of until then: its runtime stands still.
     until: Instant,
+    /// It was stalled before, and was given time to go on.
+    was_stalled: bool,
 }
 
+/// How long a stalled fetch has to go on once somebody waits for it again: its
+/// runtime may be one that is driven only now and then.
+const SECOND_CHANCE: Duration = Duration::from_secs(1);
+
 impl CurrentFetch {
-    /// A flight takes off, and is stalled after `limit`. Gives its id.
-    pub(crate) fn begin(&mut self, now: Instant, limit: Duration) -> u64 {
+    /// Begins a fetch, which is stalled if it is not heard of for `limit`.
+    /// Returns its id.
+    pub(crate) fn begin(
+        &mut self,
+        now: Instant,
+        limit: Duration,
+        forced_by: Option<OriginId>,
+    ) -> u64 {
         self.count += 1;
         self.current = Some(Current {
             id: self.count,
+            forced_by,
             until: now + limit,
+            was_stalled: false,
         });
         self.count
     }
 
-    /// A flight may take `limit` from now on.
+    /// Gives the fetch `limit` from now on.
     pub(crate) fn extend(&mut self, id: u64, now: Instant, limit: Duration) {
         if let Some(current) = self.current.as_mut().filter(|it| it.id == id) {
             current.until = now + limit;
+            current.was_stalled = false;
         }
     }
 
-    /// A flight has ended; false if it was stalled before.
-    pub(crate) fn finish(&mut self, id: u64) -> bool {
-        self.current.take_if(|it| it.id == id).is_some()
+    /// Ends the fetch. Returns the origin whose rejection led to it; `None` if it
+    /// was given up before.
+    pub(crate) fn finish(&mut self, id: u64) -> Option<Option<OriginId>> {
+        let finished = self.current.take_if(|it| it.id == id)?;
+        Some(finished.forced_by)
     }
 
-    /// A flight is under way that should have landed long ago.
-    pub(crate) fn is_stalled(&self, now: Instant) -> bool {
-        self.current.as_ref().is_some_and(|it| now >= it.until)
+    /// Whether the fetch is to be given up. One that is found stalled is given a
+    /// second chance first.
+    pub(crate) fn give_up(&mut self, now: Instant) -> bool {
+        match &mut self.current {
+            Some(current) if now >= current.until && !current.was_stalled => {
+                current.was_stalled = true;
+                current.until = now + SECOND_CHANCE;
+                false
+            }
+            Some(current) => now >= current.until,
+            None => false,
+        }
     }
 
-    /// How long the flight under way may still take.
+    /// How long the fetch may still take without being heard of.
     pub(crate) fn remaining(&self, now: Instant) -> Option<Duration> {
         let left = self.current.as_ref()?.until.saturating_duration_since(now);
         (!left.is_zero()).then_some(left)
     }
 }
 
-/// The end of a flight, before the state knows of it.
+/// The result of a fetch, before the state knows of it.
 pub(crate) struct FetchResult {
     pub(crate) answer: Result<TokenResponse, TokenError>,
-    /// By a refresh token: an answer without one keeps the old.
-    pub(crate) refreshed: bool,
     /// When its request was about to be sent.
     pub(crate) requested_at: Moment,
     /// How old the token was by then.
@@ -69,20 +99,80 @@ pub(crate) struct FetchResult {
     /// The generation in the fleet's store, if the token is there.
     pub(crate) store_generation: Option<u64>,
     pub(crate) by: FetchedBy,
-    /// The pause after a failure, if it was drawn already.
+    /// The pause after a failure.
     pub(crate) pause: Option<Duration>,
+    /// Where the failure is remembered for all caches with these credentials.
+    pub(crate) memory: Option<Arc<CredentialMemory>>,
+    /// Nothing was sent: the failure was remembered.
+    pub(crate) from_memory: bool,
+    /// The refresh token that was sent.
+    pub(crate) sent: Option<RefreshToken>,
 }
 
 impl FetchResult {
     pub(crate) fn new(answer: Result<TokenResponse, TokenError>, requested_at: Moment) -> Self {
         Self {
             answer,
-            refreshed: false,
             requested_at,
             age: Duration::ZERO,
             store_generation: None,
             by: FetchedBy::Credentials,
             pause: None,
+            memory: None,
+            from_memory: false,
+            sent: None,
         }
+    }
+
+    /// The failure that these credentials are remembered for.
+    pub(crate) fn remembered(memory: Arc<CredentialMemory>, now: Moment) -> Self {
+        let error = memory.blocking(now.monotonic).unwrap_or_else(|| {
+            let what = "these credentials failed a moment ago";
+            TokenError::new(TokenErrorKind::Unavailable, what)
+        });
+        Self {
+            pause: error.retry_after(),
+            memory: Some(memory),
+            from_memory: true,
+            ..Self::new(Err(error), now)
+        }
+    }
+
+    pub(crate) fn is_refreshed(&self) -> bool {
+        self.by == FetchedBy::RefreshToken
+    }
+
+    pub(crate) fn into_refresh_token(self) -> Option<RefreshToken> {
+        self.answer.ok()?.take_refresh_token()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_stalled_fetch_is_given_up_only_after_a_second_chance() {
+        let (mut fetch, start) = (CurrentFetch::default(), Instant::now());
+        let id = fetch.begin(start, 10 * SECOND, None);
+        assert!(!fetch.give_up(start + 9 * SECOND));
+        let day = start + 86_400 * SECOND;
+        assert!(!fetch.give_up(day), "somebody waits for it again");
+        assert!(!fetch.give_up(day + SECOND / 2));
+        assert!(fetch.give_up(day + SECOND));
+        fetch.extend(id, day + SECOND, 10 * SECOND);
+        assert!(!fetch.give_up(day + 10 * SECOND), "it was heard of");
+    }
+
+    #[test]
+    fn a_fetch_that_was_given_up_finishes_no_other() {
+        let (mut fetch, start) = (CurrentFetch::default(), Instant::now());
+        let first = fetch.begin(start, SECOND, None);
+        let second = fetch.begin(start, SECOND, Some(OriginId::new(7)));
+        assert!(fetch.finish(first).is_none());
+        assert_eq!(fetch.finish(second), Some(Some(OriginId::new(7))));
+        assert!(fetch.finish(second).is_none());
     }
 }

@@ -5,6 +5,7 @@ mod background;
 mod builder;
 mod clock;
 mod codec;
+mod credentials;
 mod current;
 #[cfg(all(test, tower_bearer_loom))]
 mod current_loom;

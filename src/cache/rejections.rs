@@ -1,35 +1,189 @@
-//! Renewals forced by a 401: when they help and when to stop trying.
+//! Rejections: what follows when an API rejects a token.
 //!
-//! A 401 says that a token was rejected, not why. If a fresh token is rejected
-//! as well, renewing did not help, and each further attempt is held back
-//! longer. The first success after that lifts the hold, for then the API takes
-//! tokens again. If it turns out that successes and fruitless renewals go on side
-//! by side (one route of the API answers 401 for reasons of its own), a success
-//! proves nothing any more, and only a replay that helped, or a long calm,
-//! starts afresh.
+//! A rejection says that a token was rejected there, not why. The caller who met
+//! it needs a newer token; all others go on with the one in use. If the fresh
+//! token is rejected as well, renewing did not help, and each further renewal for
+//! that origin is backed off for longer. The first success there lifts the
+//! backoff, for then the API takes tokens again. Where successes and fruitless
+//! renewals go on side by side (one route of the API answers 401 for reasons of
+//! its own), a success proves nothing any more, and only a replay that helped, or
+//! a long calm, starts over.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::cache::settings::Backoff;
+use crate::origins::OriginId;
+
+/// More origins than this are not told apart: the one heard of longest ago is
+/// forgotten.
+const CAPACITY: usize = 32;
+
+/// What is known of the origins that rejected a token.
+#[derive(Debug, Default)]
+pub(crate) struct Rejections(Vec<Origin>);
+
+#[derive(Debug)]
+struct Origin {
+    id: OriginId,
+    backoff: RejectionBackoff,
+    /// The generation that was accepted last.
+    accepted: u64,
+    /// The generation whose rejection was counted as a fruitless renewal.
+    counted: u64,
+    /// A token that came by a refresh token was accepted.
+    takes_refreshed: bool,
+    /// A token that came by a login was rejected while fresh.
+    rejects_logins: bool,
+}
+
+impl Origin {
+    fn new(id: OriginId) -> Self {
+        Self {
+            id,
+            backoff: RejectionBackoff::default(),
+            accepted: 0,
+            counted: 0,
+            takes_refreshed: false,
+            rejects_logins: false,
+        }
+    }
+}
+
+/// A token as far as its rejection depends on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rejected {
+    pub(crate) generation: u64,
+    /// The origin whose rejection led to this token, if one did.
+    pub(crate) forced_by: Option<OriginId>,
+    /// It came by a refresh token.
+    pub(crate) refreshed: bool,
+    /// The request was a replay.
+    pub(crate) replayed: bool,
+}
+
+/// What follows from a rejection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// Whether a newer token may be fetched.
+    pub(crate) renew: bool,
+    /// Whether the refresh token is to be discarded: what it yields is rejected,
+    /// and what a login yields may not be.
+    pub(crate) log_in: bool,
+}
+
+impl Rejections {
+    fn origin(&mut self, id: OriginId) -> &mut Origin {
+        let at = match self.0.iter().position(|origin| origin.id == id) {
+            Some(at) => at,
+            None => {
+                if self.0.len() >= CAPACITY {
+                    self.0.remove(0);
+                }
+                self.0.push(Origin::new(id));
+                self.0.len() - 1
+            }
+        };
+        &mut self.0[at]
+    }
+
+    /// Reads a rejection of the token in use at this origin.
+    pub(crate) fn rejected(
+        &mut self,
+        id: OriginId,
+        token: Rejected,
+        now: Instant,
+        backoff: &Backoff,
+    ) -> Verdict {
+        let origin = self.origin(id);
+        if origin.backoff.left(now).is_some() {
+            return Verdict {
+                renew: false,
+                log_in: false,
+            };
+        }
+        let unproven = token.replayed || origin.accepted != token.generation;
+        let fruitless = token.forced_by == Some(id) && unproven;
+        let log_in =
+            unproven && token.refreshed && !origin.takes_refreshed && !origin.rejects_logins;
+        if unproven && !token.refreshed {
+            origin.rejects_logins = fruitless;
+        }
+        if fruitless && origin.counted != token.generation {
+            origin.counted = token.generation;
+            origin.backoff.fruitless(now, backoff);
+            return Verdict {
+                renew: false,
+                log_in,
+            };
+        }
+        Verdict {
+            renew: true,
+            log_in,
+        }
+    }
+
+    /// Notes that the origin accepted a token; `replayed`: the token of a renewal
+    /// that this origin's rejection forced, in a replay.
+    pub(crate) fn accepted(
+        &mut self,
+        id: OriginId,
+        generation: u64,
+        refreshed: bool,
+        helped: bool,
+    ) {
+        let origin = self.origin(id);
+        origin.accepted = generation;
+        origin.takes_refreshed |= refreshed;
+        origin.rejects_logins = false;
+        origin.backoff.accepted(helped);
+    }
+
+    /// Whether some origin's success would change anything.
+    pub(crate) fn wants_success(&self) -> bool {
+        self.0.iter().any(|origin| origin.backoff.wants_success())
+    }
+
+    /// Whether the origin has accepted this generation.
+    pub(crate) fn has_accepted(&self, id: OriginId, generation: u64) -> bool {
+        self.0
+            .iter()
+            .any(|origin| origin.id == id && origin.accepted == generation)
+    }
+
+    /// Whether any origin has accepted a token that came by a refresh token.
+    pub(crate) fn take_refreshed(&self) -> bool {
+        self.0.iter().any(|origin| origin.takes_refreshed)
+    }
+
+    /// The longest time for which rejections lead to no renewal.
+    pub(crate) fn backoff_left(&self, now: Instant) -> Option<Duration> {
+        let left = self.0.iter().filter_map(|origin| origin.backoff.left(now));
+        left.max()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
 
 #[derive(Debug, Default)]
-pub(crate) struct RejectionBackoff {
+struct RejectionBackoff {
     fruitless: u32,
     until: Option<Instant>,
     lifted: bool,
 }
 
 impl RejectionBackoff {
-    /// How long forced renewals are still held back.
-    pub(crate) fn backoff_left(&self, now: Instant) -> Option<Duration> {
+    /// For how long rejections lead to no renewal.
+    fn left(&self, now: Instant) -> Option<Duration> {
         let left = self.until?.saturating_duration_since(now);
         (!left.is_zero()).then_some(left)
     }
 
-    /// A token that a forced renewal fetched was rejected as well.
-    pub(crate) fn was_fruitless(&mut self, now: Instant, backoff: &Backoff) {
+    /// The token that a renewal yielded was rejected as well.
+    fn fruitless(&mut self, now: Instant, backoff: &Backoff) {
         if self.until.is_some_and(|until| now > until + backoff.max) {
             *self = Self::default();
         }
@@ -38,8 +192,8 @@ impl RejectionBackoff {
     }
 
     /// A request was accepted; `helped` if it was a replay with the token of a
-    /// forced renewal.
-    pub(crate) fn accepted(&mut self, helped: bool) {
+    /// renewal that a rejection forced.
+    fn accepted(&mut self, helped: bool) {
         if helped {
             *self = Self::default();
         } else if self.wants_success() {
@@ -48,8 +202,7 @@ impl RejectionBackoff {
         }
     }
 
-    /// Whether a success would change anything.
-    pub(crate) fn wants_success(&self) -> bool {
+    fn wants_success(&self) -> bool {
         self.fruitless > 0 && !self.lifted
     }
 }
@@ -63,45 +216,106 @@ mod tests {
         max: Duration::from_secs(60),
     };
 
-    fn held(forced: &RejectionBackoff, now: Instant) -> u64 {
-        forced.backoff_left(now).unwrap_or_default().as_secs()
+    const HERE: OriginId = OriginId::new(1);
+    const THERE: OriginId = OriginId::new(2);
+
+    fn left(backoff: &RejectionBackoff, now: Instant) -> u64 {
+        backoff.left(now).unwrap_or_default().as_secs()
+    }
+
+    fn login(generation: u64, forced_by: Option<OriginId>) -> Rejected {
+        Rejected {
+            generation,
+            forced_by,
+            refreshed: false,
+            replayed: false,
+        }
     }
 
     #[test]
-    fn useless_renewals_are_held_back_longer_each_time() {
-        let (mut forced, mut now) = (RejectionBackoff::default(), Instant::now());
+    fn fruitless_renewals_are_backed_off_longer_each_time() {
+        let (mut backoff, mut now) = (RejectionBackoff::default(), Instant::now());
         for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
-            assert_eq!(held(&forced, now), 0);
-            forced.was_fruitless(now, &BACKOFF);
-            assert_eq!(held(&forced, now), pause);
+            assert_eq!(left(&backoff, now), 0);
+            backoff.fruitless(now, &BACKOFF);
+            assert_eq!(left(&backoff, now), pause);
             now += Duration::from_secs(pause);
         }
     }
 
     #[test]
-    fn the_first_success_lifts_the_hold() {
-        let (mut forced, now) = (RejectionBackoff::default(), Instant::now());
-        forced.was_fruitless(now, &BACKOFF);
-        forced.accepted(false);
-        assert_eq!(held(&forced, now), 0);
+    fn the_first_success_lifts_the_backoff() {
+        let (mut backoff, now) = (RejectionBackoff::default(), Instant::now());
+        backoff.fruitless(now, &BACKOFF);
+        backoff.accepted(false);
+        assert_eq!(left(&backoff, now), 0);
     }
 
     #[test]
-    fn successes_beside_useless_renewals_lift_it_once_only() {
-        let (mut forced, mut now) = (RejectionBackoff::default(), Instant::now());
-        forced.was_fruitless(now, &BACKOFF);
-        forced.accepted(false);
+    fn successes_beside_fruitless_renewals_lift_it_once_only() {
+        let (mut backoff, mut now) = (RejectionBackoff::default(), Instant::now());
+        backoff.fruitless(now, &BACKOFF);
+        backoff.accepted(false);
         for pause in [2, 4, 8] {
-            forced.was_fruitless(now, &BACKOFF);
-            forced.accepted(false);
-            assert_eq!(held(&forced, now), pause);
+            backoff.fruitless(now, &BACKOFF);
+            backoff.accepted(false);
+            assert_eq!(left(&backoff, now), pause);
             now += Duration::from_secs(pause);
         }
-        forced.accepted(true);
-        forced.was_fruitless(now, &BACKOFF);
-        assert_eq!(held(&forced, now), 1, "a replay that helped starts afresh");
+        backoff.accepted(true);
+        backoff.fruitless(now, &BACKOFF);
+        assert_eq!(left(&backoff, now), 1, "a replay that helped starts over");
         now += Duration::from_secs(1 + 61);
-        forced.was_fruitless(now, &BACKOFF);
-        assert_eq!(held(&forced, now), 1, "so does a long calm");
+        backoff.fruitless(now, &BACKOFF);
+        assert_eq!(left(&backoff, now), 1, "so does a long calm");
+    }
+
+    #[test]
+    fn an_origin_that_rejects_everything_backs_off_no_other() {
+        let (mut rejections, now) = (Rejections::default(), Instant::now());
+        let renew = |it: Verdict| it.renew;
+        assert!(renew(rejections.rejected(
+            HERE,
+            login(1, None),
+            now,
+            &BACKOFF
+        )));
+        assert!(!renew(rejections.rejected(
+            HERE,
+            login(2, Some(HERE)),
+            now,
+            &BACKOFF
+        )));
+        assert!(renew(rejections.rejected(
+            THERE,
+            login(2, Some(HERE)),
+            now,
+            &BACKOFF
+        )));
+    }
+
+    #[test]
+    fn what_a_refresh_yields_leads_to_a_login_unless_it_or_a_login_says_otherwise() {
+        let refreshed = |generation, forced_by| Rejected {
+            refreshed: true,
+            ..login(generation, forced_by)
+        };
+        let now = Instant::now();
+        let log_in = |rejections: &mut Rejections, token| {
+            rejections.rejected(HERE, token, now, &BACKOFF).log_in
+        };
+        let mut rejections = Rejections::default();
+        assert!(log_in(&mut rejections, refreshed(2, None)));
+        assert!(!log_in(&mut rejections, login(3, None)), "a login itself");
+        // The login that was forced is rejected too: it is not the refresh token.
+        let mut rejections = Rejections::default();
+        assert!(!log_in(&mut rejections, login(2, Some(HERE))));
+        let later = now + Duration::from_secs(2);
+        let verdict = rejections.rejected(HERE, refreshed(3, None), later, &BACKOFF);
+        assert!(!verdict.log_in);
+        // The origin takes refreshed tokens: this one was revoked.
+        let mut rejections = Rejections::default();
+        rejections.accepted(HERE, 2, true, false);
+        assert!(!log_in(&mut rejections, refreshed(3, None)));
     }
 }

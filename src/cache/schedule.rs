@@ -23,6 +23,17 @@ pub(crate) enum Freshness {
     Expired,
 }
 
+/// What a failure says about the credentials that were sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailureClass {
+    /// They were answered, neither by a token nor by anything clearly passing.
+    Refused,
+    /// They were answered by something passing: 429 or 5xx.
+    Deferred,
+    /// They were not answered.
+    Unanswered,
+}
+
 impl Window {
     /// How long this is for a token of that lifetime.
     pub(crate) fn of(&self, lifetime: Duration) -> Duration {
@@ -72,25 +83,45 @@ impl Backoff {
     }
 }
 
-/// The pause after the `failures`th failure in a row of its kind. Full jitter
-/// after a transient failure, but never before the time that the endpoint asked
-/// for; none after a refusal, which no other process waits out.
+/// The pauses after refusals of a person's credentials, as multiples of the
+/// first. Servers lock an account after a few of them, for good or for hours.
+const REFUSAL_STEPS: [u32; 4] = [1, 10, 60, 360];
+
+/// The pause after a failure, the `count`th of its class, counted from 1; never
+/// before the time that the endpoint asked for. `locks`: a person's account may
+/// be locked by such failures.
 pub(crate) fn pause(
     settings: &Settings,
-    refused: bool,
-    failures: u32,
+    class: FailureClass,
+    locks: bool,
+    count: u32,
     retry_after: Option<Duration>,
     random: f64,
 ) -> Duration {
     let asked = retry_after
         .unwrap_or_default()
         .min(settings.max_retry_after);
-    let own = if refused {
-        settings.refusal_backoff.pause(failures)
-    } else {
-        settings.backoff.pause(failures).mul_f64(random)
+    // Later by up to a quarter: what is counted must not come sooner.
+    let later = |pause: Duration| pause.mul_f64(1.0 + random / 4.0);
+    let own = match class {
+        FailureClass::Refused if locks => {
+            let Backoff { first, max } = settings.refusal_backoff;
+            let step = count.clamp(1, REFUSAL_STEPS.len() as u32) - 1;
+            let steps = REFUSAL_STEPS[step as usize];
+            later(first.saturating_mul(steps).min(max))
+        }
+        FailureClass::Refused => later(settings.client_refusal_backoff.pause(count)),
+        FailureClass::Deferred if locks => later(settings.deferred_backoff.pause(count)),
+        // Full jitter: nothing is counted, and many processes wait for the same.
+        _ => settings.backoff.pause(count).mul_f64(random),
     };
     own.max(asked)
+}
+
+/// How long after the first refusal the memory of refusals is kept where nobody
+/// asks any more: longer than the longest pause.
+pub(crate) fn refusal_memory(settings: &Settings) -> Duration {
+    settings.refusal_backoff.max.saturating_mul(2)
 }
 
 #[cfg(test)]
@@ -166,48 +197,67 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_up_to_their_maximum() {
+    fn pauses_grow_up_to_their_maximum() {
+        use FailureClass::{Deferred, Refused, Unanswered};
         let settings = Settings::default();
-        for (failures, refused, forced) in [
-            (1, 60, 1),
-            (2, 120, 2),
-            (4, 480, 8),
-            (5, 900, 16),
-            (7, 900, 60),
-            (u32::MAX, 900, 60),
+        let millis = Duration::from_millis;
+        // Class, locks, count, pause without and with all of the randomness.
+        for (class, locks, count, least, most) in [
+            (Refused, true, 1, secs(60), secs(75)),
+            (Refused, true, 2, secs(600), secs(750)),
+            (Refused, true, 3, secs(3600), secs(4500)),
+            (Refused, true, 4, secs(6 * 3600), secs(27_000)),
+            (Refused, true, u32::MAX, secs(6 * 3600), secs(27_000)),
+            (Refused, false, 1, secs(5), millis(6250)),
+            (Refused, false, 2, secs(10), millis(12_500)),
+            (Refused, false, 20, secs(900), secs(1125)),
+            (Deferred, true, 1, secs(5), millis(6250)),
+            (Deferred, true, 20, secs(300), secs(375)),
+            (Deferred, false, 1, secs(0), millis(250)),
+            (Unanswered, true, 1, secs(0), millis(250)),
+            (Unanswered, true, 2, secs(0), millis(500)),
+            (Unanswered, false, 100, secs(0), secs(30)),
         ] {
-            assert_eq!(
-                settings.refusal_backoff.pause(failures),
-                secs(refused),
-                "{failures}"
-            );
-            assert_eq!(
-                settings.rejection_backoff.pause(failures),
-                secs(forced),
-                "{failures}"
-            );
-        }
-        for (failures, most) in [(1, 250), (2, 500), (8, 30_000), (100, 30_000)] {
-            let most = Duration::from_millis(most);
-            assert_eq!(pause(&settings, false, failures, None, 1.0), most);
-            assert_eq!(pause(&settings, false, failures, None, 0.0), Duration::ZERO);
+            let pause = |random| pause(&settings, class, locks, count, None, random);
+            assert_eq!(pause(0.0), least, "{class:?} {locks} {count}");
+            assert_eq!(pause(1.0), most, "{class:?} {locks} {count}");
         }
     }
 
     #[test]
-    fn retry_after_is_a_lower_bound_with_a_limit() {
+    fn refusals_of_a_person_come_five_times_in_twelve_hours_at_the_most() {
         let settings = Settings::default();
-        for (refused, asked, pause) in [
-            (false, 7, 7),
-            (false, 0, 0),
-            (false, 100_000, 300),
-            (true, 7, 60),
-            (true, 120, 120),
+        let (mut at, mut attempts) = (Duration::ZERO, 0);
+        while at <= secs(12 * 3600) {
+            attempts += 1;
+            at += pause(&settings, FailureClass::Refused, true, attempts, None, 0.0);
+        }
+        assert_eq!(attempts, 5);
+    }
+
+    #[test]
+    fn retry_after_is_a_lower_bound_with_a_limit() {
+        use FailureClass::{Refused, Unanswered};
+        for (class, asked, least) in [
+            (Unanswered, 7, 7),
+            (Unanswered, 0, 0),
+            (Unanswered, 100_000, 300),
+            (Refused, 7, 60),
+            (Refused, 120, 120),
         ] {
+            let settings = Settings::default();
             assert_eq!(
-                pause(&settings, refused, 1, Some(secs(asked)), 0.0),
-                secs(pause)
+                pause(&settings, class, true, 1, Some(secs(asked)), 0.0),
+                secs(least)
             );
+        }
+    }
+
+    #[test]
+    fn a_backoff_doubles_up_to_its_maximum() {
+        let rejection = Settings::default().rejection_backoff;
+        for (failures, pause) in [(1, 1), (2, 2), (4, 8), (7, 60), (u32::MAX, 60)] {
+            assert_eq!(rejection.pause(failures), secs(pause), "{failures}");
         }
     }
 }

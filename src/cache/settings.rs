@@ -12,7 +12,6 @@ use tokio::sync::Semaphore;
 use crate::cache::clock::Clock;
 use crate::error::ConfigError;
 use crate::store::DynTokenStore;
-use crate::token::AccessToken;
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -79,16 +78,28 @@ macro_rules! with_settings {
             /// [`TokenCache::shutdown`](crate::TokenCache::shutdown) may take in all.
             /// Default: 5 seconds.
             Duration revoke_timeout = secs(5), check;
-            /// Sets the pause after a transient failure: drawn at random from zero up to
+            /// Sets the pause after any other transient failure: drawn at random from zero up to
             /// a bound that doubles from `first` to `max`. Default: 250 milliseconds and
             /// 30 seconds.
             Backoff backoff = Backoff { first: millis(250), max: secs(30) }, check;
             /// Sets the longest pause that a token endpoint may ask for with
             /// `Retry-After`. Default: 5 minutes.
             Duration max_retry_after = secs(300), check_length;
-            /// Sets the pause after refused credentials, doubling from `first` to `max`.
-            /// Default: 60 seconds and 15 minutes.
-            Backoff refusal_backoff = Backoff { first: secs(60), max: secs(900) }, check;
+            /// Sets the pause after a person's credentials were refused: `first`,
+            /// then 10, 60 and 360 times that, `max` at most, each plus up to a
+            /// quarter at random. Servers lock accounts after a few refusals, so
+            /// shorter pauses are dangerous. Default: 1 minute and 6 hours, which
+            /// is 5 attempts in 12 hours.
+            Backoff refusal_backoff = Backoff { first: secs(60), max: secs(6 * 3600) }, check;
+            /// Sets the pause after a client's credentials were refused, where no
+            /// person is locked out: doubling from `first` to `max`, plus up to a
+            /// quarter at random. Default: 5 seconds and 15 minutes.
+            Backoff client_refusal_backoff = Backoff { first: secs(5), max: secs(900) }, check;
+            /// Sets the pause after the token endpoint answered a person's
+            /// credentials with 429 or 5xx, which may count as an attempt:
+            /// doubling from `first` to `max`, plus up to a quarter at random.
+            /// Default: 5 seconds and 5 minutes.
+            Backoff deferred_backoff = Backoff { first: secs(5), max: secs(300) }, check;
             /// Sets how long a rejected token leads to no renewal after a fresh token
             /// was rejected as well, doubling from `first` to `max`. Default: 1 second
             /// and 60 seconds.
@@ -116,10 +127,10 @@ macro_rules! define_settings {
             pub(crate) clock: Clock,
             /// Bounds how many fetches of several caches run at once.
             pub(crate) fetch_permits: Option<Arc<Semaphore>>,
-            /// How often the clock is checked from outside, for one of many
-            /// accounts: a clock watch of its own would take more memory than
-            /// all else.
-            pub(crate) clock_check_every: Option<Duration>,
+            /// Whether many threads are expected to send the same token: not for
+            /// one of many accounts, for copies of its header would be most of its
+            /// memory.
+            pub(crate) many_threads: bool,
         }
 
         impl Default for Settings {
@@ -128,7 +139,7 @@ macro_rules! define_settings {
                     $($name: $default,)*
                     clock: Clock::default(),
                     fetch_permits: None,
-                    clock_check_every: None,
+                    many_threads: true,
                 }
             }
         }
@@ -252,16 +263,5 @@ impl fmt::Debug for FleetMember {
         f.debug_struct("FleetMember")
             .field("account", &self.account)
             .finish_non_exhaustive()
-    }
-}
-
-impl Settings {
-    /// Whether the coarse clock alone will do for this token, though it may be
-    /// noticed late that the wall clock was set back.
-    pub(crate) fn allows_fast_path(&self, token: &AccessToken) -> bool {
-        match (self.clock_check_every, token.lifetime()) {
-            (Some(interval), Some(lifetime)) => self.expiry_margin.of(lifetime) >= interval * 2,
-            _ => true,
-        }
     }
 }

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::watch;
 
-use crate::cache::clock::{CoarseTime, Moment};
+use crate::cache::clock::Moment;
 use crate::cache::current::{CachedToken, CurrentToken};
 use crate::cache::settings::FleetMember;
 use crate::cache::settings::SharedSettings;
 use crate::cache::single_flight::SingleFlight;
 use crate::cache::state::{Rejection, State};
 use crate::error::{TokenError, TokenErrorKind};
+use crate::origins::OriginId;
 use crate::source::DynTokenSource;
 use crate::sync::lock;
 use crate::task::BackgroundTask;
@@ -29,7 +30,6 @@ pub(crate) struct Shared {
     pub(crate) fleet: Option<Box<FleetMember>>,
     pub(crate) settings: SharedSettings,
     pub(crate) current: CurrentToken,
-    pub(crate) clock_watch: BackgroundTask,
     pub(crate) keep_warm: BackgroundTask,
     /// Whether a token is to be kept warm.
     pub(crate) keeps_warm: AtomicBool,
@@ -46,7 +46,7 @@ impl Shared {
         label: Arc<str>,
         settings: SharedSettings,
     ) -> Self {
-        let striped = settings.clock_check_every.is_none();
+        let striped = settings.many_threads;
         Self {
             cache_id: next_cache_id(),
             label,
@@ -54,7 +54,6 @@ impl Shared {
             fleet: fleet.map(Box::new),
             settings,
             current: CurrentToken::default(),
-            clock_watch: BackgroundTask::default(),
             keep_warm: BackgroundTask::default(),
             keeps_warm: AtomicBool::new(false),
             changes: Changes::default(),
@@ -63,11 +62,11 @@ impl Shared {
         }
     }
 
-    /// The API answered 401 to a request with this generation.
-    pub(crate) fn rejected(&self, generation: u64, replayed: bool) -> Rejection {
+    /// An API rejected this generation at `origin`.
+    pub(crate) fn rejected(&self, generation: u64, origin: OriginId, replayed: bool) -> Rejection {
         let settings = &self.settings;
-        let rejection =
-            self.with_state(|state, now| state.rejected(generation, replayed, now, settings));
+        let rejection = self
+            .with_state(|state, now| state.rejected(generation, origin, replayed, now, settings));
         if replayed {
             let replay = Replay::Rejected;
             self.emit(&Event::Replayed { generation, replay });
@@ -78,25 +77,13 @@ impl Shared {
         rejection
     }
 
-    /// The API accepted a request with this generation.
-    pub(crate) fn accepted(&self, generation: u64, replayed: bool) {
-        self.with_state(|state, _| state.accepted(generation, replayed));
+    /// An API accepted a request with this generation at `origin`.
+    pub(crate) fn accepted(&self, generation: u64, origin: OriginId, replayed: bool) {
+        self.with_state(|state, _| state.accepted(generation, origin, replayed));
         if replayed {
             let replay = Replay::Accepted;
             self.emit(&Event::Replayed { generation, replay });
         }
-    }
-
-    /// Whether somebody watches the token in use, who has many to watch.
-    #[cfg(feature = "accounts")]
-    pub(crate) fn set_clock_watched(&self, clock_watched: bool) {
-        self.with_state(|state, _| state.clock_watched = clock_watched);
-    }
-
-    /// For whoever noticed that the wall clock was set back.
-    #[cfg(feature = "accounts")]
-    pub(crate) fn check_clock(&self) {
-        self.with_state(|_, _| ());
     }
 
     pub(crate) fn emit(&self, event: &Event<'_>) {
@@ -105,26 +92,23 @@ impl Shared {
 
     /// Reads or changes the state, and makes a change known to the hot path.
     pub(crate) fn with_state<R>(&self, f: impl FnOnce(&mut State, &Moment) -> R) -> R {
+        // Before the lock, for a wall clock of the user's may ask the cache.
+        let wall = self.settings.clock.user_wall();
         let mut state = lock(&self.state);
         // Not before the wait for the lock: decisions are made now.
-        let now = self.settings.clock.now();
+        let now = Moment::at(wall);
         let before = state.live.as_ref().map(Arc::as_ptr);
         let result = f(&mut state, &now);
         let changed = before != state.live.as_ref().map(Arc::as_ptr);
-        let mut armed = false;
         if let Some(live) = &state.live {
-            armed = live.set_fast_until(match state.quiet_for(&now) {
-                quiet if state.clock_watched && self.settings.allows_fast_path(&live.token) => {
-                    self.settings.clock.coarse_limit(quiet)
-                }
-                _ => CoarseTime::NEVER,
-            });
+            let quiet = state.quiet_for(&now);
+            live.set_fast_from(self.settings.clock.fast_from(quiet));
         }
         if changed {
             self.current.replace(state.live.clone());
         }
         drop(state);
-        if changed || armed {
+        if changed {
             self.changes.notify();
         }
         result

@@ -7,6 +7,7 @@
 //! first of them to come back starts the next flight.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -88,6 +89,22 @@ impl<T> SingleFlight<T> {
             done: false,
         };
         Joined::Started(driver, Waiter::new(in_flight))
+    }
+}
+
+impl<T> SingleFlight<T> {
+    /// Abandons the fetch in progress if it is `stalled`, whatever its driver
+    /// still does, and wakes its waiters.
+    pub(crate) fn abandon_if(&self, stalled: impl FnOnce() -> bool) {
+        // Dropped, and so woken, when the lock is free again.
+        let mut _stranded = None;
+        let mut current = lock(&self.current);
+        if let Some(in_flight) = &*current
+            && stalled()
+        {
+            _stranded = in_flight.end(State::Abandoned);
+            *current = None;
+        }
     }
 }
 
@@ -247,6 +264,9 @@ impl Wakers {
 
 impl Drop for Wakers {
     fn drop(&mut self) {
-        self.slots.drain(..).flatten().for_each(Waker::wake);
+        for waker in self.slots.drain(..).flatten() {
+            // One that panics keeps no other from being woken.
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        }
     }
 }

@@ -1,52 +1,184 @@
-//! Asking the source, by refresh token or by its own credentials.
+//! Calls of the source: with a refresh token, or with its own credentials.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
+use crate::cache::credentials::Attempt;
+use crate::cache::failures::{is_about_credentials, is_worth_another_attempt};
 use crate::cache::in_flight::FetchResult;
+use crate::cache::refresh_token::AfterRefresh;
 use crate::cache::shared::Shared;
+use crate::cache::state::Requirements;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::telemetry::FetchedBy;
 use crate::token::RefreshToken;
 
+/// The fetch that a source is called for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FetchContext {
+    pub(crate) id: u64,
+    pub(crate) needs: Requirements,
+    pub(crate) started: Instant,
+}
+
 impl Shared {
-    /// With the refresh token if there is one, with the source's own credentials
-    /// otherwise or when the refresh token is refused.
-    pub(crate) async fn fetch_from_source(&self) -> FetchResult {
+    /// Calls the source, and once more after a failure that is worth it.
+    pub(crate) async fn fetch_from_source(self: &Arc<Self>, context: FetchContext) -> FetchResult {
         let settings = &self.settings;
-        let refresh_token = self.with_state(|state, now| state.refresh.get(now, settings));
-        if let Some(refresh_token) = refresh_token {
-            if let Some(fetched) = self.refresh(&refresh_token).await {
-                return fetched;
-            }
-            self.with_state(|state, _| state.refresh.forget(&refresh_token));
+        let held = self.with_state(|state, now| state.refresh.get(now, settings));
+        let fetched = self.fetch_once(context, held.as_ref()).await;
+        let Some(pause) = self.pause_before_retry(context, &fetched) else {
+            return fetched;
+        };
+        self.with_state(|state, now| state.note_failure(&fetched, now));
+        self.keep_alive(context, pause);
+        sleep(pause).await;
+        let held = self.with_state(|state, now| state.refresh.get(now, settings));
+        self.fetch_once(context, held.as_ref()).await
+    }
+
+    /// The pause after which the source is called once more before the waiters
+    /// are told of a failure: only if they still wait then, and if there is no
+    /// token that serves meanwhile.
+    fn pause_before_retry(&self, context: FetchContext, fetched: &FetchResult) -> Option<Duration> {
+        let error = fetched.answer.as_ref().err()?;
+        if fetched.from_memory || !is_worth_another_attempt(error) {
+            return None;
         }
-        self.fetch_with_credentials().await
+        let served = self.with_state(|state, now| state.is_served(context.needs, now));
+        let pause = fetched.pause.filter(|_| !served)?;
+        let ends = context.started.elapsed() + pause;
+        (ends < self.settings.wait_timeout).then_some(pause)
     }
 
-    /// `None` if the refresh token was refused.
-    pub(crate) async fn refresh(&self, refresh_token: &RefreshToken) -> Option<FetchResult> {
+    /// One call with the refresh token, if there is one, and one with the
+    /// source's own credentials where that did not yield what is needed.
+    pub(crate) async fn fetch_once(
+        self: &Arc<Self>,
+        context: FetchContext,
+        refresh_token: Option<&RefreshToken>,
+    ) -> FetchResult {
+        let Some(refresh_token) = refresh_token else {
+            return self.fetch_with_credentials(context).await;
+        };
+        let refreshed = self.refresh(context, refresh_token).await;
+        self.continue_after_refresh(context, refreshed, refresh_token)
+            .await
+    }
+
+    /// The rest of a fetch, once the request with the refresh token is answered.
+    pub(crate) async fn continue_after_refresh(
+        self: &Arc<Self>,
+        context: FetchContext,
+        refreshed: FetchResult,
+        refresh_token: &RefreshToken,
+    ) -> FetchResult {
+        let needs = context.needs;
+        let next = self.with_state(|state, now| {
+            state.after_refresh(&refreshed, refresh_token, needs, now, &self.settings)
+        });
+        match next {
+            AfterRefresh::Done => refreshed,
+            AfterRefresh::LogIn => self.fetch_with_credentials(context).await,
+            AfterRefresh::TooShort => {
+                let fetched = self.fetch_with_credentials(context).await;
+                if fetched.answer.is_err() {
+                    return refreshed;
+                }
+                if let Some(unused) = refreshed.into_refresh_token() {
+                    self.end_in_background(unused);
+                }
+                fetched
+            }
+        }
+    }
+
+    pub(crate) async fn refresh(
+        &self,
+        context: FetchContext,
+        refresh_token: &RefreshToken,
+    ) -> FetchResult {
+        self.keep_alive(context, Duration::ZERO);
         let requested_at = self.settings.clock.now();
-        let answer = self.with_timeout(async { self.source.refresh(refresh_token).await });
-        let answer = answer.await;
-        let refused = matches!(&answer, Err(e) if e.kind() == TokenErrorKind::Refused);
-        (!refused).then(|| FetchResult {
-            refreshed: true,
-            by: FetchedBy::RefreshToken,
-            ..FetchResult::new(answer, requested_at)
-        })
+        let call = async { self.source.refresh(refresh_token).await };
+        let answer = self.with_timeout(call).await;
+        let mut fetched = FetchResult::new(answer, requested_at);
+        fetched.by = FetchedBy::RefreshToken;
+        fetched.sent = Some(refresh_token.clone());
+        // Nobody's password was sent.
+        self.draw_pause(&mut fetched, false);
+        fetched
     }
 
-    pub(crate) async fn fetch_with_credentials(&self) -> FetchResult {
-        let requested_at = self.settings.clock.now();
-        let answer = self.with_timeout(async { self.source.fetch().await }).await;
-        FetchResult::new(answer, requested_at)
+    pub(crate) async fn fetch_with_credentials(&self, context: FetchContext) -> FetchResult {
+        self.keep_alive(context, Duration::ZERO);
+        // The source's credentials may be known only after this.
+        let prepared = self.with_timeout(self.source.prepare()).await;
+        let mut requested_at = self.settings.clock.now();
+        if let Err(error) = prepared {
+            let mut fetched = FetchResult::new(Err(error), requested_at);
+            self.draw_pause(&mut fetched, true);
+            return fetched;
+        }
+        let fingerprint = self.source.fingerprint();
+        let attempt = match fingerprint {
+            // Credentials that nobody can tell apart.
+            0 => None,
+            _ => {
+                let limit = self.settings.source_timeout + GRACE;
+                self.keep_alive(context, limit);
+                match Attempt::begin(fingerprint, limit).await {
+                    Ok(attempt) => Some(attempt),
+                    Err(memory) => return FetchResult::remembered(memory, requested_at),
+                }
+            }
+        };
+        self.keep_alive(context, Duration::ZERO);
+        requested_at = self.settings.clock.now();
+        let call = async { self.source.fetch().await };
+        let answer = self.with_timeout(call).await;
+        let mut fetched = FetchResult::new(answer, requested_at);
+        let locks = self.source.may_lock();
+        match (attempt, &fetched.answer) {
+            (Some(attempt), Ok(_)) => attempt.succeeded(),
+            (Some(attempt), Err(error)) if is_about_credentials(error, locks) => {
+                let (settings, now) = (&self.settings, self.settings.clock.now());
+                let (memory, error) = attempt.failed(|failures| {
+                    let pause = failures.pause(error, locks, settings, fastrand::f64());
+                    failures.record(error, pause, &now)
+                });
+                fetched.pause = error.retry_after();
+                fetched.answer = Err(error);
+                fetched.memory = Some(memory);
+            }
+            _ => self.draw_pause(&mut fetched, locks),
+        }
+        fetched
     }
 
-    /// A source's answer within its time, a panic turned into an error.
+    /// Draws the pause after a failure that this cache alone remembers.
+    fn draw_pause(&self, fetched: &mut FetchResult, locks: bool) {
+        if let Err(error) = &fetched.answer {
+            let (settings, random) = (&self.settings, fastrand::f64());
+            let pause =
+                self.with_state(|state, _| state.failures.pause(error, locks, settings, random));
+            fetched.pause = Some(pause);
+        }
+    }
+
+    /// Says that the fetch goes on: it is stalled only if it is not heard of for
+    /// this much longer than one call may take.
+    fn keep_alive(&self, context: FetchContext, extra: Duration) {
+        let limit = self.fetch_deadline() + extra;
+        self.with_state(|state, now| state.current_fetch.extend(context.id, now.monotonic, limit));
+    }
+
+    /// Returns a source's answer within its time, a panic turned into an error.
     pub(crate) async fn with_timeout<R>(
         &self,
         answer: impl Future<Output = Result<R, TokenError>>,
@@ -64,9 +196,21 @@ impl Shared {
             }
         }
     }
+
+    /// Ends a session that nobody goes on with, if the source knows how.
+    pub(crate) fn end_in_background(self: &Arc<Self>, refresh_token: RefreshToken) {
+        let shared = self.clone();
+        tokio::spawn(async move {
+            let ended = shared.source.revoke(None, Some(&refresh_token));
+            let _ = shared.with_timeout(ended).await;
+        });
+    }
 }
 
-/// What a future comes to; `None` if it panics.
+/// Beyond the time that a call may take before it is stalled.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
+
+/// Returns what a future resolves to; `None` if it panics.
 pub(crate) async fn catch_panic<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|cx| {

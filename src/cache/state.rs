@@ -1,6 +1,6 @@
-//! What the cache knows, and what follows from it: the token in use, the
-//! refresh token, failures and their pauses. No I/O and no lock: times and
-//! random numbers come from the caller.
+//! What the cache knows, and what follows from it: the token in use, the refresh
+//! token, failures and rejections. No I/O and no lock: times and random numbers
+//! come from the caller.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,17 +8,18 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cache::clock::Moment;
+use crate::cache::credentials::CredentialMemory;
 use crate::cache::current::CachedToken;
 use crate::cache::failures::Failures;
-use crate::cache::in_flight::CurrentFetch;
-use crate::cache::in_flight::FetchResult;
-use crate::cache::refresh_token::HeldRefreshToken;
-use crate::cache::rejections::RejectionBackoff;
+use crate::cache::in_flight::{CurrentFetch, FetchResult};
+use crate::cache::refresh_token::{AfterRefresh, HeldRefreshToken, after_failed_refresh};
+use crate::cache::rejections::{Rejected, Rejections};
 use crate::cache::schedule::{Freshness, Schedule};
 use crate::cache::settings::Settings;
 use crate::error::{TokenError, TokenErrorKind};
+use crate::origins::OriginId;
 use crate::store::Acquire;
-use crate::telemetry::Reason;
+use crate::telemetry::{FetchedBy, Reason};
 use crate::token::{AccessToken, RefreshToken};
 
 /// What a caller needs.
@@ -26,7 +27,7 @@ use crate::token::{AccessToken, RefreshToken};
 pub(crate) struct Requirements {
     /// A generation above this one.
     pub(crate) newer_than: u64,
-    /// So much life left.
+    /// This much life left.
     pub(crate) valid_for: Duration,
 }
 
@@ -39,17 +40,24 @@ pub(crate) enum Lookup {
         renew: bool,
     },
     Fail(TokenError),
-    /// Nothing: join a flight, or start one.
+    /// Nothing: join a fetch, or start one.
     Fetch,
 }
 
-/// What a 401 leads to.
+/// What a rejection leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rejection {
     /// A newer token is there or may be fetched.
     Renew,
-    /// The token stays: renewing did not help lately.
+    /// Renewing did not help lately.
     RenewalBackedOff,
+}
+
+/// What is known of a fetch that begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Begun {
+    pub(crate) id: u64,
+    pub(crate) reason: Reason,
 }
 
 #[derive(Debug, Default)]
@@ -57,28 +65,30 @@ pub(crate) struct State {
     pub(crate) live: Option<Arc<CachedToken>>,
     pub(crate) refresh: HeldRefreshToken,
     generation: u64,
+    /// Failures that this cache alone remembers.
     pub(crate) failures: Failures,
-    forced: RejectionBackoff,
-    /// The next token comes of a renewal that a 401 forced.
-    renewing_after_401: bool,
-    /// The generation that a request was accepted with last.
-    accepted_generation: u64,
-    /// The generation whose rejection was counted as a useless renewal.
-    rejection_counted_for: u64,
+    /// Failures of the credentials, which all caches with the same remember.
+    memory: Option<Arc<CredentialMemory>>,
+    rejections: Rejections,
+    /// The generation that was rejected last, and where.
+    suspect: Option<(u64, OriginId)>,
     pub(crate) current_fetch: CurrentFetch,
     /// The generation of the last token that came from the fleet's store, or
     /// went there.
     store_generation: u64,
+    /// The refresh token in the fleet's store is not to be used.
+    discard_stored: bool,
     /// Why the last token was given up before its time.
     invalidated: Option<Reason>,
-    /// Failures before this are not to count, not those of the fleet either.
+    /// What was left of the last token of a login when it arrived; `None` if it
+    /// has no known end.
+    longest_left: Option<Duration>,
+    /// Failures before this do not count, not those of the fleet either.
     ignore_failures: bool,
     /// Why the fleet's store could not be asked.
     pub(crate) store_error: Option<TokenError>,
-    /// Shut down: no more flights, no more tokens.
+    /// Shut down: no more fetches, no more tokens.
     closed: bool,
-    /// The sentry is at its post.
-    pub(crate) clock_watched: bool,
     /// Many threads are expected to send the same token.
     striped: bool,
 }
@@ -96,65 +106,104 @@ impl State {
             let what = "the token cache was shut down";
             return Lookup::Fail(TokenError::new(TokenErrorKind::ShutDown, what));
         }
-        if let Some(live) = &self.live {
-            let age = now.since(&live.requested_at);
-            match live.schedule.freshness(age) {
-                Freshness::Expired => self.live = None,
-                _ if live.generation() <= needs.newer_than => {}
-                freshness => match too_short(live, needs.valid_for, age) {
-                    Some(TooShort::Always) => return Lookup::Fail(lives_too_short()),
-                    Some(TooShort::ByNow) => {}
-                    None => {
-                        return Lookup::Serve {
-                            live: live.clone(),
-                            renew: freshness == Freshness::Due
-                                && !self.is_fetching(now.monotonic)
-                                && self.failures.backoff_left(now.monotonic).is_none(),
-                        };
-                    }
-                },
-            }
+        self.drop_expired(now);
+        if let Some(live) = self.live.as_ref().filter(|it| suffices(it, needs, now)) {
+            let renew = live.freshness(now) == Freshness::Due
+                && !self.is_fetching(now.monotonic)
+                && self.backoff_left(now.monotonic).is_none();
+            return Lookup::Serve {
+                live: live.clone(),
+                renew,
+            };
         }
         if self.is_fetching(now.monotonic) {
             return Lookup::Fetch;
         }
-        match self.failures.blocking(now.monotonic) {
+        // Before failures: those say nothing of a token that nobody can have.
+        if self.live.is_some() && self.longest_left.is_some_and(|left| needs.valid_for > left) {
+            return Lookup::Fail(lives_too_short());
+        }
+        match self.blocking(now.monotonic) {
             Some(error) => Lookup::Fail(error),
             None => Lookup::Fetch,
         }
     }
 
-    /// A flight takes off, and is lost after `limit`. Gives its number, and why
-    /// it does.
+    fn drop_expired(&mut self, now: &Moment) {
+        self.live
+            .take_if(|live| live.freshness(now) == Freshness::Expired);
+    }
+
+    /// Whether there is a token for these needs.
+    pub(crate) fn is_served(&mut self, needs: Requirements, now: &Moment) -> bool {
+        self.drop_expired(now);
+        let live = self.live.as_ref();
+        live.is_some_and(|live| suffices(live, needs, now))
+    }
+
+    /// Begins a fetch, which is stalled if it is not heard of for `limit`.
     pub(crate) fn begin_fetch(
         &mut self,
         needs: Requirements,
         now: &Moment,
         limit: Duration,
-    ) -> (u64, Reason) {
+    ) -> Begun {
+        let forced_by = match (&self.live, self.suspect) {
+            (Some(live), Some((suspect, origin)))
+                if suspect == live.generation() && needs.newer_than >= suspect =>
+            {
+                Some(origin)
+            }
+            _ => None,
+        };
         let reason = match (&self.live, self.invalidated) {
+            (Some(_), _) if forced_by.is_some() => Reason::Rejected,
             (Some(_), _) if !needs.valid_for.is_zero() => Reason::Short,
             (Some(_), _) => Reason::Due,
             (None, Some(reason)) => reason,
             (None, None) if self.generation == 0 => Reason::Cold,
             (None, None) => Reason::Expired,
         };
-        (self.current_fetch.begin(now.monotonic, limit), reason)
+        let id = self.current_fetch.begin(now.monotonic, limit, forced_by);
+        Begun { id, reason }
     }
 
     pub(crate) fn is_fetching(&self, now: Instant) -> bool {
         self.current_fetch.remaining(now).is_some()
     }
 
-    /// How long nothing changes by itself for the token in use, so that nobody
-    /// has to look. Zero while a success would be news.
+    /// The failure that keeps the next fetch from being made.
+    fn blocking(&self, now: Instant) -> Option<TokenError> {
+        let shared = self.memory.as_ref().and_then(|it| it.blocking(now));
+        shared.or_else(|| self.failures.blocking(now))
+    }
+
+    /// How long the next fetch has to wait.
+    pub(crate) fn backoff_left(&self, now: Instant) -> Option<Duration> {
+        self.blocking(now)?.retry_after()
+    }
+
+    pub(crate) fn last_error(&self) -> Option<TokenError> {
+        let memory = self.memory.as_ref();
+        memory
+            .and_then(|it| it.with_failures(|failures| failures.last_error().cloned()))
+            .or_else(|| self.failures.last_error().cloned())
+    }
+
+    /// Whether the credentials were refused.
+    pub(crate) fn is_refused(&self) -> bool {
+        let memory = self.memory.as_ref();
+        memory.is_some_and(|it| it.with_failures(|failures| failures.is_refused()))
+            || self.failures.is_refused()
+    }
+
+    /// For how long nothing changes by itself for the token in use, so that no
+    /// request has to make a lookup. Zero while a success would change something.
     pub(crate) fn quiet_for(&self, now: &Moment) -> Duration {
         let Some(live) = self.live.as_ref().filter(|_| !self.closed) else {
             return Duration::ZERO;
         };
-        if self.forced.wants_success()
-            || (live.forced && self.accepted_generation != live.generation())
-        {
+        if self.rejections.wants_success() || !self.is_proven(live) {
             return Duration::ZERO;
         }
         let age = now.since(&live.requested_at);
@@ -163,55 +212,102 @@ impl State {
         match live.schedule.freshness(age) {
             Freshness::Fresh => until(live.schedule.due).min(end),
             Freshness::Due => {
-                let current_fetch = self.current_fetch.remaining(now.monotonic);
-                let held = || self.failures.backoff_left(now.monotonic);
-                current_fetch.or_else(held).unwrap_or_default().min(end)
+                let fetching = self.current_fetch.remaining(now.monotonic);
+                let backoff = || self.backoff_left(now.monotonic);
+                fetching.or_else(backoff).unwrap_or_default().min(end)
             }
             Freshness::Expired => Duration::ZERO,
         }
     }
 
+    /// Whether a success of this token would say nothing new.
+    fn is_proven(&self, live: &CachedToken) -> bool {
+        let generation = live.generation();
+        let renewal_helped = |origin: OriginId| self.rejections.has_accepted(origin, generation);
+        live.forced_by.is_none_or(renewal_helped)
+            && (live.by != FetchedBy::RefreshToken || self.rejections.take_refreshed())
+    }
+
     /// What to ask the fleet's store for.
     pub(crate) fn acquire(&mut self, lease: Duration) -> Acquire {
+        let suspected = matches!((&self.live, self.suspect),
+            (Some(live), Some((suspect, _))) if live.generation() == suspect);
         Acquire {
             newer_than: self.store_generation,
-            rejected: self.invalidated.is_some(),
+            rejected: self.invalidated.is_some() || suspected,
             ignore_failure: std::mem::take(&mut self.ignore_failures),
             lease,
         }
     }
 
-    /// Enters what a flight fetched. After a failure a token that is still valid
-    /// stays.
+    /// Whether the refresh token in the fleet's store is to be left unused.
+    pub(crate) fn take_discard_stored(&mut self) -> bool {
+        std::mem::take(&mut self.discard_stored)
+    }
+
+    /// Records the result of the fetch with this id. After a failure a token that
+    /// is still valid stays. `None` if the fetch was given up before.
     pub(crate) fn record(
         &mut self,
+        id: u64,
         fetched: FetchResult,
         now: &Moment,
         settings: &Settings,
         random: f64,
-    ) -> Result<Arc<CachedToken>, TokenError> {
-        let pause = fetched.pause;
-        self.record_token(fetched, now, settings, random)
-            .map_err(|error| {
-                let drawn = || self.failures.pause(&error, settings, random);
+    ) -> Option<Result<Arc<CachedToken>, TokenError>> {
+        let Some(forced_by) = self.current_fetch.finish(id) else {
+            self.record_late(fetched);
+            return None;
+        };
+        let (pause, memory) = (fetched.pause, fetched.memory.clone());
+        let recorded = self.record_token(fetched, forced_by, now, settings, random);
+        Some(recorded.map_err(|error| {
+            let Some(memory) = memory else {
+                let drawn = || self.failures.pause(&error, true, settings, random);
                 let pause = pause.unwrap_or_else(drawn);
-                self.failures.record(error, pause, now)
-            })
+                return self.failures.record(&error, pause, now);
+            };
+            self.memory = Some(memory);
+            error.with_retry_after(pause)
+        }))
+    }
+
+    /// Counts a failure that is not the end of its fetch.
+    pub(crate) fn note_failure(&mut self, fetched: &FetchResult, now: &Moment) {
+        if let (Err(error), Some(pause), None) = (&fetched.answer, fetched.pause, &fetched.memory) {
+            self.failures.record(error, pause, now);
+        }
+    }
+
+    /// The answer to a fetch that was given up is older than what came after it,
+    /// but a rotated refresh token may be the only one that is still alive.
+    fn record_late(&mut self, fetched: FetchResult) {
+        let FetchResult {
+            answer,
+            requested_at,
+            sent,
+            ..
+        } = fetched;
+        if let Some(late) = answer.ok().and_then(|mut it| it.take_refresh_token()) {
+            self.refresh.set_late(late, sent.as_ref(), requested_at);
+        }
     }
 
     fn record_token(
         &mut self,
         fetched: FetchResult,
+        forced_by: Option<OriginId>,
         now: &Moment,
         settings: &Settings,
         random: f64,
     ) -> Result<Arc<CachedToken>, TokenError> {
+        let refreshed = fetched.is_refreshed();
         let FetchResult {
             answer,
-            refreshed,
             requested_at,
             age,
             store_generation,
+            by,
             ..
         } = fetched;
         let (token, refresh) = answer?.into_parts();
@@ -219,7 +315,7 @@ impl State {
         self.store_generation = store_generation.unwrap_or(self.store_generation);
         match refresh {
             // RFC 6749, section 6: the old one stays in use.
-            None if refreshed => {}
+            None if refreshed => self.refresh.count_success(),
             refresh => self.refresh.set(refresh, requested_at),
         }
         let schedule = Schedule::new(settings, token.lifetime(), random).aged(age);
@@ -230,29 +326,63 @@ impl State {
             ));
         }
         self.generation += 1;
-        let token = token.numbered(self.generation);
-        let mut live = CachedToken::new(
-            token,
-            requested_at,
-            schedule,
-            std::mem::take(&mut self.renewing_after_401),
-        );
+        let token = token.cached(self.generation, requested_at.wall, age);
+        let mut live = CachedToken::new(token, requested_at, schedule, by, forced_by);
         if self.striped {
             live = live.striped();
         }
+        if by == FetchedBy::Credentials {
+            self.longest_left = live.remaining(now);
+        }
         let live = Arc::new(live);
         self.live = Some(live.clone());
+        self.suspect = None;
         self.failures.clear();
+        self.memory = None;
         Ok(live)
     }
 
-    /// The API answered 401 to a request with this generation.
-    ///
-    /// Where a replay is rejected too, renewing did not help, whatever other
-    /// requests say of the new token.
+    /// What follows the request with a refresh token that brought this.
+    pub(crate) fn after_refresh(
+        &mut self,
+        refreshed: &FetchResult,
+        sent: &RefreshToken,
+        needs: Requirements,
+        now: &Moment,
+        settings: &Settings,
+    ) -> AfterRefresh {
+        let error = match &refreshed.answer {
+            Ok(response) => {
+                let schedule = Schedule::new(settings, response.access_token().lifetime(), 0.0);
+                let age = now.since(&refreshed.requested_at);
+                let left = schedule.expired.map(|expired| expired.saturating_sub(age));
+                let too_short = left.is_some_and(|left| left < needs.valid_for);
+                let login_lives_longer = self
+                    .longest_left
+                    .is_none_or(|longest| needs.valid_for <= longest);
+                return if too_short && login_lives_longer {
+                    AfterRefresh::TooShort
+                } else {
+                    AfterRefresh::Done
+                };
+            }
+            Err(error) => error,
+        };
+        let count = self.refresh.count_failure();
+        let is_served = self.is_served(needs, now);
+        let next = after_failed_refresh(error, count, is_served);
+        if next == AfterRefresh::LogIn && error.kind() == TokenErrorKind::Refused {
+            self.refresh.forget(sent);
+        }
+        next
+    }
+
+    /// An API rejected this generation at `origin`. Others go on with the token,
+    /// until there is a newer one or it is rejected for them too.
     pub(crate) fn rejected(
         &mut self,
         generation: u64,
+        origin: OriginId,
         replayed: bool,
         now: &Moment,
         settings: &Settings,
@@ -264,26 +394,29 @@ impl State {
         else {
             return Rejection::Renew;
         };
-        if self.forced.backoff_left(now.monotonic).is_some() {
+        let token = Rejected {
+            generation,
+            forced_by: live.forced_by,
+            refreshed: live.by == FetchedBy::RefreshToken,
+            replayed,
+        };
+        let backoff = &settings.rejection_backoff;
+        let verdict = self
+            .rejections
+            .rejected(origin, token, now.monotonic, backoff);
+        if verdict.log_in {
+            self.refresh.discard();
+            self.discard_stored = true;
+        }
+        if !verdict.renew {
             return Rejection::RenewalBackedOff;
         }
-        let fresh = live.forced && (replayed || self.accepted_generation != generation);
-        if fresh && self.rejection_counted_for != generation {
-            self.rejection_counted_for = generation;
-            self.forced
-                .was_fruitless(now.monotonic, &settings.rejection_backoff);
-            return Rejection::RenewalBackedOff;
-        }
-        self.live = None;
-        self.invalidated = Some(Reason::Rejected);
-        // A token under way was not asked for because of this 401, so its own
-        // rejection would say nothing about renewing.
-        self.renewing_after_401 = !self.is_fetching(now.monotonic);
+        self.suspect = Some((generation, origin));
         Rejection::Renew
     }
 
-    /// The API accepted a request with this generation.
-    pub(crate) fn accepted(&mut self, generation: u64, replayed: bool) {
+    /// An API accepted a request with this generation at `origin`.
+    pub(crate) fn accepted(&mut self, generation: u64, origin: OriginId, replayed: bool) {
         let Some(live) = self
             .live
             .as_ref()
@@ -291,12 +424,14 @@ impl State {
         else {
             return;
         };
-        self.accepted_generation = generation;
-        self.forced.accepted(replayed && live.forced);
+        let refreshed = live.by == FetchedBy::RefreshToken;
+        let helped = replayed && live.forced_by == Some(origin);
+        self.rejections
+            .accepted(origin, generation, refreshed, helped);
     }
 
     pub(crate) fn rejection_backoff(&self, now: Instant) -> Option<Duration> {
-        self.forced.backoff_left(now)
+        self.rejections.backoff_left(now)
     }
 
     /// Gives up the token in use.
@@ -306,7 +441,7 @@ impl State {
     }
 
     /// Hands out what is to be given up at the server, and keeps none of it.
-    /// `None` while a flight is under way, which brings more.
+    /// `None` while a fetch is in progress, which brings more.
     pub(crate) fn take_tokens(
         &mut self,
         now: &Moment,
@@ -315,11 +450,10 @@ impl State {
         if self.is_fetching(now.monotonic) {
             return None;
         }
+        self.drop_expired(now);
         let refresh = self.refresh.take(now, settings);
         self.invalidated = Some(Reason::Invalidated);
         let live = self.live.take();
-        let live = live
-            .filter(|it| it.schedule.freshness(now.since(&it.requested_at)) != Freshness::Expired);
         Some((live.map(|live| live.token.clone()), refresh))
     }
 
@@ -332,34 +466,25 @@ impl State {
         self.closed
     }
 
-    /// Forgets all failures.
+    /// Forgets all failures and rejections.
     pub(crate) fn reset(&mut self) {
         self.failures.clear();
+        self.memory = None;
         self.ignore_failures = true;
-        self.forced = RejectionBackoff::default();
+        self.rejections.clear();
     }
 }
 
-enum TooShort {
-    /// There is too little left of its life.
-    ByNow,
-    /// Its whole life is too short.
-    Always,
+/// Whether a valid token is what a caller needs.
+fn suffices(live: &CachedToken, needs: Requirements, now: &Moment) -> bool {
+    live.generation() > needs.newer_than
+        && live
+            .remaining(now)
+            .is_none_or(|left| needs.valid_for <= left)
 }
 
-fn too_short(live: &CachedToken, valid_for: Duration, age: Duration) -> Option<TooShort> {
-    let expired = live.schedule.expired?;
-    if valid_for.saturating_add(age) <= expired {
-        None
-    } else if valid_for > expired {
-        Some(TooShort::Always)
-    } else {
-        Some(TooShort::ByNow)
-    }
-}
-
-/// The answer to a caller who wants more life than a new token has.
-pub(crate) fn lives_too_short() -> TokenError {
+/// The answer to a caller who needs more life than a new token has.
+fn lives_too_short() -> TokenError {
     TokenError::new(
         TokenErrorKind::Config,
         "the tokens of this source do not live as long as was asked for",

@@ -101,20 +101,16 @@ pub struct Status {
 impl Status {
     pub(crate) fn of(shared: &Shared) -> Self {
         shared.with_state(|state, now| {
-            let live = state.live.as_ref().map(|live| {
-                let age = now.since(&live.requested_at);
-                let left = live.schedule.expired.map(|end| end.saturating_sub(age));
-                (live, live.schedule.freshness(age), left)
-            });
-            let live = live.filter(|(_, freshness, _)| *freshness != Freshness::Expired);
+            let live = state.live.as_ref();
+            let live = live.filter(|live| live.freshness(now) != Freshness::Expired);
             Self {
-                generation: live.as_ref().map(|(live, ..)| live.generation()),
-                valid_for: live.as_ref().and_then(|(_, _, left)| *left),
-                is_due: live.is_some_and(|(_, freshness, _)| freshness == Freshness::Due),
+                generation: live.map(|live| live.generation()),
+                valid_for: live.and_then(|live| live.remaining(now)),
+                is_due: live.is_some_and(|live| live.freshness(now) == Freshness::Due),
                 is_fetching: state.is_fetching(now.monotonic),
-                fetch_backoff: state.failures.backoff_left(now.monotonic),
+                fetch_backoff: state.backoff_left(now.monotonic),
                 rejection_backoff: state.rejection_backoff(now.monotonic),
-                last_error: state.failures.last_error().cloned(),
+                last_error: state.last_error(),
                 store_error: state.store_error.clone(),
                 is_closed: state.is_closed(),
             }

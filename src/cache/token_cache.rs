@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use crate::cache::credentials::CredentialMemory;
 use crate::cache::fetch::Next;
 use crate::cache::session::Scope;
 use crate::cache::settings::FleetMember;
@@ -116,6 +117,7 @@ impl TokenCache {
     /// also after the credentials were refused. For when somebody has put right
     /// what was wrong.
     pub fn reset(&self) {
+        CredentialMemory::forget(self.shared.source.fingerprint());
         self.shared.with_state(|state, _| state.reset());
         self.shared.changes.notify();
     }
@@ -208,7 +210,7 @@ impl TokenCache {
         match self.shared.lookup(Requirements::default()) {
             Next::Serve(_) => Ok(()),
             Next::Fail(error) => Err(error),
-            Next::Wait(_) => {
+            Next::Wait { .. } => {
                 let what = "a token is being fetched";
                 Err(TokenError::new(TokenErrorKind::WaitTimeout, what))
             }

@@ -4,22 +4,23 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::cache::clock::CoarseTime;
 use crate::cache::fetch::Next;
 use crate::cache::shared::{FetchOutcome, Shared, no_runtime};
 use crate::cache::single_flight::Waiter;
-use crate::cache::state::{Requirements, lives_too_short};
+use crate::cache::state::Requirements;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::telemetry::Wait;
 
-/// How often a caller starts over because a flight's runtime ended under it.
-const MOST_ABANDONED: u8 = 8;
+/// How often a caller's own fetch may be dropped before its end, which a runtime
+/// that is shutting down does at once.
+const MAX_DROPPED: u8 = 8;
 
 pin_project! {
     /// Resolves to a token that may be sent now. Dropping it ends the wait and
@@ -28,31 +29,40 @@ pin_project! {
         shared: Arc<Shared>,
         needs: Requirements,
         waiter: Option<Waiter<FetchOutcome>>,
+        started: bool,
+        deadline: Option<Instant>,
         #[pin]
-        deadline: Option<Sleep>,
+        timer: Option<Sleep>,
         wait: Option<Wait>,
-        abandoned: u8,
+        dropped: u8,
     }
 }
 
 impl WaitForToken {
     pub(crate) fn new(shared: Arc<Shared>, needs: Requirements) -> Self {
-        Self::joined(shared, needs, None)
-    }
-
-    /// The way of a caller who has looked already.
-    pub(crate) fn joined(
-        shared: Arc<Shared>,
-        needs: Requirements,
-        waiter: Option<Waiter<FetchOutcome>>,
-    ) -> Self {
         Self {
             shared,
             needs,
-            waiter,
+            waiter: None,
+            started: false,
             deadline: None,
+            timer: None,
             wait: None,
-            abandoned: 0,
+            dropped: 0,
+        }
+    }
+
+    /// The wait of a caller who has made the first lookup already.
+    pub(crate) fn joined(
+        shared: Arc<Shared>,
+        needs: Requirements,
+        waiter: Waiter<FetchOutcome>,
+        started: bool,
+    ) -> Self {
+        Self {
+            waiter: Some(waiter),
+            started,
+            ..Self::new(shared, needs)
         }
     }
 
@@ -62,6 +72,11 @@ impl WaitForToken {
 
     pub(crate) fn needs(self: Pin<&Self>) -> Requirements {
         *self.project_ref().needs
+    }
+
+    /// When the caller's time is over; `None` before the wait begins.
+    pub(crate) fn deadline(self: Pin<&Self>) -> Option<Instant> {
+        *self.project_ref().deadline
     }
 }
 
@@ -75,55 +90,66 @@ impl Future for WaitForToken {
                 match this.shared.lookup(*this.needs) {
                     Next::Serve(live) => return Poll::Ready(Ok(live)),
                     Next::Fail(error) => return Poll::Ready(Err(error)),
-                    Next::Wait(waiter) => *this.waiter = Some(waiter),
+                    Next::Wait { waiter, started } => {
+                        (*this.waiter, *this.started) = (Some(waiter), started);
+                    }
                 }
                 continue;
             };
-            match Pin::new(waiter).poll(cx) {
-                Poll::Ready(done) => {
-                    *this.waiter = None;
-                    match done {
-                        Some(Ok(live)) if !this.needs.valid_for.is_zero() => {
-                            let age = this.shared.settings.clock.now().since(&live.requested_at);
-                            let needed = age.saturating_add(this.needs.valid_for);
-                            let enough = live.schedule.expired.is_none_or(|end| needed <= end);
-                            return Poll::Ready(enough.then_some(live).ok_or_else(lives_too_short));
-                        }
-                        Some(Ok(live))
-                            if live.generation() > this.needs.newer_than
-                                && live.is_fast_at(CoarseTime::now()) =>
-                        {
-                            return Poll::Ready(Ok(live));
-                        }
-                        // It was a while ago that it done: look again.
-                        Some(Ok(_)) => {}
-                        Some(Err(error)) => return Poll::Ready(Err(error)),
-                        None => {
-                            *this.abandoned += 1;
-                            if *this.abandoned > MOST_ABANDONED {
-                                return Poll::Ready(Err(no_runtime(
-                                    "the runtime is shutting down",
-                                )));
-                            }
+            if let Poll::Ready(done) = Pin::new(waiter).poll(cx) {
+                *this.waiter = None;
+                match done {
+                    Some(Ok(live))
+                        if live.generation() > this.needs.newer_than
+                            && this.needs.valid_for.is_zero()
+                            && live.is_fast_at(CoarseTime::now()) =>
+                    {
+                        return Poll::Ready(Ok(live));
+                    }
+                    // Whether it is what this caller needs a lookup decides.
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return Poll::Ready(Err(error)),
+                    None if *this.started => {
+                        *this.dropped += 1;
+                        if *this.dropped > MAX_DROPPED {
+                            let what = "the runtime is shutting down";
+                            return Poll::Ready(Err(no_runtime(what)));
                         }
                     }
+                    // Another runtime's end says nothing of this one.
+                    None => {}
                 }
-                Poll::Pending => {
-                    if this.deadline.is_none() {
-                        if let Err(error) = Handle::try_current() {
-                            return Poll::Ready(Err(no_runtime(error)));
-                        }
-                        let deadline = timed(|| sleep(this.shared.settings.wait_timeout))?;
-                        this.deadline.set(Some(deadline));
-                        *this.wait = Some(Wait::begin(&this.shared.label));
-                    }
-                    if let Some(deadline) = this.deadline.as_mut().as_pin_mut() {
-                        ready!(timed(|| deadline.poll(cx))?);
-                    }
-                    let what = format!("no token within {:?}", this.shared.settings.wait_timeout);
-                    return Poll::Ready(Err(TokenError::new(TokenErrorKind::WaitTimeout, what)));
-                }
+                continue;
             }
+            let now = Instant::now();
+            let deadline = match *this.deadline {
+                Some(deadline) => deadline,
+                None => {
+                    if let Err(error) = Handle::try_current() {
+                        return Poll::Ready(Err(no_runtime(error)));
+                    }
+                    *this.wait = Some(Wait::begin(&this.shared.label));
+                    *this
+                        .deadline
+                        .insert(now + this.shared.settings.wait_timeout)
+                }
+            };
+            if now >= deadline {
+                let what = format!("no token within {:?}", this.shared.settings.wait_timeout);
+                return Poll::Ready(Err(TokenError::new(TokenErrorKind::WaitTimeout, what)));
+            }
+            if this.timer.is_none() {
+                let stalled = this.shared.give_up_stalled();
+                let until = stalled.map_or(deadline, |stalled| deadline.min(now + stalled));
+                this.timer.set(Some(timed(|| sleep_until(until))?));
+            }
+            let Some(timer) = this.timer.as_mut().as_pin_mut() else {
+                continue;
+            };
+            if timed(|| timer.poll(cx))?.is_pending() {
+                return Poll::Pending;
+            }
+            this.timer.set(None);
         }
     }
 }

@@ -1,0 +1,309 @@
+//! Getting the inner service ready, for a service and for those of its requests
+//! that have to be sent later.
+//!
+//! A request that waits for a token gives the readiness back that it was called
+//! with, and one that is replayed needs it a second time. Each asks a clone of
+//! its own for it. That is not enough where the service has been polled again
+//! meanwhile and is not called: tower's `Balance` keeps the services behind it
+//! ready, so one of them may hold the only permit of a `ConcurrencyLimit`, or
+//! stand in front of the queue for it, while the request waits behind it for
+//! ever. So while requests wait, the service keeps what it has polled in a place
+//! that they share, and the first of them may take it from there.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+
+use tower_service::Service;
+
+use crate::sync::lock;
+
+/// The inner service.
+#[derive(Debug)]
+pub(crate) struct Inner<S> {
+    service: S,
+    /// Made for the first request that may have to be sent later.
+    lending: Option<Arc<Lending<S>>>,
+    /// What was polled last is in `lending`, for requests to take.
+    is_lent: bool,
+}
+
+/// What a service and its requests share.
+#[derive(Debug)]
+pub(crate) struct Lending<S> {
+    lent: Mutex<Lent<S>>,
+    /// Requests that have given their readiness back.
+    queued: AtomicUsize,
+    wakers: Arc<Wakers>,
+}
+
+#[derive(Debug)]
+struct Lent<S> {
+    /// The service that was polled while it is lent, another clone otherwise.
+    service: S,
+    is_lent: bool,
+    is_ready: bool,
+}
+
+impl<S> Inner<S> {
+    pub(crate) fn new(service: S) -> Self {
+        Self {
+            service,
+            lending: None,
+            is_lent: false,
+        }
+    }
+
+    pub(crate) fn get(&self) -> &S {
+        &self.service
+    }
+
+    pub(crate) fn into_inner(self) -> S {
+        self.service
+    }
+
+    /// The service that is ready, to be called now. For the fast path: only if
+    /// [`is_lent`](Self::is_lent) says no.
+    #[inline]
+    pub(crate) fn ready(&mut self) -> &mut S {
+        &mut self.service
+    }
+
+    /// Whether [`reclaim`](Self::reclaim) has to be called before the service is.
+    #[inline]
+    pub(crate) fn is_lent(&self) -> bool {
+        self.is_lent
+    }
+
+    /// Takes the service back that was polled. False if a request has taken its
+    /// readiness: the call has to wait for its turn.
+    #[cold]
+    pub(crate) fn reclaim(&mut self) -> bool {
+        self.is_lent = false;
+        let Some(lending) = &self.lending else {
+            return true;
+        };
+        let mut lent = lock(&lending.lent);
+        lent.is_lent = false;
+        std::mem::swap(&mut self.service, &mut lent.service);
+        std::mem::take(&mut lent.is_ready)
+    }
+}
+
+impl<S: Clone> Inner<S> {
+    /// Gives the readiness back that the service was polled for.
+    pub(crate) fn give_back(&mut self) {
+        self.service = self.service.clone();
+    }
+
+    /// Queues a request that cannot be sent yet.
+    pub(crate) fn queue(&mut self) -> Queued<S> {
+        let lending = self.lend();
+        self.give_back();
+        Queued::new(self.service.clone(), lending)
+    }
+
+    /// What a request that is sent now needs to be replayed.
+    #[inline]
+    pub(crate) fn standby(&mut self) -> Standby<S> {
+        Standby {
+            service: self.service.clone(),
+            lending: self.lend(),
+        }
+    }
+
+    #[inline]
+    fn lend(&mut self) -> Arc<Lending<S>> {
+        match &self.lending {
+            Some(lending) => lending.clone(),
+            None => self.start_lending(),
+        }
+    }
+
+    #[cold]
+    fn start_lending(&mut self) -> Arc<Lending<S>> {
+        let lending = Arc::new(Lending {
+            lent: Mutex::new(Lent {
+                service: self.service.clone(),
+                is_lent: false,
+                is_ready: false,
+            }),
+            queued: AtomicUsize::new(0),
+            wakers: Arc::default(),
+        });
+        self.lending.insert(lending).clone()
+    }
+
+    #[inline]
+    pub(crate) fn poll_ready<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
+    where
+        S: Service<Req>,
+    {
+        if self.lending.is_none() {
+            return self.service.poll_ready(cx);
+        }
+        self.poll_ready_for_all(cx)
+    }
+
+    #[inline(never)]
+    fn poll_ready_for_all<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
+    where
+        S: Service<Req>,
+    {
+        let Some(lending) = &self.lending else {
+            return self.service.poll_ready(cx);
+        };
+        if !self.is_lent && lending.queued.load(Ordering::Relaxed) == 0 {
+            let polled = self.service.poll_ready(cx);
+            // Nobody waits, and whoever comes to wait finds a free place, unless
+            // this service already stands in the queue.
+            if polled.is_ready() || Arc::strong_count(lending) == 1 {
+                return polled;
+            }
+        }
+        let mut lent = lock(&lending.lent);
+        if !self.is_lent {
+            std::mem::swap(&mut self.service, &mut lent.service);
+            (self.is_lent, lent.is_lent) = (true, true);
+        }
+        let polled = lent.poll_ready(&lending.wakers, cx);
+        drop(lent);
+        if polled.is_ready() {
+            // One of them may take it, if it comes first.
+            lending.wakers.wake_all();
+        }
+        polled
+    }
+}
+
+impl<S: Clone> Clone for Inner<S> {
+    fn clone(&self) -> Self {
+        Self::new(self.service.clone())
+    }
+}
+
+impl<S> Lent<S> {
+    /// Polls the service, so that everybody is woken who may use it.
+    fn poll_ready<Req>(
+        &mut self,
+        wakers: &Arc<Wakers>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), S::Error>>
+    where
+        S: Service<Req>,
+    {
+        if self.is_ready {
+            return Poll::Ready(Ok(()));
+        }
+        wakers.add(cx.waker());
+        let all = Waker::from(wakers.clone());
+        let polled = self.service.poll_ready(&mut Context::from_waker(&all));
+        self.is_ready = matches!(polled, Poll::Ready(Ok(())));
+        polled
+    }
+}
+
+/// A request that has given its readiness back, and its way to it again.
+#[derive(Debug)]
+pub(crate) struct Queued<S> {
+    service: S,
+    lending: Arc<Lending<S>>,
+}
+
+impl<S> Queued<S> {
+    pub(crate) fn new(service: S, lending: Arc<Lending<S>>) -> Self {
+        lending.queued.fetch_add(1, Ordering::Relaxed);
+        Self { service, lending }
+    }
+
+    /// Polls a service that nobody else has polled, and the one that the request
+    /// came from.
+    pub(crate) fn poll_ready<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
+    where
+        S: Service<Req>,
+    {
+        if let ready @ Poll::Ready(_) = self.service.poll_ready(cx) {
+            return ready;
+        }
+        // Before the check: whoever lends the service later wakes it.
+        self.lending.wakers.add(cx.waker());
+        let mut lent = lock(&self.lending.lent);
+        if !lent.is_lent {
+            return Poll::Pending;
+        }
+        let polled = lent.poll_ready(&self.lending.wakers, cx);
+        if polled.is_ready() {
+            // What this request stands in the queue with is left in its place.
+            std::mem::swap(&mut self.service, &mut lent.service);
+            lent.is_ready = false;
+            // So that its owner is woken, and not this request.
+            let _ = lent.poll_ready(&self.lending.wakers, cx);
+        }
+        polled
+    }
+
+    /// The service, which is ready once `poll_ready` has said so.
+    pub(crate) fn service(&mut self) -> &mut S {
+        &mut self.service
+    }
+}
+
+impl<S: Clone> Queued<S> {
+    /// What a replay of the request that is sent with this needs.
+    pub(crate) fn next(&self) -> Standby<S> {
+        Standby {
+            service: self.service.clone(),
+            lending: self.lending.clone(),
+        }
+    }
+}
+
+/// What a request that was sent needs in order to be queued again.
+#[derive(Debug)]
+pub(crate) struct Standby<S> {
+    service: S,
+    lending: Arc<Lending<S>>,
+}
+
+impl<S> Standby<S> {
+    /// Queues before the readiness of the first attempt is given back.
+    pub(crate) fn queue(self) -> Queued<S> {
+        Queued::new(self.service, self.lending)
+    }
+}
+
+impl<S> Drop for Queued<S> {
+    fn drop(&mut self) {
+        self.lending.queued.fetch_sub(1, Ordering::Relaxed);
+        // It may have been woken in place of another one.
+        self.lending.wakers.wake_all();
+    }
+}
+
+/// Everybody who waits for one service to be ready.
+#[derive(Debug, Default)]
+struct Wakers(Mutex<Vec<Waker>>);
+
+impl Wakers {
+    fn add(&self, waker: &Waker) {
+        let mut wakers = lock(&self.0);
+        if !wakers.iter().any(|it| it.will_wake(waker)) {
+            wakers.push(waker.clone());
+        }
+    }
+
+    fn wake_all(&self) {
+        let wakers = std::mem::take(&mut *lock(&self.0));
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Wake for Wakers {
+    fn wake(self: Arc<Self>) {
+        self.wake_all();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.wake_all();
+    }
+}

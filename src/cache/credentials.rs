@@ -1,0 +1,179 @@
+//! What the process remembers of credentials that were refused, whichever cache
+//! sent them. A server counts attempts for each account, not for each cache, and
+//! the memory has to outlive a cache that is dropped or evicted.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use crate::cache::failures::Failures;
+use crate::error::TokenError;
+use crate::sync::lock;
+
+/// More credentials than this are not remembered. Those that may be sent again
+/// first are forgotten first.
+const CAPACITY: usize = 10_000;
+
+type Registry = HashMap<u64, Arc<CredentialMemory>>;
+
+/// By the fingerprint of the credentials: it says nothing about them.
+static REGISTRY: LazyLock<Mutex<Registry>> = LazyLock::new(Mutex::default);
+
+fn registry() -> MutexGuard<'static, Registry> {
+    lock(&REGISTRY)
+}
+
+/// What is known of the credentials with one fingerprint, while an attempt with
+/// them is in progress or has failed.
+#[derive(Debug)]
+pub(crate) struct CredentialMemory {
+    fingerprint: u64,
+    failures: Mutex<Failures>,
+    /// Until when the attempt in progress may take.
+    attempt: Mutex<Option<Instant>>,
+    /// The last attempt yielded a token.
+    proven: AtomicBool,
+    ended: Notify,
+}
+
+impl CredentialMemory {
+    fn of(fingerprint: u64) -> Arc<Self> {
+        let mut registry = registry();
+        if let Some(memory) = registry.get(&fingerprint) {
+            return memory.clone();
+        }
+        if registry.len() >= CAPACITY {
+            make_room(&mut registry);
+        }
+        let memory = Arc::new(Self {
+            fingerprint,
+            failures: Mutex::default(),
+            attempt: Mutex::default(),
+            proven: AtomicBool::new(false),
+            ended: Notify::new(),
+        });
+        registry.insert(fingerprint, memory.clone());
+        memory
+    }
+
+    /// Forgets what is known of these credentials.
+    pub(crate) fn forget(fingerprint: u64) {
+        let memory = registry().remove(&fingerprint);
+        if let Some(memory) = memory {
+            lock(&memory.failures).clear();
+            memory.ended.notify_waiters();
+        }
+    }
+
+    /// The last failure, while the next attempt has to wait.
+    pub(crate) fn blocking(&self, now: Instant) -> Option<TokenError> {
+        lock(&self.failures).blocking(now)
+    }
+
+    /// Begins an attempt, unless one that the credentials are not proven by is in
+    /// progress: until when, then.
+    fn try_begin(self: &Arc<Self>, limit: Duration) -> Result<Option<Instant>, Arc<Self>> {
+        let now = Instant::now();
+        let mut attempt = lock(&self.attempt);
+        if self.blocking(now).is_some() {
+            return Err(self.clone());
+        }
+        let busy = attempt.filter(|until| now < *until && !self.proven.load(Ordering::Relaxed));
+        if busy.is_none() {
+            *attempt = Some(now + limit);
+        }
+        Ok(busy)
+    }
+
+    /// Reads or changes the failures.
+    pub(crate) fn with_failures<R>(&self, f: impl FnOnce(&mut Failures) -> R) -> R {
+        f(&mut lock(&self.failures))
+    }
+}
+
+/// Forgets what may be forgotten, else what may be sent again first.
+fn make_room(registry: &mut Registry) {
+    let now = Instant::now();
+    let left = |memory: &CredentialMemory| lock(&memory.failures).backoff_left(now);
+    registry.retain(|_, memory| Arc::strong_count(memory) > 1 || left(memory).is_some());
+    if registry.len() >= CAPACITY {
+        let first = registry
+            .iter()
+            .min_by_key(|(_, memory)| left(memory))
+            .map(|(fingerprint, _)| *fingerprint);
+        registry.retain(|fingerprint, _| Some(*fingerprint) != first);
+    }
+}
+
+/// The right to send credentials. While they are unproven only one attempt with
+/// them is in progress, so that many caches count as one.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    memory: Arc<CredentialMemory>,
+}
+
+impl Attempt {
+    /// Waits for the attempt in progress, which may take `limit` at the most.
+    ///
+    /// # Errors
+    ///
+    /// The memory, if the credentials may not be sent yet.
+    pub(crate) async fn begin(
+        fingerprint: u64,
+        limit: Duration,
+    ) -> Result<Self, Arc<CredentialMemory>> {
+        let memory = CredentialMemory::of(fingerprint);
+        loop {
+            // Before the check, so that no end is missed.
+            let ended = memory.ended.notified();
+            let Some(until) = memory.try_begin(limit)? else {
+                drop(ended);
+                return Ok(Self { memory });
+            };
+            let _ = timeout_at(until, ended).await;
+        }
+    }
+
+    /// Records that the credentials yielded a token.
+    pub(crate) fn succeeded(self) {
+        self.memory.proven.store(true, Ordering::Relaxed);
+        lock(&self.memory.failures).clear();
+    }
+
+    /// Records that they did not: `record` is given the failures before.
+    pub(crate) fn failed<R>(
+        self,
+        record: impl FnOnce(&mut Failures) -> R,
+    ) -> (Arc<CredentialMemory>, R) {
+        let fingerprint = self.memory.fingerprint;
+        // A success may have removed this one meanwhile.
+        let memory = registry()
+            .entry(fingerprint)
+            .or_insert_with(|| self.memory.clone())
+            .clone();
+        memory.proven.store(false, Ordering::Relaxed);
+        let result = record(&mut lock(&memory.failures));
+        (memory, result)
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        *lock(&self.memory.attempt) = None;
+        self.memory.ended.notify_waiters();
+        if lock(&self.memory.failures).is_clear() {
+            let mut registry = registry();
+            let fingerprint = self.memory.fingerprint;
+            if registry
+                .get(&fingerprint)
+                .is_some_and(|it| Arc::ptr_eq(it, &self.memory))
+            {
+                registry.remove(&fingerprint);
+            }
+        }
+    }
+}
