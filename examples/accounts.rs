@@ -66,7 +66,7 @@ async fn main() -> Result<(), BoxError> {
     axum::serve(listener, app)
         .with_graceful_shutdown(stop)
         .await?;
-    let (tenants, sessions) = (accounts.status().accounts, server.counts().open_sessions);
+    let (tenants, sessions) = (accounts.len(), server.counts().open_sessions);
     accounts.shutdown(Duration::from_secs(5)).await?;
     let (requests, left) = (server.token_requests(), server.counts().open_sessions);
     println!("tenants: {tenants}  token requests: {requests}  sessions: {sessions}  left: {left}");

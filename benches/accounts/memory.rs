@@ -64,7 +64,7 @@ pub(crate) fn measure(summary: &mut Summary) {
         });
         accounts
     });
-    assert_eq!(kept.status().accounts as u64, ACCOUNTS);
+    assert_eq!(kept.len() as u64, ACCOUNTS);
     drop(kept);
     let singles = ACCOUNTS / 10;
     let (single, kept) = bytes_each(singles, || {

@@ -46,7 +46,7 @@
 //!         .body(Full::<Bytes>::default())?;
 //!     assert!(api.clone().oneshot(request).await?.status().is_success());
 //! }
-//! assert_eq!(accounts.status().accounts, 2);
+//! assert_eq!(accounts.len(), 2);
 //! assert_eq!(server.token_requests(), 2);
 //! # Ok(())
 //! # }
@@ -66,11 +66,9 @@
 //! [`revoke_evicted`](AccountsBuilder::revoke_evicted) says so. When an account
 //! was used is known to about a second.
 
-mod account;
-#[allow(clippy::module_inception, reason = "the accounts themselves")]
+#[allow(clippy::module_inception, reason = "named for the type that it holds")]
 mod accounts;
 mod builder;
-mod closing;
 mod find;
 mod layer;
 mod lazy_source;
@@ -81,7 +79,7 @@ mod reqwest_middleware;
 mod service;
 mod shared;
 
-pub use accounts::{Accounts, AccountsStatus};
+pub use accounts::Accounts;
 pub use builder::AccountsBuilder;
 pub use find::{ByExtension, FindAccount};
 pub use layer::AccountsLayer;

@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 use http::header::AUTHORIZATION;
 use tower_service::Service;
 
-use crate::accounts::account::Account;
 use crate::accounts::accounts::Accounts;
 use crate::accounts::find::{ByExtension, FindAccount};
+use crate::accounts::lru::Account;
 use crate::auth::{
     CloneBody, Error, HttpRequest, HttpResponse, ReplayPolicy, ResponseFuture, pass_through, send,
 };
@@ -130,7 +130,7 @@ where
     K: Clone + Eq + Hash + Send + Sync + 'static,
 {
     let evicted = cached.as_ref().map(|cached| &*cached.account);
-    if !evicted.is_some_and(|account| account.is(key) && accounts.knows_the_use_of(account)) {
+    if !evicted.is_some_and(|account| account.is(key) && accounts.is_recorded_as_used(account)) {
         let account = accounts.account(key)?;
         // After a while it is the same one.
         if !matches!(cached, Some(cached) if Arc::ptr_eq(&cached.account, &account)) {

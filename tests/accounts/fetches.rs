@@ -27,7 +27,7 @@ async fn callers_of_many_accounts_make_one_token_request_for_each() {
         assert_eq!(status, StatusCode::OK);
     }
     assert_eq!(server.token_requests(), 50);
-    assert_eq!(accounts.status().accounts, 50);
+    assert_eq!(accounts.len(), 50);
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,12 +195,12 @@ async fn no_more_fetches_run_at_once_than_were_allowed() {
     });
     let callers: Vec<_> = callers.collect();
     sleep(millis(500)).await;
-    assert_eq!(accounts.status().fetching, 10);
+    assert_eq!(accounts.fetches_in_progress(), 10);
     for caller in callers {
         caller.await.expect("no panic").expect("a token");
     }
     assert_eq!((fetches.get(), most.load(Ordering::SeqCst)), (1000, 10));
-    assert_eq!(accounts.status().fetching, 0);
+    assert_eq!(accounts.fetches_in_progress(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,14 +270,14 @@ fn nonsense_is_refused_with_the_name_of_the_field() {
         |error: Result<Accounts<Tenant>, ConfigError>| error.expect_err("nonsense").field();
     let b = || builder(&server);
     assert_eq!(refused(b().capacity(0).build()), "capacity");
-    assert_eq!(refused(b().idle_timeout(secs(0)).build()), "idle");
+    assert_eq!(refused(b().idle_timeout(secs(0)).build()), "idle_timeout");
     assert_eq!(
         refused(b().max_concurrent_fetches(0).build()),
         "max_concurrent_fetches"
     );
     assert_eq!(
         refused(b().settings(|c| c.wait_timeout(secs(0))).build()),
-        "wait"
+        "wait_timeout"
     );
     let store = tower_bearer::store::MemoryStore::new();
     let shared = b().settings(|cache| cache.store(store, "everybody"));

@@ -150,7 +150,6 @@ fn show_accounts(password: &str, seen: &Seen) {
         .get_or_create(&"tenant".to_owned())
         .expect("a cache");
     seen.show("TokenCache", &tokens);
-    seen.show("AccountsStatus", &accounts.status());
     let origins = Origins::only(["https://a.example"]).expect("an origin");
     let layer = AccountsLayer::new(accounts.clone(), origins);
     seen.show("Accounts", &accounts);
