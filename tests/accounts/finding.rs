@@ -14,7 +14,7 @@ use crate::tenants::{Tenant, accounts, layer, of, served, tenant, user};
 #[derive(Clone)]
 struct Mirror;
 
-impl Service<Request<Body>> for Mirror {
+impl<B> Service<Request<B>> for Mirror {
     type Response = http::Response<HeaderMap>;
     type Error = std::convert::Infallible;
     type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
@@ -26,7 +26,7 @@ impl Service<Request<Body>> for Mirror {
         Ok(()).into()
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         let headers = request.headers().clone();
         std::future::ready(Ok(http::Response::new(headers)))
     }
@@ -68,11 +68,10 @@ async fn one_service_that_is_called_for_many_accounts_never_sends_the_last_ones_
 #[tokio::test(start_paused = true)]
 async fn a_closure_finds_the_account_where_it_likes() {
     let server = served(2, TokenServer::builder());
-    let by_header = |request: &Request<Body>| {
+    let layer = layer(&server, &accounts(&server)).account_by(|request| {
         let name = request.headers().get("x-tenant")?.to_str().ok()?;
         Some(Tenant(name.to_owned()))
-    };
-    let layer = layer(&server, &accounts(&server)).account_by(by_header);
+    });
     let api = layer.layer(Mirror);
     let mut request = get("http://localhost/");
     request
@@ -83,6 +82,35 @@ async fn a_closure_finds_the_account_where_it_likes() {
     let error = api.oneshot(of(&tenant(1))).await.expect_err("no header");
     let error = error.as_token().expect("a token error").kind();
     assert_eq!(error, TokenErrorKind::NoAccount);
+}
+
+/// One layer with one closure serves requests of any body, without naming it.
+#[tokio::test(start_paused = true)]
+async fn a_closure_serves_requests_of_different_bodies() {
+    let server = served(2, TokenServer::builder());
+    let layer = layer(&server, &accounts(&server)).account_by(|request| {
+        assert_eq!(request.method(), http::Method::GET);
+        assert_eq!(request.host(), Some("localhost"));
+        assert_eq!(request.extension::<u8>(), Some(&7));
+        assert!(!format!("{request:?}").contains("t?1"));
+        let name = request.path().strip_prefix('/')?;
+        Some(Tenant(format!("{name}{}", request.query()?)))
+    });
+    async fn send<B: Clone>(
+        layer: &impl Layer<Mirror, Service: Service<Request<B>, Response = http::Response<HeaderMap>>>,
+        body: B,
+    ) -> String {
+        let request = Request::get("http://localhost/t?1").extension(7_u8);
+        let request = request.body(body).expect("a request");
+        let answer = layer.layer(Mirror).oneshot(request).await;
+        let Ok(answer) = answer else {
+            panic!("no answer")
+        };
+        user(answer.body()["authorization"].to_str().expect("ascii"))
+    }
+    assert_eq!(send(&layer, String::new()).await, "t1");
+    assert_eq!(send(&layer, [0_u8; 4]).await, "t1");
+    assert_eq!(server.token_requests(), 1);
 }
 
 #[tokio::test(start_paused = true)]
