@@ -1,4 +1,4 @@
-//! A request whose account has a token, beside one through a single cache.
+//! A request whose account has a token, compared with one through a single cache.
 
 use std::cell::Cell;
 
@@ -30,13 +30,13 @@ struct NextOf(u64);
 
 impl Clone for NextOf {
     fn clone(&self) -> Self {
-        // A step that leaves no order for caches to guess at.
+        // A step so large that CPU caches cannot prefetch the next account.
         KEY.set((KEY.get() + 61_981) % self.0);
         Self(self.0)
     }
 }
 
-/// What is measured, with a live token for each account.
+/// The stacks that are measured, with a valid token for each account.
 pub(crate) struct Stacks {
     _runtime: Runtime,
     single: TokenCache,
@@ -60,8 +60,8 @@ impl Stacks {
         }
     }
 
-    /// The bare stack, the one with a single cache and the one with accounts, for
-    /// requests of so many accounts in turn.
+    /// Returns the bare stack, the one with a single cache and the one with
+    /// accounts, for requests of so many accounts in turn.
     pub(crate) fn of(&self, of: u64) -> [Box<dyn Stack>; 3] {
         let origins = Origins::only(["https://api.example.com"]).expect("an origin");
         let layer = AccountsLayer::new(self.accounts.clone(), origins)
@@ -168,7 +168,7 @@ fn exact_figures(summary: &mut Summary) {
     table.print();
 }
 
-/// The part of the child whose instructions are counted.
+/// Runs in the child process whose instructions are counted.
 pub(crate) fn run_child(stack: &str, of: &str, requests: &str) {
     let of = of.parse().expect("a number of accounts");
     let requests = requests.parse().expect("a number of requests");

@@ -1,4 +1,4 @@
-//! The layer as a reqwest-middleware `Middleware`, over sockets.
+//! The layer over `reqwest::Client` and in a reqwest-middleware stack, over sockets.
 
 use std::sync::Arc;
 
