@@ -130,8 +130,8 @@ pub mod transport;
 #[cfg(feature = "accounts")]
 pub use accounts::{Accounts, AccountsLayer};
 pub use auth::{
-    BearerAuth, BearerAuthLayer, CloneBody, EmptyBody, Error, NoReplay, Outcome, ReplayPolicy,
-    ResponseFuture,
+    BearerAuth, BearerAuthLayer, CloneBody, EmptyBody, Error, HttpRequest, HttpResponse, NoReplay,
+    Outcome, ReplayPolicy, ResponseFuture,
 };
 pub use cache::{Status, StatusWatch, TokenCache, TokenCacheBuilder};
 pub use error::{BoxError, ConfigError, TokenError, TokenErrorKind};

@@ -183,7 +183,7 @@ async fn a_thousand_callers_with_a_wrong_password_make_seven_attempts_in_an_hour
                         failure(&tokens).await
                     } else {
                         let error = send(&api).await.expect_err("no token");
-                        error.as_token().expect("the token's error").clone()
+                        TokenError::find(&error).expect("the token's error").clone()
                     };
                     assert_eq!(error.kind(), TokenErrorKind::Refused);
                     sleep(secs(10)).await;

@@ -20,7 +20,7 @@ use tower_bearer::{
 use tower_test::mock::{self, Handle};
 
 type Req = Request<String>;
-type Res = Response<()>;
+type Res = Response<String>;
 
 const API: &str = "https://api.test/calls";
 
@@ -31,7 +31,7 @@ fn request(uri: &str) -> Req {
 }
 
 fn response(status: u16) -> Res {
-    let mut response = Response::new(());
+    let mut response = Response::new(String::new());
     *response.status_mut() = status.try_into().expect("a status");
     response
 }
@@ -161,7 +161,7 @@ async fn a_relative_uri_is_an_error_that_says_what_to_do() {
     for uri in ["/calls", "*"] {
         let answer = layer_on(&layer, api.clone()).oneshot(request(uri)).await;
         let error = answer.expect_err("no origin");
-        let token = error.as_token().expect("a token's error");
+        let token = TokenError::find(&error).expect("a token's error");
         assert_eq!(token.kind(), TokenErrorKind::RelativeUri);
         assert!(!token.is_transient());
         for part in ["no bearer token: ", "no scheme and host", "with_origin"] {
@@ -201,7 +201,7 @@ async fn without_a_token_the_api_sees_nothing_and_all_callers_get_the_same_error
         .collect();
     for caller in callers {
         let error = caller.await.expect("no panic").expect_err("refused");
-        let error = error.as_token().expect("a token's error");
+        let error = TokenError::find(&error).expect("a token's error");
         assert_eq!(error.kind(), TokenErrorKind::Refused);
         assert!(error.retry_after() > Some(Duration::from_secs(50)));
     }

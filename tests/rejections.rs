@@ -168,7 +168,7 @@ async fn while_fetches_are_held_back_a_401_ends_at_once_in_the_error_from_memory
     let start = Instant::now();
     for _ in 0..10 {
         let error = send(&api).await.expect_err("no token");
-        let error = error.as_token().expect("the token's error");
+        let error = TokenError::find(&error).expect("the token's error");
         assert_eq!(error.kind(), TokenErrorKind::Unavailable);
         assert_eq!(error.retry_after(), Some(secs(60)));
     }
@@ -189,7 +189,7 @@ async fn a_replay_waits_until_the_service_is_ready_again() {
     let ready = api.ready().await.expect("ready");
     let mut answer = tokio::spawn(ready.call(get("http://localhost/")));
     let (_, reply) = handle.next_request().await.expect("a request");
-    let mut rejected = http::Response::new(());
+    let mut rejected = http::Response::new(String::new());
     *rejected.status_mut() = StatusCode::UNAUTHORIZED;
     reply.send_response(rejected);
     sleep(secs(1)).await;
@@ -203,7 +203,7 @@ async fn a_replay_waits_until_the_service_is_ready_again() {
     let (request, reply) = handle.next_request().await.expect("the replay");
     let sent = request.headers()["authorization"].clone();
     assert_eq!(sent, *tokens.token().await.expect("a token").header());
-    reply.send_response(http::Response::new(()));
+    reply.send_response(http::Response::new(String::new()));
     let response = (&mut answer).await.expect("no panic").expect("an answer");
     assert_eq!(response.extensions().get(), Some(&Outcome::Replayed));
 }
@@ -273,8 +273,8 @@ async fn one_route_that_always_answers_401_is_no_load_on_the_token_endpoint() {
     }
 }
 
-fn rejecting_if(odd: bool, status: StatusCode) -> http::Response<()> {
-    let mut response = http::Response::new(());
+fn rejecting_if(odd: bool, status: StatusCode) -> http::Response<String> {
+    let mut response = http::Response::new(String::new());
     *response.status_mut() = if odd {
         StatusCode::UNAUTHORIZED
     } else {
@@ -291,7 +291,7 @@ async fn a_failure_to_renew_after_a_401_is_an_error_that_can_be_matched() {
     server.end_sessions();
     server.set_password("me", "changed");
     let error = send(&api).await.expect_err("no token");
-    let error: &TokenError = error.as_token().expect("the token's error");
+    let error: &TokenError = TokenError::find(&error).expect("the token's error");
     assert_eq!(error.kind(), TokenErrorKind::Refused);
     assert_eq!(error.oauth_error(), Some("invalid_grant"));
 }

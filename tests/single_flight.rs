@@ -172,7 +172,7 @@ fn outside_a_runtime_a_fetch_is_an_error_and_a_token_at_hand_serves() {
     let error = at_once(tokens.token()).expect("no wait").expect_err("none");
     assert_eq!(error.kind(), TokenErrorKind::NoRuntime);
     let error = at_once(send(&api)).expect("no wait").expect_err("none");
-    let kind = error.as_token().map(TokenError::kind);
+    let kind = TokenError::find(&error).map(TokenError::kind);
     assert_eq!(kind, Some(TokenErrorKind::NoRuntime));
     tokens.keep_warm();
     assert!(!tokens.status().is_fetching);

@@ -55,13 +55,13 @@ pub(crate) fn with_retry_and_constant() -> Box<dyn Stack> {
 #[derive(Clone)]
 struct Copying;
 
-impl<E> retry::Policy<Request<Full<Bytes>>, Response<()>, E> for Copying {
+impl<E> retry::Policy<Request<Full<Bytes>>, Response<String>, E> for Copying {
     type Future = Ready<()>;
 
     fn retry(
         &mut self,
         _: &mut Request<Full<Bytes>>,
-        result: &mut Result<Response<()>, E>,
+        result: &mut Result<Response<String>, E>,
     ) -> Option<Ready<()>> {
         let again = result.as_ref().is_ok_and(|answer| answer.status() == 401);
         again.then(|| ready(()))

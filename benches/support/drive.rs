@@ -72,7 +72,7 @@ pub(crate) struct Driven<S, B> {
 /// A stack for requests with this body.
 pub(crate) fn stack<S, B>(service: S, body: B) -> Box<dyn Stack>
 where
-    S: Service<Request<B>, Response = http::Response<()>> + Clone + Send + Sync + 'static,
+    S: Service<Request<B>, Response = http::Response<String>> + Clone + Send + Sync + 'static,
     S::Future: Send,
     B: Clone + Send + Sync + 'static,
 {
@@ -81,7 +81,7 @@ where
 
 impl<S, B> Stack for Driven<S, B>
 where
-    S: Service<Request<B>, Response = http::Response<()>> + Clone + Send + Sync + 'static,
+    S: Service<Request<B>, Response = http::Response<String>> + Clone + Send + Sync + 'static,
     S::Future: Send,
     B: Clone + Send + Sync + 'static,
 {

@@ -47,7 +47,7 @@ impl<E> Clone for Noop<E> {
 }
 
 impl<B, E> Service<Request<B>> for Noop<E> {
-    type Response = Response<()>;
+    type Response = Response<String>;
     type Error = E;
     type Future = MockResponse<E>;
 
@@ -68,11 +68,11 @@ impl<B, E> Service<Request<B>> for Noop<E> {
 pub(crate) struct MockResponse<E>(PhantomData<fn() -> E>);
 
 impl<E> Future for MockResponse<E> {
-    type Output = Result<Response<()>, E>;
+    type Output = Result<Response<String>, E>;
 
     #[inline(never)]
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(Ok(Response::new(())))
+        Poll::Ready(Ok(Response::new(String::new())))
     }
 }
 

@@ -73,7 +73,6 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
     pub fn remove(&self, key: &K) -> Option<TokenCache> {
         let lru = &self.shared.lru;
         let account = lru.remove(lru.hash(key), key)?;
-        account.tokens().shared.set_clock_watched(false);
         Some(account.tokens().clone())
     }
 
@@ -106,7 +105,6 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
         let inserted = shared.lru.insert(account, key, tick);
         maintenance::on_evicted(shared, inserted.evicted);
         maintenance::ensure_running(shared);
-        maintenance::watch_clock(shared, &inserted.account);
         // Checked after the insertion, so that either this or a shutdown at the
         // same time finds the account.
         if shared.is_shut_down.load(Ordering::SeqCst) {

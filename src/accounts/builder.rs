@@ -9,7 +9,6 @@ use tokio::sync::Semaphore;
 
 use crate::accounts::accounts::Accounts;
 use crate::accounts::lazy_source::{self, MakeSource};
-use crate::accounts::maintenance;
 use crate::accounts::shared::{Settings, SettingsFor, Shared};
 use crate::cache::{TokenCache, TokenCacheBuilder};
 use crate::error::{BoxError, ConfigError, TokenError, TokenErrorKind};
@@ -172,7 +171,7 @@ impl<K: Clone + Send + Sync + 'static> AccountsBuilder<K> {
         let max_concurrent_fetches = self.max_concurrent_fetches.min(Semaphore::MAX_PERMITS);
         let fetch_permits = Arc::new(Semaphore::new(max_concurrent_fetches));
         template.settings.fetch_permits = Some(fetch_permits.clone());
-        template.settings.clock_check_every = Some(maintenance::interval(self.idle_timeout));
+        template.settings.many_threads = false;
         let settings = Settings {
             make_source: self.make_source,
             template,

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::error::{BoxError, TokenError, TokenErrorKind};
@@ -42,6 +43,8 @@ pub(crate) struct LazySource<K> {
     key: K,
     make_source: Arc<MakeSource<K>>,
     source: Mutex<Option<Arc<dyn DynTokenSource>>>,
+    /// Of the credentials of the last source that was made.
+    fingerprint: AtomicU64,
 }
 
 impl<K> LazySource<K> {
@@ -50,6 +53,7 @@ impl<K> LazySource<K> {
             key,
             make_source,
             source: Mutex::new(None),
+            fingerprint: AtomicU64::new(0),
         }
     }
 
@@ -65,6 +69,8 @@ impl<K: Clone> LazySource<K> {
             return Ok(source);
         }
         let source = (self.make_source)(self.key.clone()).await?;
+        self.fingerprint
+            .store(source.fingerprint(), Ordering::Relaxed);
         *lock(&self.source) = Some(source.clone());
         Ok(source)
     }
@@ -85,7 +91,15 @@ impl<K: Clone + Send + Sync + 'static> TokenSource for LazySource<K> {
     }
 
     fn fingerprint(&self) -> u64 {
-        self.get().map_or(0, |source| source.fingerprint())
+        self.fingerprint.load(Ordering::Relaxed)
+    }
+
+    async fn prepare(&self) -> Result<(), TokenError> {
+        self.get_or_make().await.map(drop)
+    }
+
+    fn may_lock(&self) -> bool {
+        self.get().is_none_or(|source| source.may_lock())
     }
 
     async fn revoke(

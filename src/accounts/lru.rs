@@ -140,12 +140,6 @@ impl<K> AccountLru<K> {
         lock(&self.shards[at])
     }
 
-    pub(crate) fn for_each(&self, f: impl Fn(&Account<K>)) {
-        for shard in &self.shards {
-            lock(shard).keys().for_each(|slot| f(&slot.0));
-        }
-    }
-
     /// Evicts from each shard, least recently used first, until `condition` is
     /// false. Returns what was evicted.
     pub(crate) fn evict_while(

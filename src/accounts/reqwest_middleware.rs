@@ -3,15 +3,14 @@
 use std::hash::Hash;
 
 use http::Extensions;
-use http::header::AUTHORIZATION;
 use reqwest::{Request, Response};
 use reqwest_middleware::{Middleware, Next, Result};
 
 use crate::accounts::find::{FindAccount, RequestWithExtensions};
 use crate::accounts::layer::AccountsLayer;
 use crate::accounts::service::no_account;
-use crate::auth::ReplayPolicy;
 use crate::auth::reqwest_middleware::{failed, send};
+use crate::auth::{ReplayPolicy, has_authorization};
 
 /// By default the account is an extension of the request:
 /// `client.get(url).with_extension(Tenant(…))`.
@@ -28,10 +27,10 @@ where
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> Result<Response> {
-        let own = request.headers().contains_key(AUTHORIZATION);
-        if own || !self.origins.permit_url(request.url()) {
-            return next.run(request, extensions).await;
-        }
+        let origin = match self.origins.origin_of_url(request.url()) {
+            Some(origin) if !has_authorization(&request) => origin,
+            _ => return next.run(request, extensions).await,
+        };
         let key = self
             .find
             .find(&RequestWithExtensions {
@@ -47,6 +46,6 @@ where
         };
         let account = self.accounts.account(&key).map_err(failed)?;
         let tokens = &account.tokens().shared;
-        send(tokens, &self.policy, request, extensions, next).await
+        send(tokens, &self.policy, origin, request, extensions, next).await
     }
 }

@@ -5,14 +5,14 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::AUTHORIZATION;
 use tower_service::Service;
 
 use crate::accounts::accounts::Accounts;
 use crate::accounts::find::{ByExtension, FindAccount};
 use crate::accounts::lru::Account;
 use crate::auth::{
-    CloneBody, Error, HttpRequest, HttpResponse, ReplayPolicy, ResponseFuture, pass_through, send,
+    CloneBody, Error, HttpRequest, HttpResponse, Inner, ReplayPolicy, ResponseFuture, call, fail,
+    has_authorization, pass_through, send,
 };
 use crate::cache::TokenReader;
 use crate::error::{TokenError, TokenErrorKind};
@@ -24,7 +24,7 @@ use crate::origins::Origins;
 /// Ready when the inner service is, and cheap to clone. Calling the same clone
 /// repeatedly for the same account is cheapest.
 pub struct AccountsBearerAuth<S, K, F = ByExtension, P = CloneBody> {
-    inner: S,
+    inner: Inner<S>,
     config: Arc<Config<K, F, P>>,
     cached: Option<CachedAccount<K>>,
 }
@@ -50,7 +50,7 @@ struct CachedAccount<K> {
 impl<S, K, F, P> AccountsBearerAuth<S, K, F, P> {
     pub(crate) fn new(inner: S, config: Config<K, F, P>) -> Self {
         Self {
-            inner,
+            inner: Inner::new(inner),
             config: Arc::new(config),
             cached: None,
         }
@@ -58,12 +58,12 @@ impl<S, K, F, P> AccountsBearerAuth<S, K, F, P> {
 
     /// Returns the inner service.
     pub fn inner(&self) -> &S {
-        &self.inner
+        self.inner.get()
     }
 
     /// Returns the inner service and drops the layer.
     pub fn into_inner(self) -> S {
-        self.inner
+        self.inner.into_inner()
     }
 }
 
@@ -98,15 +98,15 @@ where
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         let config = &*self.config;
-        if !request.is_for(&config.origins) {
+        let Some(origin) = request.origin(&config.origins) else {
             return pass_through(&mut self.inner, request);
-        }
+        };
         let Some(key) = config.find.find(&request) else {
             return self.call_without_account(request);
         };
         let cached = match cached_account(&mut self.cached, &config.accounts, &key) {
             Ok(cached) => cached,
-            Err(error) => return ResponseFuture::fail(error),
+            Err(error) => return fail(&mut self.inner, error),
         };
         drop(key);
         let tokens = &cached.account.tokens().shared;
@@ -115,6 +115,7 @@ where
             &config.policy,
             tokens,
             &mut cached.reader,
+            origin,
             request,
         )
     }
@@ -151,13 +152,14 @@ impl<S, K, F, P> AccountsBearerAuth<S, K, F, P> {
     #[inline(never)]
     fn call_without_account<Req>(&mut self, request: Req) -> ResponseFuture<S, P, Req>
     where
-        S: Service<Req>,
+        S: Service<Req> + Clone,
+        S::Response: HttpResponse,
         Req: HttpRequest,
     {
-        if self.config.pass_without_account || request.headers().contains_key(AUTHORIZATION) {
-            return ResponseFuture::pass(self.inner.call(request));
+        if self.config.pass_without_account || has_authorization(&request) {
+            return call(&mut self.inner, request);
         }
-        ResponseFuture::fail(no_account())
+        fail(&mut self.inner, no_account())
     }
 }
 
@@ -171,7 +173,7 @@ pub(crate) fn no_account() -> TokenError {
 impl<S: fmt::Debug, K, F, P> fmt::Debug for AccountsBearerAuth<S, K, F, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccountsBearerAuth")
-            .field("inner", &self.inner)
+            .field("inner", self.inner.get())
             .field("accounts", &self.config.accounts)
             .field("origins", &self.config.origins)
             .finish()

@@ -20,8 +20,6 @@ pub(crate) struct Shared<K> {
     pub(crate) tick: AtomicU64,
     pub(crate) is_shut_down: AtomicBool,
     pub(crate) maintenance: BackgroundTask,
-    /// Whether the maintenance task runs, and so watches the clock.
-    pub(crate) is_running: AtomicBool,
     /// The caches of evicted accounts whose session is to be ended, and when;
     /// the earliest first.
     pub(crate) pending_revocations: Mutex<VecDeque<(Instant, TokenCache)>>,
@@ -51,7 +49,6 @@ impl<K> Shared<K> {
             tick: AtomicU64::new(1),
             is_shut_down: AtomicBool::new(false),
             maintenance: BackgroundTask::default(),
-            is_running: AtomicBool::new(false),
             pending_revocations: Mutex::default(),
             settings,
         }

@@ -236,11 +236,7 @@ where
 {
     /// Waits for a newer token. Queues for readiness before that of the first
     /// attempt is given back with its future.
-    fn renew(
-        attempt: Attempt,
-        replay: Option<Replay<S, Req>>,
-        rejection: S::Response,
-    ) -> Self {
+    fn renew(attempt: Attempt, replay: Option<Replay<S, Req>>, rejection: S::Response) -> Self {
         let Some(replay) = replay else {
             return Self::Done;
         };
@@ -321,7 +317,8 @@ where
                                     return Poll::Pending;
                                 };
                                 ready!(timer.poll(cx));
-                                let what = "the client was not ready in the time that a caller waits";
+                                let what =
+                                    "the client was not ready in the time that a caller waits";
                                 let error = TokenError::new(TokenErrorKind::WaitTimeout, what);
                                 let Some(pending) = pending.take() else {
                                     return Poll::Pending;

@@ -17,15 +17,13 @@ mod service;
 pub use error::Error;
 pub use future::ResponseFuture;
 pub use layer::BearerAuthLayer;
-pub use message::{HttpRequest, HttpResponse};
 #[cfg(any(feature = "accounts", feature = "reqwest-middleware"))]
 pub(crate) use message::has_authorization;
+pub use message::{HttpRequest, HttpResponse};
 #[cfg(feature = "accounts")]
 pub(crate) use readiness::Inner;
 pub use replay::{CloneBody, EmptyBody, NoReplay, ReplayPolicy};
 pub use response::Outcome;
-#[cfg(feature = "reqwest-middleware")]
-pub(crate) use response::{Action, Attempt};
 #[cfg(feature = "accounts")]
 pub(crate) use send::{call, fail, pass_through, send};
 pub use service::BearerAuth;

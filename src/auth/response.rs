@@ -118,7 +118,9 @@ impl Attempt {
         // Without a handle left, there is no token to renew. Whoever has a copy
         // has a handle.
         let shared = registry::find(self.cache);
-        let elsewhere = response.origin().is_some_and(|origin| origin != self.origin);
+        let elsewhere = response
+            .origin()
+            .is_some_and(|origin| origin != self.origin);
         let outcome = match verdict(status, response.headers()) {
             Verdict::Accepted => {
                 // A 5xx may come from in front of whoever reads tokens.

@@ -137,13 +137,6 @@ impl Failures {
         self.0.as_ref().map(|it| it.counts).unwrap_or_default()
     }
 
-    /// Takes over how often others were refused.
-    pub(crate) fn set_refused(&mut self, refused: u32) {
-        if let Some(failure) = &mut self.0 {
-            failure.counts.refused = failure.counts.refused.max(refused);
-        }
-    }
-
     /// Records a failure, with its pause.
     pub(crate) fn record(
         &mut self,

@@ -118,12 +118,6 @@ pub(crate) fn pause(
     own.max(asked)
 }
 
-/// How long after the first refusal the memory of refusals is kept where nobody
-/// asks any more: longer than the longest pause.
-pub(crate) fn refusal_memory(settings: &Settings) -> Duration {
-    settings.refusal_backoff.max.saturating_mul(2)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,10 +11,11 @@ use crate::cache::session::Scope;
 use crate::cache::settings::FleetMember;
 use crate::cache::settings::SharedSettings;
 use crate::cache::shared::Shared;
-use crate::cache::state::Requirements;
+use crate::cache::state::{Rejection, Requirements};
 use crate::cache::wait::WaitForToken;
 use crate::cache::{background, session};
 use crate::error::{TokenError, TokenErrorKind};
+use crate::origins::OriginId;
 use crate::source::{DynTokenSource, TokenSource};
 use crate::token::AccessToken;
 
@@ -111,6 +112,34 @@ impl TokenCache {
     /// rejection that was seen elsewhere than by the layer.
     pub fn invalidate(&self) {
         self.shared.with_state(|state, _| state.invalidate());
+    }
+
+    /// Reports that an API rejected this token, where something other than the
+    /// layer saw it: a websocket, a response's body. A newer one is fetched in
+    /// the background; until it is there others go on with this one. As for the
+    /// layer, renewals are backed off where fresh tokens are rejected too, and a
+    /// token that was replaced already costs nothing.
+    ///
+    /// Waiting for the newer token is [`token`](Self::token), once this was
+    /// called and the fetch is through.
+    ///
+    /// ```
+    /// # use tower_bearer::{AccessToken, TokenCache, TokenError};
+    /// # async fn connect(token: &AccessToken) -> bool { true }
+    /// # async fn run(tokens: TokenCache) -> Result<(), TokenError> {
+    /// let token = tokens.token().await?;
+    /// if !connect(&token).await {
+    ///     tokens.reject(&token);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn reject(&self, token: &AccessToken) {
+        let generation = token.generation();
+        let rejection = self.shared.rejected(generation, OriginId::UNKNOWN, false);
+        if generation > 0 && rejection == Rejection::Renew {
+            self.shared.renew_rejected(generation);
+        }
     }
 
     /// Forgets failures: the next caller who needs a token sets off a fetch,

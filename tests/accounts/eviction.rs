@@ -5,7 +5,7 @@ use tokio::time::{Instant, sleep};
 use tower::{Service, ServiceExt};
 
 use tower_bearer::testing::{MockResponse, TokenServer};
-use tower_bearer::{Accounts, BoxError, Outcome, TokenErrorKind};
+use tower_bearer::{Accounts, BoxError, Outcome, TokenError, TokenErrorKind};
 
 use crate::common::{at_once, millis, parked, secs};
 use crate::tenants::{Tenant, accounts, builder, call, client, of, served, tenant};
@@ -172,7 +172,7 @@ async fn a_shutdown_ends_all_sessions_and_hands_out_no_more_tokens() {
     for n in [49, 0] {
         let ready = client.ready().await.expect("ready");
         let error = ready.call(of(&tenant(n))).await.expect_err("closed");
-        let error = error.as_token().expect("a token error").kind();
+        let error = TokenError::find(&error).expect("a token error").kind();
         assert_eq!(error, TokenErrorKind::ShutDown);
     }
     assert_eq!(accounts.len(), 0);

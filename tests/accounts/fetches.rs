@@ -8,7 +8,7 @@ use http::StatusCode;
 use tokio::time::{Instant, sleep, timeout};
 
 use tower_bearer::testing::TokenServer;
-use tower_bearer::{Accounts, BoxError, ConfigError, TokenErrorKind};
+use tower_bearer::{Accounts, BoxError, ConfigError, TokenError, TokenErrorKind};
 
 use crate::common::{Count, millis, secs, token};
 use crate::tenants::{Tenant, accounts, builder, call, client, served, tenant};
@@ -144,7 +144,7 @@ async fn refused_credentials_are_read_again_after_a_reset() {
     let client = client(&server, &accounts);
     for _ in 0..5 {
         let error = call(&client, &tenant(0)).await.expect_err("refused");
-        let error = error.as_token().expect("a token error").kind();
+        let error = TokenError::find(&error).expect("a token error").kind();
         assert_eq!(error, TokenErrorKind::Refused);
         assert!(call(&client, &tenant(1)).await.is_ok());
     }

@@ -93,7 +93,7 @@ fn is_ours(challenges: &[HeaderValue]) -> bool {
     let challenges = challenges.to_vec();
     let api = tower::service_fn(move |request: Request<()>| {
         sent.fetch_add(1, Ordering::SeqCst);
-        let mut response = Response::new(());
+        let mut response = Response::new(String::new());
         if request.headers()[AUTHORIZATION] == "Bearer t1" {
             *response.status_mut() = StatusCode::UNAUTHORIZED;
             for challenge in &challenges {

@@ -118,7 +118,8 @@ async fn calls(api: &[u8], script: &Script, input: &[u8]) {
 fn answering(
     answers: &[u8],
     asked: &Asked,
-) -> impl Service<Request<()>, Response = Response<()>, Error = Infallible, Future: Send> + Clone {
+) -> impl Service<Request<()>, Response = Response<String>, Error = Infallible, Future: Send> + Clone
+{
     let answers = Arc::new(Mutex::new(VecDeque::from(answers.to_vec())));
     let asked = asked.clone();
     tower::service_fn(move |request: Request<()>| {
@@ -129,7 +130,7 @@ fn answering(
             "{token:?}"
         );
         assert!(asked.yielded(token), "a token from nowhere");
-        let mut response = Response::new(());
+        let mut response = Response::new(String::new());
         let next = answers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use http::header::AUTHORIZATION;
 use http::{Request, Response, Uri};
 use tower::{Layer, ServiceExt};
-use tower_bearer::{AccessToken, BearerAuthLayer, Origins, TokenCache, TokenErrorKind};
+use tower_bearer::{AccessToken, BearerAuthLayer, Origins, TokenCache, TokenError, TokenErrorKind};
 use url::{Host, Url};
 
 use crate::paused;
@@ -106,17 +106,16 @@ fn carries_a_token(origins: &Origins, uri: &Uri) -> Option<bool> {
     let tokens = TokenCache::new(AccessToken::new("t0ken").expect("a token"));
     let api = tower::service_fn(|request: Request<()>| async move {
         let header = request.headers().get(AUTHORIZATION);
-        Ok::<_, Infallible>(Response::new(
-            header.is_some_and(|value| value == "Bearer t0ken"),
-        ))
+        let carries = header.is_some_and(|value| value == "Bearer t0ken");
+        Ok::<_, Infallible>(Response::new(carries.to_string()))
     });
     let api = BearerAuthLayer::new(tokens, origins.clone()).layer(api);
     let mut request = Request::new(());
     *request.uri_mut() = uri.clone();
     match paused::block_on(api.oneshot(request)) {
-        Ok(response) => Some(response.into_body()),
+        Ok(response) => Some(response.into_body() == "true"),
         Err(error) => {
-            let error = error.as_token().expect("no other error");
+            let error = TokenError::find(&error).expect("no other error");
             assert_eq!(error.kind(), TokenErrorKind::RelativeUri);
             None
         }

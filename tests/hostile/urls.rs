@@ -21,10 +21,10 @@ pub(crate) fn check(input: &[u8]) {
     let tokens = TokenCache::new(AccessToken::new("t0ken").expect("a token"));
     let api = tower::service_fn(|request: Request| async move {
         let carries = request.headers().contains_key(AUTHORIZATION);
-        Ok::<_, Infallible>(Response::new(carries))
+        Ok::<_, Infallible>(Response::new(carries.to_string()))
     });
     let api = BearerAuthLayer::new(tokens, origins).layer(api);
     let request = Request::new(Method::GET, url.clone());
     let response = paused::block_on(api.oneshot(request)).expect("an answer");
-    assert_eq!(response.into_body(), expected, "{url}");
+    assert_eq!(response.into_body(), expected.to_string(), "{url}");
 }

@@ -118,7 +118,7 @@ fn run(
     let rejected = secrets.tokens[0].clone();
     let api = layer.layer(tower::service_fn(move |request: Request<()>| {
         let old = rejected.count(request.headers()[AUTHORIZATION].as_bytes()) > 0;
-        let mut response = Response::new(());
+        let mut response = Response::new(String::new());
         if old {
             *response.status_mut() = StatusCode::UNAUTHORIZED;
         }

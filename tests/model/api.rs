@@ -19,9 +19,9 @@ pub(crate) struct Number(pub(crate) u64);
 pub(crate) struct Api(pub(crate) World);
 
 impl Service<Request<()>> for Api {
-    type Response = Response<()>;
+    type Response = Response<String>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<()>, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<String>, Infallible>> + Send>>;
 
     fn poll_ready(
         &mut self,
@@ -38,7 +38,7 @@ impl Service<Request<()>> for Api {
             if !latency.is_zero() {
                 sleep(latency).await;
             }
-            let mut response = Response::new(());
+            let mut response = Response::new(String::new());
             *response.status_mut() = judged(&busy.0, serial, response.headers_mut());
             Ok(response)
         })

@@ -34,7 +34,7 @@ impl Caller {
 }
 
 type Handed = Result<AccessToken, TokenError>;
-type Answered = Result<Response<()>, Error<std::convert::Infallible>>;
+type Answered = Result<Response<String>, Error<std::convert::Infallible>>;
 
 impl History {
     /// Somebody comes, and perhaps leaves after a while.

@@ -167,7 +167,7 @@ fn show_request_head(layer: AccountsLayer<String>, password: &str, seen: &Seen) 
     });
     seen.show("AccountsLayer", &layer);
     let service = tower::service_fn(|_: http::Request<()>| async {
-        Ok::<_, std::io::Error>(http::Response::new(()))
+        Ok::<_, std::io::Error>(http::Response::new(String::new()))
     });
     let encoded: String = url::form_urlencoded::byte_serialize(password.as_bytes()).collect();
     let request = http::Request::get(format!("https://a.example/{encoded}?key={encoded}"))
