@@ -61,6 +61,7 @@ impl<K> Grant<K> {
                 endpoint: TokenEndpoint::new(endpoint, client),
                 scope: None,
                 members: Vec::new(),
+                salt: 0,
             },
         }
     }
@@ -77,8 +78,17 @@ impl<K, T> Grant<K, T> {
                 endpoint: self.config.endpoint.through(service),
                 scope: self.config.scope,
                 members: self.config.members,
+                salt: self.config.salt,
             },
         }
+    }
+
+    /// Tells these credentials from the same ones of another server that has the
+    /// same address, as those have that are not on any network.
+    #[cfg(feature = "testing")]
+    pub(crate) fn salted(mut self, salt: u64) -> Self {
+        self.config.salt = salt;
+        self
     }
 
     /// Sets the client's secret, sent in the header: short for
@@ -210,8 +220,9 @@ impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
             endpoint,
             scope,
             members,
+            salt,
         } = &self.config;
-        (endpoint, scope).hash(&mut hasher);
+        (endpoint, scope, salt).hash(&mut hasher);
         for (name, value) in members {
             (name, value.as_str()).hash(&mut hasher);
         }

@@ -16,6 +16,8 @@ pub struct GrantConfig<T> {
     pub(super) endpoint: TokenEndpoint<T>,
     pub(super) scope: Option<String>,
     pub(super) members: Vec<(String, Zeroizing<String>)>,
+    /// Part of the fingerprint.
+    pub(super) salt: u64,
 }
 
 impl<T: Transport> GrantConfig<T> {

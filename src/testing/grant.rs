@@ -22,5 +22,6 @@ impl TokenServer {
             .and_then(|grant| grant.logout_endpoint(format!("{}/logout", self.api_url())))
             .expect("the server's own URL is on loopback")
             .transport(self.service())
+            .salted(self.id())
     }
 }

@@ -50,6 +50,11 @@ impl TokenServer {
         }
     }
 
+    /// Tells this server from others in the process.
+    pub(super) fn id(&self) -> u64 {
+        self.shared.id
+    }
+
     /// The server as a tower service, without sockets. Both ways lead to the
     /// same users, tokens, scripts and counts.
     pub fn service(&self) -> TokenService {

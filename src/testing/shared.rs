@@ -1,5 +1,6 @@
 //! What the server, its services and its connections have in common.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub(super) struct Config {
 }
 
 pub(super) struct Shared {
+    /// Tells it from others in the process.
+    pub(super) id: u64,
     /// The server's own address, without a slash at the end.
     pub(super) issuer: String,
     pub(super) config: Config,
@@ -37,7 +40,9 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(issuer: String, config: Config, state: State) -> Self {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             issuer,
             config,
             mint: Mint::new(),
