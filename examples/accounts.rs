@@ -1,6 +1,6 @@
 //! An axum app that serves many tenants, each with an account of its own at the
-//! API. It shows itself with a few hundred calls and ends; with `-- --serve` it
-//! stays up until ctrl-c.
+//! API. It makes a few hundred calls to itself and ends; with `-- --serve` it runs
+//! until ctrl-c.
 
 mod common;
 
@@ -18,7 +18,7 @@ use tower_bearer::{Accounts, AccountsLayer, Error, Origins};
 
 const TENANTS: usize = 20;
 
-/// What marks a request; tenant 13's password is wrong.
+/// The key of an account. The password of tenant 13 is wrong.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Tenant(String);
 
@@ -46,7 +46,7 @@ async fn main() -> Result<(), BoxError> {
     let accounts = Accounts::builder(move |Tenant(name): Tenant| {
         let grants = grants.clone();
         async move {
-            // Where a secret store would be asked.
+            // Stands for a secret store.
             tokio::time::sleep(Duration::from_millis(5)).await;
             Ok::<_, BoxError>(grants.grant_for(name, "secret"))
         }
@@ -66,7 +66,7 @@ async fn main() -> Result<(), BoxError> {
     axum::serve(listener, app)
         .with_graceful_shutdown(stop)
         .await?;
-    let (tenants, sessions) = (accounts.status().accounts, server.counts().open_sessions);
+    let (tenants, sessions) = (accounts.len(), server.counts().open_sessions);
     accounts.shutdown(Duration::from_secs(5)).await?;
     let (requests, left) = (server.token_requests(), server.counts().open_sessions);
     println!("tenants: {tenants}  token requests: {requests}  sessions: {sessions}  left: {left}");

@@ -1,4 +1,4 @@
-//! Ten thousand accounts that nobody has asked for before.
+//! A cold start: the first requests of ten thousand accounts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +22,7 @@ const ACCOUNTS: usize = 10_000;
 const CALLERS_EACH: usize = 3;
 const AT_ONCE: usize = 100;
 
-/// Counts how many ask at once.
+/// Counts the fetches that are in progress at a time.
 struct Watched<S> {
     source: S,
     asking: Arc<AtomicUsize>,

@@ -1,16 +1,16 @@
-//! Instructions of one request: exact also where the machine does other things.
+//! Instructions of one request: exact even on a busy machine.
 
 use std::process::Command;
 
-/// What the bench is told when it is the child whose instructions are counted.
+/// The argument of the child process whose instructions are counted.
 pub(crate) const CHILD: &str = "--callgrind-child";
 
-/// Enough that what comes before is no matter, once the fewer are taken off.
+/// The difference of the two cancels what the start of the process costs.
 const MANY: u64 = 6000;
 const FEW: u64 = 2000;
 
-/// Instructions of a request through the stack of this name, for so many accounts
-/// in turn; or why they cannot be counted.
+/// Returns the instructions of a request through the stack of this name, with so
+/// many accounts in turn, or why they cannot be counted.
 pub(crate) fn instructions(stack: &str, of: u64) -> Result<f64, String> {
     let (many, few) = (collected(stack, of, MANY)?, collected(stack, of, FEW)?);
     Ok((many - few) as f64 / (MANY - FEW) as f64)

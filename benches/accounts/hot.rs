@@ -1,8 +1,7 @@
-//! A request whose account has a token, beside one through a single cache.
+//! A request whose account has a token, compared with one through a single cache.
 
 use std::cell::Cell;
 
-use http::Request;
 use tokio::runtime::Runtime;
 use tower::Layer;
 use tower_bearer::{Accounts, AccountsLayer, NoReplay, Origins, TokenCache};
@@ -21,28 +20,23 @@ const ROUNDS: usize = 41;
 const REQUESTS: usize = 50_000;
 const TARGET: f64 = 2.0;
 
-/// A request's body here: the account that it is for. A copy is for the next one
-/// of so many.
-struct Whose {
-    of: u64,
-    key: u64,
+thread_local! {
+    /// The account of the request that this thread made last.
+    static KEY: Cell<u64> = const { Cell::new(0) };
 }
 
-impl Clone for Whose {
+/// The body of a request. A copy is for the next of so many accounts.
+struct NextOf(u64);
+
+impl Clone for NextOf {
     fn clone(&self) -> Self {
-        thread_local! {
-            static LAST: Cell<u64> = const { Cell::new(0) };
-        }
-        let key = LAST.with(|last| {
-            // A step that leaves no order for caches to guess at.
-            last.set((last.get() + 61_981) % self.of);
-            last.get()
-        });
-        Self { of: self.of, key }
+        // A step so large that CPU caches cannot prefetch the next account.
+        KEY.set((KEY.get() + 61_981) % self.0);
+        Self(self.0)
     }
 }
 
-/// What is measured, with a live token for each account.
+/// The stacks that are measured, with a valid token for each account.
 pub(crate) struct Stacks {
     _runtime: Runtime,
     single: TokenCache,
@@ -66,18 +60,17 @@ impl Stacks {
         }
     }
 
-    /// The bare stack, the one with a single cache and the one with accounts, for
-    /// requests of so many accounts in turn.
+    /// Returns the bare stack, the one with a single cache and the one with
+    /// accounts, for requests of so many accounts in turn.
     pub(crate) fn of(&self, of: u64) -> [Box<dyn Stack>; 3] {
         let origins = Origins::only(["https://api.example.com"]).expect("an origin");
         let layer = AccountsLayer::new(self.accounts.clone(), origins)
-            .account_by(|request: &Request<Whose>| Some(request.body().key))
+            .account_by(|_| Some(KEY.get()))
             .replay(NoReplay);
-        let whose = || Whose { of, key: 0 };
         [
-            stack(<Noop>::new(), whose()),
-            stack(bearer(&self.single).layer(<Noop>::new()), whose()),
-            stack(layer.layer(<Noop>::new()), whose()),
+            stack(<Noop>::new(), NextOf(of)),
+            stack(bearer(&self.single).layer(<Noop>::new()), NextOf(of)),
+            stack(layer.layer(<Noop>::new()), NextOf(of)),
         ]
     }
 }
@@ -175,7 +168,7 @@ fn exact_figures(summary: &mut Summary) {
     table.print();
 }
 
-/// The part of the child whose instructions are counted.
+/// Runs in the child process whose instructions are counted.
 pub(crate) fn run_child(stack: &str, of: &str, requests: &str) {
     let of = of.parse().expect("a number of accounts");
     let requests = requests.parse().expect("a number of requests");

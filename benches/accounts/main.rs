@@ -1,5 +1,5 @@
-//! Many accounts: what one costs in memory, what finding it costs on each
-//! request, and a cold start.
+//! Many accounts: memory for each, the time to find one for a request, and a cold
+//! start.
 //!
 //! `cargo bench --bench accounts --features accounts`
 
@@ -35,7 +35,7 @@ fn main() {
     summary.write();
 }
 
-/// A runtime for what accounts do in the background.
+/// Returns a runtime for the background tasks of the accounts.
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

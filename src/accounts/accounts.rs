@@ -1,125 +1,116 @@
-//! Many accounts as their user sees them.
+//! The accounts as their user sees them.
 
 use std::fmt;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use crate::accounts::account::Account;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
 use crate::accounts::lazy_source::LazySource;
-use crate::accounts::lru::AccountLru;
+use crate::accounts::lru::Account;
 use crate::accounts::maintenance;
-use crate::accounts::shared::{Config, Inner};
+use crate::accounts::shared::Shared;
 use crate::cache::{TokenCache, TokenCacheBuilder, registry};
 use crate::error::{TokenError, TokenErrorKind};
+use crate::sync::lock;
 
 /// The token caches of many accounts, by key. See the [module](crate::accounts).
 ///
-/// Cheap to clone; clones are the same accounts. Building them needs no runtime.
-/// Whoever holds a cache of one ([`get_or_create`](Self::get_or_create)) keeps it, also when
-/// the account is let go.
+/// Cheap to clone; clones share the same accounts. Building one needs no
+/// runtime. A [`TokenCache`] from [`get_or_create`](Self::get_or_create) stays
+/// usable after its account was evicted.
 pub struct Accounts<K> {
-    pub(crate) inner: Arc<Inner<K>>,
-}
-
-/// How [`Accounts`] stand at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct AccountsStatus {
-    /// How many accounts are kept.
-    pub accounts: usize,
-    /// How many token fetches are under way; those that wait for their turn do
-    /// not count.
-    pub fetching: usize,
-}
-
-impl<K> Accounts<K> {
-    pub(crate) fn with_config(config: Config<K>) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                lru: AccountLru::new(config.capacity),
-                tick: AtomicU64::new(1),
-                closed: AtomicBool::new(false),
-                is_running: AtomicBool::new(false),
-                maintenance: Mutex::default(),
-                config,
-            }),
-        }
-    }
+    pub(crate) shared: Arc<Shared<K>>,
 }
 
 impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
-    /// The cache of this key; made if there is none. Counts as a use.
+    /// Returns the cache of this key, and creates it if there is none. Counts as
+    /// a use.
+    ///
+    /// ```
+    /// # use tower_bearer::{AccessToken, Accounts};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_bearer::TokenError> {
+    /// let accounts = Accounts::new(|tenant: String| async { AccessToken::new(tenant) });
+    /// let tokens = accounts.get_or_create(&"anna".to_owned())?;
+    /// assert_eq!(tokens.token().await?.secret(), "anna");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Config`](TokenErrorKind::Config) if the key's
-    /// [settings](crate::accounts::AccountsBuilder::settings_for) make no sense, and
-    /// [`ShutDown`](TokenErrorKind::ShutDown) after [`shutdown`](Self::shutdown).
+    /// [`Config`](TokenErrorKind::Config) if the
+    /// [settings](crate::accounts::AccountsBuilder::settings_for) of this key are
+    /// invalid, and [`ShutDown`](TokenErrorKind::ShutDown) after
+    /// [`shutdown`](Self::shutdown).
     pub fn get_or_create(&self, key: &K) -> Result<TokenCache, TokenError> {
         Ok(self.account(key)?.tokens().clone())
     }
 
-    /// The cache of this key, if there is one: to look at, or to give up a token
-    /// or a failure of. No use of it.
+    /// Returns the cache of this key, if there is one. Does not count as a use.
     ///
     /// ```
     /// # use tower_bearer::{AccessToken, Accounts};
     /// # let accounts = Accounts::new(|tenant: String| async { AccessToken::new(tenant) });
-    /// // Somebody changed a password.
+    /// // The password was corrected: try again without waiting for the backoff.
     /// if let Some(tokens) = accounts.get(&"anna".to_owned()) {
     ///     tokens.reset();
     /// }
     /// ```
     pub fn get(&self, key: &K) -> Option<TokenCache> {
-        let lru = &self.inner.lru;
+        let lru = &self.shared.lru;
         let account = lru.peek(lru.hash(key), key)?;
         Some(account.tokens().clone())
     }
 
-    /// Lets this key's account go at once, and hands out its cache: to
-    /// [`revoke`](TokenCache::revoke) it, for one. The next request makes the
-    /// account anew.
+    /// Evicts the account of this key at once and returns its cache, for example
+    /// to [`revoke`](TokenCache::revoke) its session. The next request for this
+    /// key creates the account again.
     pub fn remove(&self, key: &K) -> Option<TokenCache> {
-        let lru = &self.inner.lru;
+        let lru = &self.shared.lru;
         let account = lru.remove(lru.hash(key), key)?;
         account.tokens().shared.set_clock_watched(false);
         Some(account.tokens().clone())
     }
 
     pub(crate) fn account(&self, key: &K) -> Result<Arc<Account<K>>, TokenError> {
-        let inner = &self.inner;
-        let hash = inner.lru.hash(key);
-        let tick = inner.tick.load(Ordering::Relaxed);
-        match inner.lru.find(hash, key, tick) {
+        let shared = &self.shared;
+        let hash = shared.lru.hash(key);
+        let tick = shared.tick.load(Ordering::Relaxed);
+        match shared.lru.get(hash, key, tick) {
             Some(account) => Ok(account),
-            None => self.make(hash, key),
+            None => self.create(hash, key),
         }
     }
 
     #[inline(never)]
-    fn make(&self, hash: u64, key: &K) -> Result<Arc<Account<K>>, TokenError> {
-        let inner = &self.inner;
-        let config = &inner.config;
-        let source = Box::new(LazySource::new(key.clone(), config.make.clone()));
-        let mut builder = TokenCacheBuilder::from_template(source, &config.template);
-        if let Some(settings_for) = &config.settings_for {
+    fn create(&self, hash: u64, key: &K) -> Result<Arc<Account<K>>, TokenError> {
+        let shared = &self.shared;
+        let settings = &shared.settings;
+        let source = Box::new(LazySource::new(key.clone(), settings.make_source.clone()));
+        let mut builder = TokenCacheBuilder::from_template(source, &settings.template);
+        if let Some(settings_for) = &settings.settings_for {
             builder = settings_for(key, builder);
         }
         let tokens = builder.build().map_err(|error| {
-            let what = "the settings of this account make no sense";
+            let what = "the settings of this account are invalid";
             TokenError::new(TokenErrorKind::Config, what).with_source(error)
         })?;
         registry::register(&tokens.shared);
         let account = Account::new(key.clone(), hash, tokens);
-        let tick = inner.tick.load(Ordering::Relaxed);
-        let inserted = inner.lru.insert(account, key, tick);
-        maintenance::evict(inner, inserted.evicted);
-        maintenance::ensure(inner);
-        maintenance::watch(inner, &inserted.account);
-        // After it was inserted, so that a shutdown meanwhile finds it.
-        if inner.closed.load(Ordering::SeqCst) {
-            inner.lru.remove(hash, key);
+        let tick = shared.tick.load(Ordering::Relaxed);
+        let inserted = shared.lru.insert(account, key, tick);
+        maintenance::on_evicted(shared, inserted.evicted);
+        maintenance::ensure_running(shared);
+        maintenance::watch_clock(shared, &inserted.account);
+        // Checked after the insertion, so that either this or a shutdown at the
+        // same time finds the account.
+        if shared.is_shut_down.load(Ordering::SeqCst) {
+            shared.lru.remove(hash, key);
             let tokens = &inserted.account.tokens().shared;
             tokens.with_state(|state, _| state.close());
             let what = "the accounts were shut down";
@@ -128,28 +119,78 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
         Ok(inserted.account)
     }
 
-    /// Whether it is known that this account is in use now, so that nobody has
-    /// to be told. Never for one that was let go.
+    /// Whether the LRU knows that this account is in use now, so that a request
+    /// need not record it. False for an evicted account.
     #[inline]
-    pub(crate) fn knows_the_use_of(&self, account: &Account<K>) -> bool {
-        account.used() == self.inner.tick.load(Ordering::Relaxed)
+    pub(crate) fn is_recorded_as_used(&self, account: &Account<K>) -> bool {
+        account.used() == self.shared.tick.load(Ordering::Relaxed)
     }
 }
 
 impl<K> Accounts<K> {
-    /// How things stand now.
-    pub fn status(&self) -> AccountsStatus {
-        AccountsStatus {
-            accounts: self.inner.lru.len(),
-            fetching: self.inner.config.fetches_running(),
+    /// Returns how many accounts there are.
+    pub fn len(&self) -> usize {
+        self.shared.lru.len()
+    }
+
+    /// Whether there is no account.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns how many token fetches are in progress. Those that wait because
+    /// of [`max_concurrent_fetches`](crate::accounts::AccountsBuilder::max_concurrent_fetches)
+    /// do not count.
+    pub fn fetches_in_progress(&self) -> usize {
+        let settings = &self.shared.settings;
+        let available = settings.fetch_permits.available_permits();
+        settings.max_concurrent_fetches.saturating_sub(available)
+    }
+
+    /// Stops handing out tokens, evicts all accounts and ends their sessions,
+    /// [`max_concurrent_fetches`](crate::accounts::AccountsBuilder::max_concurrent_fetches)
+    /// at a time. Call it at the end of a program, after its last request.
+    ///
+    /// # Errors
+    ///
+    /// The first error of a session that could not be ended, or
+    /// [`Timeout`](TokenErrorKind::Timeout) if they were not all ended within
+    /// `limit`. The accounts are shut down in any case.
+    pub async fn shutdown(&self, limit: Duration) -> Result<(), TokenError> {
+        let shared = &self.shared;
+        shared.is_shut_down.store(true, Ordering::SeqCst);
+        let accounts = shared.lru.evict_while(|_| true);
+        let mut caches: Vec<_> = accounts.iter().map(|it| it.tokens().clone()).collect();
+        let pending = std::mem::take(&mut *lock(&shared.pending_revocations));
+        caches.extend(pending.into_iter().map(|(_, tokens)| tokens));
+        let mut tasks = JoinSet::new();
+        for tokens in caches {
+            tokens.shared.with_state(|state, _| state.close());
+            let permits = shared.settings.revoke_permits.clone();
+            tasks.spawn(async move {
+                let _permit = permits.acquire().await;
+                tokens.shutdown().await
+            });
         }
+        let mut result = Ok(());
+        let all_ended = timeout(limit, async {
+            while let Some(ended) = tasks.join_next().await {
+                let ended = ended.unwrap_or(Ok(()));
+                result = std::mem::replace(&mut result, Ok(())).and(ended);
+            }
+        });
+        if all_ended.await.is_err() {
+            let what = format!("not all sessions were ended within {limit:?}");
+            return Err(TokenError::new(TokenErrorKind::Timeout, what));
+        }
+        result
     }
 }
 
 impl<K> Clone for Accounts<K> {
     fn clone(&self) -> Self {
         Self {
-            inner: self.inner.clone(),
+            shared: self.shared.clone(),
         }
     }
 }
@@ -157,7 +198,8 @@ impl<K> Clone for Accounts<K> {
 impl<K> fmt::Debug for Accounts<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Accounts")
-            .field("status", &self.status())
+            .field("len", &self.len())
+            .field("fetches_in_progress", &self.fetches_in_progress())
             .finish()
     }
 }

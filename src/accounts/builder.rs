@@ -1,4 +1,4 @@
-//! The builder of many accounts.
+//! The builder of the accounts.
 
 use std::fmt;
 use std::future::Future;
@@ -8,18 +8,20 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::accounts::accounts::Accounts;
-use crate::accounts::lazy_source::{MakeSource, make};
+use crate::accounts::lazy_source::{self, MakeSource};
 use crate::accounts::maintenance;
-use crate::accounts::shared::{Config, SettingsFor};
+use crate::accounts::shared::{Settings, SettingsFor, Shared};
 use crate::cache::{TokenCache, TokenCacheBuilder};
 use crate::error::{BoxError, ConfigError, TokenError, TokenErrorKind};
 use crate::source::TokenSource;
 
 impl<K: Clone + Send + Sync + 'static> Accounts<K> {
-    /// Accounts with the default settings. The closure makes the
-    /// [source](TokenSource) of a key when its token is first needed, as part of
-    /// its first fetch; a failure is that key's alone, and treated like that of a
-    /// fetch. After refused credentials the source is made anew.
+    /// Returns accounts with the default settings.
+    ///
+    /// The closure makes the [token source](TokenSource) of a key. It is called as
+    /// a part of the key's first fetch, and again after the token endpoint refused
+    /// the credentials. An error of the closure affects this key only, and is
+    /// treated like an error of a fetch.
     pub fn new<Fut, S, E>(f: impl Fn(K) -> Fut + Send + Sync + 'static) -> Self
     where
         Fut: Future<Output = Result<S, E>> + Send + 'static,
@@ -28,11 +30,12 @@ impl<K: Clone + Send + Sync + 'static> Accounts<K> {
     {
         match Self::builder(f).build() {
             Ok(accounts) => accounts,
-            Err(error) => unreachable!("the defaults make sense: {error}"),
+            Err(error) => unreachable!("the default settings are valid: {error}"),
         }
     }
 
-    /// Accounts with settings of one's own.
+    /// Returns a builder for accounts with custom settings. The closure is that of
+    /// [`new`](Self::new).
     pub fn builder<Fut, S, E>(f: impl Fn(K) -> Fut + Send + Sync + 'static) -> AccountsBuilder<K>
     where
         Fut: Future<Output = Result<S, E>> + Send + 'static,
@@ -46,13 +49,13 @@ impl<K: Clone + Send + Sync + 'static> Accounts<K> {
 /// Settings for [`Accounts`]; made by [`Accounts::builder`].
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct AccountsBuilder<K> {
-    make: Arc<MakeSource<K>>,
+    make_source: Arc<MakeSource<K>>,
     template: TokenCacheBuilder,
     settings_for: Option<Box<SettingsFor<K>>>,
     capacity: usize,
-    idle: Duration,
-    fetches: usize,
-    revoke_after: Option<Duration>,
+    idle_timeout: Duration,
+    max_concurrent_fetches: usize,
+    revoke_evicted: Option<Duration>,
 }
 
 impl<K: Clone + Send + Sync + 'static> AccountsBuilder<K> {
@@ -62,53 +65,54 @@ impl<K: Clone + Send + Sync + 'static> AccountsBuilder<K> {
         S: TokenSource,
         E: Into<BoxError> + 'static,
     {
-        let nothing = || async {
+        let no_source = || async {
             let what = "a template has no source";
             Err::<crate::AccessToken, _>(TokenError::new(TokenErrorKind::Config, what))
         };
         Self {
-            make: Arc::new(make(f)),
-            template: TokenCache::builder(nothing),
+            make_source: Arc::new(lazy_source::boxed(f)),
+            template: TokenCache::builder(no_source),
             settings_for: None,
             capacity: 10_000,
-            idle: Duration::from_secs(3600),
-            fetches: 64,
-            revoke_after: None,
+            idle_timeout: Duration::from_secs(3600),
+            max_concurrent_fetches: 64,
+            revoke_evicted: None,
         }
     }
 
-    /// How many accounts are kept at most. One more, and the least recently used
-    /// one is let go. Default: 10,000.
+    /// Sets how many accounts there may be. When another one is created, the
+    /// least recently used is evicted. Default: 10,000.
     pub fn capacity(mut self, accounts: usize) -> Self {
         self.capacity = accounts;
         self
     }
 
-    /// After how long without a request an account is let go. Default: 1 hour.
-    pub fn idle_timeout(mut self, span: Duration) -> Self {
-        self.idle = span;
+    /// Sets how long an account stays without a request before it is evicted.
+    /// Default: 1 hour.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
         self
     }
 
-    /// How many token fetches, of all accounts together, are under way at once;
-    /// the others wait for their turn. That wait is part of each caller's
-    /// [wait timeout](TokenCacheBuilder::wait_timeout), but not of the fetch's own time. Default:
-    /// 64.
+    /// Sets how many token fetches, of all accounts together, may be in progress
+    /// at a time; further ones wait. That wait is a part of each caller's
+    /// [wait timeout](TokenCacheBuilder::wait_timeout), but not of the
+    /// [source timeout](TokenCacheBuilder::source_timeout). Default: 64.
     pub fn max_concurrent_fetches(mut self, fetches: usize) -> Self {
-        self.fetches = fetches;
+        self.max_concurrent_fetches = fetches;
         self
     }
 
-    /// Ends the session of an account that was let go at the server, too, so long
-    /// afterwards, so that requests under way can finish. Best effort, and only
-    /// while a runtime runs in which an account was made. Default: sessions end by
-    /// themselves.
+    /// Ends the session of an evicted account at the server as well, `after` its
+    /// eviction, so that requests in progress can finish. Best effort, and only
+    /// while a runtime runs in which an account was created. Default: sessions
+    /// are left to expire.
     pub fn revoke_evicted(mut self, after: Duration) -> Self {
-        self.revoke_after = Some(after);
+        self.revoke_evicted = Some(after);
         self
     }
 
-    /// Settings that the caches of all accounts have in common.
+    /// Changes the cache settings that all accounts share.
     ///
     /// ```
     /// use std::time::Duration;
@@ -126,10 +130,10 @@ impl<K: Clone + Send + Sync + 'static> AccountsBuilder<K> {
         self
     }
 
-    /// Settings of each account's own, its name in a [store](crate::store) for
-    /// one, on top of those that all have in common. Called when an account is
-    /// made. Each account whose durations differ pays for settings of its own
-    /// with some 300 bytes.
+    /// Changes the cache settings of single accounts, for example their name in a
+    /// [store](crate::store). The closure is called when an account is created,
+    /// with the settings that all accounts share. An account whose durations
+    /// differ from those takes some 300 bytes more.
     ///
     /// ```
     /// use tower_bearer::{AccessToken, Accounts, store::MemoryStore};
@@ -149,37 +153,40 @@ impl<K: Clone + Send + Sync + 'static> AccountsBuilder<K> {
         self
     }
 
-    /// Builds the accounts: none yet. Needs no runtime.
+    /// Builds the accounts, of which there are none yet. Needs no runtime.
     ///
     /// # Errors
     ///
-    /// If a setting makes no sense; the error names it.
+    /// If a setting is invalid; the error names it.
     pub fn build(self) -> Result<Accounts<K>, ConfigError> {
         for (field, is_zero) in [
             ("capacity", self.capacity == 0),
-            ("idle_timeout", self.idle.is_zero()),
-            ("max_concurrent_fetches", self.fetches == 0),
+            ("idle_timeout", self.idle_timeout.is_zero()),
+            ("max_concurrent_fetches", self.max_concurrent_fetches == 0),
         ] {
             if is_zero {
                 return Err(ConfigError::new(field, "must be more than zero"));
             }
         }
         let mut template = self.template.into_template()?;
-        let limit = self.fetches.min(Semaphore::MAX_PERMITS);
-        let permits = Arc::new(Semaphore::new(limit));
-        template.settings.fetch_permits = Some(permits.clone());
-        template.settings.clock_check_every = Some(maintenance::interval(self.idle));
-        Ok(Accounts::with_config(Config {
-            make: self.make,
+        let max_concurrent_fetches = self.max_concurrent_fetches.min(Semaphore::MAX_PERMITS);
+        let fetch_permits = Arc::new(Semaphore::new(max_concurrent_fetches));
+        template.settings.fetch_permits = Some(fetch_permits.clone());
+        template.settings.clock_check_every = Some(maintenance::interval(self.idle_timeout));
+        let settings = Settings {
+            make_source: self.make_source,
             template,
             settings_for: self.settings_for,
-            permits,
-            max_fetches: limit,
-            revoke_permits: Arc::new(Semaphore::new(limit)),
+            fetch_permits,
+            max_concurrent_fetches,
+            revoke_permits: Arc::new(Semaphore::new(max_concurrent_fetches)),
             capacity: self.capacity,
-            idle: self.idle,
-            revoke_after: self.revoke_after,
-        }))
+            idle_timeout: self.idle_timeout,
+            revoke_evicted: self.revoke_evicted,
+        };
+        Ok(Accounts {
+            shared: Arc::new(Shared::new(settings)),
+        })
     }
 }
 
@@ -188,9 +195,9 @@ impl<K> fmt::Debug for AccountsBuilder<K> {
         f.debug_struct("AccountsBuilder")
             .field("settings", &self.template)
             .field("capacity", &self.capacity)
-            .field("idle", &self.idle)
-            .field("max_concurrent_fetches", &self.fetches)
-            .field("revoke_evicted", &self.revoke_after)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("max_concurrent_fetches", &self.max_concurrent_fetches)
+            .field("revoke_evicted", &self.revoke_evicted)
             .finish_non_exhaustive()
     }
 }

@@ -1,20 +1,24 @@
-//! The layer.
+//! The layer, and how it is set up.
 
 use std::fmt;
 
 use tower_layer::Layer;
 
 use crate::accounts::accounts::Accounts;
-use crate::accounts::find::ByExtension;
+use crate::accounts::find::{ByExtension, ByFn, RequestHead};
 use crate::accounts::service::{AccountsBearerAuth, Config};
 use crate::auth::CloneBody;
 use crate::origins::Origins;
 
-/// Attaches the token of its account to each request that goes to one of the
-/// origins. All that holds for [`BearerAuthLayer`](crate::BearerAuthLayer) holds
-/// for each account here.
+/// Attaches to each request that goes to one of the origins the token of the
+/// request's account. Everything that holds for
+/// [`BearerAuthLayer`](crate::BearerAuthLayer) holds for each account.
 ///
-/// `F` [finds](crate::accounts::FindAccount) a request's account, `P` says which
+/// The same value serves tower stacks over `http::Request`, `reqwest::Client` as
+/// a tower service (feature `reqwest`, with [`account_by`](Self::account_by)) and
+/// reqwest-middleware (feature `reqwest-middleware`); see the
+/// [module](crate::accounts) for each. `F`
+/// [finds](crate::accounts::FindAccount) the account of a request, `P` says which
 /// requests are sent again after a 401.
 #[derive(Clone)]
 pub struct AccountsLayer<K, F = ByExtension, P = CloneBody> {
@@ -22,64 +26,67 @@ pub struct AccountsLayer<K, F = ByExtension, P = CloneBody> {
     pub(crate) origins: Origins,
     pub(crate) find: F,
     pub(crate) policy: P,
-    pub(crate) pass: bool,
+    pub(crate) pass_without_account: bool,
 }
 
 impl<K> AccountsLayer<K> {
-    /// A layer that finds the account in the request's extensions
-    /// ([`ByExtension`]), and replays a request after a 401 by cloning it
-    /// ([`CloneBody`]).
+    /// Returns a layer that sends the tokens of these accounts to these origins.
+    /// It takes the account from the request's extensions ([`ByExtension`]), and
+    /// replays a request after a 401 by cloning it ([`CloneBody`]).
     ///
     /// A request that names no account fails with an error of the kind
-    /// [`NoAccount`](crate::TokenErrorKind::NoAccount), unless it is for none of
-    /// the origins or has an `Authorization` already.
+    /// [`NoAccount`](crate::TokenErrorKind::NoAccount), unless it goes to another
+    /// origin or has an `Authorization` header already.
     pub fn new(accounts: Accounts<K>, origins: Origins) -> Self {
         Self {
             accounts,
             origins,
             find: ByExtension,
             policy: CloneBody,
-            pass: false,
+            pass_without_account: false,
         }
     }
 }
 
 impl<K, F, P> AccountsLayer<K, F, P> {
-    /// The same layer, with another way to find the account of a request.
+    /// Sets how the account of a request is found: by a closure over its method,
+    /// URL, headers and extensions. `None` means that the request names no
+    /// account.
     ///
     /// ```
-    /// use http::Request;
     /// use tower_bearer::{AccessToken, Accounts, AccountsLayer, Origins};
     ///
     /// let accounts = Accounts::new(|tenant: String| async { AccessToken::new(tenant) });
-    /// let layer = AccountsLayer::new(accounts, Origins::any_https()).account_by(
-    ///     |request: &Request<String>| {
-    ///         let tenant = request.headers().get("x-tenant")?.to_str().ok()?;
-    ///         Some(tenant.to_owned())
-    ///     },
-    /// );
+    /// let origins = Origins::only(["https://api.example.com"])?;
+    /// // The account of https://api.example.com/anna/calls is "anna".
+    /// let layer = AccountsLayer::new(accounts, origins)
+    ///     .account_by(|request| Some(request.path().split('/').nth(1)?.to_owned()));
     /// # let _ = layer;
+    /// # Ok::<_, tower_bearer::ConfigError>(())
     /// ```
     #[must_use]
-    pub fn account_by<G>(self, find: G) -> AccountsLayer<K, G, P> {
+    pub fn account_by<G>(self, find: G) -> AccountsLayer<K, ByFn<G>, P>
+    where
+        G: Fn(&RequestHead<'_>) -> Option<K>,
+    {
         AccountsLayer {
             accounts: self.accounts,
             origins: self.origins,
-            find,
+            find: ByFn(find),
             policy: self.policy,
-            pass: self.pass,
+            pass_without_account: self.pass_without_account,
         }
     }
 
-    /// Whether a request that names no account passes untouched instead of
-    /// failing. Default: no.
+    /// Sets whether a request that names no account is sent unchanged instead of
+    /// failing. Default: `false`.
     #[must_use]
     pub fn pass_without_account(mut self, pass: bool) -> Self {
-        self.pass = pass;
+        self.pass_without_account = pass;
         self
     }
 
-    /// The same layer with another [replay policy](crate::ReplayPolicy).
+    /// Sets the [replay policy](crate::ReplayPolicy). Default: [`CloneBody`].
     #[must_use]
     pub fn replay<Q>(self, policy: Q) -> AccountsLayer<K, F, Q> {
         AccountsLayer {
@@ -87,7 +94,7 @@ impl<K, F, P> AccountsLayer<K, F, P> {
             origins: self.origins,
             find: self.find,
             policy,
-            pass: self.pass,
+            pass_without_account: self.pass_without_account,
         }
     }
 }
@@ -101,7 +108,7 @@ impl<S, K, F: Clone, P: Clone> Layer<S> for AccountsLayer<K, F, P> {
             origins: self.origins.clone(),
             find: self.find.clone(),
             policy: self.policy.clone(),
-            pass: self.pass,
+            pass_without_account: self.pass_without_account,
         };
         AccountsBearerAuth::new(inner, config)
     }
@@ -114,7 +121,7 @@ impl<K, F, P> fmt::Debug for AccountsLayer<K, F, P> {
             .field("origins", &self.origins)
             .field("find", &std::any::type_name::<F>())
             .field("policy", &std::any::type_name::<P>())
-            .field("pass_without_account", &self.pass)
+            .field("pass_without_account", &self.pass_without_account)
             .finish()
     }
 }

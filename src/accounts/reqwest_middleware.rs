@@ -7,7 +7,7 @@ use http::header::AUTHORIZATION;
 use reqwest::{Request, Response};
 use reqwest_middleware::{Middleware, Next, Result};
 
-use crate::accounts::find::{ByExtension, FindAccount};
+use crate::accounts::find::{FindAccount, RequestWithExtensions};
 use crate::accounts::layer::AccountsLayer;
 use crate::accounts::service::no_account;
 use crate::auth::ReplayPolicy;
@@ -19,7 +19,7 @@ use crate::auth::reqwest_middleware::{failed, send};
 impl<K, F, P> Middleware for AccountsLayer<K, F, P>
 where
     K: Clone + Eq + Hash + Send + Sync + 'static,
-    F: Find<K> + Send + Sync + 'static,
+    F: for<'a> FindAccount<RequestWithExtensions<'a>, K> + Send + Sync + 'static,
     P: ReplayPolicy<Request> + Send + Sync + 'static,
 {
     async fn handle(
@@ -32,37 +32,21 @@ where
         if own || !self.origins.permit_url(request.url()) {
             return next.run(request, extensions).await;
         }
-        let Some(key) = self.find.find(&request, extensions) else {
-            if self.pass {
+        let key = self
+            .find
+            .find(&RequestWithExtensions {
+                request: &request,
+                extensions,
+            })
+            .map(|key| key.into_owned());
+        let Some(key) = key else {
+            if self.pass_without_account {
                 return next.run(request, extensions).await;
             }
             return Err(failed(no_account()));
         };
         let account = self.accounts.account(&key).map_err(failed)?;
-        let shared = &account.tokens().shared;
-        send(shared, &self.policy, request, extensions, next).await
-    }
-}
-
-/// Finds an account in what a middleware gets.
-pub trait Find<K> {
-    #[doc(hidden)]
-    fn find(&self, request: &Request, extensions: &Extensions) -> Option<K>;
-}
-
-impl<K: Clone + Send + Sync + 'static> Find<K> for ByExtension {
-    fn find(&self, _: &Request, extensions: &Extensions) -> Option<K> {
-        extensions.get().cloned()
-    }
-}
-
-impl<F, K> Find<K> for F
-where
-    F: Fn(&Request) -> Option<K>,
-    K: Clone,
-{
-    fn find(&self, request: &Request, _: &Extensions) -> Option<K> {
-        let key = FindAccount::find(self, request)?;
-        Some(key.into_owned())
+        let tokens = &account.tokens().shared;
+        send(tokens, &self.policy, request, extensions, next).await
     }
 }

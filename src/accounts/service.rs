@@ -1,4 +1,4 @@
-//! The service.
+//! The service that the layer makes.
 
 use std::fmt;
 use std::hash::Hash;
@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 use http::header::AUTHORIZATION;
 use tower_service::Service;
 
-use crate::accounts::account::Account;
 use crate::accounts::accounts::Accounts;
 use crate::accounts::find::{ByExtension, FindAccount};
+use crate::accounts::lru::Account;
 use crate::auth::{
     CloneBody, Error, HttpRequest, HttpResponse, ReplayPolicy, ResponseFuture, pass_through, send,
 };
@@ -18,29 +18,30 @@ use crate::cache::TokenReader;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::origins::Origins;
 
-/// A service whose requests carry the token of their account; made by
+/// Sends each request with the token of its account; made by
 /// [`AccountsLayer`](crate::AccountsLayer).
 ///
-/// Ready when the inner service is, and cheap to clone. One that is called many
-/// times for the same account in a row is cheaper still.
+/// Ready when the inner service is, and cheap to clone. Calling the same clone
+/// repeatedly for the same account is cheapest.
 pub struct AccountsBearerAuth<S, K, F = ByExtension, P = CloneBody> {
     inner: S,
     config: Arc<Config<K, F, P>>,
     cached: Option<CachedAccount<K>>,
 }
 
-/// What all clones of a service share.
+/// What all clones of a service share. On cache lines of its own, as that of
+/// [`BearerAuth`](crate::BearerAuth).
 #[repr(align(128))]
 pub(crate) struct Config<K, F, P> {
     pub(crate) accounts: Accounts<K>,
     pub(crate) origins: Origins,
     pub(crate) find: F,
     pub(crate) policy: P,
-    pub(crate) pass: bool,
+    pub(crate) pass_without_account: bool,
 }
 
-/// The account of the last request, and what this service keeps of its token:
-/// together, so that nobody reads the one for the other.
+/// The account of the last request, and the token that this service keeps of it:
+/// in one struct, so that one account's token is never read for another.
 struct CachedAccount<K> {
     account: Arc<Account<K>>,
     reader: TokenReader,
@@ -55,12 +56,12 @@ impl<S, K, F, P> AccountsBearerAuth<S, K, F, P> {
         }
     }
 
-    /// The inner service.
+    /// Returns the inner service.
     pub fn inner(&self) -> &S {
         &self.inner
     }
 
-    /// The inner service, without the layer.
+    /// Returns the inner service and drops the layer.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -103,25 +104,26 @@ where
         let Some(key) = config.find.find(&request) else {
             return self.call_without_account(request);
         };
-        let cached = match cached(&mut self.cached, &config.accounts, &key) {
+        let cached = match cached_account(&mut self.cached, &config.accounts, &key) {
             Ok(cached) => cached,
             Err(error) => return ResponseFuture::fail(error),
         };
         drop(key);
-        let shared = &cached.account.tokens().shared;
+        let tokens = &cached.account.tokens().shared;
         send(
             &mut self.inner,
             &config.policy,
-            shared,
+            tokens,
             &mut cached.reader,
             request,
         )
     }
 }
 
-/// The cached of this key's account, which may have another one's before.
+/// Returns the account of this key: the cached one, or else that of `accounts`,
+/// which is then cached.
 #[inline]
-fn cached<'a, K>(
+fn cached_account<'a, K>(
     cached: &'a mut Option<CachedAccount<K>>,
     accounts: &Accounts<K>,
     key: &K,
@@ -129,10 +131,11 @@ fn cached<'a, K>(
 where
     K: Clone + Eq + Hash + Send + Sync + 'static,
 {
-    let evicted = cached.as_ref().map(|cached| &*cached.account);
-    if !evicted.is_some_and(|account| account.is(key) && accounts.knows_the_use_of(account)) {
+    let is_current =
+        |account: &Account<K>| account.is(key) && accounts.is_recorded_as_used(account);
+    if !cached.as_ref().is_some_and(|it| is_current(&it.account)) {
         let account = accounts.account(key)?;
-        // After a while it is the same one.
+        // Often the same one, whose use had to be recorded.
         if !matches!(cached, Some(cached) if Arc::ptr_eq(&cached.account, &account)) {
             *cached = None;
         }
@@ -151,7 +154,7 @@ impl<S, K, F, P> AccountsBearerAuth<S, K, F, P> {
         S: Service<Req>,
         Req: HttpRequest,
     {
-        if self.config.pass || request.headers().contains_key(AUTHORIZATION) {
+        if self.config.pass_without_account || request.headers().contains_key(AUTHORIZATION) {
             return ResponseFuture::pass(self.inner.call(request));
         }
         ResponseFuture::fail(no_account())
@@ -161,7 +164,7 @@ impl<S, K, F, P> AccountsBearerAuth<S, K, F, P> {
 pub(crate) fn no_account() -> TokenError {
     TokenError::new(
         TokenErrorKind::NoAccount,
-        "the request names no account, so nobody can say whose token it needs",
+        "the request names no account, so it is unknown whose token it needs",
     )
 }
 

@@ -1,4 +1,4 @@
-//! What all handles of the accounts share.
+//! The state that all handles of the accounts share.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -6,53 +6,54 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::accounts::lazy_source::MakeSource;
 use crate::accounts::lru::AccountLru;
 use crate::cache::{Template, TokenCache, TokenCacheBuilder};
+use crate::task::BackgroundTask;
 
-pub(crate) struct Inner<K> {
-    pub(crate) config: Config<K>,
+pub(crate) struct Shared<K> {
+    pub(crate) settings: Settings<K>,
     pub(crate) lru: AccountLru<K>,
-    /// Goes up by one with each of the maintenance's rounds, from 1.
+    /// Counts the runs of the maintenance task, from 1: the time of each use.
     pub(crate) tick: AtomicU64,
-    pub(crate) closed: AtomicBool,
-    /// A maintenance watches the clock.
+    pub(crate) is_shut_down: AtomicBool,
+    pub(crate) maintenance: BackgroundTask,
+    /// Whether the maintenance task runs, and so watches the clock.
     pub(crate) is_running: AtomicBool,
-    pub(crate) maintenance: Mutex<Maintenance>,
+    /// The caches of evicted accounts whose session is to be ended, and when;
+    /// the earliest first.
+    pub(crate) pending_revocations: Mutex<VecDeque<(Instant, TokenCache)>>,
 }
 
-/// What a user set.
-pub(crate) struct Config<K> {
-    pub(crate) make: Arc<MakeSource<K>>,
+/// What [`AccountsBuilder`](crate::accounts::AccountsBuilder) was told.
+pub(crate) struct Settings<K> {
+    pub(crate) make_source: Arc<MakeSource<K>>,
     pub(crate) template: Template,
     pub(crate) settings_for: Option<Box<SettingsFor<K>>>,
-    pub(crate) permits: Arc<Semaphore>,
-    /// How many permits there are.
-    pub(crate) max_fetches: usize,
-    /// For those who end sessions: they may wait for one who waits at the other.
+    pub(crate) fetch_permits: Arc<Semaphore>,
+    pub(crate) max_concurrent_fetches: usize,
+    /// Apart from `fetch_permits`: ending a session may wait for a fetch, which
+    /// may wait for its permit.
     pub(crate) revoke_permits: Arc<Semaphore>,
     pub(crate) capacity: usize,
-    pub(crate) idle: Duration,
-    pub(crate) revoke_after: Option<Duration>,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) revoke_evicted: Option<Duration>,
 }
 
 pub(crate) type SettingsFor<K> = dyn Fn(&K, TokenCacheBuilder) -> TokenCacheBuilder + Send + Sync;
 
-/// What the maintenance has to do.
-#[derive(Default)]
-pub(crate) struct Maintenance {
-    pub(crate) task: Option<JoinHandle<()>>,
-    /// Scope sessions are to be ended, and when; in that order.
-    pub(crate) pending_revocations: VecDeque<(Instant, TokenCache)>,
-}
-
-impl<K> Config<K> {
-    /// How many fetches hold a permit.
-    pub(crate) fn fetches_running(&self) -> usize {
-        self.max_fetches
-            .saturating_sub(self.permits.available_permits())
+impl<K> Shared<K> {
+    pub(crate) fn new(settings: Settings<K>) -> Self {
+        Self {
+            lru: AccountLru::new(settings.capacity),
+            tick: AtomicU64::new(1),
+            is_shut_down: AtomicBool::new(false),
+            maintenance: BackgroundTask::default(),
+            is_running: AtomicBool::new(false),
+            pending_revocations: Mutex::default(),
+            settings,
+        }
     }
 }

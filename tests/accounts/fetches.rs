@@ -1,4 +1,4 @@
-//! Fetches: one for each account, none waits for another's, so many at once.
+//! Fetches: one for each account, independent of others, with a common limit.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,11 +27,11 @@ async fn callers_of_many_accounts_make_one_token_request_for_each() {
         assert_eq!(status, StatusCode::OK);
     }
     assert_eq!(server.token_requests(), 50);
-    assert_eq!(accounts.status().accounts, 50);
+    assert_eq!(accounts.len(), 50);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_that_hangs_keeps_no_other_waiting() {
+async fn an_account_that_hangs_does_not_delay_others() {
     let accounts = Accounts::new(|name: String| async move {
         if name == "hangs" {
             std::future::pending::<()>().await;
@@ -61,7 +61,7 @@ async fn an_account_that_hangs_keeps_no_other_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_cannot_be_made_is_its_keys_failure_alone_and_held_back() {
+async fn a_source_that_cannot_be_made_fails_for_its_key_only_and_is_backed_off() {
     let (tries, made) = (Count::default(), Count::default());
     let (tried, counted) = (tries.clone(), made.clone());
     let accounts = Accounts::new(move |name: String| {
@@ -107,7 +107,7 @@ async fn a_source_that_cannot_be_made_is_its_keys_failure_alone_and_held_back() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_where_a_source_is_made_is_an_error() {
+async fn a_panic_while_a_source_is_made_is_an_error() {
     let accounts = Accounts::new(|name: String| async move {
         assert_ne!(name, "bad", "a scripted panic");
         Ok::<_, BoxError>(|| async { token("t", 3000) })
@@ -124,7 +124,7 @@ async fn a_panic_where_a_source_is_made_is_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refused_credentials_are_asked_for_anew_once_somebody_has_put_them_right() {
+async fn refused_credentials_are_read_again_after_a_reset() {
     let server = served(2, TokenServer::builder());
     let secrets: Arc<Mutex<HashMap<String, String>>> = Arc::default();
     let set = |name: &str, secret: &str| {
@@ -155,7 +155,8 @@ async fn refused_credentials_are_asked_for_anew_once_somebody_has_put_them_right
     assert_eq!(server.token_requests(), 3);
 }
 
-/// Sources that take so many seconds, and how many were under way at once.
+/// Makes sources whose fetch takes so many seconds; counts the fetches, and the
+/// most that were in progress at a time.
 fn slow(seconds: u64) -> (Count, Arc<AtomicUsize>, impl Fn(usize) -> Made + Clone) {
     let (fetches, most) = (Count::default(), Arc::new(AtomicUsize::new(0)));
     let running = Arc::new(AtomicUsize::new(0));
@@ -182,7 +183,7 @@ type Fetch = std::pin::Pin<Box<dyn Future<Output = Fetched> + Send>>;
 type Made = std::future::Ready<Result<Box<dyn Fn() -> Fetch + Send + Sync>, BoxError>>;
 
 #[tokio::test(start_paused = true)]
-async fn no_more_fetches_run_at_once_than_were_allowed() {
+async fn no_more_fetches_run_at_a_time_than_allowed() {
     let (fetches, most, make) = slow(1);
     let accounts = Accounts::builder(make).max_concurrent_fetches(10);
     let accounts = accounts
@@ -195,16 +196,16 @@ async fn no_more_fetches_run_at_once_than_were_allowed() {
     });
     let callers: Vec<_> = callers.collect();
     sleep(millis(500)).await;
-    assert_eq!(accounts.status().fetching, 10);
+    assert_eq!(accounts.fetches_in_progress(), 10);
     for caller in callers {
         caller.await.expect("no panic").expect("a token");
     }
     assert_eq!((fetches.get(), most.load(Ordering::SeqCst)), (1000, 10));
-    assert_eq!(accounts.status().fetching, 0);
+    assert_eq!(accounts.fetches_in_progress(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fetch_that_waits_long_for_its_turn_is_neither_lost_nor_late() {
+async fn a_fetch_that_waits_long_for_a_permit_is_not_lost() {
     let (fetches, _, make) = slow(25);
     let accounts = Accounts::builder(make).max_concurrent_fetches(1);
     let accounts = accounts
@@ -216,7 +217,7 @@ async fn a_fetch_that_waits_long_for_its_turn_is_neither_lost_nor_late() {
         tokio::spawn(async move { tokens.token().await })
     });
     let callers: Vec<_> = callers.collect();
-    // Somebody comes by when the first flights would be lost long ago.
+    // A caller arrives long after the first fetches would have been given up.
     sleep(secs(300)).await;
     for key in 0..20 {
         let tokens = accounts.get_or_create(&key).expect("an account");
@@ -229,7 +230,7 @@ async fn a_fetch_that_waits_long_for_its_turn_is_neither_lost_nor_late() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn settings_are_everybodys_or_each_accounts_own() {
+async fn settings_are_for_all_accounts_or_for_one() {
     let server = served(2, TokenServer::builder().delay(secs(60)));
     let accounts = builder(&server)
         .settings(|cache| cache.wait_timeout(secs(5)))
@@ -249,7 +250,7 @@ async fn settings_are_everybodys_or_each_accounts_own() {
 }
 
 #[test]
-fn settings_of_an_account_that_make_no_sense_are_its_own_failure() {
+fn invalid_settings_of_an_account_fail_for_that_account_only() {
     let server = served(2, TokenServer::builder());
     let accounts = builder(&server)
         .settings_for(|key, cache| match key {
@@ -264,20 +265,20 @@ fn settings_of_an_account_that_make_no_sense_are_its_own_failure() {
 }
 
 #[test]
-fn nonsense_is_refused_with_the_name_of_the_field() {
+fn invalid_settings_are_refused_by_name() {
     let server = served(1, TokenServer::builder());
     let refused =
-        |error: Result<Accounts<Tenant>, ConfigError>| error.expect_err("nonsense").field();
+        |error: Result<Accounts<Tenant>, ConfigError>| error.expect_err("invalid").field();
     let b = || builder(&server);
     assert_eq!(refused(b().capacity(0).build()), "capacity");
-    assert_eq!(refused(b().idle_timeout(secs(0)).build()), "idle");
+    assert_eq!(refused(b().idle_timeout(secs(0)).build()), "idle_timeout");
     assert_eq!(
         refused(b().max_concurrent_fetches(0).build()),
         "max_concurrent_fetches"
     );
     assert_eq!(
         refused(b().settings(|c| c.wait_timeout(secs(0))).build()),
-        "wait"
+        "wait_timeout"
     );
     let store = tower_bearer::store::MemoryStore::new();
     let shared = b().settings(|cache| cache.store(store, "everybody"));

@@ -1,4 +1,4 @@
-//! Whose request it is.
+//! How the account of a request is found.
 
 use http::{HeaderMap, Request};
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -10,11 +10,11 @@ use tower_bearer::{AccessToken, Accounts, CloneBody, ResponseFuture, TokenErrorK
 use crate::common::{Body, get};
 use crate::tenants::{Tenant, accounts, layer, of, served, tenant, user};
 
-/// An API that answers with the headers it got.
+/// An API that returns the headers of the request.
 #[derive(Clone)]
 struct Mirror;
 
-impl Service<Request<Body>> for Mirror {
+impl<B> Service<Request<B>> for Mirror {
     type Response = http::Response<HeaderMap>;
     type Error = std::convert::Infallible;
     type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
@@ -26,7 +26,7 @@ impl Service<Request<Body>> for Mirror {
         Ok(()).into()
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         let headers = request.headers().clone();
         std::future::ready(Ok(http::Response::new(headers)))
     }
@@ -54,10 +54,10 @@ async fn a_request_gets_the_token_of_the_account_in_its_extensions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_service_that_is_called_for_many_accounts_never_sends_the_last_ones_token() {
+async fn one_service_called_for_many_accounts_never_sends_the_token_of_another() {
     let server = served(4, TokenServer::builder());
     let mut api = layer(&server, &accounts(&server)).layer(Mirror);
-    // Often enough in a row for the service to keep what it needs to itself.
+    // Often enough in a row for the service to cache an account.
     for number in [0, 0, 0, 1, 1, 1, 0, 2, 3, 2, 2, 0, 0] {
         let token = sent(&mut api, of(&tenant(number))).await;
         assert_eq!(user(&token.expect("a token")), tenant(number).0);
@@ -66,13 +66,12 @@ async fn one_service_that_is_called_for_many_accounts_never_sends_the_last_ones_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closure_finds_the_account_where_it_likes() {
+async fn a_closure_finds_the_account_in_a_header() {
     let server = served(2, TokenServer::builder());
-    let by_header = |request: &Request<Body>| {
+    let layer = layer(&server, &accounts(&server)).account_by(|request| {
         let name = request.headers().get("x-tenant")?.to_str().ok()?;
         Some(Tenant(name.to_owned()))
-    };
-    let layer = layer(&server, &accounts(&server)).account_by(by_header);
+    });
     let api = layer.layer(Mirror);
     let mut request = get("http://localhost/");
     request
@@ -85,8 +84,37 @@ async fn a_closure_finds_the_account_where_it_likes() {
     assert_eq!(error, TokenErrorKind::NoAccount);
 }
 
+/// One layer with one closure serves requests of any body, without naming it.
 #[tokio::test(start_paused = true)]
-async fn a_request_without_an_account_fails_and_says_so_before_it_is_sent() {
+async fn a_closure_serves_requests_of_different_bodies() {
+    let server = served(2, TokenServer::builder());
+    let layer = layer(&server, &accounts(&server)).account_by(|request| {
+        assert_eq!(request.method(), http::Method::GET);
+        assert_eq!(request.host(), Some("localhost"));
+        assert_eq!(request.extension::<u8>(), Some(&7));
+        assert!(!format!("{request:?}").contains("t?1"));
+        let name = request.path().strip_prefix('/')?;
+        Some(Tenant(format!("{name}{}", request.query()?)))
+    });
+    async fn send<B: Clone>(
+        layer: &impl Layer<Mirror, Service: Service<Request<B>, Response = http::Response<HeaderMap>>>,
+        body: B,
+    ) -> String {
+        let request = Request::get("http://localhost/t?1").extension(7_u8);
+        let request = request.body(body).expect("a request");
+        let answer = layer.layer(Mirror).oneshot(request).await;
+        let Ok(answer) = answer else {
+            panic!("no answer")
+        };
+        user(answer.body()["authorization"].to_str().expect("ascii"))
+    }
+    assert_eq!(send(&layer, String::new()).await, "t1");
+    assert_eq!(send(&layer, [0_u8; 4]).await, "t1");
+    assert_eq!(server.token_requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_an_account_fails_before_it_is_sent() {
     let server = served(1, TokenServer::builder());
     let never = service_fn(|_: Request<Body>| async {
         panic!("sent");
@@ -104,7 +132,7 @@ async fn a_request_without_an_account_fails_and_says_so_before_it_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_without_an_account_passes_untouched_where_that_is_wanted() {
+async fn a_request_without_an_account_is_sent_unchanged_if_the_layer_says_so() {
     let server = served(1, TokenServer::builder());
     let layer = layer(&server, &accounts(&server)).pass_without_account(true);
     let api = layer.layer(Mirror);
@@ -113,7 +141,7 @@ async fn a_request_without_an_account_passes_untouched_where_that_is_wanted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_for_others_or_has_an_authorization_needs_no_account() {
+async fn a_request_for_another_origin_or_with_an_authorization_needs_no_account() {
     let server = served(1, TokenServer::builder());
     let accounts = accounts(&server);
     let api = layer(&server, &accounts).layer(Mirror);
@@ -126,13 +154,10 @@ async fn what_is_for_others_or_has_an_authorization_needs_no_account() {
     let mut foreign = of(&tenant(0));
     *foreign.uri_mut() = "http://elsewhere/".parse().expect("a URI");
     assert_eq!(sent(api, foreign).await, None);
-    assert_eq!(
-        (server.token_requests(), accounts.status().accounts),
-        (0, 0)
-    );
+    assert_eq!((server.token_requests(), accounts.len()), (0, 0));
 }
 
-/// A key that is not what it was cloned from.
+/// A key whose clone is not equal to it.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Shifty(String);
 
@@ -143,19 +168,19 @@ impl Clone for Shifty {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_whose_clone_is_another_key_gets_no_token_of_that_one() {
+async fn a_key_whose_clone_is_another_key_never_gets_the_cache_of_that_one() {
     let accounts = Accounts::builder(|Shifty(name): Shifty| async { AccessToken::new(name) });
     let accounts = accounts.capacity(4).build().expect("settings");
     let key = Shifty("a~".replace('~', ""));
     for _ in 0..10 {
-        // Each call makes an account of its own: none is this key's.
+        // Each call creates another account, none of which has this key.
         assert!(accounts.get(&key).is_none());
         assert!(accounts.get_or_create(&key).is_ok());
     }
-    assert!(accounts.status().accounts <= 4);
+    assert!(accounts.len() <= 4);
 }
 
-/// The future is the one of a single account's layer: a state machine in place.
+/// The future is that of `BearerAuth`: a state machine, not a box.
 #[test]
 fn the_future_is_not_boxed() {
     type Future<S> = <S as Service<Request<Body>>>::Future;

@@ -1,14 +1,14 @@
-//! Many accounts: each has its own flight, its own failures and its own token,
-//! and nobody else's, whatever is evicted meanwhile.
+//! Many accounts: each has its own fetch, its own failures and its own token,
+//! and never those of another, whatever is evicted meanwhile.
 
 #![cfg(all(feature = "accounts", feature = "testing"))]
 
 #[path = "../common/mod.rs"]
 mod common;
-mod ends;
+mod eviction;
 mod fetches;
 mod finding;
 mod histories;
 #[cfg(feature = "reqwest-middleware")]
-mod middleware;
+mod reqwest_clients;
 mod tenants;

@@ -1,5 +1,5 @@
-//! Tenants, a token server that knows them, and an API that looks at whose token
-//! it gets.
+//! Tenants, a token server for them, and an API that checks whose token each
+//! request has.
 
 use std::hash::{Hash, Hasher};
 use std::io;
@@ -30,7 +30,7 @@ pub(crate) fn tenant(number: usize) -> Tenant {
     Tenant(format!("t{number}"))
 }
 
-/// A server with so many tenants.
+/// Returns a server with so many tenants.
 pub(crate) fn served(tenants: usize, builder: TokenServerBuilder) -> Arc<TokenServer> {
     let add = |builder: TokenServerBuilder, n| builder.user(tenant(n).0, format!("secret of t{n}"));
     Arc::new((0..tenants).fold(builder, add).in_process())
@@ -54,7 +54,7 @@ pub(crate) fn layer(server: &TokenServer, accounts: &Accounts<Tenant>) -> Accoun
     AccountsLayer::new(accounts.clone(), origins)
 }
 
-/// The API, which tells by the token whether it is that of the request's tenant.
+/// An API that panics if a token is not that of the request's tenant.
 #[derive(Clone)]
 pub(crate) struct Api {
     service: TokenService,
@@ -96,7 +96,7 @@ impl Service<Request<Body>> for Api {
     }
 }
 
-/// Whom a token names.
+/// Returns the user that a token names.
 pub(crate) fn user(token: &str) -> String {
     use base64::Engine;
     let claims = token.split('.').nth(1).expect("three parts");

@@ -150,12 +150,33 @@ fn show_accounts(password: &str, seen: &Seen) {
         .get_or_create(&"tenant".to_owned())
         .expect("a cache");
     seen.show("TokenCache", &tokens);
-    seen.show("AccountsStatus", &accounts.status());
     let origins = Origins::only(["https://a.example"]).expect("an origin");
     let layer = AccountsLayer::new(accounts.clone(), origins);
     seen.show("Accounts", &accounts);
     seen.show("AccountsLayer", &layer);
     seen.show("AccountsBearerAuth", &tower::Layer::layer(&layer, ()));
+    show_request_head(layer, password, seen);
+}
+
+/// Shows what a closure gets of a request with secrets where users put them.
+fn show_request_head(layer: AccountsLayer<String>, password: &str, seen: &Seen) {
+    let see = seen.clone();
+    let layer = layer.account_by(move |request| {
+        see.show("RequestHead", request);
+        None
+    });
+    seen.show("AccountsLayer", &layer);
+    let service = tower::service_fn(|_: http::Request<()>| async {
+        Ok::<_, std::io::Error>(http::Response::new(()))
+    });
+    let encoded: String = url::form_urlencoded::byte_serialize(password.as_bytes()).collect();
+    let request = http::Request::get(format!("https://a.example/{encoded}?key={encoded}"))
+        .header("x-api-key", password.as_bytes());
+    let request = request.body(()).expect("a request");
+    drop(tower::Service::call(
+        &mut tower::Layer::layer(&layer, service),
+        request,
+    ));
 }
 
 fn show_redis(password: &str, seen: &Seen) {

@@ -1,4 +1,4 @@
-//! The end of an account: room, idleness, removal, shutdown.
+//! Ways an account ends: capacity, idle timeout, removal, shutdown.
 
 use http::StatusCode;
 use tokio::time::{Instant, sleep};
@@ -16,7 +16,7 @@ fn live(accounts: &Accounts<Tenant>) -> Vec<usize> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_least_recently_used_account_makes_room() {
+async fn the_least_recently_used_account_is_evicted() {
     let server = served(5, TokenServer::builder());
     let accounts = builder(&server).capacity(3).build().expect("settings");
     let mut client = client(&server, &accounts);
@@ -26,10 +26,10 @@ async fn the_least_recently_used_account_makes_room() {
     assert_eq!(live(&accounts), [0, 1, 2]);
     call(&client, &tenant(3)).await.expect("an answer");
     assert_eq!(live(&accounts), [0, 2, 3]);
-    assert_eq!(accounts.status().accounts, 3);
+    assert_eq!(accounts.len(), 3);
     call(&client, &tenant(1)).await.expect("an answer");
     assert_eq!(live(&accounts), [0, 1, 3]);
-    // One that a service keeps to itself is in use, too, if only by the second.
+    // One that a service has cached is in use as well, to the second.
     for n in [4, 1, 2, 1] {
         for _ in 0..3 {
             let ready = client.ready().await.expect("ready");
@@ -37,12 +37,12 @@ async fn the_least_recently_used_account_makes_room() {
             sleep(secs(2)).await;
         }
         call(&client, &tenant(n)).await.expect("an answer");
-        assert!(live(&accounts).contains(&0), "the one in use had to go");
+        assert!(live(&accounts).contains(&0), "the one in use was evicted");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_that_nobody_uses_is_let_go_and_one_in_use_is_not() {
+async fn an_account_without_requests_is_evicted_and_one_in_use_is_not() {
     let server = served(3, TokenServer::builder());
     let accounts = builder(&server)
         .idle_timeout(secs(60))
@@ -58,7 +58,7 @@ async fn an_account_that_nobody_uses_is_let_go_and_one_in_use_is_not() {
         }
         let ready = client.ready().await.expect("ready");
         ready.call(of(&tenant(0))).await.expect("an answer");
-        // To look at it is no use of it.
+        // `get` does not count as a use.
         assert!(second >= 59 || accounts.get(&tenant(2)).is_some());
         sleep(secs(1)).await;
         if second == 65 {
@@ -72,7 +72,7 @@ async fn an_account_that_nobody_uses_is_let_go_and_one_in_use_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_kept_an_account_to_itself_does_not_go_on_with_it_when_it_was_removed() {
+async fn a_service_does_not_use_a_cached_account_that_was_removed() {
     let server = served(1, TokenServer::builder());
     let accounts = accounts(&server);
     let mut client = client(&server, &accounts);
@@ -88,18 +88,15 @@ async fn a_service_that_kept_an_account_to_itself_does_not_go_on_with_it_when_it
     let answer = ready.call(of(&tenant(0))).await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(answer.extensions().get::<Outcome>(), None);
-    assert_eq!(
-        (server.token_requests(), accounts.status().accounts),
-        (2, 1)
-    );
+    assert_eq!((server.token_requests(), accounts.len()), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_under_way_finishes_though_its_account_was_let_go() {
+async fn a_request_in_progress_finishes_after_its_account_was_evicted() {
     let server = served(2, TokenServer::builder().delay(secs(1)));
     let accounts = builder(&server).capacity(1).build().expect("settings");
     let client = client(&server, &accounts);
-    // One waits for its first token, one is at the API and gets a 401 there.
+    // The first waits for its token, the second is at the API and gets a 401.
     let first = parked(client.clone().oneshot(of(&tenant(0)))).await;
     call(&client, &tenant(1)).await.expect("an answer");
     assert_eq!(live(&accounts), [1]);
@@ -135,16 +132,16 @@ async fn the_session_of_an_evicted_account_is_ended_if_asked_for_and_not_before_
         sleep(secs(3)).await;
         let left = if asked { 2 } else { 20 };
         assert_eq!(server.counts().open_sessions, left);
-        // Idle ones as well.
+        // Idle accounts as well.
         sleep(secs(640)).await;
-        assert_eq!(accounts.status().accounts, 0);
+        assert_eq!(accounts.len(), 0);
         let left = if asked { 0 } else { 20 };
         assert_eq!(server.counts().open_sessions, left);
     }
 }
 
 #[test]
-fn without_a_runtime_an_account_is_evicted_all_the_same() {
+fn without_a_runtime_an_account_is_evicted_as_well() {
     let server = served(3, TokenServer::builder());
     let accounts = builder(&server).capacity(2).revoke_evicted(secs(0));
     let accounts = accounts.build().expect("settings");
@@ -170,7 +167,7 @@ async fn a_shutdown_ends_all_sessions_and_hands_out_no_more_tokens() {
     }
     assert_eq!(server.counts().open_sessions, 50);
     accounts.shutdown(secs(10)).await.expect("all ended");
-    // Those that were let go before their time, too.
+    // Those of evicted accounts as well, before their time.
     assert_eq!(server.counts().open_sessions, 0);
     for n in [49, 0] {
         let ready = client.ready().await.expect("ready");
@@ -178,12 +175,12 @@ async fn a_shutdown_ends_all_sessions_and_hands_out_no_more_tokens() {
         let error = error.as_token().expect("a token error").kind();
         assert_eq!(error, TokenErrorKind::ShutDown);
     }
-    assert_eq!(accounts.status().accounts, 0);
+    assert_eq!(accounts.len(), 0);
     accounts.shutdown(secs(10)).await.expect("nothing to do");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_takes_no_longer_than_it_may() {
+async fn a_shutdown_takes_no_longer_than_its_limit() {
     let accounts = Accounts::builder(|_: usize| async { Ok::<_, BoxError>(Stuck) });
     let accounts = accounts.settings(|cache| cache.revoke_timeout(secs(100)));
     let accounts = accounts.build().expect("settings");
@@ -197,7 +194,7 @@ async fn a_shutdown_takes_no_longer_than_it_may() {
     assert_eq!(start.elapsed(), millis(1500));
 }
 
-/// Yields a token, and cannot give it up.
+/// Returns a token, and never finishes to revoke it.
 struct Stuck;
 
 impl tower_bearer::TokenSource for Stuck {
