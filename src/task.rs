@@ -31,4 +31,12 @@ impl BackgroundTask {
         *task = Some(runtime.spawn(make()));
         true
     }
+
+    /// Ends the task, if it runs.
+    #[cfg(feature = "redis")]
+    pub(crate) fn abort(&self) {
+        if let Some(task) = lock(&self.0).take() {
+            task.abort();
+        }
+    }
 }

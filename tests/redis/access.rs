@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tower_bearer::store::{RedisStore, RedisStoreBuilder, TokenStore};
 
-use crate::conformance::{self, leased, want};
+use crate::conformance::{self, acquire_lease, request};
 use crate::server::{Server, key};
 
 /// All that a user needs on the server, as the guide in `store` has it.
@@ -20,7 +20,7 @@ fn at(server: &Server, user: &str) -> RedisStoreBuilder {
 
 pub(crate) async fn fails(store: RedisStoreBuilder, secret: &str) {
     let store = store.build().expect("a store");
-    let error = store.acquire("me", &want(0)).await.expect_err("refused");
+    let error = store.acquire("me", &request(0)).await.expect_err("refused");
     let mut shown = format!("{error} {error:?} {store:?}");
     let mut next = error.source();
     while let Some(source) = next {
@@ -53,14 +53,14 @@ async fn without_the_right_to_info_no_refresh_token_is_kept() {
     let rights = RIGHTS.replace("+info", "");
     let server = Server::with(&format!("user default on nopass {rights}\n")).await;
     let store = server.store();
-    let lease = leased(&store, "me", want(0)).await;
+    let lease = acquire_lease(&store, "me", request(0)).await;
     conformance::complete(
         &store,
         "me",
-        conformance::tokens(lease.generation, "t", "r"),
+        conformance::completion_with_tokens(lease.generation, "t", "r"),
     )
     .await;
-    let lease = leased(&store, "me", want(lease.generation)).await;
+    let lease = acquire_lease(&store, "me", request(lease.generation)).await;
     assert_eq!(lease.refresh_token, None);
 }
 

@@ -6,7 +6,10 @@ use tokio::time::{sleep, timeout};
 use tower_bearer::store::{RedisStore, RedisStoreBuilder, TokenStore};
 
 use crate::caches::Caches;
-use crate::conformance::{self, complete, given, leased, nothing, payload, token, tokens, want};
+use crate::conformance::{
+    self, acquire_lease, acquire_token, complete, completion, completion_with_tokens, payload,
+    refresh_payload, request,
+};
 use crate::fleet::{nothing_failed, secs, token_server};
 use crate::outages::connections_become;
 use crate::server::{Server, free_port, key, until};
@@ -85,7 +88,7 @@ async fn a_cluster_does_what_is_asked_of_stores() {
     let store = RedisStore::cluster(seeds).key(key(1)).prefix("other");
     let store = store.build().expect("a store");
     for account in ACCOUNTS {
-        leased(&store, account, want(0)).await;
+        acquire_lease(&store, account, request(0)).await;
     }
 }
 
@@ -111,8 +114,8 @@ async fn a_change_is_told_whichever_node_has_the_account() {
     sleep(secs(1)).await;
     for (account, changes) in ACCOUNTS.iter().zip(&mut watchers) {
         changes.mark_unchanged();
-        let lease = leased(&other, account, want(0)).await;
-        complete(&other, account, nothing(lease.generation)).await;
+        let lease = acquire_lease(&other, account, request(0)).await;
+        complete(&other, account, completion(lease.generation)).await;
         let told = timeout(secs(1), changes.changed()).await;
         told.expect("told").expect("there");
     }
@@ -126,8 +129,13 @@ async fn a_change_is_told_whichever_node_has_the_account() {
 async fn an_account_whose_slot_moves_is_found_again() {
     let cluster = Cluster::start(3, "").await;
     let store = cluster.store();
-    let lease = leased(&store, "me", want(0)).await;
-    complete(&store, "me", tokens(lease.generation, "t1", "r1")).await;
+    let lease = acquire_lease(&store, "me", request(0)).await;
+    complete(
+        &store,
+        "me",
+        completion_with_tokens(lease.generation, "t1", "r1"),
+    )
+    .await;
     let first = &cluster.nodes[0];
     let slot: u16 = first.ask("CLUSTER KEYSLOT tower-bearer:{me}:token").await;
     let (from, others) = cluster.home(slot).await;
@@ -138,7 +146,7 @@ async fn an_account_whose_slot_moves_is_found_again() {
     let words = format!("CLUSTER SETSLOT {slot} MIGRATING {}", ids[1]);
     from.ask::<()>(&words).await;
     // Redis runs no script over keys that are not all there meanwhile.
-    let moving = store.acquire("me", &want(0)).await;
+    let moving = store.acquire("me", &request(0)).await;
     moving.expect_err("neither here nor there");
     let keys: Vec<String> = from.ask(&format!("CLUSTER GETKEYSINSLOT {slot} 100")).await;
     let mut migrate = Cmd::new();
@@ -146,15 +154,15 @@ async fn an_account_whose_slot_moves_is_found_again() {
     migrate.arg("").arg(0).arg(5000).arg("KEYS").arg(&keys);
     from.run::<()>(&migrate).await;
     // It has a connection that knows of no move.
-    leased(&store, "another", want(0)).await;
+    acquire_lease(&store, "another", request(0)).await;
     for node in [to, from].into_iter().chain(others[1..].iter().copied()) {
         let words = format!("CLUSTER SETSLOT {slot} NODE {}", ids[1]);
         node.ask::<()>(&words).await;
     }
-    assert_eq!(token(&store, "me", 0).await.payload, payload("t1"));
+    assert_eq!(acquire_token(&store, "me", 0).await.payload, payload("t1"));
     // That is another server, and its memory another one.
-    let next = leased(&store, "me", want(lease.generation)).await;
-    assert_eq!(given(&next), None);
+    let next = acquire_lease(&store, "me", request(lease.generation)).await;
+    assert_eq!(refresh_payload(&next), None);
 }
 
 #[tokio::test]
@@ -163,12 +171,12 @@ async fn a_node_that_is_back_is_back_at_once() {
     let store = cluster.builder().connect_timeout(secs(1));
     let store = store.build().expect("a store");
     for account in ACCOUNTS {
-        leased(&store, account, want(0)).await;
+        acquire_lease(&store, account, request(0)).await;
     }
     cluster.nodes[0].kill();
     let mut failed = 0;
     for account in ACCOUNTS {
-        failed += u8::from(store.acquire(account, &want(0)).await.is_err());
+        failed += u8::from(store.acquire(account, &request(0)).await.is_err());
     }
     println!("one of three nodes away: {failed} of 6 accounts without the store");
     assert!((1..6).contains(&failed), "{failed}");
@@ -180,7 +188,10 @@ async fn a_node_that_is_back_is_back_at_once() {
     })
     .await;
     for account in ACCOUNTS {
-        store.acquire(account, &want(0)).await.expect("an answer");
+        store
+            .acquire(account, &request(0))
+            .await
+            .expect("an answer");
     }
 }
 
@@ -190,14 +201,14 @@ fn a_store_in_a_cluster_outlives_the_runtime_that_used_it_first() {
     let (cluster, store) = first.block_on(async {
         let cluster = Cluster::start(3, "").await;
         let store = cluster.store();
-        leased(&store, "me", want(0)).await;
+        acquire_lease(&store, "me", request(0)).await;
         (cluster, store)
     });
     drop(first);
     let second = Runtime::new().expect("a runtime");
     second.block_on(async {
         for account in ACCOUNTS {
-            leased(&store, account, want(0)).await;
+            acquire_lease(&store, account, request(0)).await;
         }
     });
     drop(cluster);

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use redis::Cmd;
-use tower_bearer::store::{Acquired, RedisStore, TokenStore};
+use tower_bearer::store::{Acquired, RedisStore, Stored, TokenStore};
 
-use crate::conformance::{acquire, complete, given, leased, payload, token, tokens, want};
+use crate::conformance::{
+    acquire, acquire_lease, acquire_token, complete, completion_with_tokens, payload,
+    refresh_payload, request,
+};
 use crate::server::{Server, key};
 
 const ACCOUNT: &str = "me";
@@ -30,26 +33,40 @@ async fn kept(server: &Server, account: &str, kind: &str) -> Vec<u8> {
 
 /// Has the account filled by a store, and gives the generation back.
 async fn filled(store: &RedisStore, account: &str) -> u64 {
-    let lease = leased(store, account, want(0)).await;
-    assert!(complete(store, account, tokens(lease.generation, "t1", "r1")).await);
+    let lease = acquire_lease(store, account, request(0)).await;
+    assert!(
+        complete(
+            store,
+            account,
+            completion_with_tokens(lease.generation, "t1", "r1")
+        )
+        .await
+    );
     lease.generation
 }
 
 /// Whatever is in the token's place: a lease follows at once, and all is well.
 async fn is_absent(server: &Server, store: &RedisStore, what: &str) {
-    let lease = match acquire(store, ACCOUNT, want(0)).await {
+    let lease = match acquire(store, ACCOUNT, request(0)).await {
         Acquired::Lease(lease) => lease,
         other => panic!("{what}: {other:?}"),
     };
-    assert_eq!(given(&lease), None, "{what}");
-    assert!(complete(store, ACCOUNT, tokens(lease.generation, "t9", "r9")).await);
+    assert_eq!(refresh_payload(&lease), None, "{what}");
+    assert!(
+        complete(
+            store,
+            ACCOUNT,
+            completion_with_tokens(lease.generation, "t9", "r9")
+        )
+        .await
+    );
     assert_eq!(
-        token(store, ACCOUNT, 0).await.payload,
+        acquire_token(store, ACCOUNT, 0).await.payload,
         payload("t9"),
         "{what}"
     );
-    let next = leased(store, ACCOUNT, want(lease.generation)).await;
-    assert_eq!(given(&next), Some(payload("r9")), "{what}");
+    let next = acquire_lease(store, ACCOUNT, request(lease.generation)).await;
+    assert_eq!(refresh_payload(&next), Some(payload("r9")), "{what}");
     server.ask::<()>("FLUSHALL").await;
 }
 
@@ -130,7 +147,7 @@ async fn a_key_of_another_type_is_an_error_that_shows_no_payload() {
         server
             .run::<()>(command.arg(name(ACCOUNT, kind)).arg("s3cret"))
             .await;
-        let mut wanted = want(0);
+        let mut wanted = request(0);
         wanted.rejected = true;
         let acquired = store.acquire(ACCOUNT, &wanted).await;
         let error = format!("{:?}", acquired.expect_err(kind));
@@ -208,11 +225,19 @@ async fn keys_rotate_and_what_another_key_sealed_is_as_nothing() {
         keyed.build().expect("a store")
     });
     let generation = filled(&old, ACCOUNT).await;
-    assert_eq!(token(&both, ACCOUNT, 0).await.payload, payload("t1"));
-    let renewal = leased(&both, ACCOUNT, want(generation)).await;
-    assert_eq!(given(&renewal), Some(payload("r1")));
-    complete(&both, ACCOUNT, tokens(renewal.generation, "t2", "r2")).await;
-    assert_eq!(token(&new, ACCOUNT, 0).await.payload, payload("t2"));
+    assert_eq!(
+        acquire_token(&both, ACCOUNT, 0).await.payload,
+        payload("t1")
+    );
+    let renewal = acquire_lease(&both, ACCOUNT, request(generation)).await;
+    assert_eq!(refresh_payload(&renewal), Some(payload("r1")));
+    complete(
+        &both,
+        ACCOUNT,
+        completion_with_tokens(renewal.generation, "t2", "r2"),
+    )
+    .await;
+    assert_eq!(acquire_token(&new, ACCOUNT, 0).await.payload, payload("t2"));
     is_absent(&server, &old, "another key's").await;
 }
 
@@ -220,13 +245,21 @@ async fn keys_rotate_and_what_another_key_sealed_is_as_nothing() {
 async fn nothing_in_redis_shows_a_token_or_outlives_it() {
     let server = Server::start().await;
     let store = server.store();
-    let lease = leased(&store, ACCOUNT, want(0)).await;
-    let mut it = tokens(lease.generation, "s3cret-token", "s3cret-refresh");
-    it.failure = Some((payload("s3cret-failure"), Duration::from_secs(5)));
+    let lease = acquire_lease(&store, ACCOUNT, request(0)).await;
+    let mut it = completion_with_tokens(lease.generation, "s3cret-token", "s3cret-refresh");
+    it.failure = Some(Stored::new(
+        payload("s3cret-failure"),
+        Duration::from_secs(5),
+    ));
     complete(&store, ACCOUNT, it).await;
-    let lease = leased(&store, "other", want(0)).await;
-    complete(&store, "other", tokens(lease.generation, "t", "r")).await;
-    leased(&store, "other", want(lease.generation)).await;
+    let lease = acquire_lease(&store, "other", request(0)).await;
+    complete(
+        &store,
+        "other",
+        completion_with_tokens(lease.generation, "t", "r"),
+    )
+    .await;
+    acquire_lease(&store, "other", request(lease.generation)).await;
 
     let keys: Vec<String> = server.ask("KEYS *").await;
     assert_eq!(keys.len(), 7, "{keys:?}");
@@ -249,8 +282,8 @@ async fn stores_with_other_prefixes_have_nothing_in_common() {
     let [one, other] =
         ["one", "other"].map(|it| server.builder().prefix(it).build().expect("a store"));
     filled(&one, ACCOUNT).await;
-    let lease = leased(&other, ACCOUNT, want(0)).await;
-    assert_eq!(given(&lease), None);
+    let lease = acquire_lease(&other, ACCOUNT, request(0)).await;
+    assert_eq!(refresh_payload(&lease), None);
     let keys: Vec<String> = server.ask("KEYS *").await;
     assert!(
         keys.iter()
@@ -265,5 +298,5 @@ async fn stores_with_other_prefixes_have_nothing_in_common() {
         .arg("REPLACE");
     server.run::<()>(&copy).await;
     complete(&other, ACCOUNT, tower_bearer::store::Completion::of(&lease)).await;
-    leased(&other, ACCOUNT, want(0)).await;
+    acquire_lease(&other, ACCOUNT, request(0)).await;
 }

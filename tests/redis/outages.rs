@@ -6,7 +6,10 @@ use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep, timeout};
 use tower_bearer::store::{Acquired, RedisStore, TokenStore};
 
-use crate::conformance::{acquire, complete, given, leased, nothing, payload, token, tokens, want};
+use crate::conformance::{
+    acquire, acquire_lease, acquire_token, complete, completion, completion_with_tokens, payload,
+    refresh_payload, request,
+};
 use crate::proxy::Proxy;
 use crate::server::{Server, key, until};
 
@@ -36,13 +39,13 @@ async fn nothing_connects_before_its_use_or_stays_after_the_last_handle() {
     let server = Server::start().await;
     let store = server.store();
     assert_eq!(connections(&server).await, 0);
-    leased(&store, "me", want(0)).await;
+    acquire_lease(&store, "me", request(0)).await;
     connections_become(&server, 1).await;
     let other = store.clone();
     let mut changes = store.changes("me");
     connections_become(&server, 2).await;
     drop(store);
-    acquire(&other, "me", want(0)).await;
+    acquire(&other, "me", request(0)).await;
     assert_eq!(connections(&server).await, 2);
     drop(other);
     connections_become(&server, 0).await;
@@ -53,26 +56,26 @@ async fn nothing_connects_before_its_use_or_stays_after_the_last_handle() {
 async fn redis_away_is_an_error_at_once_and_back_is_back_at_once() {
     let mut server = Server::start().await;
     let store = server.store();
-    leased(&store, "me", want(0)).await;
+    acquire_lease(&store, "me", request(0)).await;
     server.kill();
     for _ in 0..3 {
         let start = Instant::now();
         store
-            .acquire("me", &want(0))
+            .acquire("me", &request(0))
             .await
             .expect_err("nobody is there");
         store
-            .complete("me", &nothing(1))
+            .complete("me", &completion(1))
             .await
             .expect_err("nobody is there");
         assert!(start.elapsed() < SECOND, "{:?}", start.elapsed());
     }
     server.restart().await;
-    leased(&store, "me", want(0)).await;
+    acquire_lease(&store, "me", request(0)).await;
     // A connection that broke while nobody used it costs no error.
     server.kill();
     server.restart().await;
-    leased(&store, "me", want(0)).await;
+    acquire_lease(&store, "me", request(0)).await;
 }
 
 #[tokio::test]
@@ -83,25 +86,25 @@ async fn a_server_that_stalls_is_an_error_in_time_and_the_next_connection_works(
     let builder = RedisStore::builder(proxy.url()).key(key(1));
     let builder = builder.response_timeout(limit).connect_timeout(limit);
     let store = builder.build().expect("a store");
-    leased(&store, "me", want(0)).await;
+    acquire_lease(&store, "me", request(0)).await;
     proxy.stall(true);
     for _ in 0..2 {
         let start = Instant::now();
         store
-            .acquire("other", &want(0))
+            .acquire("other", &request(0))
             .await
             .expect_err("no answer");
         assert!(start.elapsed() < 4 * limit, "{:?}", start.elapsed());
     }
     proxy.stall(false);
-    leased(&store, "third", want(0)).await;
+    acquire_lease(&store, "third", request(0)).await;
     // A connection that never says anything again.
     proxy.strand();
     store
-        .acquire("fourth", &want(0))
+        .acquire("fourth", &request(0))
         .await
         .expect_err("no answer");
-    leased(&store, "fifth", want(0)).await;
+    acquire_lease(&store, "fifth", request(0)).await;
 }
 
 #[tokio::test]
@@ -113,10 +116,15 @@ async fn a_lease_that_comes_when_its_caller_is_gone_is_given_back() {
         .response_timeout(20 * SECOND)
         .build()
         .expect("a store");
-    let lease = leased(&store, "me", want(0)).await;
-    complete(&store, "me", tokens(lease.generation, "t1", "r1")).await;
+    let lease = acquire_lease(&store, "me", request(0)).await;
+    complete(
+        &store,
+        "me",
+        completion_with_tokens(lease.generation, "t1", "r1"),
+    )
+    .await;
     proxy.stall(true);
-    let wanted = want(lease.generation);
+    let wanted = request(lease.generation);
     let left = timeout(Duration::from_millis(100), store.acquire("me", &wanted)).await;
     assert!(left.is_err(), "{left:?}");
     proxy.stall(false);
@@ -128,7 +136,7 @@ async fn a_lease_that_comes_when_its_caller_is_gone_is_given_back() {
         match acquire(&direct, "me", wanted).await {
             Acquired::Lease(next) if generation != lease.generation.to_string() => break next,
             Acquired::Lease(early) => {
-                let mut back = nothing(early.generation);
+                let mut back = completion(early.generation);
                 back.refresh_token = early.refresh_token;
                 complete(&direct, "me", back).await;
             }
@@ -137,7 +145,7 @@ async fn a_lease_that_comes_when_its_caller_is_gone_is_given_back() {
         assert!(Instant::now() < deadline, "the lease is nobody's");
         sleep(Duration::from_millis(20)).await;
     };
-    assert_eq!(given(&next), Some(payload("r1")));
+    assert_eq!(refresh_payload(&next), Some(payload("r1")));
 }
 
 #[tokio::test]
@@ -151,8 +159,8 @@ async fn a_change_in_another_process_is_told_within_a_moment() {
     strangers.mark_unchanged();
     for _ in 0..20 {
         changes.mark_unchanged();
-        let lease = leased(&other, "me", want(0)).await;
-        complete(&other, "me", nothing(lease.generation)).await;
+        let lease = acquire_lease(&other, "me", request(0)).await;
+        complete(&other, "me", completion(lease.generation)).await;
         timeout(SECOND, changes.changed())
             .await
             .expect("told")
@@ -180,8 +188,8 @@ async fn after_an_outage_everybody_is_told_once_and_told_again() {
             .expect("there");
         watcher.mark_unchanged();
     }
-    let lease = leased(&other, "account 3", want(0)).await;
-    complete(&other, "account 3", nothing(lease.generation)).await;
+    let lease = acquire_lease(&other, "account 3", request(0)).await;
+    complete(&other, "account 3", completion(lease.generation)).await;
     timeout(SECOND, watchers[3].changed())
         .await
         .expect("told")
@@ -195,21 +203,21 @@ fn a_store_outlives_the_runtime_that_used_it_first() {
         let server = Server::start().await;
         let store = server.store();
         let _watcher = store.changes("me");
-        leased(&store, "other", want(0)).await;
+        acquire_lease(&store, "other", request(0)).await;
         connections_become(&server, 2).await;
         (server, store)
     });
     drop(first);
     let second = Runtime::new().expect("a runtime");
     second.block_on(async {
-        leased(&store, "me", want(0)).await;
+        acquire_lease(&store, "me", request(0)).await;
         let mut changes = store.changes("third");
         connections_become(&server, 2).await;
         sleep(Duration::from_millis(100)).await;
         changes.mark_unchanged();
         let other = server.store();
-        let lease = leased(&other, "third", want(0)).await;
-        complete(&other, "third", nothing(lease.generation)).await;
+        let lease = acquire_lease(&other, "third", request(0)).await;
+        complete(&other, "third", completion(lease.generation)).await;
         timeout(SECOND, changes.changed())
             .await
             .expect("told")
@@ -222,22 +230,34 @@ fn a_store_outlives_the_runtime_that_used_it_first() {
 async fn a_server_that_lost_its_last_steps_hands_over_no_refresh_token() {
     let mut server = Server::with("save \"\"\ndbfilename old.rdb\n").await;
     let store = server.store();
-    let lease = leased(&store, "me", want(0)).await;
-    complete(&store, "me", tokens(lease.generation, "t1", "r1")).await;
+    let lease = acquire_lease(&store, "me", request(0)).await;
+    complete(
+        &store,
+        "me",
+        completion_with_tokens(lease.generation, "t1", "r1"),
+    )
+    .await;
     server.ask::<()>("SAVE").await;
-    let renewal = leased(&store, "me", want(lease.generation)).await;
-    assert_eq!(given(&renewal), Some(payload("r1")));
+    let renewal = acquire_lease(&store, "me", request(lease.generation)).await;
+    assert_eq!(refresh_payload(&renewal), Some(payload("r1")));
     server.kill();
     server.restart().await;
     assert_eq!(
-        token(&store, "me", 0).await.payload,
+        acquire_token(&store, "me", 0).await.payload,
         payload("t1"),
         "the snapshot is not there"
     );
-    let next = leased(&store, "me", want(lease.generation)).await;
-    assert_eq!(given(&next), None);
+    let next = acquire_lease(&store, "me", request(lease.generation)).await;
+    assert_eq!(refresh_payload(&next), None);
     assert!(next.generation > renewal.generation);
-    assert!(complete(&store, "me", tokens(renewal.generation, "t2", "r2")).await);
+    assert!(
+        complete(
+            &store,
+            "me",
+            completion_with_tokens(renewal.generation, "t2", "r2")
+        )
+        .await
+    );
 }
 
 /// A master that was a replica for a while has again what it handed over before.
@@ -245,8 +265,13 @@ async fn a_server_that_lost_its_last_steps_hands_over_no_refresh_token() {
 async fn a_master_that_was_a_replica_in_between_hands_over_no_refresh_token() {
     let (first, second) = (Server::start().await, Server::start().await);
     let store = first.store();
-    let lease = leased(&store, "me", want(0)).await;
-    complete(&store, "me", tokens(lease.generation, "t1", "r1")).await;
+    let lease = acquire_lease(&store, "me", request(0)).await;
+    complete(
+        &store,
+        "me",
+        completion_with_tokens(lease.generation, "t1", "r1"),
+    )
+    .await;
     let follow = async |replica: &Server, master: &Server| {
         let words = format!("REPLICAOF 127.0.0.1 {}", master.port());
         replica.ask::<()>(&words).await;
@@ -260,18 +285,23 @@ async fn a_master_that_was_a_replica_in_between_hands_over_no_refresh_token() {
     // This is where it is lost that the refresh token was taken.
     second.ask::<()>("REPLICAOF NO ONE").await;
     // A replica has joined since it was kept.
-    let lease = leased(&store, "me", want(lease.generation)).await;
-    complete(&store, "me", tokens(lease.generation, "t2", "r2")).await;
+    let lease = acquire_lease(&store, "me", request(lease.generation)).await;
+    complete(
+        &store,
+        "me",
+        completion_with_tokens(lease.generation, "t2", "r2"),
+    )
+    .await;
     second.ask::<()>("FLUSHALL").await;
     follow(&second, &first).await;
     second.ask::<()>("REPLICAOF NO ONE").await;
-    let taken = leased(&store, "me", want(lease.generation)).await;
-    assert_eq!(given(&taken), Some(payload("r2")));
+    let taken = acquire_lease(&store, "me", request(lease.generation)).await;
+    assert_eq!(refresh_payload(&taken), Some(payload("r2")));
     follow(&first, &second).await;
     first.ask::<()>("REPLICAOF NO ONE").await;
-    assert_eq!(token(&store, "me", 0).await.payload, payload("t2"));
-    let next = leased(&store, "me", want(lease.generation)).await;
-    assert_eq!(given(&next), None);
+    assert_eq!(acquire_token(&store, "me", 0).await.payload, payload("t2"));
+    let next = acquire_lease(&store, "me", request(lease.generation)).await;
+    assert_eq!(refresh_payload(&next), None);
 }
 
 #[tokio::test]
@@ -280,10 +310,15 @@ async fn a_flushed_server_goes_on_with_higher_generations() {
     let store = server.store();
     let mut last = 0;
     for _ in 0..20 {
-        let lease = leased(&store, "me", want(last)).await;
+        let lease = acquire_lease(&store, "me", request(last)).await;
         assert!(lease.generation > last);
         last = lease.generation;
-        complete(&store, "me", tokens(lease.generation, "t", "r")).await;
+        complete(
+            &store,
+            "me",
+            completion_with_tokens(lease.generation, "t", "r"),
+        )
+        .await;
         server.ask::<()>("FLUSHALL").await;
         server.ask::<()>("SCRIPT FLUSH").await;
     }
@@ -293,12 +328,12 @@ async fn a_flushed_server_goes_on_with_higher_generations() {
 async fn a_server_whose_clock_is_behind_gives_no_lower_generation() {
     let server = Server::start().await;
     let store = server.store();
-    let now = leased(&store, "me", want(0)).await.generation;
+    let now = acquire_lease(&store, "me", request(0)).await.generation;
     server.ask::<()>("FLUSHALL").await;
     let had = now + 60_000;
-    let lease = leased(&store, "me", want(had)).await;
+    let lease = acquire_lease(&store, "me", request(had)).await;
     assert_eq!(lease.generation, had + 1);
     // Not for any number that somebody comes along with.
-    let lease = leased(&store, "other", want(u64::MAX)).await;
+    let lease = acquire_lease(&store, "other", request(u64::MAX)).await;
     assert!(lease.generation < now + 60_000);
 }

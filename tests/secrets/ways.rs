@@ -170,8 +170,9 @@ impl TokenStore for Shown {
 
     async fn complete(&self, account: &str, completion: &Completion) -> Result<bool, BoxError> {
         self.1.show("Completion", completion);
-        for (payload, _) in completion.token.iter().chain(&completion.failure) {
-            self.1.show("Payload", payload);
+        for stored in completion.token.iter().chain(&completion.failure) {
+            self.1.show("Stored", stored);
+            self.1.show("Payload", &stored.payload);
         }
         self.0.complete(account, completion).await
     }
