@@ -264,11 +264,11 @@ impl Shared {
         let before =
             self.with_state(|state, _| std::mem::replace(&mut state.store_error, fault.clone()));
         match &fault {
-            Some(error) => self.emit(&Event::StoreFault {
+            Some(error) => self.emit(&Event::StoreError {
                 error,
                 first: before.is_none(),
             }),
-            None if before.is_some() => self.emit(&Event::StoreBack),
+            None if before.is_some() => self.emit(&Event::StoreRecovered),
             None => {}
         }
         answer
