@@ -1,4 +1,4 @@
-//! Several caches on one store: a fleet fetches as one process would.
+//! Several caches on one store: a fleet makes as many token requests as one process.
 //!
 //! Each cache here stands for a process. Real processes and a real Redis are in
 //! `tests/redis`.
@@ -77,7 +77,11 @@ async fn a_cold_fleet_makes_one_token_request() {
     let tokens = tokens(&caches).await;
     assert!(tokens.iter().all(|token| token == &tokens[0]));
     assert_eq!(server.counts().token_requests, 1);
-    assert_eq!(start.elapsed().as_secs(), 2, "told, not found by asking");
+    assert_eq!(
+        start.elapsed().as_secs(),
+        2,
+        "notified, not found by polling"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,7 +121,7 @@ async fn a_401_costs_the_fleet_one_renewal() {
         assert_eq!(server.counts().token_requests, 1 + round);
         sleep(secs(60)).await;
     }
-    // One at a time, too: the first renews, the others take what it brought.
+    // One after the other, too: the first renews, the others use its token.
     server.revoke_access_tokens();
     for cache in &caches {
         assert_eq!(call(&api(&server, cache)).await.0, 200);
@@ -131,7 +135,7 @@ async fn a_401_costs_the_fleet_one_renewal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_comes_late_knows_how_old_the_token_is() {
+async fn a_process_that_starts_later_knows_the_age_of_the_token() {
     let (server, store, caches) = fleet(rotating_server(), 1);
     tokens(&caches).await;
     sleep(secs(1000)).await;
@@ -172,10 +176,10 @@ async fn a_wrong_password_is_tried_once_by_the_whole_fleet() {
     }
     assert_eq!(server.counts().token_requests, 7);
 
-    // Whoever comes with the right password does not wait.
+    // A process with the right password does not wait.
     let right = member(&server, &store);
     right.token().await.expect("a token");
-    // And the others take that, once their own pause is over or lifted.
+    // The others use that token, once their own pause is over or reset.
     caches[0].reset();
     caches[0].token().await.expect("a token");
     assert_eq!(server.counts().token_requests, 8);
@@ -199,7 +203,7 @@ async fn a_reset_leads_to_one_more_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_that_is_away_is_asked_by_one_at_a_time_and_the_pause_is_everybodys() {
+async fn an_unavailable_endpoint_is_asked_by_one_at_a_time_and_the_pause_counts_for_all() {
     let (server, _, caches) = fleet(rotating_server(), 10);
     let away = MockResponse::status(http::StatusCode::SERVICE_UNAVAILABLE).retry_after("100");
     server.token_endpoint().set_default(away);
@@ -225,7 +229,7 @@ async fn when_the_holder_of_the_lease_dies_another_follows_and_its_refresh_token
     assert_eq!(start.elapsed().as_secs(), 15);
     let counts = server.counts();
     assert_eq!((counts.password_grants, counts.refresh_grants), (2, 0));
-    // It comes back to life, too late.
+    // It continues, too late.
     let mut late = Completion::of(&dead);
     late.token = Some(Stored::new(b"late".to_vec(), secs(60)));
     assert!(!store.complete(ACCOUNT, &late).await.expect("a store"));
@@ -370,7 +374,7 @@ impl TokenStore for FaultyStore {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_the_store_each_goes_on_by_itself_in_bounded_time_and_joins_again() {
+async fn without_the_store_each_cache_fetches_alone_in_bounded_time_and_joins_again() {
     for (fault, bound) in [(Fault::Error, 0), (Fault::NoAnswer, 250), (Fault::Panic, 0)] {
         let (server, store) = (rotating_server().in_process(), FaultyStore::default());
         let caches: Vec<_> = (0..3).map(|_| member(&server, &store)).collect();
@@ -387,7 +391,7 @@ async fn without_the_store_each_goes_on_by_itself_in_bounded_time_and_joins_agai
             let error = cache.status().store_error.expect("reported");
             assert_eq!(error.kind(), TokenErrorKind::Store);
         }
-        // By its own refresh token, as long as it is alone.
+        // Without the store it uses its own refresh token.
         caches[0].invalidate();
         caches[0].token().await.expect("a token");
         let counts = server.counts();
@@ -410,7 +414,7 @@ async fn without_the_store_each_goes_on_by_itself_in_bounded_time_and_joins_agai
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_has_nothing_but_garbage_keeps_nobody_for_ever() {
+async fn a_store_that_returns_only_garbage_blocks_no_caller() {
     let (server, store) = (rotating_server().in_process(), FaultyStore::default());
     store.set_fault(Fault::Garbage);
     let cache = member(&server, &store);
@@ -419,7 +423,7 @@ async fn a_store_that_has_nothing_but_garbage_keeps_nobody_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refresh_token_that_the_store_may_have_kept_is_not_used_by_its_bringer() {
+async fn a_refresh_token_that_the_store_may_have_kept_is_not_used_by_its_writer() {
     let (server, store) = (rotating_server().in_process(), FaultyStore::default());
     let caches: Vec<_> = (0..2).map(|_| member(&server, &store)).collect();
     tokens(&caches).await;
@@ -472,7 +476,7 @@ async fn revoke_ends_the_session_of_the_fleet_and_shutdown_leaves_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn accounts_of_one_store_have_nothing_in_common() {
+async fn accounts_of_one_store_share_nothing() {
     let (server, store) = (
         rotating_server().user("you", "pw").in_process(),
         MemoryStore::new(),

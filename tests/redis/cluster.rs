@@ -14,7 +14,7 @@ use crate::fleet::{nothing_failed, secs, token_server};
 use crate::outages::connections_become;
 use crate::server::{Server, free_port, key, until};
 
-/// Accounts enough that each node has some.
+/// Enough accounts that each node has some.
 const ACCOUNTS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
 struct Cluster {
@@ -75,7 +75,7 @@ impl Cluster {
 }
 
 #[tokio::test]
-async fn a_cluster_does_what_is_asked_of_stores() {
+async fn a_cluster_does_what_every_store_has_to_do() {
     let cluster = Cluster::start(3, "").await;
     conformance::all(&cluster.store()).await;
     for node in &cluster.nodes {
@@ -107,7 +107,7 @@ async fn in_a_cluster_a_user_needs_to_ask_for_the_slots_as_well() {
 }
 
 #[tokio::test]
-async fn a_change_is_told_whichever_node_has_the_account() {
+async fn a_change_is_notified_whichever_node_has_the_account() {
     let cluster = Cluster::start(3, "").await;
     let (one, other) = (cluster.store(), cluster.store());
     let mut watchers: Vec<_> = ACCOUNTS.map(|account| one.changes(account)).into();
@@ -116,8 +116,8 @@ async fn a_change_is_told_whichever_node_has_the_account() {
         changes.mark_unchanged();
         let lease = acquire_lease(&other, account, request(0)).await;
         complete(&other, account, completion(lease.generation)).await;
-        let told = timeout(secs(1), changes.changed()).await;
-        told.expect("told").expect("there");
+        let notified = timeout(secs(1), changes.changed()).await;
+        notified.expect("notified").expect("there");
     }
     drop((one, other));
     for node in &cluster.nodes {

@@ -20,7 +20,8 @@ pub(crate) const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// Refresh tokens are good for one use, access tokens for a few seconds.
+/// Returns a server whose refresh tokens can be used once, and whose access tokens live a
+/// few seconds.
 pub(crate) async fn token_server() -> TokenServer {
     let server = TokenServer::builder()
         .rotate_refresh_tokens(true)
@@ -83,7 +84,7 @@ impl Fleet {
             if let Some(n) = self.members.iter().position(asks) {
                 return &mut self.members[n];
             }
-            assert!(Instant::now() < deadline, "nobody asks for a token");
+            assert!(Instant::now() < deadline, "no process requests a token");
             sleep(Duration::from_millis(5)).await;
         }
     }

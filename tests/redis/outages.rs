@@ -63,16 +63,16 @@ async fn redis_away_is_an_error_at_once_and_back_is_back_at_once() {
         store
             .acquire("me", &request(0))
             .await
-            .expect_err("nobody is there");
+            .expect_err("no server");
         store
             .complete("me", &completion(1))
             .await
-            .expect_err("nobody is there");
+            .expect_err("no server");
         assert!(start.elapsed() < SECOND, "{:?}", start.elapsed());
     }
     server.restart().await;
     acquire_lease(&store, "me", request(0)).await;
-    // A connection that broke while nobody used it costs no error.
+    // A connection that broke while it was idle causes no error.
     server.kill();
     server.restart().await;
     acquire_lease(&store, "me", request(0)).await;
@@ -108,7 +108,7 @@ async fn a_server_that_stalls_is_an_error_in_time_and_the_next_connection_works(
 }
 
 #[tokio::test]
-async fn a_lease_that_comes_when_its_caller_is_gone_is_given_back() {
+async fn a_lease_that_arrives_after_its_caller_left_is_returned() {
     let server = Server::start().await;
     let proxy = Proxy::to(server.port()).await;
     let builder = RedisStore::builder(proxy.url()).key(key(1));
@@ -142,14 +142,14 @@ async fn a_lease_that_comes_when_its_caller_is_gone_is_given_back() {
             }
             _ => {}
         }
-        assert!(Instant::now() < deadline, "the lease is nobody's");
+        assert!(Instant::now() < deadline, "the lease was not returned");
         sleep(Duration::from_millis(20)).await;
     };
     assert_eq!(refresh_payload(&next), Some(payload("r1")));
 }
 
 #[tokio::test]
-async fn a_change_in_another_process_is_told_within_a_moment() {
+async fn a_change_in_another_process_is_notified_at_once() {
     let server = Server::start().await;
     let (one, other) = (server.store(), server.store());
     let mut changes = one.changes("me");
@@ -163,14 +163,14 @@ async fn a_change_in_another_process_is_told_within_a_moment() {
         complete(&other, "me", completion(lease.generation)).await;
         timeout(SECOND, changes.changed())
             .await
-            .expect("told")
+            .expect("notified")
             .expect("there");
     }
     assert!(!strangers.has_changed().expect("there"));
 }
 
 #[tokio::test]
-async fn after_an_outage_everybody_is_told_once_and_told_again() {
+async fn after_an_outage_all_watchers_are_notified_once_and_then_of_changes() {
     let mut server = Server::start().await;
     let (one, other) = (server.store(), server.store());
     let mut watchers: Vec<_> = (0..5)
@@ -184,7 +184,7 @@ async fn after_an_outage_everybody_is_told_once_and_told_again() {
     for watcher in &mut watchers {
         timeout(10 * SECOND, watcher.changed())
             .await
-            .expect("told")
+            .expect("notified")
             .expect("there");
         watcher.mark_unchanged();
     }
@@ -192,7 +192,7 @@ async fn after_an_outage_everybody_is_told_once_and_told_again() {
     complete(&other, "account 3", completion(lease.generation)).await;
     timeout(SECOND, watchers[3].changed())
         .await
-        .expect("told")
+        .expect("notified")
         .expect("there");
 }
 
@@ -220,14 +220,14 @@ fn a_store_outlives_the_runtime_that_used_it_first() {
         complete(&other, "third", completion(lease.generation)).await;
         timeout(SECOND, changes.changed())
             .await
-            .expect("told")
+            .expect("notified")
             .expect("there");
     });
 }
 
-/// The snapshot has a refresh token that somebody took, and may have sent.
+/// The snapshot has a refresh token that was handed over later, and may have been sent.
 #[tokio::test]
-async fn a_server_that_lost_its_last_steps_hands_over_no_refresh_token() {
+async fn a_server_that_lost_its_last_writes_hands_over_no_refresh_token() {
     let mut server = Server::with("save \"\"\ndbfilename old.rdb\n").await;
     let store = server.store();
     let lease = acquire_lease(&store, "me", request(0)).await;
@@ -282,9 +282,9 @@ async fn a_master_that_was_a_replica_in_between_hands_over_no_refresh_token() {
         .await;
     };
     follow(&second, &first).await;
-    // This is where it is lost that the refresh token was taken.
+    // From here on it does not know that the refresh token was handed over.
     second.ask::<()>("REPLICAOF NO ONE").await;
-    // A replica has joined since it was kept.
+    // A replica has joined since it was written.
     let lease = acquire_lease(&store, "me", request(lease.generation)).await;
     complete(
         &store,
@@ -333,7 +333,7 @@ async fn a_server_whose_clock_is_behind_gives_no_lower_generation() {
     let had = now + 60_000;
     let lease = acquire_lease(&store, "me", request(had)).await;
     assert_eq!(lease.generation, had + 1);
-    // Not for any number that somebody comes along with.
+    // But not for every number that a process asks with.
     let lease = acquire_lease(&store, "other", request(u64::MAX)).await;
     assert!(lease.generation < now + 60_000);
 }

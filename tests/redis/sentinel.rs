@@ -13,13 +13,13 @@ use crate::conformance::{
 use crate::fleet::{nothing_failed, secs, token_server};
 use crate::server::{Server, free_port, key, until};
 
-struct Watched {
+struct SentinelSetup {
     master: Server,
     replica: Server,
     sentinel: Server,
 }
 
-impl Watched {
+impl SentinelSetup {
     async fn start() -> Self {
         let password = "requirepass s3cret\nmasterauth s3cret\nsave \"\"\n";
         let master = Server::with(password).await;
@@ -51,8 +51,8 @@ impl Watched {
     }
 
     fn builder(&self) -> RedisStoreBuilder {
-        let nobody = format!("redis://127.0.0.1:{}", free_port());
-        let sentinels = [nobody, self.sentinel.url()];
+        let no_server = format!("redis://127.0.0.1:{}", free_port());
+        let sentinels = [no_server, self.sentinel.url()];
         RedisStore::sentinel(sentinels, "redis://:s3cret@my-master").key(key(1))
     }
 
@@ -89,8 +89,8 @@ async fn ask<T: redis::FromRedisValue>(server: &Server, words: &str) -> T {
 }
 
 #[tokio::test]
-async fn a_master_that_a_sentinel_knows_does_what_is_asked_of_stores() {
-    let watched = Watched::start().await;
+async fn a_master_known_to_a_sentinel_does_what_every_store_has_to_do() {
+    let watched = SentinelSetup::start().await;
     conformance::all(&watched.store()).await;
     let unknown = RedisStore::sentinel([watched.sentinel.url()], "redis://:s3cret@no-master");
     let unknown = unknown.key(key(1)).build().expect("a store");
@@ -100,8 +100,8 @@ async fn a_master_that_a_sentinel_knows_does_what_is_asked_of_stores() {
         .expect_err("no master");
 }
 
-/// What a store has when the master is dead, or is told to step down.
-async fn goes_on(watched: &mut Watched, is_killed: bool) {
+/// A store continues after the master was killed, or told to step down.
+async fn follows_a_fail_over(watched: &mut SentinelSetup, is_killed: bool) {
     let (store, other) = (watched.store(), watched.store());
     let mut changes = store.changes("me");
     let lease = acquire_lease(&store, "me", request(0)).await;
@@ -162,7 +162,7 @@ async fn goes_on(watched: &mut Watched, is_killed: bool) {
         "its own it hands over"
     );
     // The subscription has its pauses before it is there again.
-    until("told", async || {
+    until("notified", async || {
         changes.mark_unchanged();
         let lease = acquire_lease(&other, "third", request(0)).await;
         complete(&other, "third", completion(lease.generation)).await;
@@ -174,17 +174,17 @@ async fn goes_on(watched: &mut Watched, is_killed: bool) {
 
 #[tokio::test]
 async fn when_the_master_dies_the_store_goes_on_with_the_next_one() {
-    goes_on(&mut Watched::start().await, true).await;
+    follows_a_fail_over(&mut SentinelSetup::start().await, true).await;
 }
 
 #[tokio::test]
 async fn when_the_master_steps_down_the_store_goes_on_with_the_next_one() {
-    goes_on(&mut Watched::start().await, false).await;
+    follows_a_fail_over(&mut SentinelSetup::start().await, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn caches_lose_no_call_when_the_master_dies() {
-    let (mut watched, server) = (Watched::start().await, token_server().await);
+    let (mut watched, server) = (SentinelSetup::start().await, token_server().await);
     let stores: Vec<_> = (0..3).map(|_| watched.store()).collect();
     let caches = Caches::start(&server, stores, secs(34));
     sleep(secs(5)).await;
