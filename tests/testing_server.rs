@@ -209,7 +209,7 @@ async fn each_refusal_is_keycloaks() {
         .in_process();
     let answer = request_token(&later, &password("me", "no")).await;
     assert_eq!(answer.refusal(), refusal(400, "invalid_grant", wrong));
-    // Which of the two faults is told first changed with it.
+    // Which of the two errors comes first changed with the status.
     let disabled = "Account disabled";
     for (server, says) in [(&server, disabled), (&later, wrong)] {
         server.disable_user("me");
@@ -430,7 +430,7 @@ async fn a_replayed_refresh_token_detaches_the_winners_session_too() {
 
     assert_eq!(api_status(&server, &bystander).await, 200);
     let counts = server.counts();
-    // The session itself stays, with nobody in it.
+    // The session itself stays open, without a client.
     assert_eq!((counts.refresh_token_reuses, counts.open_sessions), (1, 2));
     assert_eq!((counts.password_grants, counts.refresh_grants), (2, 1));
 }
@@ -689,7 +689,7 @@ async fn delays_delay_the_response_but_not_its_effect() {
         .token_endpoint()
         .enqueue([MockResponse::default().after(Duration::from_secs(60))]);
 
-    // Who leaves has used the refresh token up.
+    // A client that leaves has used the refresh token.
     let secret = first.text("refresh_token");
     let left = timeout(Duration::from_secs(59), refresh(&server, &secret)).await;
     assert!(left.is_err());
@@ -697,7 +697,7 @@ async fn delays_delay_the_response_but_not_its_effect() {
     assert_eq!(refresh(&server, &secret).await.status, 400);
     assert_eq!(started.elapsed(), Duration::from_secs(5));
     assert_eq!(server.counts().refresh_token_reuses, 1);
-    // A delay of the API holds the look at the token back too.
+    // At the API the token is checked after the delay.
     server.set_delay(Duration::ZERO);
     let tokens = login(&server).await;
     server
@@ -836,9 +836,9 @@ async fn a_thousand_callers_over_either_protocol_are_counted_each() {
     }
 }
 
-/// Sends a request for a token by hand and reads until the server closes the
-/// connection or is silent for a while; `true` if it closed.
-async fn raw(server: &TokenServer) -> (String, bool) {
+/// Sends a raw token request, and reads until the server closes the connection or is
+/// silent for a while. Returns `true` if it closed.
+async fn raw_token_request(server: &TokenServer) -> (String, bool) {
     let address: SocketAddr = server.api_url()["http://".len()..]
         .parse()
         .expect("an address");
@@ -871,14 +871,14 @@ async fn faults_reach_the_wire() {
     server
         .token_endpoint()
         .enqueue([MockResponse::close(), MockResponse::hang()]);
-    assert_eq!(raw(&server).await, (String::new(), true));
-    assert_eq!(raw(&server).await, (String::new(), false));
+    assert_eq!(raw_token_request(&server).await, (String::new(), true));
+    assert_eq!(raw_token_request(&server).await, (String::new(), false));
 
     server
         .token_endpoint()
         .enqueue([html().close_at(6), html().stall_at(6), html()]);
     for (end, closed) in [("<html>", true), ("<html>", false), ("</html>", false)] {
-        let (text, was_closed) = raw(&server).await;
+        let (text, was_closed) = raw_token_request(&server).await;
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
         assert!(text.contains("content-length: 13\r\n"), "{text}");
         assert!(text.ends_with(end), "{text}");
@@ -886,7 +886,7 @@ async fn faults_reach_the_wire() {
     }
 
     server.token_endpoint().enqueue([MockResponse::endless()]);
-    let (text, closed) = raw(&server).await;
+    let (text, closed) = raw_token_request(&server).await;
     assert!(text.len() > 10_000 && !closed, "{} bytes", text.len());
 }
 
