@@ -11,7 +11,7 @@ use crate::conformance::{
     refresh_payload, request,
 };
 use crate::fleet::{nothing_failed, secs, token_server};
-use crate::outages::connections_become;
+use crate::outages::wait_for_connections;
 use crate::server::{Server, free_port, key, until};
 
 /// Enough accounts that each node has some.
@@ -63,8 +63,8 @@ impl Cluster {
         self.builder().build().expect("a store")
     }
 
-    /// The nodes: the one that has the account, and others.
-    async fn home(&self, slot: u16) -> (&Server, Vec<&Server>) {
+    /// Returns the node that has the slot, and the others.
+    async fn node_of(&self, slot: u16) -> (&Server, Vec<&Server>) {
         let home = usize::from(slot) * self.nodes.len() / 16384;
         let (mut homes, mut others) = (Vec::new(), Vec::new());
         for (n, node) in self.nodes.iter().enumerate() {
@@ -121,7 +121,7 @@ async fn a_change_is_notified_whichever_node_has_the_account() {
     }
     drop((one, other));
     for node in &cluster.nodes {
-        connections_become(node, 0).await;
+        wait_for_connections(node, 0).await;
     }
 }
 
@@ -138,7 +138,7 @@ async fn an_account_whose_slot_moves_is_found_again() {
     .await;
     let first = &cluster.nodes[0];
     let slot: u16 = first.ask("CLUSTER KEYSLOT tower-bearer:{me}:token").await;
-    let (from, others) = cluster.home(slot).await;
+    let (from, others) = cluster.node_of(slot).await;
     let to = others[0];
     let ids: [String; 2] = [from.ask("CLUSTER MYID").await, to.ask("CLUSTER MYID").await];
     let words = format!("CLUSTER SETSLOT {slot} IMPORTING {}", ids[0]);
@@ -153,20 +153,20 @@ async fn an_account_whose_slot_moves_is_found_again() {
     migrate.arg("MIGRATE").arg("127.0.0.1").arg(to.port());
     migrate.arg("").arg(0).arg(5000).arg("KEYS").arg(&keys);
     from.run::<()>(&migrate).await;
-    // It has a connection that knows of no move.
+    // Its connection does not know of the move.
     acquire_lease(&store, "another", request(0)).await;
     for node in [to, from].into_iter().chain(others[1..].iter().copied()) {
         let words = format!("CLUSTER SETSLOT {slot} NODE {}", ids[1]);
         node.ask::<()>(&words).await;
     }
     assert_eq!(acquire_token(&store, "me", 0).await.payload, payload("t1"));
-    // That is another server, and its memory another one.
+    // The other node is another run of the server.
     let next = acquire_lease(&store, "me", request(lease.generation)).await;
     assert_eq!(refresh_payload(&next), None);
 }
 
 #[tokio::test]
-async fn a_node_that_is_back_is_back_at_once() {
+async fn a_restarted_node_works_again_at_once() {
     let mut cluster = Cluster::start(3, "cluster-require-full-coverage no\n").await;
     let store = cluster.builder().connect_timeout(secs(1));
     let store = store.build().expect("a store");

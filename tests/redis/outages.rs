@@ -1,4 +1,4 @@
-//! A server that is away, late, new or old.
+//! A server that is unavailable, slow, restarted or restored.
 
 use std::time::Duration;
 
@@ -15,45 +15,46 @@ use crate::server::{Server, key, until};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Connections to the server, without the one that asks.
-async fn connections(server: &Server) -> usize {
+/// Counts the connections to the server, without the one that asks.
+async fn count_connections(server: &Server) -> usize {
     let list: String = server.ask("CLIENT LIST TYPE normal").await;
     let subscribed: String = server.ask("CLIENT LIST TYPE pubsub").await;
     list.lines().count() + subscribed.lines().count() - 1
 }
 
-pub(crate) async fn connections_become(server: &Server, number: usize) {
+/// Waits until the server has this many connections.
+pub(crate) async fn wait_for_connections(server: &Server, number: usize) {
     let deadline = Instant::now() + 5 * SECOND;
-    while connections(server).await != number {
+    while count_connections(server).await != number {
         assert!(
             Instant::now() < deadline,
             "{} of {number}",
-            connections(server).await
+            count_connections(server).await
         );
         sleep(Duration::from_millis(20)).await;
     }
 }
 
 #[tokio::test]
-async fn nothing_connects_before_its_use_or_stays_after_the_last_handle() {
+async fn no_connection_is_made_before_its_use_or_stays_after_the_last_handle() {
     let server = Server::start().await;
     let store = server.store();
-    assert_eq!(connections(&server).await, 0);
+    assert_eq!(count_connections(&server).await, 0);
     acquire_lease(&store, "me", request(0)).await;
-    connections_become(&server, 1).await;
+    wait_for_connections(&server, 1).await;
     let other = store.clone();
     let mut changes = store.changes("me");
-    connections_become(&server, 2).await;
+    wait_for_connections(&server, 2).await;
     drop(store);
     acquire(&other, "me", request(0)).await;
-    assert_eq!(connections(&server).await, 2);
+    assert_eq!(count_connections(&server).await, 2);
     drop(other);
-    connections_become(&server, 0).await;
+    wait_for_connections(&server, 0).await;
     while changes.changed().await.is_ok() {}
 }
 
 #[tokio::test]
-async fn redis_away_is_an_error_at_once_and_back_is_back_at_once() {
+async fn an_unavailable_server_is_an_error_at_once_and_works_again_at_once() {
     let mut server = Server::start().await;
     let store = server.store();
     acquire_lease(&store, "me", request(0)).await;
@@ -154,7 +155,7 @@ async fn a_change_in_another_process_is_notified_at_once() {
     let (one, other) = (server.store(), server.store());
     let mut changes = one.changes("me");
     let mut strangers = one.changes("stranger");
-    connections_become(&server, 1).await;
+    wait_for_connections(&server, 1).await;
     sleep(Duration::from_millis(100)).await;
     strangers.mark_unchanged();
     for _ in 0..20 {
@@ -176,7 +177,7 @@ async fn after_an_outage_all_watchers_are_notified_once_and_then_of_changes() {
     let mut watchers: Vec<_> = (0..5)
         .map(|n| one.changes(&format!("account {n}")))
         .collect();
-    connections_become(&server, 1).await;
+    wait_for_connections(&server, 1).await;
     sleep(Duration::from_millis(100)).await;
     watchers.iter_mut().for_each(|it| it.mark_unchanged());
     server.kill();
@@ -204,7 +205,7 @@ fn a_store_outlives_the_runtime_that_used_it_first() {
         let store = server.store();
         let _watcher = store.changes("me");
         acquire_lease(&store, "other", request(0)).await;
-        connections_become(&server, 2).await;
+        wait_for_connections(&server, 2).await;
         (server, store)
     });
     drop(first);
@@ -212,7 +213,7 @@ fn a_store_outlives_the_runtime_that_used_it_first() {
     second.block_on(async {
         acquire_lease(&store, "me", request(0)).await;
         let mut changes = store.changes("third");
-        connections_become(&server, 2).await;
+        wait_for_connections(&server, 2).await;
         sleep(Duration::from_millis(100)).await;
         changes.mark_unchanged();
         let other = server.store();
