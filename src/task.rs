@@ -15,7 +15,7 @@ pub(crate) struct BackgroundTask(Mutex<Option<JoinHandle<()>>>);
 
 impl BackgroundTask {
     /// Starts the task unless it runs: in the current runtime, and not at all
-    /// outside of one. `make` is called with the lock held. Tells whether it
+    /// outside of one. `make` is called with the lock held. Returns whether it
     /// started one.
     pub(crate) fn ensure_running<F>(&self, make: impl FnOnce() -> F) -> bool
     where

@@ -120,8 +120,8 @@ pub(super) fn names_its_own_subject(form: &Form) -> bool {
     grant.is_some_and(|grant| [JWT_BEARER, TOKEN_EXCHANGE].contains(&grant))
 }
 
-/// An assertion about a user who may log in (RFC 7523, section 3). No refresh
-/// token (RFC 7521, section 4.1).
+/// Exchanges an assertion about a user who may log in for an access token (RFC 7523,
+/// section 3), without a refresh token (RFC 7521, section 4.1).
 fn jwt_bearer(shared: &Shared, form: &Form) -> Result<Members, Refusal> {
     let Some(assertion) = form.value("assertion") else {
         let what = "Missing parameter: assertion";

@@ -10,7 +10,7 @@ use super::calls::*;
 /// Runs all of them, each on its own account.
 pub(crate) async fn all(store: &impl TokenStore) {
     one_lease_at_a_time(store, "one").await;
-    a_request_for_no_lease_only_reads(store, "look").await;
+    a_request_for_no_lease_only_reads(store, "read").await;
     a_token_is_for_those_who_have_an_older_one(store, "older").await;
     a_refresh_token_is_handed_over_once(store, "once").await;
     a_rejected_token_is_deleted(store, "rejected").await;
@@ -19,13 +19,13 @@ pub(crate) async fn all(store: &impl TokenStore) {
     a_lease_expires(store, "lease").await;
     a_late_completion_replaces_nothing_newer(store, "late").await;
     a_late_completion_counts_if_nothing_newer_was_written(store, "counts").await;
-    a_refresh_token_is_returned(store, "back").await;
+    a_refresh_token_is_returned(store, "returned").await;
     a_returned_refresh_token_replaces_none(store, "none").await;
     only_its_holder_ends_a_lease(store, "holder").await;
     entries_expire(store, "time").await;
     entries_with_a_ttl_of_zero_are_absent(store, "zero").await;
     accounts_share_nothing(store, "common").await;
-    a_change_is_notified(store, "told").await;
+    a_change_is_notified(store, "change").await;
 }
 
 async fn one_lease_at_a_time(store: &impl TokenStore, account: &str) {
