@@ -1,4 +1,4 @@
-//! What is told of what happens inside: stable names and fields, no secret.
+//! Events, spans and metrics: stable names and fields, no secret.
 
 #![cfg(all(feature = "testing", feature = "tracing", feature = "metrics"))]
 
@@ -18,12 +18,12 @@ use common::{api, call, secs, served};
 use tower_bearer::TokenCache;
 use tower_bearer::testing::{MockResponse, TokenServer, TokenServerBuilder};
 
-fn server() -> TokenServerBuilder {
+fn slow_server() -> TokenServerBuilder {
     TokenServer::builder().delay(secs(1))
 }
 
-/// A runtime with paused time, on this thread.
-fn run(work: impl Future<Output = ()>) {
+/// Runs with paused time, on this thread.
+fn run_paused(work: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -33,15 +33,15 @@ fn run(work: impl Future<Output = ()>) {
 }
 
 thread_local! {
-    /// What was told on this thread, and so in this test.
-    static TOLD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// What was logged on this thread, and so in this test.
+    static LOGGED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-struct Told;
+struct LogWriter;
 
-impl io::Write for Told {
+impl io::Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        TOLD.with_borrow_mut(|told| told.extend_from_slice(bytes));
+        LOGGED.with_borrow_mut(|logged| logged.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
@@ -50,17 +50,17 @@ impl io::Write for Told {
     }
 }
 
-/// The lines that this crate told while that ran, without their times.
-fn told(work: impl Future<Output = ()>) -> Vec<String> {
+/// The lines that this crate logged during that work, without their times.
+fn log_of(work: impl Future<Output = ()>) -> Vec<String> {
     let _ = tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
         .with_span_events(FmtSpan::NEW | FmtSpan::CLOSE)
         .with_ansi(false)
         .without_time()
-        .with_writer(|| Told)
+        .with_writer(|| LogWriter)
         .try_init();
-    run(work);
-    let text = String::from_utf8(TOLD.take()).expect("text");
+    run_paused(work);
+    let text = String::from_utf8(LOGGED.take()).expect("text");
     assert!(!text.contains("pw") && !text.contains("Bearer"), "{text}");
     let ours = text.lines().filter(|line| line.contains("tower_bearer"));
     ours.map(|line| line.trim().to_owned()).collect()
@@ -77,8 +77,8 @@ fn assert_one(lines: &[String], parts: &[&str]) {
 
 #[test]
 fn a_fetch_and_each_wait_for_it_are_spans() {
-    let lines = told(async {
-        let (server, _) = served(server());
+    let lines = log_of(async {
+        let (server, _) = served(slow_server());
         let tokens = TokenCache::builder(server.grant())
             .label("voipex")
             .build()
@@ -127,9 +127,9 @@ fn call_once(server: &TokenServer, tokens: &TokenCache) -> impl Future<Output = 
 }
 
 #[test]
-fn each_reason_has_its_word() {
-    let lines = told(async {
-        let (server, tokens) = served(server());
+fn each_reason_has_its_name() {
+    let lines = log_of(async {
+        let (server, tokens) = served(slow_server());
         call_once(&server, &tokens).await;
         sleep(secs(2800)).await;
         call_once(&server, &tokens).await;
@@ -152,9 +152,9 @@ fn each_reason_has_its_word() {
 }
 
 #[test]
-fn a_refusal_is_an_error_and_what_passes_a_warning() {
-    let lines = told(async {
-        let (server, tokens) = served(server());
+fn a_refusal_is_an_error_and_a_transient_failure_a_warning() {
+    let lines = log_of(async {
+        let (server, tokens) = served(slow_server());
         server
             .token_endpoint()
             .enqueue([MockResponse::status(StatusCode::SERVICE_UNAVAILABLE).retry_after("7")]);
@@ -184,13 +184,13 @@ fn a_refusal_is_an_error_and_what_passes_a_warning() {
     );
 }
 
-/// The figures after that, by name and labels.
-fn counted(work: impl Future<Output = ()>) -> BTreeMap<String, DebugValue> {
+/// The metrics after that work, by name and labels.
+fn metrics_of(work: impl Future<Output = ()>) -> BTreeMap<String, DebugValue> {
     let recorder = DebuggingRecorder::new();
-    let figures = recorder.snapshotter();
-    metrics::with_local_recorder(&recorder, || run(work));
+    let snapshotter = recorder.snapshotter();
+    metrics::with_local_recorder(&recorder, || run_paused(work));
     let mut counted = BTreeMap::new();
-    for (key, unit, description, value) in figures.snapshot().into_vec() {
+    for (key, unit, description, value) in snapshotter.snapshot().into_vec() {
         let (_, key) = key.into_parts();
         assert!(unit.is_some() && description.is_some(), "{key:?}");
         let labels: Vec<_> = key
@@ -203,9 +203,9 @@ fn counted(work: impl Future<Output = ()>) -> BTreeMap<String, DebugValue> {
 }
 
 #[test]
-fn figures_follow_the_naming_rules_and_count_what_they_say() {
-    let counted = counted(async {
-        let (server, tokens) = served(server());
+fn metrics_follow_the_naming_rules_and_count_what_they_say() {
+    let counted = metrics_of(async {
+        let (server, tokens) = served(slow_server());
         call_once(&server, &tokens).await;
         server.revoke_access_tokens();
         call_once(&server, &tokens).await;
@@ -229,7 +229,7 @@ fn figures_follow_the_naming_rules_and_count_what_they_say() {
         ("fetches_total{ACC,reason=invalidated,outcome=connect}", 1),
         ("replays_total{ACC,outcome=accepted}", 1),
         ("replays_total{ACC,outcome=rejected}", 1),
-        ("renewals_held_back_total{ACC}", 2),
+        ("renewals_backed_off_total{ACC}", 2),
     ] {
         let key = format!("tower_bearer_{}", key.replace("ACC", account));
         assert_eq!(value(&key), &DebugValue::Counter(count), "{key}");
@@ -253,8 +253,8 @@ fn figures_follow_the_naming_rules_and_count_what_they_say() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_tells_of_tokens_failures_and_the_end() {
-    let (server, tokens) = served(server());
+async fn a_watch_reports_tokens_failures_and_the_end() {
+    let (server, tokens) = served(slow_server());
     let mut watch = tokens.watch();
     tokens.warm_up().await.expect("a token");
     let status = watch.changed().await.expect("there");
@@ -276,7 +276,7 @@ async fn a_watch_tells_of_tokens_failures_and_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_alone_makes_a_program_ready() {
-    let (server, tokens) = served(server());
+    let (server, tokens) = served(slow_server());
     let error = tokens.ready().expect_err("not yet");
     assert_eq!(error.kind(), tower_bearer::TokenErrorKind::WaitTimeout);
     sleep(secs(2)).await;

@@ -1,6 +1,6 @@
-//! The store in Redis, against a server that these tests start and end.
+//! The store in Redis, against servers that these tests start and end.
 //!
-//! `bash tests/redis/run` says where redis-server is, and runs them.
+//! `bash tests/redis/run` finds or installs redis-server, and runs them.
 #![cfg(all(unix, feature = "redis", feature = "reqwest", feature = "testing"))]
 
 mod access;
@@ -8,17 +8,17 @@ mod caches;
 mod cluster;
 #[path = "../conformance/mod.rs"]
 mod conformance;
+mod contract;
 mod faults;
 mod fleet;
 mod garbage;
 #[path = "../../examples/fleet/member.rs"]
 #[allow(
     dead_code,
-    reason = "the processes run it, the tests read what they say"
+    reason = "the processes run it, the tests read their output"
 )]
 mod member;
 mod outages;
 mod proxy;
 mod sentinel;
 mod server;
-mod steps;

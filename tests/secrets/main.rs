@@ -1,5 +1,5 @@
-//! Nothing that anybody can read holds a secret: not the log of any crate at
-//! its finest, not `Debug`, not `Display`, not an error's sources.
+//! Nothing readable holds a secret: not the logs of any crate at the finest level, not
+//! `Debug`, not `Display`, not an error's sources.
 
 #![cfg(all(
     feature = "accounts",
@@ -31,7 +31,7 @@ const WAYS: [Way; 5] = [
     Way::ReqwestMiddleware,
 ];
 
-/// Every secret of this process: what users keep, and the tokens they get.
+/// The secrets of users and of the client. Tokens are kept by [`Seen`].
 struct Secrets {
     password: Secret,
     wrong_password: Secret,
@@ -41,12 +41,12 @@ struct Secrets {
 
 impl Secrets {
     fn new() -> Self {
-        let odd = |core: &str| Secret::new(format!("{core}&= +/%\"\u{fc}{core}"));
+        let secret_around = |core: &str| Secret::new(format!("{core}&= +/%\"\u{fc}{core}"));
         Self {
-            password: odd(&Secret::core()),
-            wrong_password: odd(&Secret::core()),
-            client: odd(&Secret::core()),
-            wrong_client: odd(&Secret::core()),
+            password: secret_around(&Secret::core()),
+            wrong_password: secret_around(&Secret::core()),
+            client: secret_around(&Secret::core()),
+            wrong_client: secret_around(&Secret::core()),
         }
     }
 
@@ -65,17 +65,17 @@ async fn no_secret_is_logged_or_shown_whatever_happens() {
     let seen = Seen::everything();
     let secrets = Secrets::new();
     for way in WAYS {
-        for auth in ways::PROOFS {
+        for auth in ways::CLIENT_AUTHS {
             whole_life(way, auth, &secrets, &seen).await;
         }
         refusals(way, &secrets, &seen).await;
-        nonsense(way, &secrets, &seen).await;
+        invalid_responses(way, &secrets, &seen).await;
     }
     types::show_all(secrets.password.text(), &seen);
 
     let shown = seen.text();
-    // Makes sure that the crates below had their say.
-    for voice in [
+    // Makes sure that the logs of the crates below are there.
+    for part in [
         "tower_bearer.fetch",
         "session ended",
         "h2::",
@@ -85,8 +85,8 @@ async fn no_secret_is_logged_or_shown_whatever_happens() {
         "no bearer token",
     ] {
         assert!(
-            shown.contains(voice),
-            "nothing of {voice} in {} bytes",
+            shown.contains(part),
+            "nothing of {part} in {} bytes",
             shown.len()
         );
     }
@@ -137,16 +137,16 @@ async fn a_planted_secret_is_found_in_the_log_of_a_dependency() {
     assert!(planted.find(&seen.text()).is_some(), "the log is not seen");
 }
 
-fn server(secrets: &Secrets) -> tower_bearer::testing::TokenServerBuilder {
+fn server_with(secrets: &Secrets) -> tower_bearer::testing::TokenServerBuilder {
     TokenServer::builder()
         .user("me", secrets.password.text())
         .client_secret(secrets.client.text())
         .rotate_refresh_tokens(true)
 }
 
-/// A token, a replay with a refreshed one, and one by password again.
-async fn whole_life(way: Way, auth: ways::Proof, secrets: &Secrets, seen: &Seen) {
-    let server = server(secrets).start().await.expect("a socket");
+/// Fetches a token, replays with a refreshed one, and fetches one by password again.
+async fn whole_life(way: Way, auth: ways::MakeClientAuth, secrets: &Secrets, seen: &Seen) {
+    let server = server_with(secrets).start().await.expect("a socket");
     let account = Account::new(&server, &secrets.password, &secrets.client).auth(auth);
     let tokens = account.cache(way, seen);
     assert!(ways::call(way, &tokens, &server, seen).await, "{way:?}");
@@ -166,7 +166,7 @@ async fn whole_life(way: Way, auth: ways::Proof, secrets: &Secrets, seen: &Seen)
         ]);
         ways::call(way, &tokens, &server, seen).await;
     }
-    // A stubborn 401, which ends with the caller.
+    // A 401 to every request, which the caller gets.
     server
         .api()
         .set_default(MockResponse::status(StatusCode::UNAUTHORIZED));
@@ -175,7 +175,7 @@ async fn whole_life(way: Way, auth: ways::Proof, secrets: &Secrets, seen: &Seen)
     }
     seen.show("StatusWatch", &tokens.watch());
     for _ in 0..2 {
-        // The second one has nothing to end, or says why not.
+        // The second one has nothing to end, or fails.
         if let Err(error) = tokens.revoke().await {
             seen.show_error(&error);
         }
@@ -187,12 +187,12 @@ async fn whole_life(way: Way, auth: ways::Proof, secrets: &Secrets, seen: &Seen)
 }
 
 async fn refusals(way: Way, secrets: &Secrets, seen: &Seen) {
-    let server = server(secrets).start().await.expect("a socket");
+    let server = server_with(secrets).start().await.expect("a socket");
     for (password, client) in [
         (&secrets.wrong_password, &secrets.client),
         (&secrets.password, &secrets.wrong_client),
     ] {
-        for auth in ways::PROOFS {
+        for auth in ways::CLIENT_AUTHS {
             let tokens = Account::new(&server, password, client)
                 .auth(auth)
                 .cache(way, seen);
@@ -211,20 +211,20 @@ async fn refusals(way: Way, secrets: &Secrets, seen: &Seen) {
     assert!(!ways::call(way, &account.cache(way, seen), &server, seen).await);
 }
 
-/// Answers that nobody should give, with the secrets in them.
-async fn nonsense(way: Way, secrets: &Secrets, seen: &Seen) {
-    let server = server(secrets).start().await.expect("a socket");
+/// Responses that no server should send, with the secrets in them.
+async fn invalid_responses(way: Way, secrets: &Secrets, seen: &Seen) {
+    let server = server_with(secrets).start().await.expect("a socket");
     let account = Account::new(&server, &secrets.password, &secrets.client);
     let (password, core) = (secrets.password.text(), secrets.password.own_core());
     let json = |text: String| MockResponse::body(StatusCode::OK, "application/json", text);
     let temporary = StatusCode::TEMPORARY_REDIRECT;
-    for answer in [
+    for response in [
         MockResponse::echo(),
         MockResponse::error(StatusCode::BAD_REQUEST, core),
         MockResponse::error(StatusCode::BAD_REQUEST, &format!("wrong_{core}")),
         MockResponse::error(StatusCode::BAD_REQUEST, password),
         MockResponse::status(StatusCode::FORBIDDEN),
-        MockResponse::status(StatusCode::SERVICE_UNAVAILABLE).retry_after(core),
+        MockResponse::status(503).retry_after(core),
         MockResponse::body(
             StatusCode::BAD_GATEWAY,
             "text/html",
@@ -254,8 +254,8 @@ async fn nonsense(way: Way, secrets: &Secrets, seen: &Seen) {
         MockResponse::hang(),
         MockResponse::endless(),
     ] {
-        let what = format!("{way:?} {answer:?}");
-        server.token_endpoint().set_default(answer);
+        let what = format!("{way:?} {response:?}");
+        server.token_endpoint().set_default(response);
         let tokens = account.cache(way, seen);
         assert!(!ways::call(way, &tokens, &server, seen).await, "{what}");
         if let Err(error) = tokens.revoke().await {

@@ -1,4 +1,4 @@
-//! Every public type has shown itself.
+//! The `Debug` of every public type.
 
 use tower_bearer::config::SourceConfig;
 use tower_bearer::grant::{
@@ -15,8 +15,8 @@ use tower_bearer::{
 
 use crate::seen::Seen;
 
-/// Traits, aliases, and kinds of grants, which show themselves as the grant.
-const SHOWN_BY_NOTHING: [&str; 13] = [
+/// Traits, aliases, and kinds of grants, which have no `Debug` of their own.
+const WITHOUT_DEBUG: [&str; 13] = [
     "ClientCredentials",
     "Extension",
     "JwtBearer",
@@ -32,11 +32,11 @@ const SHOWN_BY_NOTHING: [&str; 13] = [
     "Transport",
 ];
 
-/// Shows what no run had occasion to, then looks whether any is missing.
+/// Shows the types that no run has shown, then checks that none is missing.
 pub(crate) fn show_all(password: &str, seen: &Seen) {
     seen.show("CloneBody", &CloneBody);
     seen.show("EmptyBody", &EmptyBody);
-    seen.show("Never", &NoReplay);
+    seen.show("NoReplay", &NoReplay);
     show_grants(password, seen);
     show_redis(password, seen);
     show_accounts(password, seen);
@@ -73,26 +73,27 @@ pub(crate) fn show_all(password: &str, seen: &Seen) {
         "MockResponse",
         &MockResponse::default().param("access_token", format!("{password:?}")),
     );
+    seen.show("MockEndpoint", &server.token_endpoint());
     let mut service = server.service();
-    let answer = tower::Service::call(
+    let response = tower::Service::call(
         &mut service,
         http::Request::new(http_body_util::Full::<bytes::Bytes>::default()),
     );
-    seen.show("MockResponseFuture", &answer);
+    seen.show("MockResponseFuture", &response);
     seen.show("TokenServer", &server);
 
     let shown = seen.text();
     let missing: Vec<_> = public()
         .into_iter()
-        .filter(|name| !SHOWN_BY_NOTHING.contains(&name.as_str()))
+        .filter(|name| !WITHOUT_DEBUG.contains(&name.as_str()))
         .filter(|name| !shown.contains(&format!("{name}: ")))
-        // A body shows itself within its response.
+        // A body is shown as a part of its response.
         .filter(|name| !(name == "MockBody" && shown.contains("MockBody")))
         .collect();
     assert!(missing.is_empty(), "not shown: {missing:?}");
 }
 
-/// All grants, and what they are made of.
+/// Shows all grants, and what they are made of.
 fn show_grants(password: &str, seen: &Seen) {
     let url = "https://a.example/token";
     let secret = || Secret::from(password);
@@ -189,7 +190,7 @@ fn show_redis(password: &str, seen: &Seen) {
     seen.show("RedisStore", &builder.build().expect("a store"));
 }
 
-/// The names that the crate makes public.
+/// Returns the names of all public types.
 fn public() -> Vec<String> {
     let mut names = Vec::new();
     for source in [

@@ -1,4 +1,4 @@
-//! What a store has to do, done by Redis.
+//! Redis does what every store has to do.
 
 use tower_bearer::store::MemoryStore;
 
@@ -6,7 +6,7 @@ use crate::conformance;
 use crate::server::Server;
 
 #[tokio::test]
-async fn redis_does_what_is_asked_of_stores() {
+async fn redis_does_what_every_store_has_to_do() {
     let server = Server::start().await;
     conformance::all(&server.store()).await;
 }
@@ -23,5 +23,5 @@ async fn redis_answers_as_the_store_in_memory() {
         (steps, most) = (steps + 500, most.max(kinds));
     }
     assert_eq!(most, 6, "not all kinds of answer came");
-    println!("{steps} random steps answered as by the store in memory");
+    println!("{steps} random calls answered as by the store in memory");
 }
