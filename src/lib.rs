@@ -115,6 +115,8 @@ mod error;
 pub mod grant;
 #[cfg(all(
     any(doc, doctest),
+    feature = "accounts",
+    feature = "config",
     feature = "metrics",
     feature = "redis",
     feature = "reqwest-middleware",
