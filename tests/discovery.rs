@@ -114,13 +114,13 @@ async fn no_credentials_are_sent_when_the_document_is_not_used() {
             || answer(404, &[], ""),
             2,
             Config,
-            "the issuer has no metadata (404)",
+            "to the last character? (404)",
         ),
         (
             || answer(503, &[], ""),
             1,
             Unavailable,
-            "not available for the moment (503)",
+            "temporarily unavailable (503)",
         ),
         (
             || answer(429, &[("retry-after", "7")], ""),
@@ -132,13 +132,13 @@ async fn no_credentials_are_sent_when_the_document_is_not_used() {
             || answer(101, &[], ""),
             1,
             InvalidResponse,
-            "makes no sense here (101)",
+            "answered with an unexpected status (101)",
         ),
         (
             || answer(302, &[("location", "/x")], ""),
             1,
             UnexpectedRedirect,
-            "the issuer answered with",
+            "the issuer at a.example answered with",
         ),
         (
             elsewhere,
@@ -163,13 +163,13 @@ async fn no_credentials_are_sent_when_the_document_is_not_used() {
             plain,
             1,
             InvalidResponse,
-            "a token endpoint that is not used",
+            "a token endpoint that is not accepted",
         ),
         (
             large,
             1,
             InvalidResponse,
-            "the answer of the issuer is larger than 65536 bytes",
+            "the response of the issuer at a.example is larger than 65536 bytes",
         ),
     ];
     for (answers, requests, kind, reason) in cases {

@@ -14,7 +14,7 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant, PrivateKey, PrivateKeyJwt, Signer};
+use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant, PrivateKey, SignedJwt, Signer};
 use tower_bearer::testing::TokenServer;
 use tower_bearer::{BoxError, TokenSource};
 
@@ -82,7 +82,7 @@ async fn each_sort_of_key_signs_what_its_public_half_verifies() -> Result<(), Bo
         for pem in case.pems {
             let key = PrivateKey::from_pem(&pem)?.with_key_id("k1");
             assert_eq!(key.algorithm(), case.algorithm);
-            let auth = ClientAuth::private_key_jwt(PrivateKeyJwt::new(key));
+            let auth = ClientAuth::private_key_jwt(SignedJwt::new(key));
             let log = Log::default();
             let grant = || ClientCredentialsGrant::new(server.token_url(), "api");
             let sent = grant()?.client_auth(auth.clone());

@@ -59,14 +59,14 @@ async fn an_answer_that_is_not_understood_is_named() {
     use TokenErrorKind::*;
     let html = format!("<html>no such page for {MARK}</html>");
     for (status, body, kind, reason) in [
-        (200, html.as_str(), InvalidResponse, "is not JSON (200)"),
-        (401, &html, Refused, "without a readable `error` (401)"),
         (
-            502,
-            &html,
-            Unavailable,
-            "not available for the moment (502)",
+            200,
+            html.as_str(),
+            InvalidResponse,
+            "is not JSON: is this the token endpoint? (200)",
         ),
+        (401, &html, Refused, "without a readable `error` (401)"),
+        (502, &html, Unavailable, "is temporarily unavailable (502)"),
         (
             200,
             r#"{"token":"t0ken"}"#,
@@ -83,7 +83,7 @@ async fn an_answer_that_is_not_understood_is_named() {
             200,
             r#"{"access_token":"t0ken\nx"}"#,
             InvalidResponse,
-            "a character that a bearer token may not have",
+            "a character that a bearer token must not have",
         ),
         (
             200,
@@ -113,14 +113,14 @@ async fn an_answer_that_is_not_understood_is_named() {
             401,
             r#"{"error":"invalid_grant","error_description":"no hunter2"}"#,
             Refused,
-            "refused the credentials (401, invalid_grant)",
+            "at auth.voipex.io refused the user name or password (401, invalid_grant)",
         ),
         // A hostile server gives back what it got, in its favourite form.
         (
             400,
             r#"{"error":"hunter2"}"#,
             Refused,
-            "refused the token request (400",
+            "refused the request (400",
         ),
         (
             304,
@@ -128,7 +128,7 @@ async fn an_answer_that_is_not_understood_is_named() {
             UnexpectedRedirect,
             "only 307 and 308 are followed (304)",
         ),
-        (101, "", InvalidResponse, "a status that makes no sense"),
+        (101, "", InvalidResponse, "an unexpected status"),
     ] {
         let log = Log::default();
         let body = body.to_owned();
@@ -235,7 +235,7 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         "scope",
     ] {
         let error = grant().param(name, MARK).expect_err(name);
-        assert_eq!(error.field(), "member");
+        assert_eq!(error.field(), "param");
         assert!(error.to_string().contains(name) && !error.to_string().contains(MARK));
     }
 }
