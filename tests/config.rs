@@ -35,8 +35,8 @@ impl Drop for Scrap {
     }
 }
 
-fn config(members: serde_json::Value) -> SourceConfig {
-    serde_json::from_value(members).expect("a configuration")
+fn config(keys: serde_json::Value) -> SourceConfig {
+    serde_json::from_value(keys).expect("a configuration")
 }
 
 /// What a source of this configuration sends.
@@ -47,11 +47,11 @@ async fn sent(config: &SourceConfig) -> Result<support::Received, BoxError> {
     Ok(log.all().pop().expect("a request"))
 }
 
-/// These members with a token endpoint and a client.
-fn with(mut members: serde_json::Value) -> serde_json::Value {
-    members["token_endpoint"] = "https://a.example/token".into();
-    members["client_id"] = "billing".into();
-    members
+/// These keys, and those of a token endpoint and a client.
+fn with(mut keys: serde_json::Value) -> serde_json::Value {
+    keys["token_endpoint"] = "https://a.example/token".into();
+    keys["client_id"] = "billing".into();
+    keys
 }
 
 const URN: &str = "urn%3Aietf%3Aparams%3Aoauth";
@@ -61,7 +61,7 @@ async fn each_grant_is_sent_as_its_configuration_says() -> Result<(), BoxError> 
     let file = Scrap::new("secret", "from-file\r\n");
     let file = file.path();
     let token = format!("{URN}%3Atoken-type%3Aaccess_token");
-    for (members, form) in [
+    for (keys, form) in [
         (
             json!({ "grant": "voipex", "username": "me", "password_file": file }),
             "client_id=api&username=me&password=from-file&grant_type=password".to_owned(),
@@ -129,14 +129,14 @@ async fn each_grant_is_sent_as_its_configuration_says() -> Result<(), BoxError> 
             "client_id=billing&a=b&username=me&grant_type=urn%3Ax%3Ay".to_owned(),
         ),
     ] {
-        let config = config(members);
+        let config = config(keys);
         assert_eq!(sent(&config).await?.body, form, "{config:?}");
     }
     Ok(())
 }
 
 #[test]
-fn an_unknown_member_is_refused_by_its_name_in_every_format() {
+fn an_unknown_key_is_refused_by_its_name_in_every_format() {
     let json = r#"{ "grant": "voipex", "username": "me", "passwrd": "hunter2" }"#;
     let toml = "grant = 'voipex'\nusername = 'me'\npasswrd = 'x'\n";
     let yaml = "grant: voipex\nusername: me\npasswrd: hunter2\n";
@@ -230,9 +230,9 @@ params: { audience: x }
 }
 
 /// The error of a configuration, whichever part of it finds it.
-fn refused(members: serde_json::Value) -> ConfigError {
-    let shown = members.to_string();
-    let config = config(members);
+fn refused(keys: serde_json::Value) -> ConfigError {
+    let shown = keys.to_string();
+    let config = config(keys);
     match config.token_cache() {
         Ok(_) => panic!("{shown}"),
         Err(error) => error,
@@ -240,15 +240,15 @@ fn refused(members: serde_json::Value) -> ConfigError {
 }
 
 #[test]
-fn what_is_missing_or_has_no_place_is_named() {
+fn what_is_missing_or_not_used_is_named() {
     let secret = Scrap::new("empty", "\n");
     let password = || json!({ "grant": "password", "username": "me", "password": "hunter2" });
-    let plus = |mut members: serde_json::Value, name: &str, value: &str| {
-        members[name] = value.into();
-        members
+    let plus = |mut keys: serde_json::Value, name: &str, value: &str| {
+        keys[name] = value.into();
+        keys
     };
     let client = || with(json!({ "grant": "client_credentials" }));
-    for (members, field, reason) in [
+    for (keys, field, reason) in [
         (json!({ "grant": "pasword" }), "grant", "none of `voipex`"),
         (password(), "client_id", "missing"),
         (
@@ -377,8 +377,8 @@ fn what_is_missing_or_has_no_place_is_named() {
             "set only one",
         ),
     ] {
-        let shown = members.to_string();
-        let error = refused(members);
+        let shown = keys.to_string();
+        let error = refused(keys);
         assert_eq!(error.field(), field, "{shown}: {error}");
         assert!(error.to_string().contains(reason), "{shown}: {error}");
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
@@ -387,13 +387,13 @@ fn what_is_missing_or_has_no_place_is_named() {
 
 #[test]
 fn no_secret_is_in_debug_or_in_the_error_of_a_value_that_does_not_fit() {
-    let members = with(
+    let keys = with(
         json!({ "grant": "password", "username": "me", "password": "hunter2",
         "client_secret": "hunter2", "private_key": "hunter2", "refresh_token": "hunter2",
         "params": { "totp": "hunter2" } }),
     );
-    assert!(!format!("{:?}", config(members)).contains("hunter2"));
-    for members in [
+    assert!(!format!("{:?}", config(keys)).contains("hunter2"));
+    for keys in [
         json!({ "grant": "voipex", "password": 472_193 }),
         json!({ "grant": "voipex", "password": -472_193 }),
         json!({ "grant": "voipex", "password": true }),
@@ -405,8 +405,8 @@ fn no_secret_is_in_debug_or_in_the_error_of_a_value_that_does_not_fit() {
         json!({ "grant": "voipex", "max_response": "472193x" }),
         json!({ "grant": "voipex", "cache": { "renew_jitter": "x472193" } }),
     ] {
-        let shown = members.to_string();
-        let error = serde_json::from_value::<SourceConfig>(members).expect_err(&shown);
+        let shown = keys.to_string();
+        let error = serde_json::from_value::<SourceConfig>(keys).expect_err(&shown);
         assert!(!error.to_string().contains("472193"), "{error}");
         let as_yaml = serde_yaml_ng::from_str::<SourceConfig>(&shown).expect_err(&shown);
         assert!(!as_yaml.to_string().contains("472193"), "{as_yaml}");
@@ -431,10 +431,10 @@ async fn a_key_signs_with_its_id_for_its_audience() -> Result<(), BoxError> {
         ("private_key", pem.as_str()),
         ("private_key_file", file.path()),
     ] {
-        let mut members = with(json!({ "grant": "client_credentials", "key_id": "k7",
+        let mut keys = with(json!({ "grant": "client_credentials", "key_id": "k7",
             "assertion_audience": "https://a.example" }));
-        members[name] = value.into();
-        let body = sent(&config(members)).await?.body;
+        keys[name] = value.into();
+        let body = sent(&config(keys)).await?.body;
         let assertion = body.rsplit_once("client_assertion=").expect("one").1;
         let parts = assertion.split('.').take(2).map(|part| {
             let json = URL_SAFE_NO_PAD.decode(part).expect("base64url");
@@ -456,10 +456,10 @@ fn certificates_are_for_the_default_transport_and_have_to_be_some() {
         ("root_certificates_file", ""),
     ] {
         let file = Scrap::new(name, content);
-        let mut members =
+        let mut keys =
             with(json!({ "grant": "client_credentials", "client_auth": "tls_client_auth" }));
-        members[name] = file.path().into();
-        let config = config(members);
+        keys[name] = file.path().into();
+        let config = config(keys);
         let error = config.source().expect_err("no certificate");
         assert!(name.starts_with(error.field()), "{error}");
         assert!(!error.to_string().contains("hunter2"), "{error}");

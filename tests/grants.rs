@@ -1,5 +1,4 @@
-//! What each grant sends, byte for byte, and what becomes of it at the embedded
-//! server.
+//! What each grant sends, byte for byte, and how the embedded server responds.
 
 mod support;
 
@@ -60,7 +59,7 @@ fn fixed(text: &str) -> Secret {
 #[tokio::test]
 async fn client_credentials_go_where_the_client_says() -> Result<(), ConfigError> {
     let basic = Some("Basic YmlsbGluZzpzM2NyZXQ=");
-    for (auth, header, proof) in [
+    for (auth, header, method) in [
         (ClientAuth::none(), None, String::new()),
         (ClientAuth::tls_client_auth(), None, String::new()),
         (
@@ -87,13 +86,13 @@ async fn client_credentials_go_where_the_client_says() -> Result<(), ConfigError
         assert_eq!(
             fetch.body,
             format!(
-                "client_id=billing&grant_type=client_credentials{proof}&scope=a+b\
+                "client_id=billing&grant_type=client_credentials{method}&scope=a+b\
                  &resource=https%3A%2F%2Fr.example%2F"
             )
         );
         assert_eq!(
             refresh.body,
-            format!("client_id=billing&refresh_token=r3fresh&grant_type=refresh_token{proof}")
+            format!("client_id=billing&refresh_token=r3fresh&grant_type=refresh_token{method}")
         );
         for request in [fetch, refresh] {
             let sent = request.headers.get("authorization");
@@ -105,7 +104,7 @@ async fn client_credentials_go_where_the_client_says() -> Result<(), ConfigError
 }
 
 #[tokio::test]
-async fn an_assertion_is_sent_as_its_source_yields_it() -> Result<(), ConfigError> {
+async fn an_assertion_is_sent_as_its_source_returns_it() -> Result<(), ConfigError> {
     let grant = JwtBearerGrant::new(URL, fixed("ass3rtion.+"))?;
     let (fetch, refresh) = sent!(grant);
     assert_eq!(
@@ -167,7 +166,7 @@ async fn an_exchange_names_the_types_of_its_tokens() -> Result<(), ConfigError> 
 }
 
 #[tokio::test]
-async fn any_other_grant_has_its_name_and_members_in_their_order() -> Result<(), ConfigError> {
+async fn any_other_grant_has_its_name_and_parameters_in_their_order() -> Result<(), ConfigError> {
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = asked.clone();
     let grant = ExtensionGrant::new(URL, "urn:example:grant")?
@@ -224,14 +223,14 @@ fn parts(assertion: &str) -> (Value, Value, Vec<u8>) {
     (json(&parts[0]), json(&parts[1]), parts[2].clone())
 }
 
-fn member(body: &str, name: &str) -> String {
-    let mut members = url::form_urlencoded::parse(body.as_bytes());
-    let found = members.find(|(n, _)| n == name);
+fn param(body: &str, name: &str) -> String {
+    let mut params = url::form_urlencoded::parse(body.as_bytes());
+    let found = params.find(|(n, _)| n == name);
     found.expect(name).1.into_owned()
 }
 
 #[tokio::test]
-async fn a_clients_assertion_is_signed_anew_for_each_request() -> Result<(), ConfigError> {
+async fn a_clients_assertion_is_signed_for_each_request() -> Result<(), ConfigError> {
     let now = || {
         let now = std::time::SystemTime::now();
         now.duration_since(std::time::UNIX_EPOCH)
@@ -244,7 +243,7 @@ async fn a_clients_assertion_is_signed_anew_for_each_request() -> Result<(), Con
     let (fetch, refresh) = sent!(password.client_auth(ClientAuth::private_key_jwt(jwt)));
     let mut ids = Vec::new();
     for request in [fetch, refresh] {
-        let assertion = member(&request.body, "client_assertion");
+        let assertion = param(&request.body, "client_assertion");
         let (head, claims, signature) = parts(&assertion);
         assert_eq!(head, json!({ "alg": "ES256", "typ": "JWT", "kid": "k1" }));
         let signed = assertion.rsplit_once('.').expect("three parts").0;
@@ -258,7 +257,7 @@ async fn a_clients_assertion_is_signed_anew_for_each_request() -> Result<(), Con
         ids.push(claims["jti"].clone());
         assert!(request.body.contains(&format!(
             "grant_type={}",
-            member(&request.body, "grant_type")
+            param(&request.body, "grant_type")
         )));
         assert!(request.body.contains(&format!("&{ASSERTION}=")));
     }
@@ -276,14 +275,14 @@ async fn an_assertions_audience_and_life_can_be_set() -> Result<(), ConfigError>
     let jwt = jwt().audience("https://a.example").lifetime(second * 5)?;
     let grant = ClientCredentialsGrant::new(URL, "billing")?;
     let (fetch, _) = sent!(grant.client_auth(ClientAuth::private_key_jwt(jwt)));
-    let (_, claims, _) = parts(&member(&fetch.body, "client_assertion"));
+    let (_, claims, _) = parts(&param(&fetch.body, "client_assertion"));
     assert_eq!(claims["aud"], "https://a.example");
     assert_eq!(claims["exp"], claims["iat"].as_u64().expect("a number") + 5);
     Ok(())
 }
 
 #[tokio::test]
-async fn an_assertion_of_ones_own_says_what_was_set() -> Result<(), BoxError> {
+async fn a_signed_assertion_has_the_claims_that_were_set() -> Result<(), BoxError> {
     let server = TokenServer::builder().user("me", "pw").in_process();
     let second = std::time::Duration::from_secs(1);
     let about = |audience: &str| {
@@ -296,7 +295,7 @@ async fn an_assertion_of_ones_own_says_what_was_set() -> Result<(), BoxError> {
         .lifetime(second * 9)?;
     assert!(!format!("{jwt:?}").contains("robots"));
     let (fetch, _) = sent!(JwtBearerGrant::new(URL, jwt)?);
-    let (head, mut claims, _) = parts(&member(&fetch.body, "assertion"));
+    let (head, mut claims, _) = parts(&param(&fetch.body, "assertion"));
     assert_eq!(head, json!({ "alg": "ES256", "typ": "JWT", "kid": "k1" }));
     let life = claims["exp"].as_u64().zip(claims["iat"].as_u64());
     assert_eq!(life.map(|(end, start)| end - start), Some(9));
@@ -446,7 +445,7 @@ async fn an_exchange_takes_only_the_type_of_token_that_it_asked_for() -> Result<
 }
 
 #[tokio::test]
-async fn a_secret_in_a_file_is_read_anew_each_time() -> Result<(), BoxError> {
+async fn a_secret_in_a_file_is_read_each_time() -> Result<(), BoxError> {
     let path = std::env::temp_dir().join(format!("tower-bearer-secret-{}", std::process::id()));
     let log = Log::default();
     let grant = JwtBearerGrant::new(URL, SecretFile::new(&path))?
@@ -468,7 +467,7 @@ async fn a_secret_in_a_file_is_read_anew_each_time() -> Result<(), BoxError> {
 }
 
 #[tokio::test]
-async fn the_embedded_server_takes_each_way_to_prove_a_client() -> Result<(), BoxError> {
+async fn the_embedded_server_accepts_each_way_to_authenticate() -> Result<(), BoxError> {
     let secret = TokenServer::builder().client_secret("s3cret").in_process();
     let keyed = TokenServer::builder().client_assertion().in_process();
     let jwt = || ClientAuth::private_key_jwt(SignedJwt::new(Pen));
@@ -522,7 +521,7 @@ async fn the_embedded_server_takes_an_assertion_of_a_client_once() -> Result<(),
         .client_auth(ClientAuth::private_key_jwt(SignedJwt::new(Pen)))
         .transport(endpoint(&caught, |_| answer(200, &[], TOKEN)));
     grant.fetch().await?;
-    let assertion = member(&caught.all()[0].body, "client_assertion");
+    let assertion = param(&caught.all()[0].body, "client_assertion");
     let again = ClientCredentialsGrant::new(server.token_url(), "api")?
         .client_auth(ClientAuth::client_assertion(fixed(&assertion)))
         .transport(server.service());
@@ -532,7 +531,7 @@ async fn the_embedded_server_takes_an_assertion_of_a_client_once() -> Result<(),
     Ok(())
 }
 
-/// A JWT with these claims, signed by nobody in particular.
+/// A JWT with these claims, signed with no real key.
 fn jwt(claims: Value) -> String {
     let encode = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
     format!(
@@ -636,7 +635,7 @@ async fn every_grant_takes_parameters_from_a_source_after_all_others() -> Result
 }
 
 #[test]
-fn an_endpoint_may_be_given_as_any_text() -> Result<(), BoxError> {
+fn an_endpoint_may_be_of_any_url_type() -> Result<(), BoxError> {
     let owned = String::from(URL);
     let uri: http::Uri = URL.parse()?;
     let url = url::Url::parse(URL)?;
