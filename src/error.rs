@@ -148,7 +148,7 @@ impl TokenError {
         self
     }
 
-    pub(crate) fn with_answer(self, status: StatusCode, code: Option<&str>) -> Self {
+    pub(crate) fn with_response(self, status: StatusCode, code: Option<&str>) -> Self {
         self.edit(|inner| {
             inner.status = Some(status);
             inner.code = code.map(Into::into);
@@ -285,7 +285,7 @@ mod tests {
             (TokenErrorKind::Unavailable, "no (401, invalid_grant)"),
         ] {
             let error = TokenError::new(kind, "no")
-                .with_answer(StatusCode::UNAUTHORIZED, Some("invalid_grant"))
+                .with_response(StatusCode::UNAUTHORIZED, Some("invalid_grant"))
                 .with_retry_after(Some(Duration::from_millis(59_001)));
             assert_eq!(error.to_string(), message);
         }

@@ -20,9 +20,9 @@ const VOIPEX_CLIENT_ID: &str = "api";
 /// Exchanges a user name and a password for tokens (RFC 6749, section 4.3), and
 /// refresh tokens for new ones (section 6).
 ///
-/// Create one with [`voipex`](Grant::voipex) for VoIPex, or with
-/// [`new`](Grant#method.new-4) for another server. The settings are methods of
-/// [`Grant`]: [`client_secret`](Grant::client_secret) and
+/// Create one with [`PasswordGrant::voipex`] for VoIPex, or for another server
+/// with `PasswordGrant::new(endpoint, client_id, username, password)`. The
+/// settings are methods of [`Grant`]: [`client_secret`](Grant::client_secret) and
 /// [`client_auth`](Grant::client_auth), [`scope`](Grant::scope),
 /// [`param`](Grant::param), [`timeout`](Grant::timeout),
 /// [`max_response`](Grant::max_response),

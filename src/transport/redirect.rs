@@ -19,7 +19,7 @@ pub(super) fn target(
     echoes: impl Fn(&str) -> bool,
 ) -> Result<Uri, TokenError> {
     let refuse = |what: String| {
-        TokenError::new(TokenErrorKind::UnexpectedRedirect, what).with_answer(status, None)
+        TokenError::new(TokenErrorKind::UnexpectedRedirect, what).with_response(status, None)
     };
     if !matches!(
         status,

@@ -128,7 +128,7 @@ pub(crate) async fn send_request<T: Transport>(
             let (endpoint, max) = (request.endpoint(), limits.max_response);
             let what = format!("the response of {endpoint} is larger than {max} bytes");
             return Err(TokenError::new(TokenErrorKind::InvalidResponse, what)
-                .with_answer(head.status, None));
+                .with_response(head.status, None));
         }
         Ok(Err(ReadError::Broken(error))) => {
             let what = format!("the response of {} broke off", request.endpoint());

@@ -96,7 +96,7 @@ impl Issuer {
             let response = send_request(transport(), &request, limits).await?;
             if response.status.is_success() {
                 return metadata::read(&self.name, &response.body)
-                    .map_err(|e| e.with_answer(response.status, None));
+                    .map_err(|e| e.with_response(response.status, None));
             }
             none = Some(no_metadata(&response, &request)?);
         }
@@ -114,7 +114,7 @@ fn no_metadata(
     let status = response.status;
     let error = |kind, what: &str| {
         let what = format!("{} {what}", request.endpoint());
-        TokenError::new(kind, what).with_answer(status, None)
+        TokenError::new(kind, what).with_response(status, None)
     };
     if is_retryable(status) {
         let now = SystemTime::now();

@@ -67,7 +67,7 @@ pub(in crate::grant) fn error(
     let code = code.filter(|code| {
         meaning != Meaning::Unknown || (looks_like_a_code(code) && !request.echoes(code))
     });
-    TokenError::new(kind, what).with_answer(status, code)
+    TokenError::new(kind, what).with_response(status, code)
 }
 
 /// Whether a status by itself says that the same request may succeed later.

@@ -47,7 +47,7 @@ pub(in crate::grant) fn read(
     })
     .map_err(malformed)
     .and_then(|body| token(body, accepts_token_type, malformed))
-    .map_err(|e| e.with_answer(status, None))
+    .map_err(|e| e.with_response(status, None))
 }
 
 fn token(
