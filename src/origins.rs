@@ -180,7 +180,7 @@ impl Origin {
         // Before any error that quotes the text: what comes before an `@` may be
         // a password.
         if text.contains('@') {
-            let reason = "one has a user name or password: remove all up to the `@`";
+            let reason = "one has a user name or password: remove it";
             return Err(ConfigError::new(FIELD, reason));
         }
         let Some((scheme, _)) = text.split_once("://") else {

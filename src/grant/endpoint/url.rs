@@ -78,9 +78,7 @@ pub(in crate::grant) fn parse_as(field: &'static str, text: &str) -> Result<Uri,
         return Err(refuse("has no host: write `https://host/path`"));
     }
     if authority.contains('@') {
-        return Err(refuse(
-            "has a user name or password: remove all up to the `@`",
-        ));
+        return Err(refuse("has a user name or password: remove it"));
     }
     if rest.contains('#') {
         return Err(refuse("has a fragment: remove it from the `#` on"));
