@@ -2,7 +2,7 @@
 //! `cargo run --features config --example config`.
 //!
 //! With `CALLS_AUTH_GRANT` and the like set, that is the account: see
-//! `tower_bearer::config` for the members.
+//! `tower_bearer::config` for the keys.
 
 use std::error::Error;
 
@@ -10,7 +10,7 @@ use tower_bearer::config::SourceConfig;
 use tower_bearer::testing::TokenServer;
 
 async fn token(config: &SourceConfig) -> Result<(), Box<dyn Error>> {
-    let tokens = config.cache(config.source()?)?.build()?;
+    let tokens = config.token_cache()?;
     println!("{config:?}: {:?}", tokens.token().await?);
     Ok(())
 }
@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let text = format!(
         "grant = 'password'\nissuer = '{issuer}'\nclient_id = 'api'\nusername = 'me'\n\
-         password_file = '{file}'\ntimeout = '5s'\n[cache]\nwait = '20s'\n"
+         password_file = '{file}'\ntimeout = '5s'\n[cache]\nwait_timeout = '20s'\n"
     );
     token(&toml::from_str(&text)?).await?;
 
@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             set("CLIENT_ID", "api"),
             set("USERNAME", "me"),
             set("PASSWORD_FILE", &file),
-            set("CACHE__WAIT", "20s"),
+            set("CACHE__WAIT_TIMEOUT", "20s"),
         ];
     }
     token(&SourceConfig::from_vars("CALLS_AUTH_", variables)?).await?;

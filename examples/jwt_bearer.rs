@@ -1,5 +1,5 @@
-//! An assertion about a user is exchanged for a token (RFC 7523), signed by the
-//! program itself or handed out by somebody else:
+//! Exchanges an assertion about a user for a token (RFC 7523), signed by the
+//! program itself or by something else:
 //! `cargo run --features private-key-jwt --example jwt_bearer`.
 
 use std::error::Error;
@@ -14,18 +14,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // A real one is in a file: `PrivateKey::from_pem_file(path)`.
     let key = PrivateKey::from_pem(rcgen::KeyPair::generate()?.serialize_pem())?;
     let about = || {
-        let issuer = "billing@robots.example.com";
-        SignedJwt::new(key.clone(), issuer, server.token_url()).subject(server.username())
+        SignedJwt::new(key.clone())
+            .issuer("billing@robots.example.com")
+            .audience(server.token_url())
+            .subject(server.username())
     };
 
-    // Signed anew for each token request, for an assertion does not live long.
+    // Signed for each token request, because an assertion is short-lived.
     let grant = JwtBearerGrant::new(server.token_url(), about())?.scope("calls");
     let tokens = TokenCache::new(grant);
     tokens.token().await?;
     tokens.invalidate();
     println!("{:?}", tokens.token().await?);
 
-    // The same from a file that somebody keeps fresh, as a cluster does.
+    // The same from a file that is rewritten, as a cluster does.
     let path = std::env::temp_dir().join(format!("assertion-{}", std::process::id()));
     std::fs::write(&path, about().secret().await?.secret())?;
     let grant = JwtBearerGrant::new(server.token_url(), SecretFile::new(&path))?;

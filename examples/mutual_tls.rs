@@ -1,5 +1,5 @@
-//! A client proves itself by its certificate (RFC 8705), which the transport
-//! shows: `cargo run --example mutual_tls`.
+//! A client authenticates with its certificate (RFC 8705), which the transport
+//! presents: `cargo run --example mutual_tls`.
 
 #[path = "common/tls.rs"]
 mod tls;
@@ -20,8 +20,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (address, papers) = tls::serve(server.service()).await?;
     let endpoint = format!("https://localhost:{}/token", address.port());
 
-    // The default transport with what an operator handed out. Any other tower
-    // service with TLS of its own will do.
+    // The default transport with the operator's certificates. Any other tower
+    // service with its own TLS can be used.
     let transport = DefaultTransport::new()
         .client_certificate(papers.client)?
         .root_certificates(&papers.authority)?;
@@ -32,7 +32,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let bare = DefaultTransport::new().root_certificates(&papers.authority)?;
     let grant = ClientCredentialsGrant::new(&endpoint, "billing")?.transport(bare);
-    let error = TokenCache::new(grant).token().await.expect_err("no papers");
+    let error = TokenCache::new(grant)
+        .token()
+        .await
+        .expect_err("no certificate");
     println!("without a certificate: {error}");
 
     let (requests, refused) = (server.token_requests(), server.counts().refused);

@@ -1,15 +1,15 @@
-//! A client proves itself by what it signs: with a private key in PEM, or with
-//! a signer that keeps the key to itself:
+//! A client authenticates with assertions that it signs: with a private key in
+//! PEM, or with a signer that never hands out its key:
 //! `cargo run --features private-key-jwt --example private_key_jwt`.
 
 use std::error::Error;
 use std::time::Duration;
 
-use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant, PrivateKey, PrivateKeyJwt, Signer};
+use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant, PrivateKey, SignedJwt, Signer};
 use tower_bearer::testing::TokenServer;
 use tower_bearer::{BoxError, TokenCache};
 
-/// Stands for a service that signs and never lets go of its key.
+/// Stands for a service that signs and never hands out its key.
 struct Vault(PrivateKey);
 
 impl Signer for Vault {
@@ -41,8 +41,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let mut tokens = 0;
     for jwt in [
-        PrivateKeyJwt::new(es256),
-        PrivateKeyJwt::new(vault).audience(server.api_url()),
+        SignedJwt::new(es256),
+        SignedJwt::new(vault).audience(server.api_url()),
     ] {
         println!("{jwt:?}");
         let grant = ClientCredentialsGrant::new(server.token_url(), "billing")?

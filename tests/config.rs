@@ -35,8 +35,8 @@ impl Drop for Scrap {
     }
 }
 
-fn config(members: serde_json::Value) -> SourceConfig {
-    serde_json::from_value(members).expect("a configuration")
+fn config(keys: serde_json::Value) -> SourceConfig {
+    serde_json::from_value(keys).expect("a configuration")
 }
 
 /// What a source of this configuration sends.
@@ -47,11 +47,11 @@ async fn sent(config: &SourceConfig) -> Result<support::Received, BoxError> {
     Ok(log.all().pop().expect("a request"))
 }
 
-/// These members with a token endpoint and a client.
-fn with(mut members: serde_json::Value) -> serde_json::Value {
-    members["token_endpoint"] = "https://a.example/token".into();
-    members["client_id"] = "billing".into();
-    members
+/// These keys, and those of a token endpoint and a client.
+fn with(mut keys: serde_json::Value) -> serde_json::Value {
+    keys["token_endpoint"] = "https://a.example/token".into();
+    keys["client_id"] = "billing".into();
+    keys
 }
 
 const URN: &str = "urn%3Aietf%3Aparams%3Aoauth";
@@ -61,7 +61,7 @@ async fn each_grant_is_sent_as_its_configuration_says() -> Result<(), BoxError> 
     let file = Scrap::new("secret", "from-file\r\n");
     let file = file.path();
     let token = format!("{URN}%3Atoken-type%3Aaccess_token");
-    for (members, form) in [
+    for (keys, form) in [
         (
             json!({ "grant": "voipex", "username": "me", "password_file": file }),
             "client_id=api&username=me&password=from-file&grant_type=password".to_owned(),
@@ -69,8 +69,8 @@ async fn each_grant_is_sent_as_its_configuration_says() -> Result<(), BoxError> 
         (
             with(
                 json!({ "grant": "password", "username": "me", "password": "pw\n",
-                "client_auth": "form", "client_secret": "s", "scope": ["a", "b"],
-                "members": { "totp": "1" } }),
+                "client_auth": "client_secret_post", "client_secret": "s", "scope": ["a", "b"],
+                "params": { "totp": "1" } }),
             ),
             "client_id=billing&username=me&password=pw%0A&grant_type=password\
              &client_secret=s&scope=a+b&totp=1"
@@ -88,7 +88,9 @@ async fn each_grant_is_sent_as_its_configuration_says() -> Result<(), BoxError> 
             ),
         ),
         (
-            with(json!({ "grant": "client_credentials", "client_auth": "tls", "scope": "a b" })),
+            with(
+                json!({ "grant": "client_credentials", "client_auth": "tls_client_auth", "scope": "a b" }),
+            ),
             "client_id=billing&grant_type=client_credentials&scope=a+b".to_owned(),
         ),
         (
@@ -123,18 +125,18 @@ async fn each_grant_is_sent_as_its_configuration_says() -> Result<(), BoxError> 
             ),
         ),
         (
-            with(json!({ "grant": "urn:x:y", "members": { "username": "me", "a": "b" } })),
+            with(json!({ "grant": "urn:x:y", "params": { "username": "me", "a": "b" } })),
             "client_id=billing&a=b&username=me&grant_type=urn%3Ax%3Ay".to_owned(),
         ),
     ] {
-        let config = config(members);
+        let config = config(keys);
         assert_eq!(sent(&config).await?.body, form, "{config:?}");
     }
     Ok(())
 }
 
 #[test]
-fn an_unknown_member_is_refused_by_its_name_in_every_format() {
+fn an_unknown_key_is_refused_by_its_name_in_every_format() {
     let json = r#"{ "grant": "voipex", "username": "me", "passwrd": "hunter2" }"#;
     let toml = "grant = 'voipex'\nusername = 'me'\npasswrd = 'x'\n";
     let yaml = "grant: voipex\nusername: me\npasswrd: hunter2\n";
@@ -169,15 +171,15 @@ async fn the_same_source_comes_from_each_format() -> Result<(), BoxError> {
         token_endpoint = "https://a.example/token"
         client_id = "billing"
         client_secret = "s"
-        client_auth = "form"
+        client_auth = "client_secret_post"
         scope = "a b"
         timeout = "5s"
         max_response = 1000
         [cache]
-        wait = 20
+        wait_timeout = 20
         renew_before_fraction = 0.5
         renew_before_max = "1h"
-        [members]
+        [params]
         audience = "x"
     "#;
     let yaml = "
@@ -185,26 +187,26 @@ grant: client_credentials
 token_endpoint: https://a.example/token
 client_id: billing
 client_secret: s
-client_auth: form
+client_auth: client_secret_post
 scope: [a, b]
 timeout: 5
 max_response: 1000
-cache: { wait: 20s, renew_before_fraction: 0.5, renew_before_max: 3600 }
-members: { audience: x }
+cache: { wait_timeout: 20s, renew_before_fraction: 0.5, renew_before_max: 3600 }
+params: { audience: x }
 ";
     let vars = [
         ("GRANT", "client_credentials"),
         ("TOKEN_ENDPOINT", "https://a.example/token"),
         ("CLIENT_ID", "billing"),
         ("CLIENT_SECRET", "s"),
-        ("CLIENT_AUTH", "form"),
+        ("CLIENT_AUTH", "client_secret_post"),
         ("SCOPE", "a b"),
         ("TIMEOUT", "5s"),
         ("MAX_RESPONSE", "1000"),
-        ("CACHE__WAIT", "20"),
-        ("CACHE__DUE_FRACTION", "0.5"),
-        ("CACHE__DUE_MAX", "1h"),
-        ("MEMBERS__AUDIENCE", "x"),
+        ("CACHE__WAIT_TIMEOUT", "20"),
+        ("CACHE__RENEW_BEFORE_FRACTION", "0.5"),
+        ("CACHE__RENEW_BEFORE_MAX", "1h"),
+        ("PARAMS__AUDIENCE", "x"),
         ("USERNAME", ""),
     ];
     let vars = vars.map(|(name, value)| (format!("My_Auth_{name}"), value));
@@ -218,9 +220,9 @@ members: { audience: x }
             sent(&config).await?.body,
             "client_id=billing&grant_type=client_credentials&client_secret=s&scope=a+b&audience=x"
         );
-        let cache = format!("{:?}", config.cache(config.source()?)?);
+        let cache = format!("{:?}", config.token_cache_builder()?);
         assert!(
-            cache.contains("wait: 20s") && cache.contains("renew_before_fraction: 0.5"),
+            cache.contains("wait_timeout: 20s") && cache.contains("renew_before_fraction: 0.5"),
             "{cache}"
         );
     }
@@ -228,26 +230,25 @@ members: { audience: x }
 }
 
 /// The error of a configuration, whichever part of it finds it.
-fn refused(members: serde_json::Value) -> ConfigError {
-    let shown = members.to_string();
-    let config = config(members);
-    let built = config.source().and_then(|source| config.cache(source));
-    match built.and_then(|builder| builder.build()) {
+fn refused(keys: serde_json::Value) -> ConfigError {
+    let shown = keys.to_string();
+    let config = config(keys);
+    match config.token_cache() {
         Ok(_) => panic!("{shown}"),
         Err(error) => error,
     }
 }
 
 #[test]
-fn what_is_missing_or_has_no_place_is_named() {
+fn what_is_missing_or_not_used_is_named() {
     let secret = Scrap::new("empty", "\n");
     let password = || json!({ "grant": "password", "username": "me", "password": "hunter2" });
-    let plus = |mut members: serde_json::Value, name: &str, value: &str| {
-        members[name] = value.into();
-        members
+    let plus = |mut keys: serde_json::Value, name: &str, value: &str| {
+        keys[name] = value.into();
+        keys
     };
     let client = || with(json!({ "grant": "client_credentials" }));
-    for (members, field, reason) in [
+    for (keys, field, reason) in [
         (json!({ "grant": "pasword" }), "grant", "none of `voipex`"),
         (password(), "client_id", "missing"),
         (
@@ -258,12 +259,12 @@ fn what_is_missing_or_has_no_place_is_named() {
         (
             plus(with(password()), "issuer", "https://a.example"),
             "issuer",
-            "one of them",
+            "set only one",
         ),
         (
             plus(with(password()), "password_file", "/x"),
             "password_file",
-            "beside `password`",
+            "conflicts with `password`",
         ),
         (
             with(json!({ "grant": "password", "username": "me" })),
@@ -300,7 +301,7 @@ fn what_is_missing_or_has_no_place_is_named() {
             "is none of",
         ),
         (
-            plus(client(), "client_auth", "basic"),
+            plus(client(), "client_auth", "client_secret_basic"),
             "client_secret",
             "missing",
         ),
@@ -309,20 +310,20 @@ fn what_is_missing_or_has_no_place_is_named() {
             "private_key",
             "",
         ),
-        (plus(client(), "key_id", "hunter2"), "key_id", "no place"),
+        (plus(client(), "key_id", "hunter2"), "key_id", "is not used"),
         (
             plus(
-                plus(client(), "client_auth", "tls"),
+                plus(client(), "client_auth", "tls_client_auth"),
                 "client_secret",
                 "hunter2",
             ),
             "client_secret",
-            "no place",
+            "is not used",
         ),
         (
             json!({ "grant": "voipex", "username": "me", "password": "hunter2", "issuer": "x" }),
             "issuer",
-            "no place beside the grant `voipex`",
+            "not used by the grant `voipex`",
         ),
         (
             with(json!({ "grant": "jwt_bearer" })),
@@ -347,8 +348,8 @@ fn what_is_missing_or_has_no_place_is_named() {
             "missing",
         ),
         (
-            with(json!({ "grant": "urn:x", "members": { "scope": "hunter2" } })),
-            "member",
+            with(json!({ "grant": "urn:x", "params": { "scope": "hunter2" } })),
+            "param",
             "`scope`",
         ),
         (
@@ -362,8 +363,8 @@ fn what_is_missing_or_has_no_place_is_named() {
             "missing beside `renew_before_max`",
         ),
         (
-            with(json!({ "grant": "client_credentials", "cache": { "wait": 0 } })),
-            "wait",
+            with(json!({ "grant": "client_credentials", "cache": { "wait_timeout": 0 } })),
+            "wait_timeout",
             "",
         ),
         (
@@ -373,11 +374,11 @@ fn what_is_missing_or_has_no_place_is_named() {
                 "https://a/r",
             ),
             "revocation_endpoint",
-            "one of them",
+            "set only one",
         ),
     ] {
-        let shown = members.to_string();
-        let error = refused(members);
+        let shown = keys.to_string();
+        let error = refused(keys);
         assert_eq!(error.field(), field, "{shown}: {error}");
         assert!(error.to_string().contains(reason), "{shown}: {error}");
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
@@ -386,31 +387,31 @@ fn what_is_missing_or_has_no_place_is_named() {
 
 #[test]
 fn no_secret_is_in_debug_or_in_the_error_of_a_value_that_does_not_fit() {
-    let members = with(
+    let keys = with(
         json!({ "grant": "password", "username": "me", "password": "hunter2",
         "client_secret": "hunter2", "private_key": "hunter2", "refresh_token": "hunter2",
-        "members": { "totp": "hunter2" } }),
+        "params": { "totp": "hunter2" } }),
     );
-    assert!(!format!("{:?}", config(members)).contains("hunter2"));
-    for members in [
+    assert!(!format!("{:?}", config(keys)).contains("hunter2"));
+    for keys in [
         json!({ "grant": "voipex", "password": 472_193 }),
         json!({ "grant": "voipex", "password": -472_193 }),
         json!({ "grant": "voipex", "password": true }),
         json!({ "grant": "voipex", "password": ["472193"] }),
         json!({ "grant": "voipex", "password": [472_193] }),
         json!({ "grant": "voipex", "password": "" }),
-        json!({ "grant": "voipex", "members": { "totp": 472_193 } }),
+        json!({ "grant": "voipex", "params": { "totp": 472_193 } }),
         json!({ "grant": "voipex", "timeout": "472193 weeks" }),
         json!({ "grant": "voipex", "max_response": "472193x" }),
         json!({ "grant": "voipex", "cache": { "renew_jitter": "x472193" } }),
     ] {
-        let shown = members.to_string();
-        let error = serde_json::from_value::<SourceConfig>(members).expect_err(&shown);
+        let shown = keys.to_string();
+        let error = serde_json::from_value::<SourceConfig>(keys).expect_err(&shown);
         assert!(!error.to_string().contains("472193"), "{error}");
         let as_yaml = serde_yaml_ng::from_str::<SourceConfig>(&shown).expect_err(&shown);
         assert!(!as_yaml.to_string().contains("472193"), "{as_yaml}");
     }
-    for table in ["X_CACHE", "X_MEMBERS"] {
+    for table in ["X_CACHE", "X_PARAMS"] {
         let vars = [("X_GRANT", "voipex"), (table, "hunter2")];
         let error = SourceConfig::from_vars("X_", vars).expect_err(table);
         assert!(error.to_string().contains("is a table"), "{error}");
@@ -430,10 +431,10 @@ async fn a_key_signs_with_its_id_for_its_audience() -> Result<(), BoxError> {
         ("private_key", pem.as_str()),
         ("private_key_file", file.path()),
     ] {
-        let mut members = with(json!({ "grant": "client_credentials", "key_id": "k7",
+        let mut keys = with(json!({ "grant": "client_credentials", "key_id": "k7",
             "assertion_audience": "https://a.example" }));
-        members[name] = value.into();
-        let body = sent(&config(members)).await?.body;
+        keys[name] = value.into();
+        let body = sent(&config(keys)).await?.body;
         let assertion = body.rsplit_once("client_assertion=").expect("one").1;
         let parts = assertion.split('.').take(2).map(|part| {
             let json = URL_SAFE_NO_PAD.decode(part).expect("base64url");
@@ -455,14 +456,15 @@ fn certificates_are_for_the_default_transport_and_have_to_be_some() {
         ("root_certificates_file", ""),
     ] {
         let file = Scrap::new(name, content);
-        let mut members = with(json!({ "grant": "client_credentials", "client_auth": "tls" }));
-        members[name] = file.path().into();
-        let config = config(members);
+        let mut keys =
+            with(json!({ "grant": "client_credentials", "client_auth": "tls_client_auth" }));
+        keys[name] = file.path().into();
+        let config = config(keys);
         let error = config.source().expect_err("no certificate");
         assert!(name.starts_with(error.field()), "{error}");
         assert!(!error.to_string().contains("hunter2"), "{error}");
         let service = TokenServer::builder().in_process().service();
-        let error = config.source_through(service).expect_err("no place");
+        let error = config.source_through(service).expect_err("not used");
         assert_eq!(error.field(), name);
     }
 }
@@ -504,9 +506,9 @@ async fn a_rotated_token_is_kept_in_its_file_for_the_next_start() -> Result<(), 
 async fn a_configured_source_revokes_as_its_grant_does() -> Result<(), BoxError> {
     let server = TokenServer::builder().user("me", "pw").in_process();
     let config = config(json!({ "grant": "password", "issuer": server.api_url(),
-        "client_id": "api", "username": "me", "password": "pw", "cache": { "wait": "5s" } }));
+        "client_id": "api", "username": "me", "password": "pw", "cache": { "wait_timeout": "5s" } }));
     let source = config.source_through(server.service())?;
-    let tokens = config.cache(source)?.build()?;
+    let tokens = config.token_cache_builder_for(source)?.build()?;
     tokens.token().await?;
     assert_eq!(server.counts().open_sessions, 1);
     tokens.revoke().await?;

@@ -1,4 +1,4 @@
-//! A client that proves itself by a certificate, over real TLS.
+//! A client that authenticates with a certificate, over real TLS.
 
 #![cfg(feature = "reqwest")]
 
@@ -13,8 +13,8 @@ use tower_bearer::transport::DefaultTransport;
 use tower_bearer::{TokenErrorKind, TokenSource};
 
 #[tokio::test]
-async fn the_transport_shows_the_certificate_and_trusts_the_authority() -> Result<(), Box<dyn Error>>
-{
+async fn the_transport_presents_the_certificate_and_trusts_the_authority()
+-> Result<(), Box<dyn Error>> {
     let server = TokenServer::builder().client_certificate().in_process();
     let (address, papers) = tls::serve(server.service()).await?;
     let (_, of_others) = tls::serve(server.service()).await?;
@@ -59,7 +59,8 @@ async fn the_transport_shows_the_certificate_and_trusts_the_authority() -> Resul
 }
 
 #[tokio::test]
-async fn what_is_no_certificate_is_refused_by_name_and_not_quoted() -> Result<(), Box<dyn Error>> {
+async fn what_is_not_a_certificate_is_refused_by_name_and_not_quoted() -> Result<(), Box<dyn Error>>
+{
     let server = TokenServer::builder().in_process();
     let (_, papers) = tls::serve(server.service()).await?;
     for pem in ["", "hunter2", &papers.authority] {
