@@ -1,7 +1,6 @@
 //! A client proves itself by its certificate (RFC 8705), which the transport
 //! shows: `cargo run --example mutual_tls`.
 
-#[path = "common/tls.rs"]
 mod tls;
 
 use std::error::Error;

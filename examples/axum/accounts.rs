@@ -2,6 +2,7 @@
 //! API. It shows itself with a few hundred calls and ends; with `-- --serve` it
 //! stays up until ctrl-c.
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::{sync::Arc, time::Duration};

@@ -1,7 +1,7 @@
 //! The store in Redis, against a server that these tests start and end.
 //!
 //! `bash tests/redis/run` says where redis-server is, and runs them.
-#![cfg(all(unix, feature = "redis", feature = "reqwest", feature = "testing"))]
+#![cfg(unix)]
 
 mod access;
 mod caches;
