@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let text = format!(
         "grant = 'password'\nissuer = '{issuer}'\nclient_id = 'api'\nusername = 'me'\n\
-         password_file = '{file}'\ntimeout = '5s'\n[cache]\nwait = '20s'\n"
+         password_file = '{file}'\ntimeout = '5s'\n[cache]\nwait_timeout = '20s'\n"
     );
     token(&toml::from_str(&text)?).await?;
 
