@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             set("CLIENT_ID", "api"),
             set("USERNAME", "me"),
             set("PASSWORD_FILE", &file),
-            set("CACHE__WAIT", "20s"),
+            set("CACHE__WAIT_TIMEOUT", "20s"),
         ];
     }
     token(&SourceConfig::from_vars("CALLS_AUTH_", variables)?).await?;
