@@ -68,9 +68,9 @@ pub mod security {}
 
 #[doc = include_str!("performance.md")]
 #[doc = "\n# Plots\n\nRequests a second by threads, a cold herd, and a renewal under load:\n"]
-#[doc = include_str!("../../benches/plots/contention.svg")]
-#[doc = include_str!("../../benches/plots/herd.svg")]
-#[doc = include_str!("../../benches/plots/rotation.svg")]
+#[doc = include_str!("plots/contention.svg")]
+#[doc = include_str!("plots/herd.svg")]
+#[doc = include_str!("plots/rotation.svg")]
 pub mod performance {}
 
 #[doc = include_str!("coming_from.md")]

@@ -2,6 +2,7 @@
 
 #![cfg(all(feature = "config", feature = "reqwest"))]
 
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::path::PathBuf;

@@ -1,7 +1,6 @@
 //! A client authenticates with its certificate (RFC 8705), which the transport
 //! presents: `cargo run --example mutual_tls`.
 
-#[path = "common/tls.rs"]
 mod tls;
 
 use std::error::Error;

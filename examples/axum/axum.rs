@@ -2,6 +2,7 @@
 //! Prometheus (a dashboard is in `observability/`). It shows itself and ends;
 //! with `-- --serve` it stays up until ctrl-c.
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::{sync::Arc, time::Duration};

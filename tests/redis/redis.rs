@@ -1,7 +1,7 @@
 //! The store in Redis, against servers that these tests start and end.
 //!
 //! `bash tests/redis/run` finds or installs redis-server, and runs them.
-#![cfg(all(unix, feature = "redis", feature = "reqwest", feature = "testing"))]
+#![cfg(unix)]
 
 mod access;
 mod caches;

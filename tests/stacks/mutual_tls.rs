@@ -2,7 +2,7 @@
 
 #![cfg(feature = "reqwest")]
 
-#[path = "../examples/common/tls.rs"]
+#[path = "../../examples/keys/tls.rs"]
 mod tls;
 
 use std::error::Error;

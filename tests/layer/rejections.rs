@@ -3,6 +3,7 @@
 
 #![cfg(feature = "testing")]
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use http::{Request, StatusCode};

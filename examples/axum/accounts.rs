@@ -2,6 +2,7 @@
 //! API. It makes a few hundred calls to itself and ends; with `-- --serve` it runs
 //! until ctrl-c.
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::{sync::Arc, time::Duration};

@@ -2,6 +2,7 @@
 
 #![cfg(all(feature = "testing", feature = "tracing", feature = "metrics"))]
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::cell::RefCell;

@@ -2,6 +2,7 @@
 
 #![cfg(all(feature = "testing", feature = "reqwest-middleware"))]
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use http::StatusCode;
