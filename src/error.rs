@@ -84,6 +84,8 @@ struct Inner {
     status: Option<StatusCode>,
     code: Option<Box<str>>,
     source: Option<BoxError>,
+    /// Whether the source has no way to do what was asked.
+    is_unsupported: bool,
 }
 
 impl TokenError {
@@ -97,6 +99,7 @@ impl TokenError {
                 status: None,
                 code: None,
                 source: None,
+                is_unsupported: false,
             }),
             retry_after: None,
         }
@@ -148,11 +151,28 @@ impl TokenError {
         self
     }
 
+    /// Creates the error of a source that has no way to do what was asked.
+    pub(crate) fn unsupported(what: &'static str) -> Self {
+        Self::new(TokenErrorKind::Config, what).edit(|inner| inner.is_unsupported = true)
+    }
+
+    pub(crate) fn is_unsupported(&self) -> bool {
+        self.inner.is_unsupported
+    }
+
     pub(crate) fn with_response(self, status: StatusCode, code: Option<&str>) -> Self {
         self.edit(|inner| {
             inner.status = Some(status);
             inner.code = code.map(Into::into);
         })
+    }
+
+    /// Returns the cause if the message includes it: for an error that is not
+    /// this crate's, the message says nothing without it.
+    fn shown_cause(&self) -> Option<&(dyn StdError + 'static)> {
+        let is_foreign = matches!(self.kind(), TokenErrorKind::Source | TokenErrorKind::Store);
+        let cause = self.inner.source.as_deref().filter(|_| is_foreign)?;
+        Some(cause as _)
     }
 
     /// Changes an error that is not shared yet.
@@ -161,6 +181,13 @@ impl TokenError {
             change(inner);
         }
         self
+    }
+
+    /// Returns the error that caused this one, your own source's for example.
+    /// Unlike [`source`](StdError::source) it also returns one that the message
+    /// includes.
+    pub fn get_ref(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
+        self.inner.source.as_deref()
     }
 
     /// Returns the kind of failure.
@@ -212,6 +239,9 @@ impl fmt::Debug for TokenError {
 impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.inner.what)?;
+        if let Some(cause) = self.shown_cause() {
+            write!(f, ": {cause}")?;
+        }
         match (&self.inner.status, &self.inner.code) {
             (Some(status), Some(code)) => write!(f, " ({}, {code})", status.as_u16())?,
             (Some(status), None) => write!(f, " ({})", status.as_u16())?,
@@ -233,7 +263,12 @@ impl fmt::Display for TokenError {
 
 impl StdError for TokenError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.inner.source.as_deref().map(|e| e as _)
+        match self.shown_cause() {
+            // What the message includes already is not printed a second time by
+            // those who print the chain of causes.
+            Some(cause) => cause.source(),
+            None => self.inner.source.as_deref().map(|e| e as _),
+        }
     }
 }
 
@@ -289,5 +324,18 @@ mod tests {
                 .with_retry_after(Some(Duration::from_millis(59_001)));
             assert_eq!(error.to_string(), message);
         }
+    }
+
+    #[test]
+    fn the_cause_of_a_foreign_error_is_in_the_message_and_nothing_is_there_twice() {
+        let cause = std::io::Error::other(TokenError::new(TokenErrorKind::Config, "no key"));
+        let error = TokenError::from_source(cause);
+        let mut chain = vec![error.to_string()];
+        let mut next = error.source();
+        while let Some(error) = next {
+            chain.push(error.to_string());
+            next = error.source();
+        }
+        assert_eq!(chain, ["the token source failed: no key"]);
     }
 }

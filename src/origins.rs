@@ -51,7 +51,8 @@ impl Origins {
     /// # Errors
     ///
     /// Fails if there is none, or one has no scheme, another scheme, plain `http`
-    /// off loopback, a user name, a path, a query or a fragment.
+    /// off loopback, a user name, a path, a query, a fragment, or a host that no
+    /// request can have: a wildcard, a placeholder, `a..example`.
     pub fn only<I>(origins: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator,
@@ -206,6 +207,9 @@ impl Origin {
         if url.path() != "/" {
             return Err(refuse("has a path: write only scheme, host and port"));
         }
+        if let Some(reason) = url.domain().and_then(matches_nothing) {
+            return Err(refuse(reason));
+        }
         let https = url.scheme() == "https";
         if !https && !is_loopback(&url) {
             return Err(refuse(
@@ -221,6 +225,23 @@ impl Origin {
             }),
             _ => Err(refuse("has no host or port 0: write `https://host`")),
         }
+    }
+}
+
+/// Returns why no request can have this host name, though the parser of the URL
+/// standard accepts it.
+fn matches_nothing(name: &str) -> Option<&'static str> {
+    let is_usual = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    // A dot at the end is the root of all names.
+    let labels = name.strip_suffix('.').unwrap_or(name);
+    if name.contains('*') {
+        Some("has a wildcard, which matches no host: name each origin")
+    } else if !name.chars().all(is_usual) {
+        Some("has a character that no host name has: is a placeholder not filled in?")
+    } else if labels.split('.').any(str::is_empty) {
+        Some("has an empty part between the dots of its host: remove a dot")
+    } else {
+        None
     }
 }
 
@@ -325,6 +346,30 @@ mod tests {
         assert!(any.permit(&"https://anything.test:8443/".parse().expect("uri")));
         assert!(!any.permit(&"http://localhost/".parse().expect("uri")));
         assert!(!any.permit(&"https://anything.test:65979/".parse().expect("uri")));
+    }
+
+    #[test]
+    fn hosts_that_match_nothing_are_refused() {
+        for (origin, reason) in [
+            ("https://*.example.com", "a wildcard"),
+            ("https://*", "a wildcard"),
+            ("https://$HOST", "a placeholder"),
+            ("https://api.${ZONE}", "a placeholder"),
+            ("https://{host}", "a placeholder"),
+            ("https://.example.com", "an empty part"),
+            ("https://api..example.com", "an empty part"),
+            ("https://api.example.com..", "an empty part"),
+        ] {
+            let error = Origins::only([origin]).expect_err(origin).to_string();
+            assert!(error.contains(reason), "{origin}: {error}");
+        }
+        for origin in [
+            "https://api.example.com.",
+            "https://a_b.example",
+            "https://bücher.example",
+        ] {
+            assert!(Origins::only([origin]).is_ok(), "{origin}");
+        }
     }
 
     #[test]

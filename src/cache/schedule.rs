@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn retry_after_is_a_lower_bound_with_a_limit() {
         let settings = Settings::default();
-        for (refused, asked, pause) in [
+        for (refused, asked, expected) in [
             (false, 7, 7),
             (false, 0, 0),
             (false, 100_000, 300),
@@ -206,7 +206,7 @@ mod tests {
         ] {
             assert_eq!(
                 pause(&settings, refused, 1, Some(secs(asked)), 0.0),
-                secs(pause)
+                secs(expected)
             );
         }
     }

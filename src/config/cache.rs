@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use super::source_config::SourceConfig;
 use super::values::{DurationValue, Number, Text};
-use crate::cache::{TokenCache, TokenCacheBuilder};
+use crate::cache::{Setting, Settings, TokenCache, TokenCacheBuilder};
 use crate::error::ConfigError;
 use crate::source::TokenSource;
 
@@ -73,98 +73,27 @@ impl SourceConfig {
     }
 }
 
-/// Every setting: its key, or its two keys, and its setter.
-const SETTINGS: [Setting; 14] = [
-    Setting::Duration("wait_timeout", TokenCacheBuilder::wait_timeout),
-    Setting::Duration("source_timeout", TokenCacheBuilder::source_timeout),
-    Setting::Duration("revoke_timeout", TokenCacheBuilder::revoke_timeout),
-    Setting::Duration("store_timeout", TokenCacheBuilder::store_timeout),
-    Setting::Duration("lease_duration", TokenCacheBuilder::lease_duration),
-    Setting::Window(
-        ["renew_before_fraction", "renew_before_max"],
-        TokenCacheBuilder::renew_before,
-    ),
-    Setting::Fraction("renew_jitter", TokenCacheBuilder::renew_jitter),
-    Setting::Duration(
-        "renew_unknown_lifetime_after",
-        TokenCacheBuilder::renew_unknown_lifetime_after,
-    ),
-    Setting::Window(
-        ["expiry_margin_fraction", "expiry_margin_max"],
-        TokenCacheBuilder::expiry_margin,
-    ),
-    Setting::Duration("max_retry_after", TokenCacheBuilder::max_retry_after),
-    Setting::Backoff(["backoff_first", "backoff_max"], TokenCacheBuilder::backoff),
-    Setting::Backoff(
-        ["refusal_backoff_first", "refusal_backoff_max"],
-        TokenCacheBuilder::refusal_backoff,
-    ),
-    Setting::Backoff(
-        ["rejection_backoff_first", "rejection_backoff_max"],
-        TokenCacheBuilder::rejection_backoff,
-    ),
-    Setting::Text("label", |builder, label| builder.label(label)),
-];
-
-#[derive(Clone, Copy)]
-enum Setting {
-    Duration(
-        &'static str,
-        fn(TokenCacheBuilder, Duration) -> TokenCacheBuilder,
-    ),
-    Fraction(
-        &'static str,
-        fn(TokenCacheBuilder, f64) -> TokenCacheBuilder,
-    ),
-    Text(
-        &'static str,
-        fn(TokenCacheBuilder, &str) -> TokenCacheBuilder,
-    ),
-    /// A fraction of a token's lifetime, and the most that it may be.
-    Window(
-        [&'static str; 2],
-        fn(TokenCacheBuilder, f64, Duration) -> TokenCacheBuilder,
-    ),
-    /// The first pause, and the longest.
-    Backoff(
-        [&'static str; 2],
-        fn(TokenCacheBuilder, Duration, Duration) -> TokenCacheBuilder,
-    ),
+/// The settings that are given, by their keys.
+#[derive(Default)]
+pub(super) struct CacheConfig {
+    label: Option<String>,
+    settings: BTreeMap<&'static str, Value>,
 }
 
+/// A value, and where it goes.
 enum Value {
-    Duration(Duration),
-    Fraction(f64),
-    Text(String),
+    Duration(fn(&mut Settings) -> &mut Duration, Duration),
+    Fraction(fn(&mut Settings) -> &mut f64, f64),
 }
 
-/// What a key's value has to be.
-#[derive(Clone, Copy)]
-enum Kind {
-    Duration,
-    Fraction,
-    Text,
-}
+/// The key that is no setting but the builder's [`label`](TokenCacheBuilder::label).
+const LABEL: &str = "label";
 
-impl Setting {
-    fn keys(self) -> impl Iterator<Item = (&'static str, Kind)> {
-        let (first, second) = match self {
-            Self::Duration(key, _) => ((key, Kind::Duration), None),
-            Self::Fraction(key, _) => ((key, Kind::Fraction), None),
-            Self::Text(key, _) => ((key, Kind::Text), None),
-            Self::Window([fraction, max], _) => {
-                ((fraction, Kind::Fraction), Some((max, Kind::Duration)))
-            }
-            Self::Backoff([first, max], _) => {
-                ((first, Kind::Duration), Some((max, Kind::Duration)))
-            }
-        };
-        std::iter::once(first).chain(second)
+fn key(setting: &Setting) -> &'static str {
+    match setting {
+        Setting::Duration(key, _) | Setting::Fraction(key, _) => key,
     }
 }
-
-/// The settings that are given, by their keys.
-pub(super) struct CacheConfig(BTreeMap<&'static str, Value>);
 
 impl CacheConfig {
     /// Applies the settings to a builder.
@@ -172,43 +101,26 @@ impl CacheConfig {
         &self,
         mut builder: TokenCacheBuilder,
     ) -> Result<TokenCacheBuilder, ConfigError> {
-        for setting in SETTINGS {
-            let mut values = setting.keys().map(|(key, _)| self.0.get(key));
-            let (first, second) = (values.next().flatten(), values.next().flatten());
-            builder = match (setting, first, second) {
-                (_, None, None) => builder,
-                (Setting::Duration(_, set), Some(Value::Duration(value)), _) => {
-                    set(builder, *value)
-                }
-                (Setting::Fraction(_, set), Some(Value::Fraction(value)), _) => {
-                    set(builder, *value)
-                }
-                (Setting::Text(_, set), Some(Value::Text(value)), _) => set(builder, value),
-                (
-                    Setting::Window(_, set),
-                    Some(Value::Fraction(fraction)),
-                    Some(Value::Duration(max)),
-                ) => set(builder, *fraction, *max),
-                (
-                    Setting::Backoff(_, set),
-                    Some(Value::Duration(first)),
-                    Some(Value::Duration(max)),
-                ) => set(builder, *first, *max),
-                _ => return Err(lone(setting, first.is_some())),
-            };
+        let is_set = |setting: &&Setting| self.settings.contains_key(key(setting));
+        for keys in Settings::ALL {
+            let (given, missing): (Vec<_>, Vec<_>) = keys.iter().partition(is_set);
+            if let (Some(given), Some(missing)) = (given.first(), missing.first()) {
+                let reason = format!("is missing beside `{}`", key(given));
+                return Err(ConfigError::new(key(missing), reason));
+            }
         }
-        Ok(builder)
+        for value in self.settings.values() {
+            let settings = builder.settings_mut();
+            match value {
+                Value::Duration(place, value) => *place(settings) = *value,
+                Value::Fraction(place, value) => *place(settings) = *value,
+            }
+        }
+        Ok(match &self.label {
+            Some(label) => builder.label(label),
+            None => builder,
+        })
     }
-}
-
-/// The error of a pair of which only one is there.
-fn lone(setting: Setting, has_first: bool) -> ConfigError {
-    let mut keys: Vec<_> = setting.keys().map(|(key, _)| key).collect();
-    if !has_first {
-        keys.reverse();
-    }
-    let (given, missing) = (keys[0], keys[keys.len() - 1]);
-    ConfigError::new(missing, format!("is missing beside `{given}`"))
 }
 
 impl<'de> Deserialize<'de> for CacheConfig {
@@ -223,22 +135,31 @@ impl<'de> Deserialize<'de> for CacheConfig {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<CacheConfig, A::Error> {
-                let mut values = BTreeMap::new();
+                let mut config = CacheConfig::default();
                 while let Some(name) = map.next_key::<String>()? {
-                    let mut keys = SETTINGS.into_iter().flat_map(Setting::keys);
-                    let Some((key, kind)) = keys.find(|(key, _)| *key == name) else {
+                    if name == LABEL {
+                        if config.label.replace(map.next_value::<Text>()?.0).is_some() {
+                            return Err(A::Error::duplicate_field(LABEL));
+                        }
+                        continue;
+                    }
+                    let mut settings = Settings::ALL.iter().copied().flatten();
+                    let Some(setting) = settings.find(|it| key(it) == name) else {
                         return Err(unknown(&name));
                     };
-                    let value = match kind {
-                        Kind::Duration => Value::Duration(map.next_value::<DurationValue>()?.0),
-                        Kind::Fraction => Value::Fraction(map.next_value::<Number<f64>>()?.0),
-                        Kind::Text => Value::Text(map.next_value::<Text>()?.0),
+                    let value = match setting {
+                        Setting::Duration(_, place) => {
+                            Value::Duration(*place, map.next_value::<DurationValue>()?.0)
+                        }
+                        Setting::Fraction(_, place) => {
+                            Value::Fraction(*place, map.next_value::<Number<f64>>()?.0)
+                        }
                     };
-                    if values.insert(key, value).is_some() {
-                        return Err(A::Error::duplicate_field(key));
+                    if config.settings.insert(key(setting), value).is_some() {
+                        return Err(A::Error::duplicate_field(key(setting)));
                     }
                 }
-                Ok(CacheConfig(values))
+                Ok(config)
             }
         }
 
@@ -247,8 +168,8 @@ impl<'de> Deserialize<'de> for CacheConfig {
 }
 
 fn unknown<E: Error>(name: &str) -> E {
-    let keys = SETTINGS.into_iter().flat_map(Setting::keys);
-    let keys: Vec<_> = keys.map(|(key, _)| format!("`{key}`")).collect();
+    let keys = Settings::ALL.iter().copied().flatten().map(key);
+    let keys: Vec<_> = keys.chain([LABEL]).map(|key| format!("`{key}`")).collect();
     let keys = keys.join(", ");
     E::custom(format!("unknown field `{name}`, expected one of {keys}"))
 }
@@ -260,17 +181,16 @@ mod tests {
 
     #[test]
     fn every_setting_is_accepted() {
-        let keys = SETTINGS.into_iter().flat_map(Setting::keys);
-        let settings = keys.map(|(key, kind)| {
-            let value = match (kind, key) {
-                (Kind::Text, _) => "calls",
-                (Kind::Fraction, "renew_before_fraction") => "0.5",
-                (Kind::Fraction, _) => "0.05",
-                (Kind::Duration, "renew_before_max") => "1h",
-                (Kind::Duration, _) => "7s",
+        let settings = Settings::ALL.iter().copied().flatten().map(|setting| {
+            let value = match setting {
+                Setting::Fraction("renew_before_fraction", _) => "0.5",
+                Setting::Fraction(..) => "0.05",
+                Setting::Duration("renew_before_max", _) => "1h",
+                Setting::Duration(..) => "7s",
             };
-            (key.to_owned(), serde_json::Value::from(value))
+            (key(setting).to_owned(), value.into())
         });
+        let settings = settings.chain([(LABEL.to_owned(), "calls".into())]);
         let settings = serde_json::Value::Object(settings.collect());
         let config = serde_json::from_value::<CacheConfig>(settings).expect("all are known");
         let token = AccessToken::new("a").expect("a token");

@@ -2,7 +2,7 @@
 
 use http::Uri;
 
-use crate::error::{ConfigError, TokenError, TokenErrorKind};
+use crate::error::{ConfigError, TokenError};
 use crate::grant::endpoint::metadata::Metadata;
 use crate::grant::endpoint::url::{self, EndpointUrl};
 use crate::grant::params::Form;
@@ -58,7 +58,7 @@ impl RevocationMethod {
             }
             (Self::Logout(_), None, _) => {
                 let what = "a logout needs a refresh token, and there is none";
-                return Err(TokenError::new(TokenErrorKind::Config, what));
+                return Err(TokenError::unsupported(what));
             }
             (Self::Revocation(uri), Some(refresh), _) => {
                 let form = form.secret("token", refresh.secret());

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use http::Uri;
 
-use crate::error::{ConfigError, TokenError, TokenErrorKind};
+use crate::error::{ConfigError, TokenError};
 use crate::grant::client::Client;
 use crate::grant::endpoint::endpoint::{Endpoint, Location};
 use crate::grant::endpoint::metadata::Metadata;
@@ -112,7 +112,7 @@ impl<T: Transport> TokenEndpoint<T> {
         };
         let Some(revocation) = revocation else {
             let what = "the grant has no logout or revocation endpoint";
-            return Err(TokenError::new(TokenErrorKind::Config, what));
+            return Err(TokenError::unsupported(what));
         };
         let form = self.client.form()?;
         let Some((uri, form)) = revocation.request(form, access_token, refresh_token)? else {
