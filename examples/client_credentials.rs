@@ -1,4 +1,4 @@
-//! A program asks on its own behalf, with its secret in the header or in the
+//! A program requests tokens for itself, with its secret in the header or in the
 //! form: `cargo run --example client_credentials`.
 
 use std::error::Error;

@@ -1,5 +1,5 @@
-//! An issuer in place of a token endpoint: what it says of itself tells where to
-//! ask, and where a session is ended: `cargo run --example discovery`.
+//! An issuer in place of a token endpoint: its metadata names the token endpoint,
+//! and where a session is ended: `cargo run --example discovery`.
 
 use std::error::Error;
 
@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tokens.revoke().await?;
     tokens.token().await?;
 
-    // The issuer is compared to the last character: another one is no issuer.
+    // The issuer must be the same to the last character.
     let slash = Endpoint::issuer(format!("{}/", server.api_url()))?;
     let other = PasswordGrant::new(slash, server.client_id(), user, "never sent")?;
     println!("{}", other.fetch().await.expect_err("a slash too many"));

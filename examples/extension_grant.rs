@@ -1,5 +1,5 @@
-//! Any grant by its name and members (RFC 6749, section 4.5), token exchange for
-//! one: `cargo run --example extension_grant`.
+//! Any grant by its name and parameters (RFC 6749, section 4.5), here token
+//! exchange: `cargo run --example extension_grant`.
 
 use std::error::Error;
 
@@ -17,8 +17,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let subject = login.access_token().clone();
     let grant = ExtensionGrant::new(server.token_url(), name)?
         .client_id(server.client_id())
-        .field("subject_token_type", access_token)?
-        // A source is asked for each token request; a text would be fixed.
+        .param("subject_token_type", access_token)?
+        // The source is asked for each token request; a string would be fixed.
         .param_from("subject_token", move || {
             let subject = subject.clone();
             async move { Ok::<_, std::io::Error>(subject) }

@@ -1,5 +1,5 @@
-//! A refresh token from an earlier login, kept in a file as the server rotates
-//! it: `cargo run --example refresh_token`.
+//! A refresh token from an earlier login, stored in a file whenever the server
+//! rotates it: `cargo run --example refresh_token`.
 
 use std::error::Error;
 
@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let first = login.refresh_token().ok_or("no refresh token")?;
     tokio::fs::write(&path, first.secret()).await?;
 
-    // Each time round is a program that starts, renews once and ends.
+    // Each turn stands for a program that starts, renews once and ends.
     let mut tokens = 0;
     for _ in 0..3 {
         let kept = RefreshToken::new(tokio::fs::read_to_string(&path).await?)?;
@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             .on_rotation(move |token| {
                 let path = store.clone();
                 async move {
-                    // Beside it first, so that a crash leaves one of both.
+                    // Renamed, so that a crash leaves the old file or the new one.
                     let beside = path.with_extension("new");
                     tokio::fs::write(&beside, token.secret()).await?;
                     tokio::fs::rename(beside, path).await

@@ -1,4 +1,4 @@
-//! A gateway exchanges its user's token for one that is good at another service
+//! A gateway exchanges its user's token for one that another service accepts
 //! (RFC 8693): `cargo run --example token_exchange`.
 
 use std::error::Error;
@@ -12,8 +12,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let server = TokenServer::start().await?;
     let users = TokenCache::new(server.grant());
 
-    // What is exchanged is asked for each time: a token that this cache has, or
-    // gets, by then.
+    // The subject token is asked for each time, and comes from this cache.
     let of = users.clone();
     let subject = move || {
         let users = of.clone();

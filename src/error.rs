@@ -1,4 +1,4 @@
-//! What can go wrong on the way to a token, and in a configuration.
+//! The errors of token requests and of settings.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -8,63 +8,70 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-/// Any error, boxed: what tower's own middleware speaks.
+/// Any error, boxed, as in tower.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// What kind of failure kept a caller from a token.
+/// Why there is no token, by kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TokenErrorKind {
-    /// The token endpoint could not be reached, or the exchange broke off:
-    /// name resolution, TCP, TLS, a connection cut in mid-answer. Transient.
+    /// The token endpoint could not be reached, or the response broke off: name
+    /// resolution, TCP, TLS, a lost connection. Transient.
     Connect,
     /// The token request did not finish within its timeout. Transient.
     Timeout,
-    /// The token endpoint asked to come again later: 408, 425, 429, 5xx, or
+    /// The token endpoint is temporarily unavailable: 408, 425, 429, 5xx, or
     /// `temporarily_unavailable` (RFC 6749, section 4.1.2.1). Transient.
     Unavailable,
     /// The token endpoint refused the credentials or the client (RFC 6749,
-    /// section 5.2), or answered another 4xx that carries no readable `error`.
-    /// The refusal sticks: see [`TokenCache::reset`](crate::TokenCache::reset).
+    /// section 5.2), or answered another 4xx without a readable `error`. The
+    /// error is repeated from memory until the next attempt, or until
+    /// [`TokenCache::reset`](crate::TokenCache::reset).
     Refused,
-    /// The token endpoint's answer was not understood (RFC 6749, section 5.1).
+    /// The token endpoint's response was not understood (RFC 6749, section 5.1).
     InvalidResponse,
     /// The token endpoint answered with a redirect that is not followed.
     UnexpectedRedirect,
-    /// The access token had no life left when it arrived: its lifetime is zero
-    /// or shorter than its request took. Transient.
+    /// The access token had expired when it arrived: its lifetime is zero or
+    /// shorter than its request took. Transient.
     Expired,
-    /// Something in the configuration makes a token request impossible.
+    /// A setting makes a token request impossible.
     Config,
-    /// The caller's own wait ended before the fetch did. The fetch goes on.
-    /// Transient.
+    /// The caller's wait ended before the fetch did
+    /// ([`wait_timeout`](crate::TokenCacheBuilder::wait_timeout)). The fetch goes
+    /// on. Transient.
     WaitTimeout,
     /// The token source panicked.
     Panicked,
-    /// A token was asked for outside a tokio runtime.
+    /// A token was requested outside a tokio runtime.
     NoRuntime,
-    /// The store that a fleet shares could not be asked. Nobody who wants a
-    /// token gets this; [`Status`](crate::Status) tells of it.
+    /// The store that processes share could not be reached. No caller who wants a
+    /// token gets this error; [`Status`](crate::Status) reports it.
     Store,
-    /// A token was asked for after
+    /// A token was requested after
     /// [`TokenCache::shutdown`](crate::TokenCache::shutdown).
     ShutDown,
-    /// A [`TokenSource`](crate::TokenSource) of the user's own failed.
-    /// Transient.
+    /// A [`TokenSource`](crate::TokenSource) of the program failed. Transient.
     Source,
-    /// The request names no account, and a layer for many accounts cannot say
-    /// whose token it needs.
+    /// The request names no account, so a layer for many accounts cannot choose a
+    /// token.
     NoAccount,
-    /// The request's URI names no scheme and host, so nobody can say whether
-    /// the token may go there.
+    /// The request's URI has no scheme and host, so its destination is unknown.
     RelativeUri,
 }
 
 /// Why there is no token.
 ///
-/// Cheap to clone: all callers that waited for one fetch get the same error.
-/// It never holds a password, a token, a client secret or any part of an
-/// answer's body.
+/// Cheap to clone: all callers that waited for one fetch get the same error. It
+/// never holds a password, a token, a client secret, or any part of a response
+/// but its `error`.
+///
+/// The message names the endpoint, the status and the `error`; a refusal also
+/// says when the next attempt is made:
+///
+/// ```text
+/// the token endpoint at auth.voipex.io refused the user name or password (401, invalid_grant); next attempt in 60 s, or after `TokenCache::reset`
+/// ```
 #[derive(Clone)]
 pub struct TokenError {
     inner: Arc<Inner>,
@@ -77,11 +84,13 @@ struct Inner {
     status: Option<StatusCode>,
     code: Option<Box<str>>,
     source: Option<BoxError>,
+    /// Whether the source has no way to do what was asked.
+    is_unsupported: bool,
 }
 
 impl TokenError {
-    /// An error of the given kind; `what` says in words what was wrong and is
-    /// shown to whoever reads the error, so it must hold no secret.
+    /// Creates an error of this kind. `what` is the message, so it must hold no
+    /// secret.
     pub fn new(kind: TokenErrorKind, what: impl Into<Cow<'static, str>>) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -90,14 +99,14 @@ impl TokenError {
                 status: None,
                 code: None,
                 source: None,
+                is_unsupported: false,
             }),
             retry_after: None,
         }
     }
 
-    /// The error of a [`TokenSource`](crate::TokenSource) of one's own. A
-    /// `TokenError` is passed through as it is, anything else becomes
-    /// [`TokenErrorKind::Source`].
+    /// Wraps the error of your own [`TokenSource`](crate::TokenSource) as
+    /// [`TokenErrorKind::Source`]. Returns a `TokenError` unchanged.
     pub fn from_source(error: impl Into<BoxError>) -> Self {
         match error.into().downcast::<Self>() {
             Ok(error) => *error,
@@ -107,10 +116,9 @@ impl TokenError {
         }
     }
 
-    /// The token error in an error that some stack wrapped: a
-    /// [`BoxError`] of tower's, a `tonic::Status`, an error of
-    /// reqwest-middleware with retries around it. `None` if the failure was
-    /// another one.
+    /// Finds the token error in an error that a stack wrapped: a [`BoxError`] of
+    /// tower, a `tonic::Status`, an error of reqwest-middleware with retries.
+    /// Returns `None` if there is none.
     ///
     /// ```
     /// use tower_bearer::{BoxError, TokenError};
@@ -136,21 +144,38 @@ impl TokenError {
         self.edit(|inner| inner.source = Some(source.into()))
     }
 
-    /// Adds the time after which another try may help.
+    /// Sets the pause after which another attempt may succeed.
     #[must_use]
     pub fn with_retry_after(mut self, after: Option<Duration>) -> Self {
         self.retry_after = after;
         self
     }
 
-    pub(crate) fn with_answer(self, status: StatusCode, code: Option<&str>) -> Self {
+    /// Creates the error of a source that has no way to do what was asked.
+    pub(crate) fn unsupported(what: &'static str) -> Self {
+        Self::new(TokenErrorKind::Config, what).edit(|inner| inner.is_unsupported = true)
+    }
+
+    pub(crate) fn is_unsupported(&self) -> bool {
+        self.inner.is_unsupported
+    }
+
+    pub(crate) fn with_response(self, status: StatusCode, code: Option<&str>) -> Self {
         self.edit(|inner| {
             inner.status = Some(status);
             inner.code = code.map(Into::into);
         })
     }
 
-    /// Changes an error that nobody else holds yet.
+    /// Returns the cause if the message includes it: for an error that is not
+    /// this crate's, the message says nothing without it.
+    fn shown_cause(&self) -> Option<&(dyn StdError + 'static)> {
+        let is_foreign = matches!(self.kind(), TokenErrorKind::Source | TokenErrorKind::Store);
+        let cause = self.inner.source.as_deref().filter(|_| is_foreign)?;
+        Some(cause as _)
+    }
+
+    /// Changes an error that is not shared yet.
     fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.inner) {
             change(inner);
@@ -158,13 +183,19 @@ impl TokenError {
         self
     }
 
-    /// What kind of failure this is.
+    /// Returns the error that caused this one, your own source's for example.
+    /// Unlike [`source`](StdError::source) it also returns one that the message
+    /// includes.
+    pub fn get_ref(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
+        self.inner.source.as_deref()
+    }
+
+    /// Returns the kind of failure.
     pub fn kind(&self) -> TokenErrorKind {
         self.inner.kind
     }
 
-    /// Whether the same call may succeed later without anybody changing
-    /// anything.
+    /// Returns whether the same call may succeed later without any change.
     pub fn is_transient(&self) -> bool {
         use TokenErrorKind::*;
         matches!(
@@ -173,20 +204,20 @@ impl TokenError {
         )
     }
 
-    /// How long to wait before another call can lead to another token request;
-    /// until then callers get this error from memory. `None` when nothing is
-    /// known. Fit for a `Retry-After` header of one's own.
+    /// Returns how long to wait until another call can lead to another token
+    /// request; until then callers get this error from memory. `None` if that is
+    /// not known. Suitable for a `Retry-After` header of your own responses.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// The status of the token endpoint's answer, if there was one.
+    /// Returns the status of the token endpoint's response, if there was one.
     pub fn status(&self) -> Option<StatusCode> {
         self.inner.status
     }
 
-    /// The `error` member of the token endpoint's answer (RFC 6749, section
-    /// 5.2), `invalid_grant` for one.
+    /// Returns the `error` of the token endpoint's response (RFC 6749, section
+    /// 5.2), `invalid_grant` for example.
     pub fn oauth_error(&self) -> Option<&str> {
         self.inner.code.as_deref()
     }
@@ -208,9 +239,23 @@ impl fmt::Debug for TokenError {
 impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.inner.what)?;
+        if let Some(cause) = self.shown_cause() {
+            write!(f, ": {cause}")?;
+        }
         match (&self.inner.status, &self.inner.code) {
-            (Some(status), Some(code)) => write!(f, " ({}, {code})", status.as_u16()),
-            (Some(status), None) => write!(f, " ({})", status.as_u16()),
+            (Some(status), Some(code)) => write!(f, " ({}, {code})", status.as_u16())?,
+            (Some(status), None) => write!(f, " ({})", status.as_u16())?,
+            _ => {}
+        }
+        match self.retry_after {
+            Some(after) if self.kind() == TokenErrorKind::Refused => {
+                // Rounded up: what is left of a pause is rarely a whole second.
+                let seconds = after.as_millis().div_ceil(1000);
+                write!(
+                    f,
+                    "; next attempt in {seconds} s, or after `TokenCache::reset`"
+                )
+            }
             _ => Ok(()),
         }
     }
@@ -218,11 +263,16 @@ impl fmt::Display for TokenError {
 
 impl StdError for TokenError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.inner.source.as_deref().map(|e| e as _)
+        match self.shown_cause() {
+            // What the message includes already is not printed a second time by
+            // those who print the chain of causes.
+            Some(cause) => cause.source(),
+            None => self.inner.source.as_deref().map(|e| e as _),
+        }
     }
 }
 
-/// A setting that makes no sense, refused when it is built.
+/// A setting that is refused. The message names the setting and what to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     field: &'static str,
@@ -242,7 +292,7 @@ impl ConfigError {
         &self.reason
     }
 
-    /// The setting that was refused.
+    /// Returns the name of the refused setting.
     pub fn field(&self) -> &'static str {
         self.field
     }
@@ -255,3 +305,37 @@ impl fmt::Display for ConfigError {
 }
 
 impl StdError for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_when_the_next_attempt_is_and_how_to_make_it_sooner() {
+        for (kind, message) in [
+            (
+                TokenErrorKind::Refused,
+                "no (401, invalid_grant); next attempt in 60 s, or after `TokenCache::reset`",
+            ),
+            (TokenErrorKind::Unavailable, "no (401, invalid_grant)"),
+        ] {
+            let error = TokenError::new(kind, "no")
+                .with_response(StatusCode::UNAUTHORIZED, Some("invalid_grant"))
+                .with_retry_after(Some(Duration::from_millis(59_001)));
+            assert_eq!(error.to_string(), message);
+        }
+    }
+
+    #[test]
+    fn the_cause_of_a_foreign_error_is_in_the_message_and_nothing_is_there_twice() {
+        let cause = std::io::Error::other(TokenError::new(TokenErrorKind::Config, "no key"));
+        let error = TokenError::from_source(cause);
+        let mut chain = vec![error.to_string()];
+        let mut next = error.source();
+        while let Some(error) = next {
+            chain.push(error.to_string());
+            next = error.source();
+        }
+        assert_eq!(chain, ["the token source failed: no key"]);
+    }
+}

@@ -1,16 +1,17 @@
 //! A tower layer for programs that call an HTTP API protected by OAuth 2.0
 //! bearer tokens.
 //!
-//! [`BearerAuthLayer`] puts a valid token on each request. One token request
-//! serves any number of callers, tokens are renewed before they expire, and
-//! when the API rejects one, the request is sent once more with a newer one.
+//! [`BearerAuthLayer`] attaches a valid token to each request. One token request
+//! serves any number of callers, tokens are renewed before they expire, and when
+//! the API rejects one, the request is sent once more with a newer one.
 //!
 //! # Getting started
 //!
-//! An account yields tokens, a cache keeps them, and the layer sends them to
-//! the origins that may see them. Here against `testing::TokenServer` in this
-//! process; for VoIPex the account is [`PasswordGrant::voipex`], and the client
-//! hyper-util's, reqwest's, tonic's or any other tower service:
+//! A grant fetches tokens for an account, a [`TokenCache`] keeps them, and the
+//! layer sends them to the [`Origins`] that may see them. Here the client is
+//! `testing::TokenServer` in this process; it could be hyper-util's, reqwest's,
+//! tonic's or any other tower service. For VoIPex the account is
+//! [`PasswordGrant::voipex`].
 //!
 #![cfg_attr(feature = "testing", doc = "```")]
 #![cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -32,12 +33,12 @@
 //! let layer = BearerAuthLayer::new(tokens, origins);
 //! let api = ServiceBuilder::new().layer(layer).service(client);
 //!
-//! let call = || Request::get("http://localhost/calls").body(Full::<Bytes>::default());
-//! let response = api.clone().oneshot(call()?).await?;
+//! let request = || Request::get("http://localhost/calls").body(Full::<Bytes>::default());
+//! let response = api.clone().oneshot(request()?).await?;
 //! assert!(response.status().is_success());
 //!
 //! server.revoke_access_tokens();
-//! let response = api.clone().oneshot(call()?).await?;
+//! let response = api.clone().oneshot(request()?).await?;
 //! assert!(response.status().is_success());
 //! assert_eq!(response.extensions().get(), Some(&Outcome::Replayed));
 //! assert_eq!(server.token_requests(), 2);
@@ -45,21 +46,24 @@
 //! # }
 //! ```
 //!
-//! Without a tower stack, [`TokenCache::token`] gives the token itself.
+//! Outside a tower stack, [`TokenCache::token`] returns the token itself.
 //!
 //! # Words
 //!
-//! Access token, refresh token, grant, token endpoint, challenge and origin
-//! are as in RFC 6749, 6750 and 6454. Besides:
+//! Access token, refresh token, grant, client, token endpoint, resource server,
+//! challenge and origin are used as in RFC 6749, 6750 and 6454. This crate adds:
 //!
-//! | word | what it means |
+//! | word | meaning |
 //! |---|---|
-//! | flight | one token fetch in progress; a cache has one at a time |
-//! | waiter | a caller who waits for a flight |
-//! | generation | the number of a token, one up for each new one |
+//! | fetch | one token request in progress; a cache has one at a time (single flight) |
+//! | waiter | a caller who waits for a fetch |
+//! | generation | the number of a token: the first is 1, each newer one is one higher |
 //! | due | still valid, and time to renew it |
-//! | expired | must not be sent |
-//! | replay | sending a request a second time after a 401 |
+//! | expired | no longer sent |
+//! | refusal | the token endpoint says no to credentials |
+//! | rejection | an API says no to a token, with a 401 |
+//! | replay | sending a request a second time, after a rejection |
+//! | lease | the right to fetch, for a while, among the processes that share an account |
 //!
 //! # Where to look
 //!
@@ -67,22 +71,24 @@
 //! |---|---|
 //! | where tokens come from | [`PasswordGrant`], [`grant`] for all others, [`TokenSource`] |
 //! | a source from a file or the environment | `config`, a feature |
-//! | another way to the token endpoint | [`transport`] |
+//! | another HTTP client for the token endpoint | [`transport`] |
 //! | when tokens are renewed, how long callers wait | [`TokenCacheBuilder`] |
-//! | how things stand, for a readiness probe | [`TokenCache::ready`], [`TokenCache::status`], [`TokenCache::watch`] |
+//! | the current status, for a readiness probe | [`TokenCache::ready`], [`TokenCache::status`], [`TokenCache::watch`] |
 //! | many accounts in one process | `accounts`, a feature |
-//! | which requests are sent again after a 401 | [`ReplayPolicy`] |
-//! | what became of a 401 | [`Outcome`] |
+//! | many processes on one account | [`store`] |
+//! | which requests are replayed after a 401 | [`ReplayPolicy`] |
+//! | what the layer did about a 401 | [`Outcome`] |
 //! | errors | [`Error`], [`TokenError`], [`TokenErrorKind`] |
-//! | tests of one's own program | `testing`, a feature |
+//! | tests of your own program | `testing`, a feature |
 //!
-//! Guides for hyper, reqwest, axum and tonic, on stacks, tests, operations and
-//! more: the module `guide`, in the documentation of all features.
+//! The module `guide`, in the documentation of all features, has guides for hyper,
+//! reqwest, axum and tonic, for grants, configuration, stacks, tests and operations,
+//! and for code that does not compile.
 //!
 //! # Features
 //!
-//! - `reqwest` (default): a transport to the token endpoint with rustls that
-//!   needs no set-up, and the layer over `reqwest::Client`.
+//! - `reqwest` (default): a ready-made HTTP client for the token endpoint, with
+//!   rustls, and the layer over `reqwest::Client`.
 //! - `reqwest-middleware`: the layer is a `reqwest_middleware::Middleware`.
 //! - `config`: `config::SourceConfig`, a source from TOML, YAML, JSON or the
 //!   environment.
@@ -91,10 +97,10 @@
 //! - `redis`: `store::RedisStore`, for processes that share an account.
 //! - `accounts`: `Accounts`, the token caches of many accounts by key, and
 //!   `AccountsLayer`.
-//! - `tracing`, `metrics`: spans, events and figures.
+//! - `tracing`, `metrics`: spans, events and metrics.
 //! - `testing`: `testing::TokenServer`, a token endpoint and a protected API.
 //!
-//! A feature adds to the API and changes nothing of what is there.
+//! A feature adds to the API and never changes existing behaviour.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
@@ -109,6 +115,8 @@ mod error;
 pub mod grant;
 #[cfg(all(
     any(doc, doctest),
+    feature = "accounts",
+    feature = "config",
     feature = "metrics",
     feature = "redis",
     feature = "reqwest-middleware",

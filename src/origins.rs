@@ -1,4 +1,4 @@
-//! Where a token may go.
+//! Where a token may be sent.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -12,8 +12,8 @@ use crate::error::ConfigError;
 
 const FIELD: &str = "origins";
 
-/// The origins (RFC 6454, section 4: scheme, host and port) that a token may
-/// be sent to. A request to anywhere else passes without a token.
+/// The origins that a token may be sent to: scheme, host and port (RFC 6454,
+/// section 4). A request to any other origin is sent without a token.
 ///
 /// ```
 /// use tower_bearer::Origins;
@@ -37,8 +37,8 @@ struct Origin {
     /// Lower case, international names in their ASCII form, IPv6 in brackets.
     host: Box<str>,
     port: u16,
-    /// As nearly every request spells it: the port only if it is not the
-    /// scheme's own.
+    /// As nearly every request spells it: with a port only if it is not the
+    /// scheme's default.
     authority: Box<str>,
     id: OriginId,
 }
@@ -76,14 +76,15 @@ impl OriginId {
 }
 
 impl Origins {
-    /// Only these origins, each written as `https://host` or
+    /// Permits only these origins, each written as `https://host` or
     /// `https://host:port`; `http` is for loopback (`localhost`, 127.0.0.0/8,
     /// `[::1]`).
     ///
     /// # Errors
     ///
-    /// If there is none, or one has no scheme, another scheme, plain `http` off
-    /// loopback, a user name, a path, a query or a fragment.
+    /// Fails if there is none, or one has no scheme, another scheme, plain `http`
+    /// off loopback, a user name, a path, a query, a fragment, or a host that no
+    /// request can have: a wildcard, a placeholder, `a..example`.
     pub fn only<I>(origins: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator,
@@ -94,19 +95,22 @@ impl Origins {
             .map(|origin| Origin::parse(origin.as_ref()))
             .collect::<Result<Arc<[_]>, _>>()?;
         if origins.is_empty() {
-            return Err(ConfigError::new(FIELD, "there is none"));
+            return Err(ConfigError::new(
+                FIELD,
+                "is empty: name at least one origin, like `https://api.example.com`",
+            ));
         }
         Ok(Self(Allowed::Only(origins)))
     }
 
-    /// Any host, as long as the request is https. For programs whose requests
-    /// all go to servers that may see the token: with this a redirect, or a URL
-    /// that a user gave, takes the token along.
+    /// Permits every host, if the request is https. Use this only in programs
+    /// whose requests all go to servers that may see the token: a redirect, or a
+    /// URL from a user, gets the token as well.
     pub fn any_https() -> Self {
         Self(Allowed::AnyHttps)
     }
 
-    /// Whether a token may go along with a request to this URI.
+    /// Returns whether a request to this URI may carry the token.
     pub fn permit(&self, uri: &Uri) -> bool {
         self.origin_of(uri).is_some()
     }
@@ -163,8 +167,8 @@ impl Origins {
     }
 }
 
-/// Equality without a call for what most host names need: a few words that may
-/// overlap.
+/// Compares without a function call what most host names need: two words that
+/// may overlap.
 #[inline]
 fn same_bytes(a: &[u8], b: &[u8]) -> bool {
     fn word(chunk: Option<&[u8; 8]>) -> Option<u64> {
@@ -182,9 +186,8 @@ fn same_bytes(a: &[u8], b: &[u8]) -> bool {
     }
 }
 
-/// The port of an authority; `None` if what stands there is no port. `http`
-/// takes a port that is too large for none at all, and one with a sign for the
-/// number.
+/// Returns the port of an authority, or `None` if it is not a valid one. `http`
+/// reads a port that is too large as no port, and one with a sign as the number.
 fn port(authority: &Authority, default: u16) -> Option<u16> {
     let text = authority.as_str();
     let text = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
@@ -214,31 +217,43 @@ impl Origin {
 
     fn parse(text: &str) -> Result<Self, ConfigError> {
         let refuse = |reason: &str| ConfigError::new(FIELD, format!("`{text}` {reason}"));
-        // Before anything that shows the text: what stands before an `@` may
-        // be a password.
+        // Before any error that quotes the text: what comes before an `@` may be
+        // a password.
         if text.contains('@') {
-            return Err(ConfigError::new(FIELD, "one has a user name"));
+            let reason = "one has a user name or password: remove it";
+            return Err(ConfigError::new(FIELD, reason));
         }
         let Some((scheme, _)) = text.split_once("://") else {
             return Err(refuse("has no scheme: write `https://host`"));
         };
         if !["https", "http"].contains(&scheme.to_ascii_lowercase().as_str()) {
-            return Err(refuse("has a scheme other than https"));
+            return Err(refuse(
+                "has a scheme other than https: write `https://host`",
+            ));
         }
-        // The parser of the URL standard forgives these; a reader would not.
+        // The parser of the URL standard accepts these.
         if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
-            return Err(refuse("has a space, a control character or a backslash"));
+            return Err(refuse(
+                "has a space, a control character or a backslash: remove it",
+            ));
         }
         let url = Url::parse(text).map_err(|e| refuse(&format!("is not an origin: {e}")))?;
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(refuse("has a query or a fragment"));
+            return Err(refuse(
+                "has a query or a fragment: write only scheme, host and port",
+            ));
         }
         if url.path() != "/" {
-            return Err(refuse("has a path"));
+            return Err(refuse("has a path: write only scheme, host and port"));
+        }
+        if let Some(reason) = url.domain().and_then(matches_nothing) {
+            return Err(refuse(reason));
         }
         let https = url.scheme() == "https";
         if !https && !is_loopback(&url) {
-            return Err(refuse("is plain http, which only loopback may be"));
+            return Err(refuse(
+                "is plain http, which is only for loopback (`localhost`, 127.0.0.0/8, `[::1]`): use https",
+            ));
         }
         match (url.host_str(), url.port_or_known_default()) {
             (Some(host), Some(port)) if port != 0 => Ok(Self {
@@ -248,12 +263,29 @@ impl Origin {
                 port,
                 authority: url.authority().into(),
             }),
-            _ => Err(refuse("has no host or port 0")),
+            _ => Err(refuse("has no host or port 0: write `https://host`")),
         }
     }
 }
 
-/// `localhost` or an address that never leaves the machine.
+/// Returns why no request can have this host name, though the parser of the URL
+/// standard accepts it.
+fn matches_nothing(name: &str) -> Option<&'static str> {
+    let is_usual = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    // A dot at the end is the root of all names.
+    let labels = name.strip_suffix('.').unwrap_or(name);
+    if name.contains('*') {
+        Some("has a wildcard, which matches no host: name each origin")
+    } else if !name.chars().all(is_usual) {
+        Some("has a character that no host name has: is a placeholder not filled in?")
+    } else if labels.split('.').any(str::is_empty) {
+        Some("has an empty part between the dots of its host: remove a dot")
+    } else {
+        None
+    }
+}
+
+/// Whether the host is `localhost` or a loopback address.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
@@ -332,7 +364,7 @@ mod tests {
             ("https://api.example.com", "https://api.example.com.:443/"),
             ("https://api.example.com", "ftp://api.example.com:443/"),
             ("http://localhost:80", "https://localhost:80/"),
-            // No ports at all, though `http` parses them.
+            // Not valid ports, though `http` parses them.
             ("https://api.example.com", "https://api.example.com:65979/"),
             ("https://api.example.com", "https://api.example.com:+443/"),
         ] {
@@ -354,6 +386,30 @@ mod tests {
         assert!(any.permit(&"https://anything.test:8443/".parse().expect("uri")));
         assert!(!any.permit(&"http://localhost/".parse().expect("uri")));
         assert!(!any.permit(&"https://anything.test:65979/".parse().expect("uri")));
+    }
+
+    #[test]
+    fn hosts_that_match_nothing_are_refused() {
+        for (origin, reason) in [
+            ("https://*.example.com", "a wildcard"),
+            ("https://*", "a wildcard"),
+            ("https://$HOST", "a placeholder"),
+            ("https://api.${ZONE}", "a placeholder"),
+            ("https://{host}", "a placeholder"),
+            ("https://.example.com", "an empty part"),
+            ("https://api..example.com", "an empty part"),
+            ("https://api.example.com..", "an empty part"),
+        ] {
+            let error = Origins::only([origin]).expect_err(origin).to_string();
+            assert!(error.contains(reason), "{origin}: {error}");
+        }
+        for origin in [
+            "https://api.example.com.",
+            "https://a_b.example",
+            "https://bücher.example",
+        ] {
+            assert!(Origins::only([origin]).is_ok(), "{origin}");
+        }
     }
 
     #[test]

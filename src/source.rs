@@ -7,10 +7,10 @@ use std::sync::Arc;
 use crate::error::{BoxError, TokenError};
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
 
-/// Anything that yields a token.
+/// Returns a token when it is asked for one.
 ///
-/// The grants in [`grant`](crate::grant) are sources; so are an [`AccessToken`]
-/// (a fixed token) and any closure that returns a future of one:
+/// The grants in [`grant`](crate::grant) are sources. So are an [`AccessToken`],
+/// which is always the same, and any closure that returns a future of one:
 ///
 /// ```
 /// use std::time::Duration;
@@ -24,9 +24,9 @@ use crate::token::{AccessToken, RefreshToken, TokenResponse};
 /// # let _ = tokens;
 /// ```
 ///
-/// A source decides nothing about time: when to call it, how often after a
-/// failure and for whom is the [`TokenCache`](crate::TokenCache)'s work. It is
-/// never called twice at the same time by one cache.
+/// A source need not care about time: the [`TokenCache`](crate::TokenCache)
+/// decides when to call it, and when to try again after a failure. One cache
+/// never calls it twice at the same time.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a source of tokens",
     label = "not a `TokenSource`",
@@ -34,22 +34,23 @@ use crate::token::{AccessToken, RefreshToken, TokenResponse};
     note = "a grant is one if it can reach its endpoint: enable tower-bearer's feature `reqwest`, or give it a transport with `.transport(service)`"
 )]
 pub trait TokenSource: Send + Sync + 'static {
-    /// Asks for a token with the source's own credentials.
+    /// Requests a token with the source's own credentials.
     ///
     /// # Errors
     ///
-    /// The [kind](crate::TokenErrorKind) of the error decides what happens
-    /// next: `Refused` sticks, everything else is tried again with a growing
-    /// pause.
+    /// Fails if there is no token. The [kind](crate::TokenErrorKind) of the error
+    /// decides what the cache does next: a `Refused` one is repeated from memory
+    /// for a long time, after any other the source is called again soon, with
+    /// growing pauses.
     fn fetch(&self) -> impl Future<Output = Result<TokenResponse, TokenError>> + Send;
 
-    /// Asks for a token with a refresh token that this source yielded earlier
-    /// (RFC 6749, section 6). When that is refused the cache calls
-    /// [`fetch`](Self::fetch) at once.
+    /// Requests a token with a refresh token that this source returned earlier
+    /// (RFC 6749, section 6). If it is refused, the cache calls
+    /// [`fetch`](Self::fetch) at once. The default calls `fetch`.
     ///
     /// # Errors
     ///
-    /// As for `fetch`.
+    /// Fails as `fetch` does.
     fn refresh(
         &self,
         refresh_token: &RefreshToken,
@@ -58,9 +59,10 @@ pub trait TokenSource: Send + Sync + 'static {
         self.fetch()
     }
 
-    /// A number that is another one for other credentials, so that a refusal
-    /// that a [fleet](crate::store) shares does not stick to new ones. Zero if
-    /// not written.
+    /// Returns a fingerprint of the credentials, so that a refusal which processes
+    /// share in a [store](crate::store) does not apply to new credentials. The
+    /// default returns 0.
+    #[doc(hidden)]
     fn fingerprint(&self) -> u64 {
         0
     }
@@ -79,13 +81,13 @@ pub trait TokenSource: Send + Sync + 'static {
         true
     }
 
-    /// Ends at the server what these tokens stand for: called by
-    /// [`TokenCache::revoke`](crate::TokenCache::revoke) with what the cache
-    /// has, perhaps while `fetch` runs. Does nothing if not written.
+    /// Ends the session of these tokens at the server.
+    /// [`TokenCache::revoke`](crate::TokenCache::revoke) calls it with the tokens
+    /// of the cache, perhaps while `fetch` runs. The default does nothing.
     ///
     /// # Errors
     ///
-    /// If the server could not be asked, or would not. Nobody tries again.
+    /// Fails if the server cannot be reached, or refuses. It is not called again.
     fn revoke(
         &self,
         access_token: Option<&AccessToken>,

@@ -15,7 +15,7 @@ pub(crate) struct BackgroundTask(Mutex<Option<JoinHandle<()>>>);
 
 impl BackgroundTask {
     /// Starts the task unless it runs: in the current runtime, and not at all
-    /// outside of one. `make` is called with the lock held. Tells whether it
+    /// outside of one. `make` is called with the lock held. Returns whether it
     /// started one.
     pub(crate) fn ensure_running<F>(&self, make: impl FnOnce() -> F) -> bool
     where
@@ -30,5 +30,13 @@ impl BackgroundTask {
         };
         *task = Some(runtime.spawn(make()));
         true
+    }
+
+    /// Ends the task, if it runs.
+    #[cfg(feature = "redis")]
+    pub(crate) fn abort(&self) {
+        if let Some(task) = lock(&self.0).take() {
+            task.abort();
+        }
     }
 }

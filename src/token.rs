@@ -1,4 +1,4 @@
-//! Tokens: what a source yields and what a request carries.
+//! Tokens: what a source returns and what a request carries.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,8 +14,17 @@ const SCHEME: &str = "Bearer ";
 
 /// An access token (RFC 6749, section 1.4), ready to be sent.
 ///
-/// Cheap to clone. Its bytes are absent from `Debug` and wiped when the last
-/// clone, of it or of its header value, is dropped.
+/// Cheap to clone. Its bytes are absent from `Debug`, and wiped when the last
+/// clone of the token and of its header value is dropped.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_bearer::AccessToken;
+///
+/// let token = AccessToken::new("eyJhbGciOi")?.with_lifetime(Duration::from_secs(300));
+/// assert_eq!(token.header(), "Bearer eyJhbGciOi");
+/// # Ok::<_, tower_bearer::TokenError>(())
+/// ```
 #[derive(Clone)]
 pub struct AccessToken {
     header: HeaderValue,
@@ -25,26 +34,30 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
-    /// A token from its text.
+    /// Creates a token from its string, without a lifetime.
     ///
     /// # Errors
     ///
-    /// [`TokenErrorKind::InvalidResponse`] if the text is empty or has a character
-    /// that a bearer token may not have (RFC 6750, section 2.1): letters,
-    /// digits, `-._~+/` and trailing `=` are allowed.
+    /// Fails with [`TokenErrorKind::InvalidResponse`] if the string is empty or
+    /// has a character that a bearer token must not have (RFC 6750, section 2.1):
+    /// letters, digits, `-._~+/` and trailing `=` are allowed.
     pub fn new(token: impl AsRef<str>) -> Result<Self, TokenError> {
         let token = token.as_ref();
         if !is_b64token(token) {
             let what = if token.is_empty() {
                 "the access token is empty"
             } else {
-                "the access token has a character that a bearer token may not have"
+                "the access token has a character that a bearer token must not have"
             };
             return Err(TokenError::new(TokenErrorKind::InvalidResponse, what));
         }
         let bytes = Zeroizing::new([SCHEME, token].concat().into_bytes());
         let mut header = HeaderValue::from_maybe_shared(Bytes::from_owner(bytes)).map_err(|e| {
-            TokenError::new(TokenErrorKind::InvalidResponse, "no header value").with_source(e)
+            TokenError::new(
+                TokenErrorKind::InvalidResponse,
+                "the access token cannot be a header value",
+            )
+            .with_source(e)
         })?;
         header.set_sensitive(true);
         Ok(Self {
@@ -55,14 +68,14 @@ impl AccessToken {
         })
     }
 
-    /// Sets how long the token lives, counted from before its request was sent.
+    /// Sets how long the token is valid, counted from when its request was sent.
     #[must_use]
     pub fn with_lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);
         self
     }
 
-    /// The header value in memory of its own.
+    /// Returns the header value in memory of its own.
     pub(crate) fn copied_header(&self) -> HeaderValue {
         let bytes = Zeroizing::new(self.header.as_bytes().to_vec());
         HeaderValue::from_maybe_shared(Bytes::from_owner(bytes)).map_or_else(
@@ -89,13 +102,13 @@ impl AccessToken {
         self
     }
 
-    /// The value of the `Authorization` header that carries this token (RFC
-    /// 6750, section 2.1), marked sensitive.
+    /// Returns the value of the `Authorization` header that carries this token
+    /// (RFC 6750, section 2.1), marked sensitive.
     pub fn header(&self) -> &HeaderValue {
         &self.header
     }
 
-    /// The token itself, for protocols that carry it elsewhere than in the
+    /// Returns the token itself, for protocols that carry it elsewhere than in the
     /// `Authorization` header.
     pub fn secret(&self) -> &str {
         self.header
@@ -105,8 +118,8 @@ impl AccessToken {
             .unwrap_or_default()
     }
 
-    /// How long the token lives by its issuer's word (`expires_in`); `None`
-    /// when the issuer did not say.
+    /// Returns how long the token is valid (`expires_in`), or `None` if the issuer
+    /// did not say.
     pub fn lifetime(&self) -> Option<Duration> {
         self.lifetime
     }
@@ -120,8 +133,9 @@ impl AccessToken {
         self.expires_at
     }
 
-    /// The token's number in its [`TokenCache`](crate::TokenCache), one up for
-    /// each new one, from 1. Zero for a token that is in no cache.
+    /// Returns the token's number in its [`TokenCache`](crate::TokenCache): 1 for
+    /// the first token, one more for each new one, and 0 for a token that is in no
+    /// cache.
     pub fn generation(&self) -> u64 {
         self.generation
     }
@@ -146,12 +160,12 @@ pub struct RefreshToken {
 }
 
 impl RefreshToken {
-    /// A refresh token from its text, with no fixed end.
+    /// Creates a refresh token from its string, without a lifetime.
     ///
     /// # Errors
     ///
-    /// [`TokenErrorKind::InvalidResponse`] if it is empty or has a character that is
-    /// not printable ASCII (RFC 6749, appendix A.17).
+    /// Fails with [`TokenErrorKind::InvalidResponse`] if the string is empty or
+    /// has a character that is not printable ASCII (RFC 6749, appendix A.17).
     pub fn new(token: impl Into<String>) -> Result<Self, TokenError> {
         let secret = Zeroizing::new(token.into());
         if secret.is_empty() || !secret.bytes().all(|b| (0x20..=0x7e).contains(&b)) {
@@ -166,20 +180,20 @@ impl RefreshToken {
         })
     }
 
-    /// Sets how long it lives, counted from before its request was sent.
+    /// Sets how long the token is valid, counted from when its request was sent.
     #[must_use]
     pub fn with_lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);
         self
     }
 
-    /// The token itself.
+    /// Returns the token itself.
     pub fn secret(&self) -> &str {
         &self.secret
     }
 
-    /// How long it lives by its issuer's word (Keycloak's
-    /// `refresh_expires_in`); `None` when it has no fixed end.
+    /// Returns how long the token is valid (Keycloak's `refresh_expires_in`), or
+    /// `None` if it has no fixed end.
     pub fn lifetime(&self) -> Option<Duration> {
         self.lifetime
     }
@@ -193,8 +207,17 @@ impl fmt::Debug for RefreshToken {
     }
 }
 
-/// What a [`TokenSource`](crate::TokenSource) yields: a successful answer of a
-/// token endpoint (RFC 6749, section 5.1).
+/// What a [`TokenSource`](crate::TokenSource) returns: the successful response of
+/// a token endpoint (RFC 6749, section 5.1).
+///
+/// ```
+/// use tower_bearer::{AccessToken, RefreshToken, TokenResponse};
+///
+/// let response = TokenResponse::new(AccessToken::new("t0ken")?)
+///     .with_refresh_token(RefreshToken::new("r3fresh")?);
+/// assert!(response.refresh_token().is_some());
+/// # Ok::<_, tower_bearer::TokenError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct TokenResponse {
     access_token: AccessToken,
@@ -202,7 +225,7 @@ pub struct TokenResponse {
 }
 
 impl TokenResponse {
-    /// An answer with no refresh token.
+    /// Creates a response without a refresh token.
     pub fn new(access_token: AccessToken) -> Self {
         Self {
             access_token,
@@ -212,17 +235,17 @@ impl TokenResponse {
 
     /// Adds a refresh token.
     #[must_use]
-    pub fn with_refresh_token(mut self, refresh_token: Option<RefreshToken>) -> Self {
-        self.refresh_token = refresh_token;
+    pub fn with_refresh_token(mut self, refresh_token: RefreshToken) -> Self {
+        self.refresh_token = Some(refresh_token);
         self
     }
 
-    /// The access token.
+    /// Returns the access token.
     pub fn access_token(&self) -> &AccessToken {
         &self.access_token
     }
 
-    /// The refresh token, if one came along.
+    /// Returns the refresh token, if there is one.
     pub fn refresh_token(&self) -> Option<&RefreshToken> {
         self.refresh_token.as_ref()
     }
@@ -242,7 +265,7 @@ impl From<AccessToken> for TokenResponse {
     }
 }
 
-/// `b64token` of RFC 6750, section 2.1.
+/// Whether a string is a `b64token` (RFC 6750, section 2.1).
 fn is_b64token(token: &str) -> bool {
     let body = token.trim_end_matches('=');
     !body.is_empty()

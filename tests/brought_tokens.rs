@@ -1,4 +1,4 @@
-//! A refresh token that the user brings: used, rotated, stored.
+//! A refresh token from elsewhere: used, rotated, stored.
 
 mod common;
 
@@ -125,7 +125,7 @@ async fn what_could_not_be_stored_is_stored_first_and_no_token_is_lost() -> Resu
     }
     tokens.reset();
     let token = tokens.token().await?;
-    // The token request was the first one; its life has gone on since.
+    // The token is that of the first request, and has aged since.
     assert!(token.lifetime().expect("a life") <= secs(2970));
     assert_eq!((tries.get(), safe.all().len()), (4, 1));
     assert_eq!(server.counts().refresh_grants, 1);
@@ -138,7 +138,7 @@ async fn what_could_not_be_stored_is_stored_first_and_no_token_is_lost() -> Resu
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_access_token_that_waited_too_long_is_not_used() -> Result<(), BoxError> {
+async fn an_access_token_that_expired_while_unstored_is_not_used() -> Result<(), BoxError> {
     let (server, token) = earlier_login().await;
     let tries = Count::default();
     let count = tries.clone();
@@ -149,7 +149,7 @@ async fn an_access_token_that_waited_too_long_is_not_used() -> Result<(), BoxErr
     server.set_delay(secs(2));
     grant.fetch().await.expect_err("not stored");
     server.set_delay(secs(0));
-    // Its life began before its request: two seconds are gone, and the rest.
+    // Its lifetime began before its request: two seconds are gone, and the rest.
     tokio::time::sleep(secs(2998)).await;
     let answer = grant.fetch().await?;
     assert_eq!(answer.access_token().lifetime(), Some(secs(3000)));
@@ -158,7 +158,7 @@ async fn an_access_token_that_waited_too_long_is_not_used() -> Result<(), BoxErr
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_token_is_sent_once_and_the_refusal_sticks() -> Result<(), BoxError> {
+async fn a_refused_token_is_sent_once_and_the_refusal_is_remembered() -> Result<(), BoxError> {
     let (server, token) = earlier_login().await;
     server.end_sessions();
     let tokens = TokenCache::new(grant(&server, token));
@@ -193,7 +193,7 @@ async fn a_token_that_is_refused_on_renewal_is_not_sent_again_at_once() -> Resul
     let error = tokens.token().await.expect_err("refused");
     assert_eq!(error.oauth_error(), Some("invalid_grant"));
     assert_eq!(server.token_requests(), 3);
-    // Who has put it right need not build a new grant.
+    // Once the cause is fixed, the same grant can be used.
     tokens.reset();
     tokens.token().await.expect_err("refused");
     assert_eq!(server.token_requests(), 4);
@@ -217,7 +217,7 @@ async fn a_newer_token_of_another_process_is_taken_and_an_older_one_is_not() -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_session_is_ended_by_the_token_that_is_held() -> Result<(), BoxError> {
+async fn the_session_is_ended_with_the_held_token() -> Result<(), BoxError> {
     let (server, token) = earlier_login().await;
     let logout = format!("{}/logout", server.api_url());
     let tokens = TokenCache::new(grant(&server, token).logout_endpoint(logout)?);
@@ -229,7 +229,7 @@ async fn the_session_is_ended_by_the_token_that_is_held() -> Result<(), BoxError
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_stays_the_same_lives_no_longer_for_it() -> Result<(), BoxError> {
+async fn a_token_that_stays_the_same_keeps_its_end() -> Result<(), BoxError> {
     let (server, token) = earlier_login().await;
     let grant = grant(&server, token);
     let life = |answer: &tower_bearer::TokenResponse| {

@@ -16,9 +16,9 @@ use common::{Body, get, served};
 use tower_bearer::testing::TokenServer;
 use tower_bearer::{BearerAuthLayer, Origins};
 
-/// Sends a request through `FollowRedirect` (which would not take credentials
-/// away by itself) above the layer, to a service that redirects once. Whether
-/// each of the requests carried a token.
+/// Sends a request through `FollowRedirect` (which does not remove credentials
+/// itself) above the layer, to a service that redirects once. Returns the URL of
+/// each request, and whether it carried a token.
 async fn redirected(status: u16, location: &'static str) -> Vec<(String, bool)> {
     let (_server, tokens) = served(TokenServer::builder());
     let seen = Arc::new(Mutex::new(Vec::new()));

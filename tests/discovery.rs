@@ -24,8 +24,8 @@ fn document(more: &str) -> MockResponse {
     answer(200, &[], body)
 }
 
-/// The addresses that a grant asks at, in their order, when these are the
-/// answers, and the last one's error.
+/// Returns the URLs that a grant requests, in order, given these answers, and the
+/// error of the last one.
 async fn asked(
     auth: ClientAuth,
     fetches: usize,
@@ -50,7 +50,7 @@ async fn asked(
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_document_is_asked_for_once_and_then_only_the_token_endpoint() {
+async fn the_metadata_is_requested_once_and_then_only_the_token_endpoint() {
     let (uris, error) = asked(ClientAuth::none(), 3, |n| match n {
         0 => document(""),
         _ => answer(200, &[], TOKEN),
@@ -62,7 +62,7 @@ async fn the_document_is_asked_for_once_and_then_only_the_token_endpoint() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_openid_connect_has_nothing_oauth_may() {
+async fn where_openid_connect_has_nothing_oauth_is_tried() {
     for status in [400, 401, 403, 404, 410] {
         let (uris, error) = asked(ClientAuth::none(), 1, move |n| match n {
             0 => answer(status, &[], "no"),
@@ -76,7 +76,7 @@ async fn where_openid_connect_has_nothing_oauth_may() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_with_a_certificate_goes_where_certificates_are_asked_for() {
+async fn a_client_with_a_certificate_uses_the_mtls_aliases() {
     let more = r#","mtls_endpoint_aliases":{"token_endpoint":"https://m.example/t"}"#;
     for (auth, host) in [
         (ClientAuth::tls_client_auth(), "m.example"),
@@ -93,7 +93,7 @@ async fn a_client_with_a_certificate_goes_where_certificates_are_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_credentials_are_sent_when_the_document_is_not_used() {
+async fn no_credentials_are_sent_when_the_metadata_is_not_accepted() {
     use TokenErrorKind::*;
     type Case = (fn() -> MockResponse, usize, TokenErrorKind, &'static str);
     let large = || answer(200, &[], vec![b' '; 65_537]);
@@ -114,13 +114,13 @@ async fn no_credentials_are_sent_when_the_document_is_not_used() {
             || answer(404, &[], ""),
             2,
             Config,
-            "the issuer has no metadata (404)",
+            "to the last character? (404)",
         ),
         (
             || answer(503, &[], ""),
             1,
             Unavailable,
-            "not available for the moment (503)",
+            "temporarily unavailable (503)",
         ),
         (
             || answer(429, &[("retry-after", "7")], ""),
@@ -132,13 +132,13 @@ async fn no_credentials_are_sent_when_the_document_is_not_used() {
             || answer(101, &[], ""),
             1,
             InvalidResponse,
-            "makes no sense here (101)",
+            "answered with an unexpected status (101)",
         ),
         (
             || answer(302, &[("location", "/x")], ""),
             1,
             UnexpectedRedirect,
-            "the issuer answered with",
+            "the issuer at a.example answered with",
         ),
         (
             elsewhere,
@@ -163,13 +163,13 @@ async fn no_credentials_are_sent_when_the_document_is_not_used() {
             plain,
             1,
             InvalidResponse,
-            "a token endpoint that is not used",
+            "a token endpoint that is not accepted",
         ),
         (
             large,
             1,
             InvalidResponse,
-            "the answer of the issuer is larger than 65536 bytes",
+            "the response of the issuer at a.example is larger than 65536 bytes",
         ),
     ];
     for (answers, requests, kind, reason) in cases {
@@ -185,7 +185,7 @@ async fn no_credentials_are_sent_when_the_document_is_not_used() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn both_places_together_have_the_time_of_one_request() -> Result<(), BoxError> {
+async fn both_urls_together_have_the_time_of_one_request() -> Result<(), BoxError> {
     let start = tokio::time::Instant::now();
     let slow = tower::service_fn(|_: http::Request<Full<bytes::Bytes>>| async {
         sleep(Duration::from_secs(6)).await;
@@ -203,7 +203,7 @@ async fn both_places_together_have_the_time_of_one_request() -> Result<(), BoxEr
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_document_is_read_again_after_an_hour_and_the_old_one_serves_on() -> Result<(), BoxError>
+async fn metadata_is_read_again_after_an_hour_and_the_old_one_stays_in_use() -> Result<(), BoxError>
 {
     let log = Log::default();
     let seen = log.clone();
@@ -215,8 +215,8 @@ async fn a_document_is_read_again_after_an_hour_and_the_old_one_serves_on() -> R
             _ => answer(500, &[], ""),
         }
     });
-    let place = Endpoint::issuer(ISSUER)?;
-    let grant = ClientCredentialsGrant::new(place.clone(), "billing")?.transport(transport);
+    let issuer = Endpoint::issuer(ISSUER)?;
+    let grant = ClientCredentialsGrant::new(issuer.clone(), "billing")?.transport(transport);
     let documents = || log.all().iter().filter(|r| r.uri.path() != "/t").count();
     grant.fetch().await?;
     sleep(Duration::from_secs(3599)).await;
@@ -233,7 +233,7 @@ async fn a_document_is_read_again_after_an_hour_and_the_old_one_serves_on() -> R
     // Another grant of the same endpoint has it from memory.
     let other = Log::default();
     let transport = endpoint(&other, |_| answer(200, &[], TOKEN));
-    let grant = ClientCredentialsGrant::new(place, "other")?.transport(transport);
+    let grant = ClientCredentialsGrant::new(issuer, "other")?.transport(transport);
     grant.fetch().await?;
     assert_eq!(other.all().len(), 1);
     Ok(())
@@ -268,8 +268,8 @@ async fn a_session_ends_where_the_issuer_says() -> Result<(), BoxError> {
 #[tokio::test(start_paused = true)]
 async fn the_embedded_server_is_an_issuer() -> Result<(), BoxError> {
     let server = TokenServer::builder().user("me", "pw").in_process();
-    let place = Endpoint::issuer(server.api_url())?;
-    let grant = PasswordGrant::new(place, "api", "me", "pw")?.transport(server.service());
+    let issuer = Endpoint::issuer(server.api_url())?;
+    let grant = PasswordGrant::new(issuer, "api", "me", "pw")?.transport(server.service());
     let tokens = TokenCache::new(grant);
     tokens.token().await?;
     tokens.revoke().await?;

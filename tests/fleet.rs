@@ -1,4 +1,4 @@
-//! Several caches on one store: a fleet fetches as one process would.
+//! Several caches on one store: a fleet makes as many token requests as one process.
 //!
 //! Each cache here stands for a process. Real processes and a real Redis are in
 //! `tests/redis`.
@@ -14,14 +14,14 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use common::{api, call, millis, secs};
-use tower_bearer::store::{Acquire, Acquired, Entry, Lease, MemoryStore, Payload};
+use tower_bearer::store::{Acquire, Acquired, Entry, Lease, MemoryStore, Payload, Stored};
 use tower_bearer::store::{Completion, TokenStore};
 use tower_bearer::testing::{MockResponse, TokenServer, TokenServerBuilder};
 use tower_bearer::{BoxError, PasswordGrant, TokenCache, TokenErrorKind};
 
 const ACCOUNT: &str = "me";
 
-fn rotating() -> TokenServerBuilder {
+fn rotating_server() -> TokenServerBuilder {
     TokenServer::builder()
         .user("me", "pw")
         .rotate_refresh_tokens(true)
@@ -40,7 +40,7 @@ fn fleet(builder: TokenServerBuilder, size: usize) -> (TokenServer, MemoryStore,
     (server, store, caches)
 }
 
-/// All at once.
+/// The token of each cache, fetched by all of them at once.
 async fn tokens(caches: &[TokenCache]) -> Vec<String> {
     let callers: Vec<_> = caches
         .iter()
@@ -57,13 +57,13 @@ async fn tokens(caches: &[TokenCache]) -> Vec<String> {
     tokens
 }
 
-fn lease_for(span: Duration) -> Acquire {
+fn request_for(span: Duration) -> Acquire {
     let mut acquire = Acquire::default();
     acquire.lease = span;
     acquire
 }
 
-async fn lease(store: &impl TokenStore, acquire: Acquire) -> Lease {
+async fn acquire_lease(store: &impl TokenStore, acquire: Acquire) -> Lease {
     match store.acquire(ACCOUNT, &acquire).await {
         Ok(Acquired::Lease(lease)) => lease,
         other => panic!("{other:?}"),
@@ -72,17 +72,21 @@ async fn lease(store: &impl TokenStore, acquire: Acquire) -> Lease {
 
 #[tokio::test(start_paused = true)]
 async fn a_cold_fleet_makes_one_token_request() {
-    let (server, _, caches) = fleet(rotating().delay(secs(2)), 10);
+    let (server, _, caches) = fleet(rotating_server().delay(secs(2)), 10);
     let start = Instant::now();
     let tokens = tokens(&caches).await;
     assert!(tokens.iter().all(|token| token == &tokens[0]));
     assert_eq!(server.counts().token_requests, 1);
-    assert_eq!(start.elapsed().as_secs(), 2, "told, not found by asking");
+    assert_eq!(
+        start.elapsed().as_secs(),
+        2,
+        "notified, not found by polling"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_fleet_lives_for_a_day_on_one_login() {
-    let (server, _, caches) = fleet(rotating().delay(millis(300)), 10);
+    let (server, _, caches) = fleet(rotating_server().delay(millis(300)), 10);
     for cache in &caches {
         cache.keep_warm();
     }
@@ -100,7 +104,7 @@ async fn a_fleet_lives_for_a_day_on_one_login() {
 
 #[tokio::test(start_paused = true)]
 async fn a_401_costs_the_fleet_one_renewal() {
-    let (server, _, caches) = fleet(rotating().delay(secs(1)), 10);
+    let (server, _, caches) = fleet(rotating_server().delay(secs(1)), 10);
     tokens(&caches).await;
     for round in 1..=10 {
         server.revoke_access_tokens();
@@ -117,7 +121,7 @@ async fn a_401_costs_the_fleet_one_renewal() {
         assert_eq!(server.counts().token_requests, 1 + round);
         sleep(secs(60)).await;
     }
-    // One at a time, too: the first renews, the others take what it brought.
+    // One after the other, too: the first renews, the others use its token.
     server.revoke_access_tokens();
     for cache in &caches {
         assert_eq!(call(&api(&server, cache)).await.0, 200);
@@ -131,8 +135,8 @@ async fn a_401_costs_the_fleet_one_renewal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_comes_late_knows_how_old_the_token_is() {
-    let (server, store, caches) = fleet(rotating(), 1);
+async fn a_process_that_starts_later_knows_the_age_of_the_token() {
+    let (server, store, caches) = fleet(rotating_server(), 1);
     tokens(&caches).await;
     sleep(secs(1000)).await;
     let late = member(&server, &store);
@@ -145,7 +149,7 @@ async fn a_process_that_comes_late_knows_how_old_the_token_is() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wrong_password_is_tried_once_by_the_whole_fleet() {
-    let (server, store, _) = fleet(rotating(), 0);
+    let (server, store, _) = fleet(rotating_server(), 0);
     let wrong = || {
         let grant = PasswordGrant::new(server.token_url(), "api", "me", "wrong").expect("valid");
         TokenCache::builder(grant.transport(server.service()))
@@ -172,10 +176,10 @@ async fn a_wrong_password_is_tried_once_by_the_whole_fleet() {
     }
     assert_eq!(server.counts().token_requests, 7);
 
-    // Whoever comes with the right password does not wait.
+    // A process with the right password does not wait.
     let right = member(&server, &store);
     right.token().await.expect("a token");
-    // And the others take that, once their own pause is over or lifted.
+    // The others use that token, once their own pause is over or reset.
     caches[0].reset();
     caches[0].token().await.expect("a token");
     assert_eq!(server.counts().token_requests, 8);
@@ -183,7 +187,7 @@ async fn a_wrong_password_is_tried_once_by_the_whole_fleet() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reset_leads_to_one_more_attempt() {
-    let (server, _, caches) = fleet(rotating(), 2);
+    let (server, _, caches) = fleet(rotating_server(), 2);
     server.disable_user("me");
     for cache in &caches {
         cache.token().await.expect_err("disabled");
@@ -199,8 +203,8 @@ async fn a_reset_leads_to_one_more_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_that_is_away_is_asked_by_one_at_a_time_and_the_pause_is_everybodys() {
-    let (server, _, caches) = fleet(rotating(), 10);
+async fn an_unavailable_endpoint_is_asked_by_one_at_a_time_and_the_pause_counts_for_all() {
+    let (server, _, caches) = fleet(rotating_server(), 10);
     let away = MockResponse::status(http::StatusCode::SERVICE_UNAVAILABLE).retry_after("100");
     server.token_endpoint().set_default(away);
     for cache in &caches {
@@ -213,21 +217,21 @@ async fn an_endpoint_that_is_away_is_asked_by_one_at_a_time_and_the_pause_is_eve
 
 #[tokio::test(start_paused = true)]
 async fn when_the_holder_of_the_lease_dies_another_follows_and_its_refresh_token_is_never_used() {
-    let (server, store, caches) = fleet(rotating(), 5);
+    let (server, store, caches) = fleet(rotating_server(), 5);
     tokens(&caches).await;
     sleep(secs(2995)).await;
-    let mut acquire = lease_for(secs(15));
+    let mut acquire = request_for(secs(15));
     acquire.newer_than = 1;
-    let dead = lease(&store, acquire).await;
+    let dead = acquire_lease(&store, acquire).await;
     assert!(dead.refresh_token.is_some());
     let start = Instant::now();
     tokens(&caches).await;
     assert_eq!(start.elapsed().as_secs(), 15);
     let counts = server.counts();
     assert_eq!((counts.password_grants, counts.refresh_grants), (2, 0));
-    // It comes back to life, too late.
+    // It continues, too late.
     let mut late = Completion::of(&dead);
-    late.token = Some((Payload::from(b"late".to_vec()), secs(60)));
+    late.token = Some(Stored::new(b"late".to_vec(), secs(60)));
     assert!(!store.complete(ACCOUNT, &late).await.expect("a store"));
     tokens(&caches).await;
     assert_eq!(server.counts().token_requests, 2);
@@ -235,10 +239,10 @@ async fn when_the_holder_of_the_lease_dies_another_follows_and_its_refresh_token
 
 #[tokio::test(start_paused = true)]
 async fn garbage_in_the_store_is_replaced() {
-    let (server, store, caches) = fleet(rotating(), 3);
+    let (server, store, caches) = fleet(rotating_server(), 3);
     for text in ["", "{}", "garbage"] {
-        let lease = lease(&store, lease_for(secs(1))).await;
-        let garbage = || Some((Payload::from(text.as_bytes().to_vec()), secs(3000)));
+        let lease = acquire_lease(&store, request_for(secs(1))).await;
+        let garbage = || Some(Stored::new(text.as_bytes().to_vec(), secs(3000)));
         let mut completion = Completion::of(&lease);
         (completion.token, completion.refresh_token) = (garbage(), garbage());
         assert!(store.complete(ACCOUNT, &completion).await.expect("a store"));
@@ -266,7 +270,7 @@ async fn a_refresh_token_that_was_put_off_is_used_later_and_one_that_may_be_used
         (MockResponse::close(), 2),
         (MockResponse::hang(), 2),
     ] {
-        let (server, _, caches) = fleet(rotating(), 2);
+        let (server, _, caches) = fleet(rotating_server(), 2);
         tokens(&caches).await;
         server.token_endpoint().enqueue([answer]);
         caches[0].invalidate();
@@ -280,83 +284,83 @@ async fn a_refresh_token_that_was_put_off_is_used_later_and_one_that_may_be_used
     }
 }
 
-/// A store that does as it is told.
+/// A store that misbehaves as a test says.
 #[derive(Clone, Default)]
-struct Moody {
+struct FaultyStore {
     store: MemoryStore,
-    mood: Arc<Mutex<Mood>>,
+    fault: Arc<Mutex<Fault>>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq)]
-enum Mood {
+enum Fault {
     #[default]
-    Well,
-    Failing,
-    Silent,
-    Panicking,
-    /// It has this for whoever only looks.
-    Newer,
-    /// It has the same garbage for everybody, whatever is asked.
-    Stubborn,
-    /// It does what it is asked, and says nothing.
-    SilentAfterwards,
+    None,
+    Error,
+    NoAnswer,
+    Panic,
+    /// Answers a request for no lease with a newer token.
+    NewerToken,
+    /// Answers every request with the same garbage.
+    Garbage,
+    /// Does what it is asked to do, and does not answer.
+    NoAnswerAfterwards,
 }
 
-impl Moody {
-    fn is(&self, mood: Mood) {
-        *self.mood.lock().expect("no panic") = mood;
+impl FaultyStore {
+    fn set_fault(&self, fault: Fault) {
+        *self.fault.lock().expect("no panic") = fault;
     }
 
-    fn mood(&self) -> Mood {
-        *self.mood.lock().expect("no panic")
+    fn fault(&self) -> Fault {
+        *self.fault.lock().expect("no panic")
     }
 
     async fn answer<R>(&self, answer: Result<R, BoxError>) -> Result<R, BoxError> {
-        match self.mood() {
-            Mood::Well | Mood::Newer | Mood::Stubborn => answer,
-            Mood::Failing => Err("no connection".into()),
-            Mood::Silent | Mood::SilentAfterwards => std::future::pending().await,
-            Mood::Panicking => panic!("a store of somebody's own"),
+        match self.fault() {
+            Fault::None | Fault::NewerToken | Fault::Garbage => answer,
+            Fault::Error => Err("no connection".into()),
+            Fault::NoAnswer | Fault::NoAnswerAfterwards => std::future::pending().await,
+            Fault::Panic => panic!("a user's own store"),
         }
     }
 
-    fn acts(&self) -> bool {
+    fn processes_calls(&self) -> bool {
         matches!(
-            self.mood(),
-            Mood::Well | Mood::Newer | Mood::SilentAfterwards
+            self.fault(),
+            Fault::None | Fault::NewerToken | Fault::NoAnswerAfterwards
         )
     }
 }
 
-impl TokenStore for Moody {
+impl TokenStore for FaultyStore {
     async fn acquire(&self, account: &str, acquire: &Acquire) -> Result<Acquired, BoxError> {
-        if self.mood() == Mood::Newer && acquire.lease.is_zero() {
+        if self.fault() == Fault::NewerToken && acquire.lease.is_zero() {
             return Ok(Acquired::Token(Entry {
                 generation: 1000,
                 payload: Payload::from(
                     br#"{"version":1,"token":"newer","lifetime":3000000}"#.to_vec(),
                 ),
-                left: secs(2000),
+                ttl: secs(2000),
             }));
         }
-        if self.mood() == Mood::Stubborn {
+        if self.fault() == Fault::Garbage {
             return Ok(Acquired::Token(Entry {
                 generation: 1000,
                 payload: Payload::from(b"garbage".to_vec()),
-                left: secs(2000),
+                ttl: secs(2000),
             }));
         }
-        let held = Ok(Acquired::Busy(Duration::ZERO));
-        let answer = if self.acts() {
+        let busy = Ok(Acquired::Busy(Duration::ZERO));
+        let answer = if self.processes_calls() {
             self.store.acquire(account, acquire).await
         } else {
-            held
+            busy
         };
         self.answer(answer).await
     }
 
     async fn complete(&self, account: &str, completion: &Completion) -> Result<bool, BoxError> {
-        let answer = if self.acts() {
+        let answer = if self.processes_calls() {
             self.store.complete(account, completion).await
         } else {
             Ok(false)
@@ -370,15 +374,11 @@ impl TokenStore for Moody {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_the_store_each_goes_on_by_itself_in_bounded_time_and_joins_again() {
-    for (mood, bound) in [
-        (Mood::Failing, 0),
-        (Mood::Silent, 250),
-        (Mood::Panicking, 0),
-    ] {
-        let (server, store) = (rotating().in_process(), Moody::default());
+async fn without_the_store_each_cache_fetches_alone_in_bounded_time_and_joins_again() {
+    for (fault, bound) in [(Fault::Error, 0), (Fault::NoAnswer, 250), (Fault::Panic, 0)] {
+        let (server, store) = (rotating_server().in_process(), FaultyStore::default());
         let caches: Vec<_> = (0..3).map(|_| member(&server, &store)).collect();
-        store.is(mood);
+        store.set_fault(fault);
         let start = Instant::now();
         tokens(&caches).await;
         assert!(
@@ -388,16 +388,16 @@ async fn without_the_store_each_goes_on_by_itself_in_bounded_time_and_joins_agai
         );
         assert_eq!(server.counts().password_grants, 3);
         for cache in &caches {
-            let fault = cache.status().store_error.expect("told");
-            assert_eq!(fault.kind(), TokenErrorKind::Store);
+            let error = cache.status().store_error.expect("reported");
+            assert_eq!(error.kind(), TokenErrorKind::Store);
         }
-        // By its own refresh token, as long as it is alone.
+        // Without the store it uses its own refresh token.
         caches[0].invalidate();
         caches[0].token().await.expect("a token");
         let counts = server.counts();
         assert_eq!((counts.password_grants, counts.refresh_grants), (3, 1));
 
-        store.is(Mood::Well);
+        store.set_fault(Fault::None);
         sleep(secs(2980)).await;
         let all = tokens(&caches).await;
         sleep(secs(1)).await;
@@ -414,17 +414,17 @@ async fn without_the_store_each_goes_on_by_itself_in_bounded_time_and_joins_agai
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_has_nothing_but_garbage_keeps_nobody_for_ever() {
-    let (server, store) = (rotating().in_process(), Moody::default());
-    store.is(Mood::Stubborn);
+async fn a_store_that_returns_only_garbage_blocks_no_caller() {
+    let (server, store) = (rotating_server().in_process(), FaultyStore::default());
+    store.set_fault(Fault::Garbage);
     let cache = member(&server, &store);
     cache.token().await.expect("a token");
     assert_eq!(server.counts().password_grants, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refresh_token_that_the_store_may_have_kept_is_not_used_by_its_bringer() {
-    let (server, store) = (rotating().in_process(), Moody::default());
+async fn a_refresh_token_that_the_store_may_have_kept_is_not_used_by_its_writer() {
+    let (server, store) = (rotating_server().in_process(), FaultyStore::default());
     let caches: Vec<_> = (0..2).map(|_| member(&server, &store)).collect();
     tokens(&caches).await;
     server.set_delay(secs(1));
@@ -434,9 +434,9 @@ async fn a_refresh_token_that_the_store_may_have_kept_is_not_used_by_its_bringer
         async move { cache.token().await }
     });
     sleep(millis(500)).await;
-    store.is(Mood::SilentAfterwards);
+    store.set_fault(Fault::NoAnswerAfterwards);
     first.await.expect("no panic").expect("a token");
-    store.is(Mood::Well);
+    store.set_fault(Fault::None);
     for cache in &caches {
         cache.invalidate();
         cache.token().await.expect("a token");
@@ -446,12 +446,12 @@ async fn a_refresh_token_that_the_store_may_have_kept_is_not_used_by_its_bringer
 
 #[tokio::test(start_paused = true)]
 async fn on_a_refused_refresh_the_store_is_read_before_anything_else_is_tried() {
-    let (server, store) = (rotating().in_process(), Moody::default());
+    let (server, store) = (rotating_server().in_process(), FaultyStore::default());
     let cache = member(&server, &store);
     cache.token().await.expect("a token");
     server.end_sessions();
     cache.invalidate();
-    store.is(Mood::Newer);
+    store.set_fault(Fault::NewerToken);
     let token = cache.token().await.expect("a token");
     assert_eq!(token.secret(), "newer");
     let counts = server.counts();
@@ -460,7 +460,7 @@ async fn on_a_refused_refresh_the_store_is_read_before_anything_else_is_tried() 
 
 #[tokio::test(start_paused = true)]
 async fn revoke_ends_the_session_of_the_fleet_and_shutdown_leaves_it() {
-    let (server, store, caches) = fleet(rotating(), 3);
+    let (server, store, caches) = fleet(rotating_server(), 3);
     let before = tokens(&caches).await;
     caches[0].shutdown().await.expect("shut down");
     assert_eq!(server.counts().open_sessions, 1);
@@ -476,9 +476,9 @@ async fn revoke_ends_the_session_of_the_fleet_and_shutdown_leaves_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn accounts_of_one_store_have_nothing_in_common() {
+async fn accounts_of_one_store_share_nothing() {
     let (server, store) = (
-        rotating().user("you", "pw").in_process(),
+        rotating_server().user("you", "pw").in_process(),
         MemoryStore::new(),
     );
     let mut seen = Vec::new();

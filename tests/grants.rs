@@ -1,5 +1,4 @@
-//! What each grant sends, byte for byte, and what becomes of it at the embedded
-//! server.
+//! What each grant sends, byte for byte, and how the embedded server responds.
 
 mod support;
 
@@ -10,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tower_bearer::grant::{
-    ClientAuth, ClientCredentialsGrant, Endpoint, ExtensionGrant, JwtBearerGrant, PrivateKeyJwt,
+    ClientAuth, ClientCredentialsGrant, Endpoint, ExtensionGrant, JwtBearerGrant,
     RefreshTokenGrant, Secret, SecretFile, SignedJwt, Signer, TokenExchangeGrant,
 };
 use tower_bearer::testing::TokenServer;
@@ -60,7 +59,7 @@ fn fixed(text: &str) -> Secret {
 #[tokio::test]
 async fn client_credentials_go_where_the_client_says() -> Result<(), ConfigError> {
     let basic = Some("Basic YmlsbGluZzpzM2NyZXQ=");
-    for (auth, header, proof) in [
+    for (auth, header, method) in [
         (ClientAuth::none(), None, String::new()),
         (ClientAuth::tls_client_auth(), None, String::new()),
         (
@@ -87,13 +86,13 @@ async fn client_credentials_go_where_the_client_says() -> Result<(), ConfigError
         assert_eq!(
             fetch.body,
             format!(
-                "client_id=billing&grant_type=client_credentials{proof}&scope=a+b\
+                "client_id=billing&grant_type=client_credentials{method}&scope=a+b\
                  &resource=https%3A%2F%2Fr.example%2F"
             )
         );
         assert_eq!(
             refresh.body,
-            format!("client_id=billing&refresh_token=r3fresh&grant_type=refresh_token{proof}")
+            format!("client_id=billing&refresh_token=r3fresh&grant_type=refresh_token{method}")
         );
         for request in [fetch, refresh] {
             let sent = request.headers.get("authorization");
@@ -105,7 +104,7 @@ async fn client_credentials_go_where_the_client_says() -> Result<(), ConfigError
 }
 
 #[tokio::test]
-async fn an_assertion_is_sent_as_its_source_yields_it() -> Result<(), ConfigError> {
+async fn an_assertion_is_sent_as_its_source_returns_it() -> Result<(), ConfigError> {
     let grant = JwtBearerGrant::new(URL, fixed("ass3rtion.+"))?;
     let (fetch, refresh) = sent!(grant);
     assert_eq!(
@@ -167,12 +166,12 @@ async fn an_exchange_names_the_types_of_its_tokens() -> Result<(), ConfigError> 
 }
 
 #[tokio::test]
-async fn any_other_grant_has_its_name_and_members_in_their_order() -> Result<(), ConfigError> {
+async fn any_other_grant_has_its_name_and_parameters_in_their_order() -> Result<(), ConfigError> {
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = asked.clone();
     let grant = ExtensionGrant::new(URL, "urn:example:grant")?
         .client_id("api")
-        .field("username", "s3cret")?
+        .param("username", "s3cret")?
         .param_from("n", move || {
             let n = counter.fetch_add(1, Ordering::SeqCst);
             async move { Ok::<_, TokenError>(n.to_string()) }
@@ -187,7 +186,7 @@ async fn any_other_grant_has_its_name_and_members_in_their_order() -> Result<(),
 
     let named = || ExtensionGrant::new(URL, "urn:example:grant").expect("valid");
     for name in ["", "grant_type", "client_id", "client_assertion", "scope"] {
-        let error = named().field(name, "s3cret").expect_err(name);
+        let error = named().param(name, "s3cret").expect_err(name);
         assert!(error.to_string().contains(name) && !error.to_string().contains("s3cret"));
     }
     assert_eq!(
@@ -224,14 +223,14 @@ fn parts(assertion: &str) -> (Value, Value, Vec<u8>) {
     (json(&parts[0]), json(&parts[1]), parts[2].clone())
 }
 
-fn member(body: &str, name: &str) -> String {
-    let mut members = url::form_urlencoded::parse(body.as_bytes());
-    let found = members.find(|(n, _)| n == name);
+fn param(body: &str, name: &str) -> String {
+    let mut params = url::form_urlencoded::parse(body.as_bytes());
+    let found = params.find(|(n, _)| n == name);
     found.expect(name).1.into_owned()
 }
 
 #[tokio::test]
-async fn a_clients_assertion_is_signed_anew_for_each_request() -> Result<(), ConfigError> {
+async fn a_clients_assertion_is_signed_for_each_request() -> Result<(), ConfigError> {
     let now = || {
         let now = std::time::SystemTime::now();
         now.duration_since(std::time::UNIX_EPOCH)
@@ -240,11 +239,11 @@ async fn a_clients_assertion_is_signed_anew_for_each_request() -> Result<(), Con
     };
     let before = now();
     let password = PasswordGrant::new(URL, "billing", "me", "s3cret")?;
-    let jwt = PrivateKeyJwt::new(Pen);
+    let jwt = SignedJwt::new(Pen);
     let (fetch, refresh) = sent!(password.client_auth(ClientAuth::private_key_jwt(jwt)));
     let mut ids = Vec::new();
     for request in [fetch, refresh] {
-        let assertion = member(&request.body, "client_assertion");
+        let assertion = param(&request.body, "client_assertion");
         let (head, claims, signature) = parts(&assertion);
         assert_eq!(head, json!({ "alg": "ES256", "typ": "JWT", "kid": "k1" }));
         let signed = assertion.rsplit_once('.').expect("three parts").0;
@@ -258,7 +257,7 @@ async fn a_clients_assertion_is_signed_anew_for_each_request() -> Result<(), Con
         ids.push(claims["jti"].clone());
         assert!(request.body.contains(&format!(
             "grant_type={}",
-            member(&request.body, "grant_type")
+            param(&request.body, "grant_type")
         )));
         assert!(request.body.contains(&format!("&{ASSERTION}=")));
     }
@@ -269,31 +268,34 @@ async fn a_clients_assertion_is_signed_anew_for_each_request() -> Result<(), Con
 #[tokio::test]
 async fn an_assertions_audience_and_life_can_be_set() -> Result<(), ConfigError> {
     let second = std::time::Duration::from_secs(1);
-    let jwt = || PrivateKeyJwt::new(Pen);
+    let jwt = || SignedJwt::new(Pen);
     for life in [second / 2, second * 3601] {
         assert_eq!(jwt().lifetime(life).expect_err("no").field(), "lifetime");
     }
     let jwt = jwt().audience("https://a.example").lifetime(second * 5)?;
     let grant = ClientCredentialsGrant::new(URL, "billing")?;
     let (fetch, _) = sent!(grant.client_auth(ClientAuth::private_key_jwt(jwt)));
-    let (_, claims, _) = parts(&member(&fetch.body, "client_assertion"));
+    let (_, claims, _) = parts(&param(&fetch.body, "client_assertion"));
     assert_eq!(claims["aud"], "https://a.example");
     assert_eq!(claims["exp"], claims["iat"].as_u64().expect("a number") + 5);
     Ok(())
 }
 
 #[tokio::test]
-async fn an_assertion_of_ones_own_says_what_was_set() -> Result<(), BoxError> {
+async fn a_signed_assertion_has_the_claims_that_were_set() -> Result<(), BoxError> {
     let server = TokenServer::builder().user("me", "pw").in_process();
     let second = std::time::Duration::from_secs(1);
-    let about = |audience: &str| SignedJwt::new(Pen, "robots", audience).subject("me");
+    let about = |audience: &str| {
+        let jwt = SignedJwt::new(Pen).issuer("robots").subject("me");
+        jwt.audience(audience)
+    };
     let jwt = about(URL)
         .claim("scope", "x")
         .claim("exp", "never")
         .lifetime(second * 9)?;
     assert!(!format!("{jwt:?}").contains("robots"));
     let (fetch, _) = sent!(JwtBearerGrant::new(URL, jwt)?);
-    let (head, mut claims, _) = parts(&member(&fetch.body, "assertion"));
+    let (head, mut claims, _) = parts(&param(&fetch.body, "assertion"));
     assert_eq!(head, json!({ "alg": "ES256", "typ": "JWT", "kid": "k1" }));
     let life = claims["exp"].as_u64().zip(claims["iat"].as_u64());
     assert_eq!(life.map(|(end, start)| end - start), Some(9));
@@ -353,7 +355,7 @@ async fn what_cannot_be_asked_is_never_sent() -> Result<(), ConfigError> {
         Config,
         "a client secret needs a client id"
     );
-    let auth = ClientAuth::private_key_jwt(PrivateKeyJwt::new(Pen));
+    let auth = ClientAuth::private_key_jwt(SignedJwt::new(Pen));
     fails!(
         jwt(URL)?.client_auth(auth),
         Config,
@@ -363,6 +365,16 @@ async fn what_cannot_be_asked_is_never_sent() -> Result<(), ConfigError> {
         JwtBearerGrant::new(URL, fixed(""))?,
         Config,
         "the assertion is empty"
+    );
+    fails!(
+        JwtBearerGrant::new(URL, SignedJwt::new(Pen).audience(URL))?,
+        Config,
+        "no `iss`: set `SignedJwt::issuer`"
+    );
+    fails!(
+        JwtBearerGrant::new(URL, SignedJwt::new(Pen).issuer("robots"))?,
+        Config,
+        "no `aud`: set `SignedJwt::audience`"
     );
     fails!(
         JwtBearerGrant::new(URL, shut)?,
@@ -387,7 +399,7 @@ async fn what_cannot_be_asked_is_never_sent() -> Result<(), ConfigError> {
         Config,
         "the client's assertion is empty"
     );
-    let auth = ClientAuth::private_key_jwt(PrivateKeyJwt::new(Broken));
+    let auth = ClientAuth::private_key_jwt(SignedJwt::new(Broken));
     fails!(
         client()?.client_auth(auth),
         Source,
@@ -433,7 +445,7 @@ async fn an_exchange_takes_only_the_type_of_token_that_it_asked_for() -> Result<
 }
 
 #[tokio::test]
-async fn a_secret_in_a_file_is_read_anew_each_time() -> Result<(), BoxError> {
+async fn a_secret_in_a_file_is_read_each_time() -> Result<(), BoxError> {
     let path = std::env::temp_dir().join(format!("tower-bearer-secret-{}", std::process::id()));
     let log = Log::default();
     let grant = JwtBearerGrant::new(URL, SecretFile::new(&path))?
@@ -455,11 +467,11 @@ async fn a_secret_in_a_file_is_read_anew_each_time() -> Result<(), BoxError> {
 }
 
 #[tokio::test]
-async fn the_embedded_server_takes_each_way_to_prove_a_client() -> Result<(), BoxError> {
+async fn the_embedded_server_accepts_each_way_to_authenticate() -> Result<(), BoxError> {
     let secret = TokenServer::builder().client_secret("s3cret").in_process();
     let keyed = TokenServer::builder().client_assertion().in_process();
-    let jwt = || ClientAuth::private_key_jwt(PrivateKeyJwt::new(Pen));
-    let to_issuer = PrivateKeyJwt::new(Pen).audience(keyed.api_url());
+    let jwt = || ClientAuth::private_key_jwt(SignedJwt::new(Pen));
+    let to_issuer = SignedJwt::new(Pen).audience(keyed.api_url());
     for (server, auth, code) in [
         (&secret, ClientAuth::client_secret_basic("s3cret"), None),
         (&secret, ClientAuth::client_secret_post("s3cret"), None),
@@ -484,7 +496,7 @@ async fn the_embedded_server_takes_each_way_to_prove_a_client() -> Result<(), Bo
         ),
         (
             &keyed,
-            ClientAuth::private_key_jwt(PrivateKeyJwt::new(Pen).audience("https://b.example")),
+            ClientAuth::private_key_jwt(SignedJwt::new(Pen).audience("https://b.example")),
             Some("invalid_client"),
         ),
     ] {
@@ -506,10 +518,10 @@ async fn the_embedded_server_takes_an_assertion_of_a_client_once() -> Result<(),
     let server = TokenServer::builder().client_assertion().in_process();
     let caught = Log::default();
     let grant = ClientCredentialsGrant::new(server.token_url(), "api")?
-        .client_auth(ClientAuth::private_key_jwt(PrivateKeyJwt::new(Pen)))
+        .client_auth(ClientAuth::private_key_jwt(SignedJwt::new(Pen)))
         .transport(endpoint(&caught, |_| answer(200, &[], TOKEN)));
     grant.fetch().await?;
-    let assertion = member(&caught.all()[0].body, "client_assertion");
+    let assertion = param(&caught.all()[0].body, "client_assertion");
     let again = ClientCredentialsGrant::new(server.token_url(), "api")?
         .client_auth(ClientAuth::client_assertion(fixed(&assertion)))
         .transport(server.service());
@@ -519,7 +531,7 @@ async fn the_embedded_server_takes_an_assertion_of_a_client_once() -> Result<(),
     Ok(())
 }
 
-/// A JWT with these claims, signed by nobody in particular.
+/// A JWT with these claims, signed with no real key.
 fn jwt(claims: Value) -> String {
     let encode = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
     format!(
@@ -599,12 +611,45 @@ async fn a_token_of_one_cache_is_exchanged_for_one_of_another() -> Result<(), Bo
     Ok(())
 }
 
+#[tokio::test]
+async fn every_grant_takes_parameters_from_a_source_after_all_others() -> Result<(), ConfigError> {
+    let grant = PasswordGrant::new(URL, "api", "me", "s3cret")?
+        .param_from("totp", || async { Ok::<_, TokenError>("1".to_owned()) })?
+        .param("resource", "a")?
+        .param("resource", "b")?
+        .scope("x");
+    let (fetch, refresh) = sent!(grant);
+    assert_eq!(
+        fetch.body,
+        "client_id=api&username=me&password=s3cret&grant_type=password&scope=x\
+         &totp=1&resource=a&resource=b"
+    );
+    assert_eq!(
+        refresh.body,
+        "client_id=api&refresh_token=r3fresh&grant_type=refresh_token"
+    );
+    let named = PasswordGrant::new(URL, "api", "me", "s3cret")?;
+    let error = named.param_from("username", fixed("x")).expect_err("taken");
+    assert_eq!(error.field(), "param");
+    Ok(())
+}
+
 #[test]
-fn an_endpoint_may_be_given_as_any_text() -> Result<(), ConfigError> {
+fn an_endpoint_may_be_of_any_url_type() -> Result<(), BoxError> {
     let owned = String::from(URL);
+    let uri: http::Uri = URL.parse()?;
+    let url = url::Url::parse(URL)?;
     ClientCredentialsGrant::new(URL, "a")?;
     ClientCredentialsGrant::new(&owned, "a")?;
     ClientCredentialsGrant::new(owned, "a")?;
+    ClientCredentialsGrant::new(&uri, "a")?;
+    ClientCredentialsGrant::new(&url, "a")?;
+    Endpoint::new(uri.clone())?;
+    ClientCredentialsGrant::new(uri.clone(), "a")?
+        .logout_endpoint(uri)?
+        .revocation_endpoint(url)?;
+    let error = ClientCredentialsGrant::new(URL, "a")?.logout_endpoint(http::Uri::default());
+    assert_eq!(error.expect_err("no host").field(), "logout_endpoint");
     ClientCredentialsGrant::new(Endpoint::new(URL)?, "a")?;
     let error = ClientCredentialsGrant::new("http://a.example", "a").expect_err("plain http");
     assert_eq!(error.field(), "endpoint");
@@ -615,7 +660,7 @@ fn an_endpoint_may_be_given_as_any_text() -> Result<(), ConfigError> {
 fn other_credentials_have_another_fingerprint() -> Result<(), ConfigError> {
     let client = || ClientCredentialsGrant::new(URL, "billing");
     let password = |password| PasswordGrant::new(URL, "api", "me", password);
-    let jwt = |audience| PrivateKeyJwt::new(Pen).audience(audience);
+    let jwt = |audience| SignedJwt::new(Pen).audience(audience);
     let refresh = |token| {
         let token = RefreshToken::new(token).expect("valid");
         RefreshTokenGrant::new(URL, "api", token)

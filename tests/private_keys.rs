@@ -14,7 +14,7 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant, PrivateKey, PrivateKeyJwt, Signer};
+use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant, PrivateKey, SignedJwt, Signer};
 use tower_bearer::testing::TokenServer;
 use tower_bearer::{BoxError, TokenSource};
 
@@ -28,7 +28,7 @@ fn pem(label: &str, der: &[u8]) -> String {
     format!("some words before\n-----BEGIN {label}-----\n{lines}\n-----END {label}-----\n")
 }
 
-/// A key in each PEM that there is of it, its public half, and how it signs.
+/// A key in each PEM form of its kind, its public key, and its algorithm.
 struct Case {
     algorithm: &'static str,
     pems: Vec<String>,
@@ -39,7 +39,7 @@ struct Case {
 fn cases() -> Vec<Case> {
     let rsa = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
     let rsa_der = AsDer::as_der(&rsa).expect("DER");
-    // The key itself, after the 26 bytes that say that it is one of RSA.
+    // The key itself, after the 26 bytes that identify it as RSA.
     let pkcs1 = &rsa_der.as_ref()[26..];
     let p256 = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
     let p256_der = p256.to_pkcs8v1().expect("DER");
@@ -75,14 +75,14 @@ fn cases() -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn each_sort_of_key_signs_what_its_public_half_verifies() -> Result<(), BoxError> {
+async fn each_kind_of_key_signs_what_its_public_key_verifies() -> Result<(), BoxError> {
     let server = TokenServer::builder().client_assertion().in_process();
     for case in cases() {
         let public = UnparsedPublicKey::new(case.verifies, &case.public);
         for pem in case.pems {
             let key = PrivateKey::from_pem(&pem)?.with_key_id("k1");
             assert_eq!(key.algorithm(), case.algorithm);
-            let auth = ClientAuth::private_key_jwt(PrivateKeyJwt::new(key));
+            let auth = ClientAuth::private_key_jwt(SignedJwt::new(key));
             let log = Log::default();
             let grant = || ClientCredentialsGrant::new(server.token_url(), "api");
             let sent = grant()?.client_auth(auth.clone());
@@ -110,7 +110,7 @@ async fn each_sort_of_key_signs_what_its_public_half_verifies() -> Result<(), Bo
 }
 
 #[test]
-fn what_is_no_key_of_these_sorts_is_refused_and_not_quoted() {
+fn another_kind_of_key_is_refused_and_not_quoted() {
     let p384 = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).expect("a key");
     let p384 = p384.to_pkcs8v1().expect("DER");
     let of_another_sort = "neither an RSA key";

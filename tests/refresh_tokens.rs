@@ -261,7 +261,7 @@ async fn a_source_that_knows_no_refresh_is_asked_as_ever() {
         async move {
             let refresh = RefreshToken::new(format!("r{n}"))?;
             let response = TokenResponse::new(token(&format!("t{n}"), 3000)?);
-            Ok::<_, tower_bearer::TokenError>(response.with_refresh_token(Some(refresh)))
+            Ok::<_, tower_bearer::TokenError>(response.with_refresh_token(refresh))
         }
     });
     tokens.token().await.expect("a token");

@@ -1,4 +1,4 @@
-//! The end of a session at its user's wish: `revoke` and `shutdown`.
+//! Ending a session: `revoke` and `shutdown`.
 
 #![cfg(feature = "testing")]
 
@@ -41,7 +41,7 @@ async fn a_session_without_a_live_token_is_ended_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_session_nobody_is_asked() {
+async fn without_a_session_no_request_is_sent() {
     let log = Log::default();
     let tokens = TokenCache::new(
         PasswordGrant::voipex("me", "pw").transport(endpoint(&log, |_| answer(200, &[], ""))),
@@ -159,7 +159,7 @@ async fn a_request_under_way_is_sent_again_with_a_token_of_the_new_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_ended_is_let_go_all_the_same() {
+async fn what_cannot_be_ended_is_dropped_all_the_same() {
     let (server, _) = served(server());
     let plain = || {
         PasswordGrant::new(server.token_url(), "api", "me", "pw")
@@ -240,7 +240,7 @@ async fn each_way_to_end_a_session_sends_its_own_form() {
 }
 
 #[test]
-fn an_ending_keeps_the_rules_of_an_endpoint() {
+fn where_a_session_ends_keeps_the_rules_of_an_endpoint() {
     let grant = || PasswordGrant::voipex("me", "pw");
     let plain = "http://auth.example.com/logout";
     let error = grant().logout_endpoint(plain).expect_err("http");

@@ -1,4 +1,4 @@
-//! The embedded server keeps its word, in process and over sockets.
+//! The embedded server does what its documentation says, in process and over sockets.
 
 #![cfg(feature = "testing")]
 
@@ -22,7 +22,7 @@ use tower_bearer::testing::{MockResponse, TokenServer, TokenServerBuilder};
 const FORM: &str = "application/x-www-form-urlencoded";
 const PAIRS: [(&str, &str); 2] = [("client_id", "api"), ("username", "me")];
 
-/// An answer, read to its end.
+/// A response, read to its end.
 #[derive(Debug)]
 struct Received {
     status: StatusCode,
@@ -46,9 +46,9 @@ impl Received {
     }
 }
 
-fn form(members: &[(&str, &str)]) -> Full<Bytes> {
+fn form(params: &[(&str, &str)]) -> Full<Bytes> {
     let mut form = url::form_urlencoded::Serializer::new(String::new());
-    form.extend_pairs(members);
+    form.extend_pairs(params);
     form.finish().into()
 }
 
@@ -61,14 +61,14 @@ async fn send(server: &TokenServer, request: Request<Full<Bytes>>) -> std::io::R
     })
 }
 
-fn post(server: &TokenServer, path: &str, members: &[(&str, &str)]) -> Request<Full<Bytes>> {
+fn post(server: &TokenServer, path: &str, params: &[(&str, &str)]) -> Request<Full<Bytes>> {
     let url = format!("{}{path}", server.api_url());
     let request = Request::post(url).header(CONTENT_TYPE, FORM);
-    request.body(form(members)).expect("a request")
+    request.body(form(params)).expect("a request")
 }
 
-async fn token(server: &TokenServer, members: &[(&str, &str)]) -> Received {
-    let request = post(server, "/token", members);
+async fn request_token(server: &TokenServer, params: &[(&str, &str)]) -> Received {
+    let request = post(server, "/token", params);
     send(server, request).await.expect("an answer")
 }
 
@@ -79,19 +79,19 @@ async fn login(server: &TokenServer) -> Received {
         ("grant_type", "password"),
     ];
     let user = [("username", username), ("password", password.as_str())];
-    token(server, &[id, user[0], user[1], grant]).await
+    request_token(server, &[id, user[0], user[1], grant]).await
 }
 
 async fn refresh(server: &TokenServer, refresh_token: &str) -> Received {
-    let members = [
+    let params = [
         ("client_id", server.client_id()),
         ("refresh_token", refresh_token),
         ("grant_type", "refresh_token"),
     ];
-    token(server, &members).await
+    request_token(server, &params).await
 }
 
-async fn api(server: &TokenServer, authorization: Option<&str>) -> Received {
+async fn call_api(server: &TokenServer, authorization: Option<&str>) -> Received {
     let mut request = Request::get(format!("{}/v1/calls", server.api_url()));
     if let Some(value) = authorization {
         request = request.header(AUTHORIZATION, value);
@@ -102,14 +102,14 @@ async fn api(server: &TokenServer, authorization: Option<&str>) -> Received {
 
 async fn api_status(server: &TokenServer, answer: &Received) -> u16 {
     let value = format!("Bearer {}", answer.text("access_token"));
-    api(server, Some(&value)).await.status.as_u16()
+    call_api(server, Some(&value)).await.status.as_u16()
 }
 
-fn builder() -> TokenServerBuilder {
+fn builder_with_me() -> TokenServerBuilder {
     TokenServer::builder().user("me", "pw")
 }
 
-fn refused(status: u16, code: &str, what: &str) -> (u16, String, String) {
+fn refusal(status: u16, code: &str, what: &str) -> (u16, String, String) {
     (status, code.to_owned(), what.to_owned())
 }
 
@@ -160,60 +160,74 @@ async fn each_refusal_is_keycloaks() {
         ]
     }
     let wrong = "Invalid user credentials";
-    let server = builder().user("off", "pw").user("todo", "pw").in_process();
+    let server = builder_with_me()
+        .user("off", "pw")
+        .user("todo", "pw")
+        .in_process();
     server.disable_user("off");
     server.require_action("todo");
-    for (members, expected) in [
-        (password("me", "no"), refused(401, "invalid_grant", wrong)),
+    for (params, expected) in [
+        (password("me", "no"), refusal(401, "invalid_grant", wrong)),
         (
             password("nobody", "pw"),
-            refused(401, "invalid_grant", wrong),
+            refusal(401, "invalid_grant", wrong),
         ),
-        (password("todo", "no"), refused(401, "invalid_grant", wrong)),
+        (password("todo", "no"), refusal(401, "invalid_grant", wrong)),
         (
             password("off", "pw"),
-            refused(400, "invalid_grant", "Account disabled"),
+            refusal(400, "invalid_grant", "Account disabled"),
         ),
         (
             password("todo", "pw"),
-            refused(400, "invalid_grant", "Account is not fully set up"),
+            refusal(400, "invalid_grant", "Account is not fully set up"),
         ),
     ] {
-        let answer = token(&server, &members).await;
-        assert_eq!(answer.refusal(), expected, "{members:?}");
+        let answer = request_token(&server, &params).await;
+        assert_eq!(answer.refusal(), expected, "{params:?}");
     }
     server.enable_user("off");
     server.enable_user("todo");
     for name in ["off", "todo"] {
-        assert_eq!(token(&server, &password(name, "pw")).await.status, 200);
+        assert_eq!(
+            request_token(&server, &password(name, "pw")).await.status,
+            200
+        );
     }
     server.set_password("me", "new");
-    assert_eq!(token(&server, &password("me", "pw")).await.status, 401);
-    assert_eq!(token(&server, &password("me", "new")).await.status, 200);
+    assert_eq!(
+        request_token(&server, &password("me", "pw")).await.status,
+        401
+    );
+    assert_eq!(
+        request_token(&server, &password("me", "new")).await.status,
+        200
+    );
     assert_eq!(server.password(), "new");
 
-    let later = builder()
+    let later = builder_with_me()
         .wrong_password_status(StatusCode::BAD_REQUEST)
         .in_process();
-    let answer = token(&later, &password("me", "no")).await;
-    assert_eq!(answer.refusal(), refused(400, "invalid_grant", wrong));
-    // Which of the two faults is told first changed with it.
+    let answer = request_token(&later, &password("me", "no")).await;
+    assert_eq!(answer.refusal(), refusal(400, "invalid_grant", wrong));
+    // Which of the two errors comes first changed with the status.
     let disabled = "Account disabled";
     for (server, says) in [(&server, disabled), (&later, wrong)] {
         server.disable_user("me");
-        let answer = token(server, &password("me", "no")).await;
-        assert_eq!(answer.refusal(), refused(400, "invalid_grant", says));
+        let answer = request_token(server, &password("me", "no")).await;
+        assert_eq!(answer.refusal(), refusal(400, "invalid_grant", says));
         let right = server.password();
-        let answer = token(server, &password("me", &right)).await;
-        assert_eq!(answer.refusal(), refused(400, "invalid_grant", disabled));
+        let answer = request_token(server, &password("me", &right)).await;
+        assert_eq!(answer.refusal(), refusal(400, "invalid_grant", disabled));
         server.enable_user("me");
     }
 
-    let closed = builder().direct_grants(false).in_process();
-    let (status, code, _) = token(&closed, &password("me", "pw")).await.refusal();
+    let closed = builder_with_me().direct_grants(false).in_process();
+    let (status, code, _) = request_token(&closed, &password("me", "pw"))
+        .await
+        .refusal();
     assert_eq!((status, code.as_str()), (400, "unauthorized_client"));
 
-    for (members, status, code) in [
+    for (params, status, code) in [
         (
             &[("client_id", "other"), ("grant_type", "password")][..],
             401,
@@ -247,15 +261,15 @@ async fn each_refusal_is_keycloaks() {
             "unauthorized_client",
         ),
     ] {
-        let answer = token(&server, members).await;
+        let answer = request_token(&server, params).await;
         let (found, error, _) = answer.refusal();
-        assert_eq!((found, error.as_str()), (status, code), "{members:?}");
+        assert_eq!((found, error.as_str()), (status, code), "{params:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_no_form_or_no_post_is_refused() {
-    let server = builder().in_process();
+async fn a_request_that_is_not_a_posted_form_is_refused() {
+    let server = builder_with_me().in_process();
     let get = Request::get(server.token_url()).body(Full::default());
     let answer = send(&server, get.expect("a request"))
         .await
@@ -272,15 +286,15 @@ async fn a_request_that_is_no_form_or_no_post_is_refused() {
         }
         let answer = send(&server, request).await.expect("an answer");
         let says = "Missing form parameter: grant_type";
-        let expected = refused(400, "invalid_request", says);
+        let expected = refusal(400, "invalid_request", says);
         assert_eq!(answer.refusal(), expected, "{content_type:?}");
     }
     assert_eq!(server.counts().refused, 4);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_server_says_of_itself_where_its_endpoints_are() {
-    let server = builder().in_process();
+async fn the_metadata_say_where_the_endpoints_are() {
+    let server = builder_with_me().in_process();
     for path in ["openid-configuration", "oauth-authorization-server"] {
         let url = format!("{}/.well-known/{path}", server.api_url());
         let get = Request::get(&url).body(Full::default());
@@ -314,7 +328,7 @@ async fn the_server_says_of_itself_where_its_endpoints_are() {
 #[tokio::test(start_paused = true)]
 async fn a_clients_secret_may_come_in_header_or_form_and_must_be_right() {
     let secret = "s&c=r t%";
-    let server = builder().client_secret(secret).in_process();
+    let server = builder_with_me().client_secret(secret).in_process();
     let grant = ("grant_type", "client_credentials");
     let basic = |secret: &str| {
         let pair: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
@@ -325,7 +339,7 @@ async fn a_clients_secret_may_come_in_header_or_form_and_must_be_right() {
         request
     };
 
-    let by_form = token(&server, &[PAIRS[0], ("client_secret", secret), grant]).await;
+    let by_form = request_token(&server, &[PAIRS[0], ("client_secret", secret), grant]).await;
     let by_header = send(&server, basic(secret)).await.expect("an answer");
     for answer in [by_form, by_header] {
         assert_eq!(answer.status, 200);
@@ -336,8 +350,8 @@ async fn a_clients_secret_may_come_in_header_or_form_and_must_be_right() {
 
     let by_header = send(&server, basic("wrong")).await.expect("an answer");
     assert_eq!(by_header.headers.get(WWW_AUTHENTICATE), None);
-    let none = token(&server, &[PAIRS[0], grant]).await;
-    let by_form = token(&server, &[PAIRS[0], ("client_secret", "wrong"), grant]).await;
+    let none = request_token(&server, &[PAIRS[0], grant]).await;
+    let by_form = request_token(&server, &[PAIRS[0], ("client_secret", "wrong"), grant]).await;
     for answer in [by_header, none, by_form] {
         let (status, code, _) = answer.refusal();
         assert_eq!((status, code.as_str()), (401, "unauthorized_client"));
@@ -349,7 +363,7 @@ async fn a_clients_secret_may_come_in_header_or_form_and_must_be_right() {
 
 #[tokio::test(start_paused = true)]
 async fn tokens_live_as_long_as_they_say_and_no_longer() {
-    let server = builder().in_process();
+    let server = builder_with_me().in_process();
     let first = login(&server).await;
     sleep(Duration::from_secs(2999)).await;
     assert_eq!(api_status(&server, &first).await, 200);
@@ -363,7 +377,7 @@ async fn tokens_live_as_long_as_they_say_and_no_longer() {
     let expired = refresh(&server, &first.text("refresh_token")).await;
     assert_eq!(
         expired.refusal(),
-        refused(400, "invalid_grant", "Token is not active")
+        refusal(400, "invalid_grant", "Token is not active")
     );
     assert_eq!(
         refresh(&server, &second.text("refresh_token")).await.status,
@@ -377,7 +391,7 @@ async fn tokens_live_as_long_as_they_say_and_no_longer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refresh_lifetime_of_zero_is_no_fixed_end_and_none_is_no_token() {
-    let endless = builder()
+    let endless = builder_with_me()
         .refresh_token_lifetime(Duration::ZERO)
         .in_process();
     let answer = login(&endless).await;
@@ -390,7 +404,7 @@ async fn a_refresh_lifetime_of_zero_is_no_fixed_end_and_none_is_no_token() {
         200
     );
 
-    let none = builder().no_refresh_tokens().in_process();
+    let none = builder_with_me().no_refresh_tokens().in_process();
     let answer = login(&none).await;
     assert_eq!(answer.json().get("refresh_token"), None);
     assert_eq!(none.counts().open_sessions, 1);
@@ -398,7 +412,7 @@ async fn a_refresh_lifetime_of_zero_is_no_fixed_end_and_none_is_no_token() {
 
 #[tokio::test(start_paused = true)]
 async fn a_replayed_refresh_token_detaches_the_winners_session_too() {
-    let server = builder().rotate_refresh_tokens(true).in_process();
+    let server = builder_with_me().rotate_refresh_tokens(true).in_process();
     let bystander = login(&server).await;
     let first = login(&server).await;
     let winner = refresh(&server, &first.text("refresh_token")).await;
@@ -406,38 +420,38 @@ async fn a_replayed_refresh_token_detaches_the_winners_session_too() {
 
     let loser = refresh(&server, &first.text("refresh_token")).await;
     let exceeded = "Maximum allowed refresh token reuse exceeded";
-    assert_eq!(loser.refusal(), refused(400, "invalid_grant", exceeded));
+    assert_eq!(loser.refusal(), refusal(400, "invalid_grant", exceeded));
     assert_eq!(api_status(&server, &winner).await, 401);
     let again = refresh(&server, &winner.text("refresh_token")).await;
     assert_eq!(
         again.refusal(),
-        refused(400, "invalid_grant", "Session doesn't have required client")
+        refusal(400, "invalid_grant", "Session doesn't have required client")
     );
 
     assert_eq!(api_status(&server, &bystander).await, 200);
     let counts = server.counts();
-    // The session itself stays, with nobody in it.
+    // The session itself stays open, without a client.
     assert_eq!((counts.refresh_token_reuses, counts.open_sessions), (1, 2));
     assert_eq!((counts.password_grants, counts.refresh_grants), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refresh_token_older_than_the_last_one_used_is_stale() {
-    let server = builder().rotate_refresh_tokens(true).in_process();
+    let server = builder_with_me().rotate_refresh_tokens(true).in_process();
     let first = login(&server).await;
     let second = refresh(&server, &first.text("refresh_token")).await;
     refresh(&server, &second.text("refresh_token")).await;
     let stale = refresh(&server, &first.text("refresh_token")).await;
     assert_eq!(
         stale.refusal(),
-        refused(400, "invalid_grant", "Stale token")
+        refusal(400, "invalid_grant", "Stale token")
     );
     assert_eq!(server.counts().refresh_token_reuses, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_rotation_a_refresh_token_is_good_many_times() {
-    let server = builder().in_process();
+    let server = builder_with_me().in_process();
     let first = login(&server).await;
     for _ in 0..3 {
         assert_eq!(
@@ -450,7 +464,7 @@ async fn without_rotation_a_refresh_token_is_good_many_times() {
 
 #[tokio::test(start_paused = true)]
 async fn each_way_to_end_tokens_ends_those_it_names() {
-    let server = builder().in_process();
+    let server = builder_with_me().in_process();
 
     let tokens = login(&server).await;
     server.revoke_access_tokens();
@@ -463,7 +477,7 @@ async fn each_way_to_end_tokens_ends_those_it_names() {
     let stale = refresh(&server, &tokens.text("refresh_token")).await;
     assert_eq!(
         stale.refusal(),
-        refused(400, "invalid_grant", "Stale token")
+        refusal(400, "invalid_grant", "Stale token")
     );
     let tokens = login(&server).await;
     assert!(tokens.json()["not-before-policy"].as_u64() > Some(1_700_000_000));
@@ -472,7 +486,7 @@ async fn each_way_to_end_tokens_ends_those_it_names() {
     let disabled = refresh(&server, &tokens.text("refresh_token")).await;
     assert_eq!(
         disabled.refusal(),
-        refused(400, "invalid_grant", "User disabled")
+        refusal(400, "invalid_grant", "User disabled")
     );
     assert_eq!(api_status(&server, &tokens).await, 200);
     server.enable_user("me");
@@ -480,7 +494,7 @@ async fn each_way_to_end_tokens_ends_those_it_names() {
     let unknown = refresh(&server, "nonsense").await;
     assert_eq!(
         unknown.refusal(),
-        refused(400, "invalid_grant", "Invalid refresh token")
+        refusal(400, "invalid_grant", "Invalid refresh token")
     );
 
     server.end_sessions();
@@ -488,14 +502,14 @@ async fn each_way_to_end_tokens_ends_those_it_names() {
     let ended = refresh(&server, &tokens.text("refresh_token")).await;
     assert_eq!(
         ended.refusal(),
-        refused(400, "invalid_grant", "Session not active")
+        refusal(400, "invalid_grant", "Session not active")
     );
     assert_eq!(server.counts().open_sessions, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn logout_and_revoke_do_so() {
-    let server = builder().in_process();
+async fn logout_and_revoke_end_sessions_and_tokens() {
+    let server = builder_with_me().in_process();
     let (kept, out) = (login(&server).await, login(&server).await);
     let secret = out.text("refresh_token");
     let request = post(&server, "/logout", &[PAIRS[0], ("refresh_token", &secret)]);
@@ -532,20 +546,20 @@ async fn logout_and_revoke_do_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_api_tells_a_missing_token_from_a_bad_one() {
-    let server = builder().in_process();
-    let none = api(&server, None).await;
+async fn the_api_distinguishes_a_missing_token_from_an_invalid_one() {
+    let server = builder_with_me().in_process();
+    let none = call_api(&server, None).await;
     assert_eq!(none.status, 401);
     assert_eq!(none.headers[WWW_AUTHENTICATE], "Bearer");
     let token = login(&server).await.text("access_token");
     let cut = format!("Bearer {}", &token[1..]);
     for value in [cut.as_str(), "Bearer x", "Bearer", "Basic YTpi", &token] {
-        let bad = api(&server, Some(value)).await;
+        let bad = call_api(&server, Some(value)).await;
         assert_eq!(bad.status, 401, "{value}");
         let challenge = bad.headers[WWW_AUTHENTICATE].to_str().expect("text");
         assert!(challenge.contains("error=\"invalid_token\""), "{challenge}");
     }
-    let good = api(&server, Some(&format!("bearer {token}"))).await;
+    let good = call_api(&server, Some(&format!("bearer {token}"))).await;
     assert_eq!(
         (good.status.as_u16(), &good.body[..]),
         (200, &b"{\"ok\":true}"[..])
@@ -556,8 +570,8 @@ async fn the_api_tells_a_missing_token_from_a_bad_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn scripted_answers_come_in_order_then_always_then_the_ordinary() {
-    let server = builder().in_process();
+async fn mock_responses_come_in_order_then_the_default_then_the_servers_own() {
+    let server = builder_with_me().in_process();
     server.token_endpoint().set_default(MockResponse::error(
         StatusCode::BAD_REQUEST,
         "invalid_scope",
@@ -590,8 +604,8 @@ async fn scripted_answers_come_in_order_then_always_then_the_ordinary() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_of_an_ordinary_answer_can_be_any_nonsense() {
-    let server = builder().in_process();
+async fn members_of_the_default_response_can_be_invalid() {
+    let server = builder_with_me().in_process();
     server.token_endpoint().enqueue([MockResponse::default()
         .param("expires_in", "1e30")
         .param("token_type", "\"mac\"")
@@ -607,7 +621,7 @@ async fn members_of_an_ordinary_answer_can_be_any_nonsense() {
 
 #[tokio::test(start_paused = true)]
 async fn faults_happen_in_process_as_on_a_wire() {
-    let server = builder().in_process();
+    let server = builder_with_me().in_process();
     let request = || post(&server, "/token", &[PAIRS[0], ("grant_type", "magic")]);
     server.token_endpoint().enqueue([
         MockResponse::close(),
@@ -662,8 +676,8 @@ async fn faults_happen_in_process_as_on_a_wire() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn delays_hold_the_answer_back_but_not_its_effect() {
-    let server = builder()
+async fn delays_delay_the_response_but_not_its_effect() {
+    let server = builder_with_me()
         .rotate_refresh_tokens(true)
         .delay(Duration::from_secs(2))
         .in_process();
@@ -675,7 +689,7 @@ async fn delays_hold_the_answer_back_but_not_its_effect() {
         .token_endpoint()
         .enqueue([MockResponse::default().after(Duration::from_secs(60))]);
 
-    // Who leaves has used the refresh token up.
+    // A client that leaves has used the refresh token.
     let secret = first.text("refresh_token");
     let left = timeout(Duration::from_secs(59), refresh(&server, &secret)).await;
     assert!(left.is_err());
@@ -683,7 +697,7 @@ async fn delays_hold_the_answer_back_but_not_its_effect() {
     assert_eq!(refresh(&server, &secret).await.status, 400);
     assert_eq!(started.elapsed(), Duration::from_secs(5));
     assert_eq!(server.counts().refresh_token_reuses, 1);
-    // A delay of the API holds the look at the token back too.
+    // At the API the token is checked after the delay.
     server.set_delay(Duration::ZERO);
     let tokens = login(&server).await;
     server
@@ -697,8 +711,8 @@ async fn delays_hold_the_answer_back_but_not_its_effect() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_api_is_scripted_apart_from_the_token_endpoint() {
-    let server = builder().in_process();
+async fn the_api_and_the_token_endpoint_have_mock_responses_of_their_own() {
+    let server = builder_with_me().in_process();
     let header = format!("Bearer {}", login(&server).await.text("access_token"));
     server.api().enqueue([
         MockResponse::unauthorized([""; 0]),
@@ -708,7 +722,7 @@ async fn the_api_is_scripted_apart_from_the_token_endpoint() {
     ]);
     let mut challenges = Vec::new();
     for status in [401, 401, 403, 503, 200] {
-        let answer = api(&server, Some(&header)).await;
+        let answer = call_api(&server, Some(&header)).await;
         assert_eq!(answer.status, status);
         challenges.push(answer.headers.get_all(WWW_AUTHENTICATE).iter().count());
     }
@@ -737,7 +751,7 @@ async fn the_api_is_scripted_apart_from_the_token_endpoint() {
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_logins_at_once_are_counted_each() {
-    let server = builder().delay(Duration::from_secs(1)).in_process();
+    let server = builder_with_me().delay(Duration::from_secs(1)).in_process();
     let calls = (0..1000).map(|_| {
         let request = post(
             &server,
@@ -822,9 +836,9 @@ async fn a_thousand_callers_over_either_protocol_are_counted_each() {
     }
 }
 
-/// Sends a request for a token by hand and reads until the server closes the
-/// connection or is silent for a while; `true` if it closed.
-async fn raw(server: &TokenServer) -> (String, bool) {
+/// Sends a raw token request, and reads until the server closes the connection or is
+/// silent for a while. Returns `true` if it closed.
+async fn raw_token_request(server: &TokenServer) -> (String, bool) {
     let address: SocketAddr = server.api_url()["http://".len()..]
         .parse()
         .expect("an address");
@@ -857,14 +871,14 @@ async fn faults_reach_the_wire() {
     server
         .token_endpoint()
         .enqueue([MockResponse::close(), MockResponse::hang()]);
-    assert_eq!(raw(&server).await, (String::new(), true));
-    assert_eq!(raw(&server).await, (String::new(), false));
+    assert_eq!(raw_token_request(&server).await, (String::new(), true));
+    assert_eq!(raw_token_request(&server).await, (String::new(), false));
 
     server
         .token_endpoint()
         .enqueue([html().close_at(6), html().stall_at(6), html()]);
     for (end, closed) in [("<html>", true), ("<html>", false), ("</html>", false)] {
-        let (text, was_closed) = raw(&server).await;
+        let (text, was_closed) = raw_token_request(&server).await;
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
         assert!(text.contains("content-length: 13\r\n"), "{text}");
         assert!(text.ends_with(end), "{text}");
@@ -872,7 +886,7 @@ async fn faults_reach_the_wire() {
     }
 
     server.token_endpoint().enqueue([MockResponse::endless()]);
-    let (text, closed) = raw(&server).await;
+    let (text, closed) = raw_token_request(&server).await;
     assert!(text.len() > 10_000 && !closed, "{} bytes", text.len());
 }
 
@@ -934,8 +948,8 @@ async fn a_server_that_was_dropped_frees_its_port_and_leaves_no_task() {
 }
 
 #[tokio::test]
-async fn answers_under_way_are_finished_when_the_server_stops() {
-    let server = builder()
+async fn responses_in_progress_are_finished_when_the_server_stops() {
+    let server = builder_with_me()
         .delay(Duration::from_millis(200))
         .start()
         .await
@@ -965,7 +979,7 @@ async fn nothing_secret_is_shown() {
         .client_secret("s3cret");
     let shown = format!("{builder:?}");
     let server = builder.in_process();
-    let members = [
+    let params = [
         PAIRS[0],
         PAIRS[1],
         ("password", "hunter2"),
@@ -974,13 +988,13 @@ async fn nothing_secret_is_shown() {
     ];
     let answer = server
         .service()
-        .oneshot(post(&server, "/token", &members))
+        .oneshot(post(&server, "/token", &params))
         .await;
     let answer = answer.expect("an answer");
-    let scripted =
+    let mock =
         MockResponse::body(StatusCode::OK, "text/plain", "hunter2").header(LOCATION, "s3cret");
     let shown = format!(
-        "{shown} {server:?} {:?} {answer:?} {scripted:?}",
+        "{shown} {server:?} {:?} {answer:?} {mock:?}",
         server.service()
     );
     assert!(

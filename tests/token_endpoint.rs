@@ -1,4 +1,4 @@
-//! What a token endpoint may do wrong, and what a grant makes of it.
+//! What a token endpoint may do wrong, and how a grant handles it.
 
 mod support;
 
@@ -25,7 +25,7 @@ use tower_bearer::{
 use support::{Log, TOKEN, answer, endpoint};
 
 const PASSWORD: &str = "hunter2+pass";
-/// What of the password no error may hold, in whichever encoding.
+/// The part of the password that no error may hold, in any encoding.
 const MARK: &str = "hunter2";
 
 fn grant<T: Transport>(transport: T) -> PasswordGrant<T> {
@@ -59,14 +59,14 @@ async fn an_answer_that_is_not_understood_is_named() {
     use TokenErrorKind::*;
     let html = format!("<html>no such page for {MARK}</html>");
     for (status, body, kind, reason) in [
-        (200, html.as_str(), InvalidResponse, "is not JSON (200)"),
-        (401, &html, Refused, "without a readable `error` (401)"),
         (
-            502,
-            &html,
-            Unavailable,
-            "not available for the moment (502)",
+            200,
+            html.as_str(),
+            InvalidResponse,
+            "is not JSON: is this the token endpoint? (200)",
         ),
+        (401, &html, Refused, "without a readable `error` (401)"),
+        (502, &html, Unavailable, "is temporarily unavailable (502)"),
         (
             200,
             r#"{"token":"t0ken"}"#,
@@ -83,7 +83,7 @@ async fn an_answer_that_is_not_understood_is_named() {
             200,
             r#"{"access_token":"t0ken\nx"}"#,
             InvalidResponse,
-            "a character that a bearer token may not have",
+            "a character that a bearer token must not have",
         ),
         (
             200,
@@ -113,14 +113,14 @@ async fn an_answer_that_is_not_understood_is_named() {
             401,
             r#"{"error":"invalid_grant","error_description":"no hunter2"}"#,
             Refused,
-            "refused the credentials (401, invalid_grant)",
+            "at auth.voipex.io refused the user name or password (401, invalid_grant)",
         ),
-        // A hostile server gives back what it got, in its favourite form.
+        // A hostile server sends back what it got.
         (
             400,
             r#"{"error":"hunter2"}"#,
             Refused,
-            "refused the token request (400",
+            "refused the request (400",
         ),
         (
             304,
@@ -128,7 +128,7 @@ async fn an_answer_that_is_not_understood_is_named() {
             UnexpectedRedirect,
             "only 307 and 308 are followed (304)",
         ),
-        (101, "", InvalidResponse, "a status that makes no sense"),
+        (101, "", InvalidResponse, "an unexpected status"),
     ] {
         let log = Log::default();
         let body = body.to_owned();
@@ -145,7 +145,7 @@ async fn a_server_that_sends_the_password_back_as_an_error_code_is_not_quoted() 
         let service = endpoint(&log, move |_| {
             answer(400, &[], format!(r#"{{"error":"{code}"}}"#))
         });
-        // The server sends it in small letters, for so it looks like a code.
+        // The server sends it in lower case, so that it looks like a code.
         let grant = PasswordGrant::voipex("me", "PASS-Word-1").transport(service);
         let error = grant.fetch().await.expect_err("refused");
         assert_eq!(error.oauth_error(), None);
@@ -170,10 +170,10 @@ async fn what_is_empty_is_never_sent() {
 }
 
 #[tokio::test]
-async fn the_client_proves_itself_in_one_place_and_a_refresh_likewise() {
+async fn the_client_authenticates_in_one_place_and_so_does_a_refresh() {
     const SECRET: &str = "s3cret s3cret";
     let basic = Some("Basic YXBpOnMzY3JldCtzM2NyZXQ=");
-    for (auth, header, member) in [
+    for (auth, header, param) in [
         (ClientAuth::client_secret_basic(SECRET), basic, ""),
         (
             ClientAuth::client_secret_post(SECRET),
@@ -197,12 +197,12 @@ async fn the_client_proves_itself_in_one_place_and_a_refresh_likewise() {
             first.body,
             format!(
                 "client_id=api&username=me&password=hunter2%2Bpass&grant_type=password\
-                 {member}&scope=profile+email&totp=12+34"
+                 {param}&scope=profile+email&totp=12+34"
             )
         );
         assert_eq!(
             second.body,
-            format!("client_id=api&refresh_token=r3fresh%2B&grant_type=refresh_token{member}")
+            format!("client_id=api&refresh_token=r3fresh%2B&grant_type=refresh_token{param}")
         );
         for request in [first, second] {
             let sent = request.headers.get("authorization");
@@ -235,7 +235,7 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         "scope",
     ] {
         let error = grant().param(name, MARK).expect_err(name);
-        assert_eq!(error.field(), "member");
+        assert_eq!(error.field(), "param");
         assert!(error.to_string().contains(name) && !error.to_string().contains(MARK));
     }
 }
@@ -304,7 +304,7 @@ async fn a_circle_of_redirects_ends_after_five() {
 }
 
 /// A body without end: nothing at all, or a chunk each millisecond. One that is
-/// read far past the cap panics, lest a broken cap eats the machine's memory.
+/// read far past the cap panics, so that a broken cap does not fill the memory.
 struct Endless {
     chunk: usize,
     sent: usize,
@@ -425,7 +425,7 @@ impl Service<Request<Full<Bytes>>> for NeverReady {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_transport_that_never_gets_ready_meets_the_timeout() {
+async fn a_transport_that_is_never_ready_meets_the_timeout() {
     let grant = grant(NeverReady)
         .timeout(Duration::from_millis(1500))
         .expect("valid");
@@ -434,7 +434,7 @@ async fn a_transport_that_never_gets_ready_meets_the_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_without_end_is_no_panic() {
+async fn an_endless_timeout_does_not_panic() {
     let log = Log::default();
     let grant = grant(endpoint(&log, |_| answer(200, &[], TOKEN)))
         .timeout(Duration::MAX)
@@ -572,7 +572,7 @@ mod default_transport {
     }
 
     #[tokio::test]
-    async fn an_endpoint_that_nobody_listens_at_is_unreachable() {
+    async fn an_endpoint_without_a_listener_is_unreachable() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         drop(listener);
@@ -596,7 +596,7 @@ mod default_transport {
             causes.push(cause.to_string());
             next = cause.source();
         }
-        // What rustls says of bytes that are no TLS.
+        // The message of rustls for bytes that are not TLS.
         let tls = causes.iter().any(|cause| cause.contains("corrupt message"));
         assert!(tls, "{causes:?}");
         server.received();

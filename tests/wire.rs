@@ -1,7 +1,7 @@
-//! The form is, byte for byte, what curl and Python put on the wire.
+//! The form is, byte for byte, what curl and Python send.
 //!
 //! The first tests compare with what curl 7.88.1 and Python 3.11 sent when it
-//! was recorded. The last one runs both anew and needs them:
+//! was recorded. The last one runs both, and needs them:
 //! `cargo test --test wire -- --ignored`.
 
 mod support;
@@ -123,16 +123,16 @@ fn sent_by(tool: impl FnOnce(&str) -> Command) -> String {
 /// The documented command.
 fn curl(url: &str, password: &str) -> Command {
     let mut curl = Command::new("curl");
-    // No settings of the user's, no proxy.
+    // Without the settings of the user, and without a proxy.
     curl.args(["-q", "-sS", "--noproxy", "*", "--max-time", "20"]);
     curl.args(["-L", "-X", "POST", url]);
-    for member in [
+    for param in [
         "client_id=api",
         &format!("username={USERNAME}"),
         &format!("password={password}"),
         "grant_type=password",
     ] {
-        curl.args(["--data-urlencode", member]);
+        curl.args(["--data-urlencode", param]);
     }
     curl
 }

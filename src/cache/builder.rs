@@ -83,6 +83,13 @@ impl TokenCacheBuilder {
     }
 }
 
+#[cfg(feature = "config")]
+impl TokenCacheBuilder {
+    pub(crate) fn settings_mut(&mut self) -> &mut crate::cache::Settings {
+        &mut self.settings
+    }
+}
+
 /// The method of each setting.
 macro_rules! define_methods {
     ($(

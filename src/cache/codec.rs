@@ -117,7 +117,7 @@ pub(crate) fn decode_failure(payload: &Payload, fingerprint: u64) -> Option<Toke
     let error = TokenError::new(kind, what);
     let status = record.status.and_then(|it| StatusCode::from_u16(it).ok());
     Some(match status {
-        Some(status) => error.with_answer(status, record.error.as_deref()),
+        Some(status) => error.with_response(status, record.error.as_deref()),
         None => error,
     })
 }
@@ -163,7 +163,8 @@ mod tests {
             (InvalidResponse, false),
             (Source, false),
         ] {
-            let error = TokenError::new(kind, "x").with_answer(StatusCode::BAD_REQUEST, Some("e"));
+            let error =
+                TokenError::new(kind, "x").with_response(StatusCode::BAD_REQUEST, Some("e"));
             let read = encode_failure(&error, 7).map(|it| decode_failure(&it, 7).expect("read"));
             assert_eq!(read.is_some(), shared, "{kind:?}");
             if let Some(read) = read {

@@ -15,7 +15,7 @@ use crate::cache::settings::FleetMember;
 use crate::cache::shared::Shared;
 use crate::cache::source_call::{FetchContext, catch_panic};
 use crate::error::{BoxError, TokenError, TokenErrorKind};
-use crate::store::{Acquire, Acquired, Completion, Entry, Lease, Payload};
+use crate::store::{Acquire, Acquired, Completion, Entry, Lease, Stored};
 use crate::telemetry::{Event, FetchedBy};
 use crate::token::{RefreshToken, TokenResponse};
 
@@ -89,7 +89,7 @@ impl Shared {
         context: FetchContext,
     ) -> FetchResult {
         let given = lease.refresh_token.as_ref();
-        let given = given.and_then(|(payload, left)| codec::decode_refresh_token(payload, *left));
+        let given = given.and_then(|it| codec::decode_refresh_token(&it.payload, it.ttl));
         // From a time when the store was away.
         let own = self.with_state(|state, now| state.refresh.take(now, &self.settings));
         let discard = self.with_state(|state, _| state.take_discard_stored());
@@ -176,8 +176,8 @@ impl Shared {
                     .lifetime()
                     .map_or(self.settings.renew_unknown_lifetime_after, left);
                 completion.token = codec::encode_access_token(token)
-                    .map(|payload| (payload, span))
-                    .filter(|(_, span)| !span.is_zero());
+                    .map(|payload| Stored { payload, ttl: span })
+                    .filter(|it| !it.ttl.is_zero());
                 // RFC 6749, section 6: the old one stays in use.
                 let old = refresh_token.filter(|_| fetched.is_refreshed());
                 if let Some(token) = response.refresh_token().or(old) {
@@ -187,7 +187,8 @@ impl Shared {
             Err(error) => {
                 completion.failure = codec::encode_failure(error, self.source.fingerprint())
                     .zip(fetched.pause)
-                    .filter(|(_, pause)| !pause.is_zero());
+                    .map(|(payload, ttl)| Stored { payload, ttl })
+                    .filter(|it| !it.ttl.is_zero());
                 // Where the server may have used it up it is not used again.
                 if fetched.is_refreshed() && was_not_processed(error) {
                     completion.refresh_token =
@@ -202,7 +203,7 @@ impl Shared {
     fn token_from_store(&self, entry: &Entry, requested_at: Moment) -> Option<FetchResult> {
         let token = codec::decode_access_token(&entry.payload)?;
         let lifetime = token.lifetime();
-        let age = lifetime.map_or(Duration::ZERO, |it| it.saturating_sub(entry.left));
+        let age = lifetime.map_or(Duration::ZERO, |it| it.saturating_sub(entry.ttl));
         let schedule = Schedule::new(&self.settings, lifetime, 0.0);
         (schedule.freshness(age) != Freshness::Expired).then(|| FetchResult {
             age,
@@ -217,7 +218,7 @@ impl Shared {
         let error = codec::decode_failure(&entry.payload, self.source.fingerprint())?;
         Some(FetchResult {
             by: FetchedBy::Store,
-            pause: Some(entry.left),
+            pause: Some(entry.ttl),
             ..FetchResult::new(Err(error), requested_at)
         })
     }
@@ -241,15 +242,14 @@ impl Shared {
     /// The store's answer, within its time. The status tells if there is none.
     async fn store_call<R>(&self, answer: impl Future<Output = Result<R, BoxError>>) -> Option<R> {
         let limit = self.settings.store_timeout;
-        let error = |what| TokenError::new(TokenErrorKind::Store, what);
+        let error = |what: &str| {
+            let what = format!("the token store of {:?} {what}", self.label);
+            TokenError::new(TokenErrorKind::Store, what)
+        };
         let answer = match timeout(limit, catch_panic(answer)).await {
-            Ok(Some(answer)) => {
-                answer.map_err(|e| error("the token store failed".into()).with_source(e))
-            }
-            Ok(None) => Err(error("the token store panicked".into())),
-            Err(_) => Err(error(format!(
-                "the token store did not answer within {limit:?}"
-            ))),
+            Ok(Some(answer)) => answer.map_err(|e| error("failed").with_source(e)),
+            Ok(None) => Err(error("panicked")),
+            Err(_) => Err(error(&format!("did not answer within {limit:?}"))),
         };
         let (answer, fault) = match answer {
             Ok(answer) => (Some(answer), None),
@@ -258,11 +258,11 @@ impl Shared {
         let before =
             self.with_state(|state, _| std::mem::replace(&mut state.store_error, fault.clone()));
         match &fault {
-            Some(error) => self.emit(&Event::StoreFault {
+            Some(error) => self.emit(&Event::StoreError {
                 error,
                 first: before.is_none(),
             }),
-            None if before.is_some() => self.emit(&Event::StoreBack),
+            None if before.is_some() => self.emit(&Event::StoreRecovered),
             None => {}
         }
         answer
@@ -282,14 +282,11 @@ pub(crate) async fn pause(changes: &mut watch::Receiver<()>, left: Duration) {
 /// Less than anybody waits for.
 const SHORT: Duration = Duration::from_millis(5);
 
-fn refresh_entry(
-    token: &RefreshToken,
-    left: impl Fn(Duration) -> Duration,
-) -> Option<(Payload, Duration)> {
-    let span = token.lifetime().map_or(LONGEST, left).min(LONGEST);
+fn refresh_entry(token: &RefreshToken, left: impl Fn(Duration) -> Duration) -> Option<Stored> {
+    let ttl = token.lifetime().map_or(LONGEST, left).min(LONGEST);
     codec::encode_refresh_token(token)
-        .map(|payload| (payload, span))
-        .filter(|(_, span)| !span.is_zero())
+        .map(|payload| Stored { payload, ttl })
+        .filter(|it| !it.ttl.is_zero())
 }
 
 fn is_refused(fetched: &FetchResult) -> bool {

@@ -34,6 +34,8 @@ pub(crate) use builder::Template;
 pub use builder::TokenCacheBuilder;
 pub(crate) use current::{CachedToken, TokenReader};
 pub(crate) use fetch::Next;
+#[cfg(feature = "config")]
+pub(crate) use settings::{Setting, Settings};
 pub(crate) use shared::Shared;
 pub(crate) use state::{Rejection, Requirements};
 pub use status::{Status, StatusWatch};

@@ -51,7 +51,7 @@ async fn end_session(shared: Arc<Shared>, scope: Scope) -> Result<(), TokenError
             && let Some((access, lease)) = shared.drain_store(fleet).await
         {
             let theirs = lease.refresh_token.as_ref();
-            let theirs = theirs.and_then(|(it, left)| codec::decode_refresh_token(it, *left));
+            let theirs = theirs.and_then(|it| codec::decode_refresh_token(&it.payload, it.ttl));
             let result = shared.end(access.as_ref(), theirs.as_ref()).await;
             shared.complete(fleet, Completion::of(&lease)).await;
             if refresh.is_some() {

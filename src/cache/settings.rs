@@ -38,14 +38,12 @@ pub(crate) struct Backoff {
     pub(crate) max: Duration,
 }
 
-/// A setting by its name, as a configuration has it.
+/// A key in a configuration, and where its value goes.
 #[cfg(feature = "config")]
 #[derive(Clone, Copy)]
 pub(crate) enum Setting {
     Duration(&'static str, fn(&mut Settings) -> &mut Duration),
     Fraction(&'static str, fn(&mut Settings) -> &mut Fraction),
-    Window(&'static str, fn(&mut Settings) -> &mut Window),
-    Backoff(&'static str, fn(&mut Settings) -> &mut Backoff),
 }
 
 /// Hands the list of settings to a macro: kind, name, default, and how it is
@@ -145,10 +143,10 @@ macro_rules! define_settings {
         }
 
         impl Settings {
-            /// All settings that have a name.
+            /// The keys of each setting: one, or a pair.
             #[cfg(feature = "config")]
-            pub(crate) const ALL: &[Setting] = &[
-                $(Setting::$kind(stringify!($name), |settings| &mut settings.$name),)*
+            pub(crate) const ALL: &[&[Setting]] = &[
+                $(define_settings! { @$kind $name },)*
             ];
 
             fn check_each(&self) -> Result<(), ConfigError> {
@@ -156,6 +154,24 @@ macro_rules! define_settings {
                 Ok(())
             }
         }
+    };
+    (@Duration $name:ident) => {
+        &[Setting::Duration(stringify!($name), |it| &mut it.$name)]
+    };
+    (@Fraction $name:ident) => {
+        &[Setting::Fraction(stringify!($name), |it| &mut it.$name)]
+    };
+    (@Window $name:ident) => {
+        &[
+            Setting::Fraction(concat!(stringify!($name), "_fraction"), |it| &mut it.$name.fraction),
+            Setting::Duration(concat!(stringify!($name), "_max"), |it| &mut it.$name.max),
+        ]
+    };
+    (@Backoff $name:ident) => {
+        &[
+            Setting::Duration(concat!(stringify!($name), "_first"), |it| &mut it.$name.first),
+            Setting::Duration(concat!(stringify!($name), "_max"), |it| &mut it.$name.max),
+        ]
     };
 }
 

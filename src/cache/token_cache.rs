@@ -201,11 +201,15 @@ impl TokenCache {
     ///
     /// # Errors
     ///
-    /// As for `revoke`. The cache is shut down all the same.
+    /// As for `revoke`, except that a source which has no way to end a session is
+    /// no failure. The cache is shut down all the same.
     pub async fn shutdown(&self) -> Result<(), TokenError> {
         self.shared.with_state(|state, _| state.close());
         self.shared.changes.notify();
-        session::revoke(&self.shared, Scope::Process).await
+        match session::revoke(&self.shared, Scope::Process).await {
+            Err(error) if error.is_unsupported() => Ok(()),
+            ended => ended,
+        }
     }
 
     /// Renews from now on also while nobody asks for a token, except after the

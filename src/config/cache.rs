@@ -1,103 +1,202 @@
-//! The settings of a cache.
+//! The cache of a configured source, and its settings.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
-use super::values::{DurationValue, Number};
-use crate::cache::TokenCacheBuilder;
+use super::source_config::SourceConfig;
+use super::values::{DurationValue, Number, Text};
+use crate::cache::{Setting, Settings, TokenCache, TokenCacheBuilder};
 use crate::error::ConfigError;
+use crate::source::TokenSource;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+impl SourceConfig {
+    /// Builds a cache of the source, with the settings under `cache` and the
+    /// default transport. Needs the feature `reqwest`.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`source`](Self::source) does; also if a setting of the cache is
+    /// refused, or only one key of a pair is set.
+    #[cfg(feature = "reqwest")]
+    pub fn token_cache(&self) -> Result<TokenCache, ConfigError> {
+        self.token_cache_builder()?.build()
+    }
+
+    /// Returns a builder of that cache, for the settings that a file cannot
+    /// have: a [store](TokenCacheBuilder::store). Needs the feature `reqwest`.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`source`](Self::source) does; also if only one key of a pair of
+    /// settings is set. Settings that make no sense are refused by
+    /// [`TokenCacheBuilder::build`].
+    #[cfg(feature = "reqwest")]
+    pub fn token_cache_builder(&self) -> Result<TokenCacheBuilder, ConfigError> {
+        self.token_cache_builder_for(self.source()?)
+    }
+
+    /// Returns a builder of a cache of any source, with the settings under
+    /// `cache`: of a source with another transport, say.
+    ///
+    /// ```
+    /// # fn tokens() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_bearer::config::SourceConfig;
+    /// # let transport = tower::service_fn(
+    /// #     |_: http::Request<http_body_util::Full<bytes::Bytes>>| async {
+    /// #         Ok::<_, std::io::Error>(http::Response::new(String::new()))
+    /// #     });
+    ///
+    /// # let variables = [("AUTH_GRANT", "voipex"), ("AUTH_USERNAME", "me"), ("AUTH_PASSWORD", "p")];
+    /// let config = SourceConfig::from_vars("AUTH_", variables)?;
+    /// let source = config.source_through(transport)?;
+    /// let tokens = config.token_cache_builder_for(source)?.build()?;
+    /// # let _ = tokens; Ok(()) }
+    /// # tokens().unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails if only one key of a pair of settings is set. Settings that make no
+    /// sense are refused by [`TokenCacheBuilder::build`].
+    pub fn token_cache_builder_for(
+        &self,
+        source: impl TokenSource,
+    ) -> Result<TokenCacheBuilder, ConfigError> {
+        let builder = TokenCache::builder(source);
+        match &self.cache {
+            Some(config) => config.apply(builder),
+            None => Ok(builder),
+        }
+    }
+}
+
+/// The settings that are given, by their keys.
+#[derive(Default)]
 pub(super) struct CacheConfig {
-    wait_timeout: Option<DurationValue>,
-    source_timeout: Option<DurationValue>,
-    renew_before_fraction: Option<Number<f64>>,
-    renew_before_max: Option<DurationValue>,
-    renew_jitter: Option<Number<f64>>,
-    renew_unknown_lifetime_after: Option<DurationValue>,
-    expiry_margin_fraction: Option<Number<f64>>,
-    expiry_margin_max: Option<DurationValue>,
-    max_retry_after: Option<DurationValue>,
-    backoff_first: Option<DurationValue>,
-    backoff_max: Option<DurationValue>,
-    refusal_backoff_first: Option<DurationValue>,
-    refusal_backoff_max: Option<DurationValue>,
-    rejection_backoff_first: Option<DurationValue>,
-    rejection_backoff_max: Option<DurationValue>,
+    label: Option<String>,
+    settings: BTreeMap<&'static str, Value>,
+}
+
+/// A value, and where it goes.
+enum Value {
+    Duration(fn(&mut Settings) -> &mut Duration, Duration),
+    Fraction(fn(&mut Settings) -> &mut f64, f64),
+}
+
+/// The key that is no setting but the builder's [`label`](TokenCacheBuilder::label).
+const LABEL: &str = "label";
+
+fn key(setting: &Setting) -> &'static str {
+    match setting {
+        Setting::Duration(key, _) | Setting::Fraction(key, _) => key,
+    }
 }
 
 impl CacheConfig {
+    /// Applies the settings to a builder.
     pub(super) fn apply(
         &self,
         mut builder: TokenCacheBuilder,
     ) -> Result<TokenCacheBuilder, ConfigError> {
-        type Set = fn(TokenCacheBuilder, Duration) -> TokenCacheBuilder;
-        let spans: [(&Option<DurationValue>, Set); 4] = [
-            (&self.wait_timeout, TokenCacheBuilder::wait_timeout),
-            (&self.source_timeout, TokenCacheBuilder::source_timeout),
-            (
-                &self.renew_unknown_lifetime_after,
-                TokenCacheBuilder::renew_unknown_lifetime_after,
-            ),
-            (&self.max_retry_after, TokenCacheBuilder::max_retry_after),
-        ];
-        for (span, set) in spans {
-            if let Some(DurationValue(span)) = span {
-                builder = set(builder, *span);
+        let is_set = |setting: &&Setting| self.settings.contains_key(key(setting));
+        for keys in Settings::ALL {
+            let (given, missing): (Vec<_>, Vec<_>) = keys.iter().partition(is_set);
+            if let (Some(given), Some(missing)) = (given.first(), missing.first()) {
+                let reason = format!("is missing beside `{}`", key(given));
+                return Err(ConfigError::new(key(missing), reason));
             }
         }
-        if let Some(Number(jitter)) = &self.renew_jitter {
-            builder = builder.renew_jitter(*jitter);
+        for value in self.settings.values() {
+            let settings = builder.settings_mut();
+            match value {
+                Value::Duration(place, value) => *place(settings) = *value,
+                Value::Fraction(place, value) => *place(settings) = *value,
+            }
         }
-        if let Some((fraction, max)) = pair(
-            ("renew_before_fraction", &self.renew_before_fraction),
-            ("renew_before_max", &self.renew_before_max),
-        )? {
-            builder = builder.renew_before(fraction.0, max.0);
-        }
-        let fraction = ("expiry_margin_fraction", &self.expiry_margin_fraction);
-        if let Some((fraction, max)) =
-            pair(fraction, ("expiry_margin_max", &self.expiry_margin_max))?
-        {
-            builder = builder.expiry_margin(fraction.0, max.0);
-        }
-        let (first, max) = ("backoff_first", "backoff_max");
-        if let Some((first, max)) = pair((first, &self.backoff_first), (max, &self.backoff_max))? {
-            builder = builder.backoff(first.0, max.0);
-        }
-        let first = ("refusal_backoff_first", &self.refusal_backoff_first);
-        let max = ("refusal_backoff_max", &self.refusal_backoff_max);
-        if let Some((first, max)) = pair(first, max)? {
-            builder = builder.refusal_backoff(first.0, max.0);
-        }
-        let first = ("rejection_backoff_first", &self.rejection_backoff_first);
-        let max = ("rejection_backoff_max", &self.rejection_backoff_max);
-        if let Some((first, max)) = pair(first, max)? {
-            builder = builder.rejection_backoff(first.0, max.0);
-        }
-        Ok(builder)
+        Ok(match &self.label {
+            Some(label) => builder.label(label),
+            None => builder,
+        })
     }
 }
 
-type Named<'a, T> = (&'static str, &'a Option<T>);
+impl<'de> Deserialize<'de> for CacheConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
 
-/// Two params that go together.
-fn pair<'a, A, B>(
-    (a_name, a): Named<'a, A>,
-    (b_name, b): Named<'a, B>,
-) -> Result<Option<(&'a A, &'a B)>, ConfigError> {
-    let alone = |there, missing: &'static str| {
-        Err(ConfigError::new(
-            missing,
-            format!("is missing beside `{there}`"),
-        ))
-    };
-    match (a, b) {
-        (Some(a), Some(b)) => Ok(Some((a, b))),
-        (None, None) => Ok(None),
-        (Some(_), None) => alone(a_name, b_name),
-        (None, Some(_)) => alone(b_name, a_name),
+        impl<'de> Visitor<'de> for Reader {
+            type Value = CacheConfig;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of cache settings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<CacheConfig, A::Error> {
+                let mut config = CacheConfig::default();
+                while let Some(name) = map.next_key::<String>()? {
+                    if name == LABEL {
+                        if config.label.replace(map.next_value::<Text>()?.0).is_some() {
+                            return Err(A::Error::duplicate_field(LABEL));
+                        }
+                        continue;
+                    }
+                    let mut settings = Settings::ALL.iter().copied().flatten();
+                    let Some(setting) = settings.find(|it| key(it) == name) else {
+                        return Err(unknown(&name));
+                    };
+                    let value = match setting {
+                        Setting::Duration(_, place) => {
+                            Value::Duration(*place, map.next_value::<DurationValue>()?.0)
+                        }
+                        Setting::Fraction(_, place) => {
+                            Value::Fraction(*place, map.next_value::<Number<f64>>()?.0)
+                        }
+                    };
+                    if config.settings.insert(key(setting), value).is_some() {
+                        return Err(A::Error::duplicate_field(key(setting)));
+                    }
+                }
+                Ok(config)
+            }
+        }
+
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+fn unknown<E: Error>(name: &str) -> E {
+    let keys = Settings::ALL.iter().copied().flatten().map(key);
+    let keys: Vec<_> = keys.chain([LABEL]).map(|key| format!("`{key}`")).collect();
+    let keys = keys.join(", ");
+    E::custom(format!("unknown field `{name}`, expected one of {keys}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::AccessToken;
+
+    #[test]
+    fn every_setting_is_accepted() {
+        let settings = Settings::ALL.iter().copied().flatten().map(|setting| {
+            let value = match setting {
+                Setting::Fraction("renew_before_fraction", _) => "0.5",
+                Setting::Fraction(..) => "0.05",
+                Setting::Duration("renew_before_max", _) => "1h",
+                Setting::Duration(..) => "7s",
+            };
+            (key(setting).to_owned(), value.into())
+        });
+        let settings = settings.chain([(LABEL.to_owned(), "calls".into())]);
+        let settings = serde_json::Value::Object(settings.collect());
+        let config = serde_json::from_value::<CacheConfig>(settings).expect("all are known");
+        let token = AccessToken::new("a").expect("a token");
+        let builder = config
+            .apply(TokenCache::builder(token))
+            .expect("whole pairs");
+        builder.build().expect("settings that make sense");
     }
 }

@@ -1,4 +1,4 @@
-//! How the client of a configuration proves itself.
+//! How the client of a configuration authenticates.
 
 use std::path::PathBuf;
 
@@ -7,16 +7,14 @@ use super::values::Secret;
 use crate::error::ConfigError;
 use crate::grant::{self, ClientAuth, SecretFile};
 
-/// The secret that a member holds, or the file that another one names.
+/// Returns the secret that one key holds, or that is in the file named by the
+/// other key.
 pub(super) fn secret(
     (name, secret): (&'static str, &Option<Secret>),
     (file_name, file): (&'static str, &Option<PathBuf>),
 ) -> Result<Option<grant::Secret>, ConfigError> {
     match (secret, file) {
-        (Some(_), Some(_)) => {
-            let reason = format!("is there beside `{name}`: one of them");
-            Err(ConfigError::new(file_name, reason))
-        }
+        (Some(_), Some(_)) => Err(only_one(file_name, name)),
         (Some(Secret(secret)), None) => Ok(Some(secret.clone())),
         (None, Some(path)) => match SecretFile::new(path).read() {
             Ok(secret) => Ok(Some(secret)),
@@ -29,9 +27,14 @@ pub(super) fn secret(
     }
 }
 
-/// A member that has to be there.
-pub(super) fn needed<T>(name: &'static str, member: Option<T>) -> Result<T, ConfigError> {
-    member.ok_or_else(|| ConfigError::new(name, "is missing"))
+/// Returns the value of a key that is required.
+pub(super) fn needed<T>(name: &'static str, value: Option<T>) -> Result<T, ConfigError> {
+    value.ok_or_else(|| ConfigError::new(name, "is missing"))
+}
+
+/// The error of two keys of which only one may be set.
+pub(super) fn only_one(name: &'static str, other: &'static str) -> ConfigError {
+    ConfigError::new(name, format!("conflicts with `{other}`: set only one"))
 }
 
 impl SourceConfig {
@@ -42,43 +45,43 @@ impl SourceConfig {
         )?;
         let has_key = self.private_key.is_some() || self.private_key_file.is_some();
         let assertion = &self.client_assertion_file;
-        let way = self.client_auth.as_deref().unwrap_or(match () {
-            () if secret.is_some() => "basic",
+        let method = self.client_auth.as_deref().unwrap_or(match () {
+            () if secret.is_some() => "client_secret_basic",
             () if has_key => "private_key_jwt",
-            () if assertion.is_some() => "assertion",
+            () if assertion.is_some() => "client_assertion",
             () => "none",
         });
-        for (name, there, its) in [
-            (
-                "client_secret",
-                secret.is_some(),
-                &["basic", "form"] as &[_],
-            ),
-            ("private_key", has_key, &["private_key_jwt"]),
-            ("key_id", self.key_id.is_some(), &["private_key_jwt"]),
-            (
-                "assertion_audience",
-                self.assertion_audience.is_some(),
-                &["private_key_jwt"],
-            ),
-            ("client_assertion_file", assertion.is_some(), &["assertion"]),
+        let of_secret = &["client_secret_basic", "client_secret_post"] as &[_];
+        let (of_key, of_assertion) = (&["private_key_jwt"], &["client_assertion"]);
+        let has_audience = self.assertion_audience.is_some();
+        for (name, is_set, methods) in [
+            ("client_secret", secret.is_some(), of_secret),
+            ("private_key", has_key, of_key),
+            ("key_id", self.key_id.is_some(), of_key),
+            ("assertion_audience", has_audience, of_key),
+            ("client_assertion_file", assertion.is_some(), of_assertion),
         ] {
-            if there && !its.contains(&way) {
-                let reason = "has no place beside this way of the client to prove itself";
+            if is_set && !methods.contains(&method) {
+                let reason =
+                    "is not used by this method of client authentication: see `client_auth`";
                 return Err(ConfigError::new(name, reason));
             }
         }
-        match way {
+        match method {
             "none" => Ok(ClientAuth::none()),
-            "tls" => Ok(ClientAuth::tls_client_auth()),
-            "basic" => needed("client_secret", secret).map(ClientAuth::client_secret_basic),
-            "form" => needed("client_secret", secret).map(ClientAuth::client_secret_post),
-            "assertion" => needed("client_assertion_file", assertion.as_ref())
+            "tls_client_auth" => Ok(ClientAuth::tls_client_auth()),
+            "client_secret_basic" => {
+                needed("client_secret", secret).map(ClientAuth::client_secret_basic)
+            }
+            "client_secret_post" => {
+                needed("client_secret", secret).map(ClientAuth::client_secret_post)
+            }
+            "client_assertion" => needed("client_assertion_file", assertion.as_ref())
                 .map(|path| ClientAuth::client_assertion(SecretFile::new(path))),
             "private_key_jwt" => self.private_key_jwt(),
             _ => {
-                let reason =
-                    "is none of `none`, `basic`, `form`, `private_key_jwt`, `assertion`, `tls`";
+                let reason = "is none of `none`, `client_secret_basic`, `client_secret_post`, \
+                              `private_key_jwt`, `client_assertion`, `tls_client_auth`";
                 Err(ConfigError::new("client_auth", reason))
             }
         }
@@ -86,7 +89,7 @@ impl SourceConfig {
 
     #[cfg(feature = "private-key-jwt")]
     fn private_key_jwt(&self) -> Result<ClientAuth, ConfigError> {
-        use crate::grant::{PrivateKey, PrivateKeyJwt};
+        use crate::grant::{PrivateKey, SignedJwt};
 
         let pem = secret(
             ("private_key", &self.private_key),
@@ -96,7 +99,7 @@ impl SourceConfig {
         if let Some(id) = &self.key_id {
             key = key.with_key_id(id);
         }
-        let mut jwt = PrivateKeyJwt::new(key);
+        let mut jwt = SignedJwt::new(key);
         if let Some(audience) = &self.assertion_audience {
             jwt = jwt.audience(audience);
         }

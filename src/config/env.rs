@@ -7,10 +7,13 @@ use serde_json::{Map, Value};
 use super::source_config::SourceConfig;
 use crate::error::ConfigError;
 
+/// The keys that are tables.
+const TABLES: [&str; 2] = ["cache", "params"];
+
 impl SourceConfig {
-    /// Reads the variables that begin with this prefix, in any letter case; what
-    /// follows is the name of a member. Two underscores lead into a table. A
-    /// variable that is empty is not there.
+    /// Reads the variables whose names begin with `prefix`, in any letter case;
+    /// the rest of the name is a key of the configuration. Two underscores
+    /// separate a table from a key in it. An empty variable counts as not set.
     ///
     /// ```
     /// # fn config() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,7 +23,7 @@ impl SourceConfig {
     ///     ("CALLS_AUTH_GRANT", "voipex"),
     ///     ("CALLS_AUTH_USERNAME", "your@email.com"),
     ///     ("CALLS_AUTH_PASSWORD_FILE", "/run/secrets/calls"),
-    ///     ("CALLS_AUTH_CACHE__WAIT", "20s"),
+    ///     ("CALLS_AUTH_CACHE__WAIT_TIMEOUT", "20s"),
     ///     ("CALLS_PORT", "8080"),
     /// ];
     /// let config = SourceConfig::from_vars("CALLS_AUTH_", variables)?;
@@ -34,8 +37,8 @@ impl SourceConfig {
     ///
     /// # Errors
     ///
-    /// If a variable with this prefix is no member, or its value does not fit.
-    /// The error quotes no value.
+    /// Fails if a variable with this prefix is not a known key or has a value
+    /// of the wrong type. The error quotes no value.
     pub fn from_vars<N, V>(
         prefix: &str,
         variables: impl IntoIterator<Item = (N, V)>,
@@ -44,11 +47,11 @@ impl SourceConfig {
         N: AsRef<str>,
         V: Into<String>,
     {
-        let mut params = Map::new();
+        let mut config = Map::new();
         for (name, value) in variables {
             let name = name.as_ref();
-            let own = name.get(..prefix.len());
-            if !own.is_some_and(|own| own.eq_ignore_ascii_case(prefix)) {
+            let start = name.get(..prefix.len());
+            if !start.is_some_and(|start| start.eq_ignore_ascii_case(prefix)) {
                 continue;
             }
             let (name, value) = (name[prefix.len()..].to_ascii_lowercase(), value.into());
@@ -56,14 +59,14 @@ impl SourceConfig {
                 continue;
             }
             match name.split_once("__") {
-                // What serde would say of it quotes the value.
-                None if ["cache", "params"].contains(&name.as_str()) => {
-                    let what = format!("`{name}` is a table: `{name}__…` is a member of it");
+                // In place of serde's own message, which quotes the value.
+                None if TABLES.contains(&name.as_str()) => {
+                    let what = format!("`{name}` is a table: set its keys as `{name}__…`");
                     return Err(refused(what));
                 }
-                None => drop(params.insert(name, value.into())),
+                None => drop(config.insert(name, value.into())),
                 Some((table, name)) => {
-                    let table = params.entry(table);
+                    let table = config.entry(table);
                     let table = table.or_insert_with(|| Value::Object(Map::new()));
                     if let Value::Object(table) = table {
                         table.insert(name.to_owned(), value.into());
@@ -71,16 +74,17 @@ impl SourceConfig {
                 }
             }
         }
-        serde_json::from_value(Value::Object(params)).map_err(refused)
+        serde_json::from_value(Value::Object(config)).map_err(refused)
     }
 
-    /// [`from_vars`](Self::from_vars) with the environment of this process.
+    /// Reads the environment of this process: see [`from_vars`](Self::from_vars).
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Fails as `from_vars` does.
     pub fn from_env(prefix: &str) -> Result<Self, ConfigError> {
-        // One that is not Unicode is no member, unless it is meant to be.
+        // A name that is not Unicode is not a key; a value that is not is kept,
+        // lossily, so that the key is not taken for missing.
         let variables = std::env::vars_os().filter_map(|(name, value)| {
             let name = name.into_string().ok()?;
             Some((name, value.to_string_lossy().into_owned()))

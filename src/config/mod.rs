@@ -1,8 +1,9 @@
 //! A source of tokens from a file or from the environment. Needs the feature
 //! `config`.
 //!
-//! [`SourceConfig`] is read by whatever reads it with serde, TOML, YAML or JSON,
-//! and from the environment by [`SourceConfig::from_env`]:
+//! [`SourceConfig`] can be deserialized by any serde format (TOML, YAML, JSON),
+//! and read from the environment by [`SourceConfig::from_env`]. A file
+//! `auth.toml`:
 //!
 //! ```toml
 //! grant = "client_credentials"
@@ -13,46 +14,72 @@
 //! timeout = "5s"
 //!
 //! [cache]
-//! wait = "20s"
+//! wait_timeout = "20s"
 //! ```
 //!
-//! | `grant` | its own params (those in bold have to be there) |
+//! and the program that reads it:
+//!
+#![cfg_attr(feature = "reqwest", doc = "```no_run")]
+#![cfg_attr(not(feature = "reqwest"), doc = "```ignore")]
+//! use tower_bearer::config::SourceConfig;
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config: SourceConfig = toml::from_str(&std::fs::read_to_string("auth.toml")?)?;
+//! let tokens = config.token_cache()?;
+//! println!("{:?}", tokens.token().await?);
+//! # Ok(()) }
+//! ```
+//!
+//! The same from the environment, where `AUTH_GRANT=client_credentials`,
+//! `AUTH_CACHE__WAIT_TIMEOUT=20s` and so on are set:
+//!
+#![cfg_attr(feature = "reqwest", doc = "```no_run")]
+#![cfg_attr(not(feature = "reqwest"), doc = "```ignore")]
+//! # use tower_bearer::config::SourceConfig;
+//! let tokens = SourceConfig::from_env("AUTH_")?.token_cache()?;
+//! # Ok::<_, tower_bearer::ConfigError>(())
+//! ```
+//!
+//! # Keys
+//!
+//! | `grant` | keys that only this grant uses (those in bold are required) |
 //! |---|---|
-//! | `voipex` | **`username`**, **`password`**; no endpoint and no client |
+//! | `voipex` | **`username`**, **`password`**; sets its endpoint and its client itself |
 //! | `password` | **`username`**, **`password`** |
 //! | `client_credentials` | |
 //! | `refresh_token` | **`refresh_token`**, `rotated_token_file` |
 //! | `jwt_bearer` | **`assertion_file`** |
 //! | `token_exchange` | **`subject_token_file`**, `subject_token_type`, `actor_token_file` and `actor_token_type`, `requested_token_type`, `audience`, `resource` |
-//! | a URI | the grant of that name, which has its own under `params` |
+//! | a URI | the [extension grant](crate::grant::ExtensionGrant) of this name; its parameters go under `params` |
 //!
-//! | params of all grants | |
+//! | keys of all grants | |
 //! |---|---|
-//! | `token_endpoint` or `issuer` | where to ask: one of them has to be there |
-//! | `client_id` | has to be there for `password`, `client_credentials` and `refresh_token` |
-//! | `client_auth` | `none`, `basic`, `form`, `private_key_jwt`, `assertion` or `tls`; without it, what follows from the next ones: `basic`, `private_key_jwt`, `assertion`, or else `none` |
-//! | `client_secret` | for `basic` and `form` |
-//! | `private_key`, `key_id`, `assertion_audience` | for `private_key_jwt`: PEM, and what it says |
-//! | `client_assertion_file` | for `assertion` |
-//! | `scope` | a text with spaces, or a list |
-//! | `params` | a table of what else the form has |
-//! | `logout_endpoint` or `revocation_endpoint` | where a session is ended |
-//! | `client_certificate_file`, `root_certificates_file` | for `tls`, and an authority of one's own: PEM for the [default transport](crate::transport::DefaultTransport::client_certificate) |
+//! | `token_endpoint` or `issuer` | the URL of the token endpoint, or the issuer that names it; one is required |
+//! | `client_id` | required by `password`, `client_credentials` and `refresh_token` |
+//! | `client_auth` | `none`, `client_secret_basic`, `client_secret_post`, `private_key_jwt`, `client_assertion` or `tls_client_auth`; the default follows from the keys below: `client_secret_basic`, `private_key_jwt`, `client_assertion`, or else `none` |
+//! | `client_secret` | for `client_secret_basic` and `client_secret_post` |
+//! | `private_key`, `key_id`, `assertion_audience` | for `private_key_jwt`: the key in PEM, its `kid`, and the `aud` of the assertion |
+//! | `client_assertion_file` | for `client_assertion` |
+//! | `scope` | a string of scopes separated by spaces, or a list |
+//! | `params` | a table of further parameters of the token request |
+//! | `logout_endpoint` or `revocation_endpoint` | the URL where a session is ended |
+//! | `client_certificate_file`, `root_certificates_file` | PEM files for the [default transport](crate::transport::DefaultTransport): the certificate for `tls_client_auth`, and the authorities to trust in place of the system's |
 //! | `timeout`, `max_response` | as in [`Grant`](crate::grant::Grant) |
-//! | `cache` | a table with settings of [`TokenCacheBuilder`](crate::TokenCacheBuilder): `wait`, `source_timeout`, `renew_jitter`, `renew_unknown_lifetime_after`, `max_retry_after`, and the pairs `renew_before_fraction` and `renew_before_max`, `expiry_margin_fraction` and `expiry_margin_max`, `backoff_first` and `backoff_max`, `refusal_backoff_first` and `refusal_backoff_max`, `rejection_backoff_first` and `rejection_backoff_max` |
+//! | `cache` | a table of settings, named as the methods of [`TokenCacheBuilder`](crate::TokenCacheBuilder): `wait_timeout`, `source_timeout`, `revoke_timeout`, `store_timeout`, `lease_duration`, `renew_jitter`, `renew_unknown_lifetime_after`, `max_retry_after`, `label`, and the pairs `renew_before_fraction` and `renew_before_max`, `expiry_margin_fraction` and `expiry_margin_max`, `backoff_first` and `backoff_max`, `refusal_backoff_first` and `refusal_backoff_max`, `rejection_backoff_first` and `rejection_backoff_max` |
 //!
-//! In place of `client_secret`, `password`, `private_key` and `refresh_token`
-//! there may be `client_secret_file` and so on: a file as containers mount them,
-//! read once, without the line ends at its end. The assertions and tokens for
-//! which there is only a `_file` are read for each token request, for what is in them does not
-//! live long.
+//! In place of `client_secret`, `password`, `private_key` and `refresh_token`,
+//! set `client_secret_file` and so on to name a file, as containers mount them.
+//! It is read once, when the source is built; line ends at its end are dropped.
+//! Assertions and tokens for which there is only a `_file` key are short-lived:
+//! their file is read again for each token request.
 //!
-//! `rotated_token_file` is where a refresh token that the server rotated is
-//! kept. If there is one it goes before the `refresh_token`, so delete it when
-//! you bring a new one.
+//! A refresh token that the server rotated is written to `rotated_token_file`.
+//! If that file exists, its token is used in place of `refresh_token`, so delete
+//! it when you set a new one.
 //!
-//! A time is a number of seconds, or a text with a unit: `500ms`, `10s`, `5m`,
-//! `1h`.
+//! A duration is a number of seconds, or a string with a unit: `500ms`, `10s`,
+//! `5m`, `1h`.
 
 mod cache;
 mod client;
@@ -62,5 +89,4 @@ mod source;
 mod source_config;
 mod values;
 
-pub use source::ConfiguredSource;
 pub use source_config::SourceConfig;

@@ -10,7 +10,7 @@ use crate::token::RefreshToken;
 
 const FIELD: &str = "rotated_token_file";
 
-/// The token in the file; `None` if there is no such file.
+/// Returns the token in the file, or `None` if there is no such file.
 pub(super) fn read(path: &Path) -> Result<Option<Secret>, ConfigError> {
     match SecretFile::new(path).read() {
         Ok(secret) => Ok(Some(secret)),
@@ -22,16 +22,17 @@ pub(super) fn read(path: &Path) -> Result<Option<Secret>, ConfigError> {
     }
 }
 
-/// Writes the token, for nobody else to read, so that at any moment the old one
-/// or the new one is there.
+/// Writes the token to the file, readable by its owner only. It is written to a
+/// second file first, so that the old token or the new one is there at any
+/// moment.
 pub(super) async fn write(path: PathBuf, token: RefreshToken) -> Result<(), BoxError> {
     let written = tokio::task::spawn_blocking(move || {
-        let mut beside = path.clone().into_os_string();
-        beside.push(".new");
-        let mut file = create(Path::new(&beside))?;
+        let mut new = path.clone().into_os_string();
+        new.push(".new");
+        let mut file = create(Path::new(&new))?;
         file.write_all(token.secret().as_bytes())?;
         file.sync_all()?;
-        rename(&beside, &path)
+        rename(&new, &path)
     });
     Ok(written.await??)
 }

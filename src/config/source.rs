@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::client::{needed, secret};
+use super::client::{needed, only_one, secret};
 use super::rotated_token;
 use super::source_config::SourceConfig;
 use crate::error::{ConfigError, TokenError};
@@ -15,19 +15,20 @@ use crate::source::{DynTokenSource, TokenSource};
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
 use crate::transport::Transport;
 
-/// A source of whichever grant a [`SourceConfig`] names.
-pub struct ConfiguredSource(Box<dyn DynTokenSource>);
+/// The source that a configuration describes, whatever its grant.
+struct ConfiguredSource(Box<dyn DynTokenSource>);
 
 impl SourceConfig {
-    /// The source, with the default transport. Needs the feature `reqwest`.
+    /// Builds the source, with the default transport. Needs the feature
+    /// `reqwest`.
     ///
     /// # Errors
     ///
-    /// If a member is missing, has no place beside the others, or is refused by
-    /// its setter; if a file cannot be read. The error names the member, and the
+    /// Fails if a key is missing, is not used by the grant, or has a value that
+    /// is refused; or if a file cannot be read. The error names the key and the
     /// file.
     #[cfg(feature = "reqwest")]
-    pub fn source(&self) -> Result<ConfiguredSource, ConfigError> {
+    pub fn source(&self) -> Result<impl TokenSource + fmt::Debug + use<>, ConfigError> {
         self.through(self.default_transport()?)
     }
 
@@ -53,26 +54,22 @@ impl SourceConfig {
         ]
     }
 
-    /// The source, which reaches its endpoint through this tower service; see
-    /// [`transport`](crate::transport).
+    /// Builds the source, which sends token requests through this tower
+    /// service; see [`transport`](crate::transport).
     ///
     /// # Errors
     ///
-    /// If a member is missing, has no place beside the others, or is refused by
-    /// its setter; if a file cannot be read. The error names the member, and the
-    /// file. Also if there are certificates, which are for the default transport.
+    /// Fails as [`source`](Self::source) does; also if certificates are set,
+    /// which only the default transport uses.
     pub fn source_through<T: Transport>(
         &self,
         transport: T,
-    ) -> Result<ConfiguredSource, ConfigError> {
-        match self
-            .certificates()
-            .into_iter()
-            .find(|(_, file)| file.is_some())
-        {
+    ) -> Result<impl TokenSource + fmt::Debug + use<T>, ConfigError> {
+        let mut certificates = self.certificates().into_iter();
+        match certificates.find(|(_, file)| file.is_some()) {
             None => self.through(transport),
             Some((name, _)) => {
-                let reason = "has no place beside a transport of one's own";
+                let reason = "is used by the default transport only";
                 Err(ConfigError::new(name, reason))
             }
         }
@@ -108,15 +105,12 @@ impl SourceConfig {
             "token_exchange" => self.finish(self.token_exchange()?, transport),
             uri if uri.contains(':') => {
                 self.check_params_of(uri, &[])?;
-                let mut grant = self.named(ExtensionGrant::new(self.endpoint()?, uri)?);
-                for (name, value) in self.params.iter().flatten() {
-                    grant = grant.field(name, value.0.clone())?;
-                }
-                self.complete(grant, transport)
+                let grant = self.named(ExtensionGrant::new(self.endpoint()?, uri)?);
+                self.finish(grant, transport)
             }
             _ => {
                 let reason = "is none of `voipex`, `password`, `client_credentials`, \
-                              `refresh_token`, `jwt_bearer`, `token_exchange`, and no URI";
+                              `refresh_token`, `jwt_bearer`, `token_exchange`, nor a URI";
                 Err(ConfigError::new("grant", reason))
             }
         }
@@ -124,14 +118,11 @@ impl SourceConfig {
 
     fn endpoint(&self) -> Result<Endpoint, ConfigError> {
         match (&self.token_endpoint, &self.issuer) {
-            (Some(address), None) => Endpoint::new(address),
+            (Some(url), None) => Endpoint::new(url),
             (None, Some(issuer)) => Endpoint::issuer(issuer),
-            (Some(_), Some(_)) => {
-                let reason = "is there beside `token_endpoint`: one of them";
-                Err(ConfigError::new("issuer", reason))
-            }
+            (Some(_), Some(_)) => Err(only_one("issuer", "token_endpoint")),
             (None, None) => {
-                let reason = "is missing, and so is `issuer`: one of them";
+                let reason = "is missing, and so is `issuer`: set one of them";
                 Err(ConfigError::new("token_endpoint", reason))
             }
         }
@@ -150,10 +141,10 @@ impl SourceConfig {
     }
 
     fn refresh_token(&self) -> Result<RefreshTokenGrant, ConfigError> {
-        let its = ["refresh_token", "refresh_token_file", "rotated_token_file"];
-        self.check_params_of("refresh_token", &its)?;
-        let kept = self.rotated_token_file.as_deref();
-        let token = match kept.map(rotated_token::read).transpose()?.flatten() {
+        let used = ["refresh_token", "refresh_token_file", "rotated_token_file"];
+        self.check_params_of("refresh_token", &used)?;
+        let rotated = self.rotated_token_file.as_deref();
+        let token = match rotated.map(rotated_token::read).transpose()?.flatten() {
             Some(token) => token,
             None => {
                 let (token, file) = (&self.refresh_token, &self.refresh_token_file);
@@ -172,7 +163,7 @@ impl SourceConfig {
     }
 
     fn token_exchange(&self) -> Result<TokenExchangeGrant, ConfigError> {
-        let its = [
+        let used = [
             "subject_token_file",
             "subject_token_type",
             "actor_token_file",
@@ -181,7 +172,7 @@ impl SourceConfig {
             "audience",
             "resource",
         ];
-        self.check_params_of("token_exchange", &its)?;
+        self.check_params_of("token_exchange", &used)?;
         let file = needed("subject_token_file", self.subject_token_file.as_ref())?;
         let grant = TokenExchangeGrant::new(self.endpoint()?, SecretFile::new(file))?;
         let mut grant = self.named(grant);
@@ -206,7 +197,7 @@ impl SourceConfig {
         Ok(grant)
     }
 
-    /// A grant that does without a client's name, if there is none.
+    /// Sets the client id of a grant that does not require one.
     fn named<K>(&self, grant: Grant<K>) -> Grant<K> {
         match &self.client_id {
             Some(id) => grant.with_client_id(id),
@@ -220,16 +211,8 @@ impl SourceConfig {
         transport: impl Transport,
     ) -> Result<ConfiguredSource, ConfigError> {
         for (name, value) in self.params.iter().flatten() {
-            grant = grant.param(name, value.0.secret())?;
+            grant = grant.param(name, value.0.clone())?;
         }
-        self.complete(grant, transport)
-    }
-
-    fn complete<K: GrantType>(
-        &self,
-        mut grant: Grant<K>,
-        transport: impl Transport,
-    ) -> Result<ConfiguredSource, ConfigError> {
         grant = grant.client_auth(self.client_auth()?);
         if let Some(scope) = &self.scope {
             grant = grant.scope(scope.0.join(" "));
@@ -240,15 +223,11 @@ impl SourceConfig {
         if let Some(bytes) = &self.max_response {
             grant = grant.max_response(bytes.0)?;
         }
-        if let (Some(_), Some(_)) = (&self.logout_endpoint, &self.revocation_endpoint) {
-            let reason = "is there beside `logout_endpoint`: one of them";
-            return Err(ConfigError::new("revocation_endpoint", reason));
-        }
-        if let Some(address) = &self.logout_endpoint {
-            grant = grant.logout_endpoint(address)?;
-        }
-        if let Some(address) = &self.revocation_endpoint {
-            grant = grant.revocation_endpoint(address)?;
+        match (&self.logout_endpoint, &self.revocation_endpoint) {
+            (Some(_), Some(_)) => return Err(only_one("revocation_endpoint", "logout_endpoint")),
+            (Some(url), None) => grant = grant.logout_endpoint(url)?,
+            (None, Some(url)) => grant = grant.revocation_endpoint(url)?,
+            (None, None) => {}
         }
         Ok(ConfiguredSource(Box::new(grant.transport(transport))))
     }

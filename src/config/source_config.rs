@@ -1,4 +1,4 @@
-//! The params of a configuration, and which of them a grant has a use for.
+//! The keys of a configuration, and which of them a grant uses.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,12 +8,11 @@ use serde::Deserialize;
 
 use super::cache::CacheConfig;
 use super::values::{DurationValue, Number, Secret, StringList};
-use crate::cache::{TokenCache, TokenCacheBuilder};
 use crate::error::ConfigError;
-use crate::source::TokenSource;
 
-/// A source of tokens as a file or the environment describes it; see the
-/// [module](super) for the params.
+/// Describes a source of tokens and its cache. Deserialize it, or read it from
+/// the environment with [`from_env`](Self::from_env); the [module](super) lists
+/// the keys.
 ///
 /// ```
 /// # fn tokens() -> Result<(), Box<dyn std::error::Error>> {
@@ -25,10 +24,10 @@ use crate::source::TokenSource;
 ///     "token_endpoint": "https://auth.example.com/token",
 ///     "client_id": "billing",
 ///     "client_secret": "s3cret",
-///     "cache": { "wait": "20s" }
+///     "cache": { "wait_timeout": "20s" }
 /// }"#;
 /// let config: SourceConfig = serde_json::from_str(text)?;
-/// let tokens = config.cache(config.source()?)?.build()?;
+/// let tokens = config.token_cache()?;
 ///
 /// let error = serde_json::from_str::<SourceConfig>(r#"{ "grant": "x", "scop": "y" }"#);
 /// assert!(error.unwrap_err().to_string().contains("unknown field `scop`"));
@@ -37,10 +36,10 @@ use crate::source::TokenSource;
 /// # tokens().unwrap();
 /// ```
 ///
-/// What a reader refuses is an error of the reader's own. A member that is
-/// unknown is refused by its name there; one that has no place beside the others
-/// when the source is built. No error of this crate quotes a secret; a parser's
-/// may show the line at fault, as that of `toml` does.
+/// An unknown key or a value of the wrong type is an error when the
+/// configuration is read; a key that its grant does not use is an error when the
+/// source is built. No error of this crate quotes a secret. A parser's own error
+/// may show the faulty line, as that of `toml` does.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
@@ -81,7 +80,7 @@ pub struct SourceConfig {
     pub(super) cache: Option<CacheConfig>,
 }
 
-/// What the preset knows by itself.
+/// The keys that the preset `voipex` sets itself.
 const NOT_FOR_PRESET: [&str; 12] = [
     "token_endpoint",
     "issuer",
@@ -98,8 +97,8 @@ const NOT_FOR_PRESET: [&str; 12] = [
 ];
 
 impl SourceConfig {
-    /// The params that belong to some grants only, and whether they are there.
-    fn own(&self) -> [(&'static str, bool); 14] {
+    /// The keys that only some grants use, and whether they are set.
+    fn grant_keys(&self) -> [(&'static str, bool); 14] {
         [
             ("username", self.username.is_some()),
             ("password", self.password.is_some()),
@@ -118,7 +117,8 @@ impl SourceConfig {
         ]
     }
 
-    fn shared(&self) -> [bool; NOT_FOR_PRESET.len()] {
+    /// Whether each key of [`NOT_FOR_PRESET`] is set.
+    fn common_keys(&self) -> [bool; NOT_FOR_PRESET.len()] {
         [
             self.token_endpoint.is_some(),
             self.issuer.is_some(),
@@ -135,17 +135,20 @@ impl SourceConfig {
         ]
     }
 
-    /// Refuses params that this grant has no use for.
-    pub(super) fn check_params_of(&self, grant: &str, its: &[&str]) -> Result<(), ConfigError> {
-        let stray = |(name, there): &(&'static str, bool)| *there && !its.contains(name);
-        let preset = grant == "voipex";
-        let shared = NOT_FOR_PRESET.into_iter().zip(self.shared());
-        let mut shared = shared.filter(|_| preset);
-        let mut own = self.own().into_iter();
-        match own.find(stray).or_else(|| shared.find(|(_, there)| *there)) {
+    /// Refuses the keys that this grant does not use.
+    pub(super) fn check_params_of(&self, grant: &str, used: &[&str]) -> Result<(), ConfigError> {
+        let is_unused = |(name, is_set): &(&'static str, bool)| *is_set && !used.contains(name);
+        let common = NOT_FOR_PRESET.into_iter().zip(self.common_keys());
+        let mut common = common.filter(|(_, is_set)| *is_set && grant == "voipex");
+        match self
+            .grant_keys()
+            .into_iter()
+            .find(is_unused)
+            .or_else(|| common.next())
+        {
             None => Ok(()),
             Some((name, _)) => {
-                let reason = format!("has no place beside the grant `{grant}`");
+                let reason = format!("is not used by the grant `{grant}`");
                 Err(ConfigError::new(name, reason))
             }
         }
@@ -160,21 +163,5 @@ impl fmt::Debug for SourceConfig {
             .field("client_id", &self.client_id)
             .field("client_auth", &self.client_auth)
             .finish_non_exhaustive()
-    }
-}
-
-impl SourceConfig {
-    /// A cache of this source with the settings under `cache`.
-    ///
-    /// # Errors
-    ///
-    /// If there is only one member of a pair. What a cache refuses, its `build`
-    /// does.
-    pub fn cache(&self, source: impl TokenSource) -> Result<TokenCacheBuilder, ConfigError> {
-        let builder = TokenCache::builder(source);
-        match &self.cache {
-            Some(config) => config.apply(builder),
-            None => Ok(builder),
-        }
     }
 }

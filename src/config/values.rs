@@ -1,4 +1,4 @@
-//! Values as a file or the environment has them. No error quotes one.
+//! Values as a file or the environment has them. No error quotes a value.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,19 +7,22 @@ use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
 use crate::grant;
 
-/// A text that nobody should see.
+/// A string that is kept secret.
 pub(super) struct Secret(pub(super) grant::Secret);
 
-/// A time.
+/// A string.
+pub(super) struct Text(pub(super) String);
+
+/// A duration: a number of seconds, or a string with a unit.
 pub(super) struct DurationValue(pub(super) Duration);
 
-/// A number, perhaps written as a text.
+/// A number, or a string that holds one.
 pub(super) struct Number<T>(pub(super) T);
 
-/// StringList with spaces between them, or a list of them.
+/// A string whose words are separated by spaces, or a list of strings.
 pub(super) struct StringList(pub(super) Vec<String>);
 
-/// Any value that one of these is made of.
+/// Any value that one of these can be read from.
 enum Value {
     Text(String),
     Whole(u64),
@@ -31,14 +34,14 @@ impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
 
-        /// What serde would say of these quotes them.
-        const ODD: &str = "this value is of the wrong type";
+        /// In place of serde's own message, which quotes the value.
+        const WRONG_TYPE: &str = "this value is of the wrong type";
 
         impl<'de> Visitor<'de> for Reader {
             type Value = Value;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text, a number or a list of texts")
+                f.write_str("a string, a number or a list of strings")
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
@@ -55,7 +58,7 @@ impl<'de> Deserialize<'de> for Value {
 
             fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
                 let number = u64::try_from(number);
-                number.map(Value::Whole).map_err(|_| E::custom(ODD))
+                number.map(Value::Whole).map_err(|_| E::custom(WRONG_TYPE))
             }
 
             fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
@@ -63,7 +66,7 @@ impl<'de> Deserialize<'de> for Value {
             }
 
             fn visit_bool<E: Error>(self, _: bool) -> Result<Value, E> {
-                Err(E::custom(ODD))
+                Err(E::custom(WRONG_TYPE))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
@@ -71,7 +74,7 @@ impl<'de> Deserialize<'de> for Value {
                 while let Some(word) = list.next_element::<Value>()? {
                     match word {
                         Value::Text(word) => words.push(word),
-                        _ => return Err(A::Error::custom(ODD)),
+                        _ => return Err(A::Error::custom(WRONG_TYPE)),
                     }
                 }
                 Ok(Value::List(words))
@@ -82,7 +85,7 @@ impl<'de> Deserialize<'de> for Value {
     }
 }
 
-/// Implements `Deserialize` by way of a [`Value`].
+/// Reads a [`Value`] and converts it; `what` is the error if that fails.
 fn read<'de, D, T>(
     deserializer: D,
     what: &str,
@@ -96,8 +99,18 @@ where
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        read(deserializer, "this has to be a text", |value| match value {
+        let what = "this must be a string that is not empty";
+        read(deserializer, what, |value| match value {
             Value::Text(text) if !text.is_empty() => Some(Self(text.into())),
+            _ => None,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read(deserializer, "this must be a string", |value| match value {
+            Value::Text(text) => Some(Self(text)),
             _ => None,
         })
     }
@@ -105,18 +118,18 @@ impl<'de> Deserialize<'de> for Secret {
 
 impl<'de> Deserialize<'de> for DurationValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let what = "a time is a number of seconds, or a text like `500ms`, `10s`, `5m`, `1h`";
+        let what = "a duration is a number of seconds, or a string like `500ms`, `10s`, `5m`, `1h`";
         read(deserializer, what, |value| match value {
             Value::Whole(seconds) => Some(Duration::from_secs(seconds)),
             Value::Fraction(seconds) => Duration::try_from_secs_f64(seconds).ok(),
-            Value::Text(text) => span(&text),
+            Value::Text(text) => duration(&text),
             Value::List(_) => None,
         })
         .map(Self)
     }
 }
 
-fn span(text: &str) -> Option<Duration> {
+fn duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit());
     let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
@@ -133,23 +146,19 @@ fn span(text: &str) -> Option<Duration> {
 
 impl<'de> Deserialize<'de> for Number<f64> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        read(
-            deserializer,
-            "this has to be a number",
-            |value| match value {
-                Value::Fraction(number) => Some(number),
-                Value::Whole(number) => u32::try_from(number).ok().map(f64::from),
-                Value::Text(text) => text.trim().parse().ok(),
-                Value::List(_) => None,
-            },
-        )
+        read(deserializer, "this must be a number", |value| match value {
+            Value::Fraction(number) => Some(number),
+            Value::Whole(number) => u32::try_from(number).ok().map(f64::from),
+            Value::Text(text) => text.trim().parse().ok(),
+            Value::List(_) => None,
+        })
         .map(Self)
     }
 }
 
 impl<'de> Deserialize<'de> for Number<usize> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let what = "this has to be a whole number";
+        let what = "this must be a whole number";
         read(deserializer, what, |value| match value {
             Value::Whole(number) => usize::try_from(number).ok(),
             Value::Text(text) => text.trim().parse().ok(),
@@ -161,7 +170,7 @@ impl<'de> Deserialize<'de> for Number<usize> {
 
 impl<'de> Deserialize<'de> for StringList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let what = "this has to be a text or a list of texts";
+        let what = "this must be a string or a list of strings";
         read(deserializer, what, |value| match value {
             Value::Text(text) => Some(text.split_whitespace().map(str::to_owned).collect()),
             Value::List(words) => Some(words),
@@ -176,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_has_one_unit_at_most() {
+    fn a_duration_has_one_unit_at_most() {
         for (text, millis) in [
             ("10", Some(10_000)),
             ("500ms", Some(500)),
@@ -193,7 +202,11 @@ mod tests {
             ("99999999999999999999", None),
             ("18446744073709551615h", None),
         ] {
-            assert_eq!(span(text), millis.map(Duration::from_millis), "{text:?}");
+            assert_eq!(
+                duration(text),
+                millis.map(Duration::from_millis),
+                "{text:?}"
+            );
         }
     }
 }

@@ -2,14 +2,24 @@
 
 use crate::error::{ConfigError, TokenError};
 use crate::grant::client::Client;
-use crate::grant::endpoint::Endpoint;
+use crate::grant::endpoint::IntoEndpoint;
 use crate::grant::grant::Grant;
 use crate::grant::grant_type::GrantType;
 use crate::grant::params::Form;
 use crate::transport::DefaultTransport;
 
-/// A client that asks on its own behalf, with no user (RFC 6749, section 4.4).
-/// What proves it is its [`ClientAuth`](crate::grant::ClientAuth).
+/// Requests tokens for the client itself, without a user (RFC 6749, section
+/// 4.4).
+///
+/// The settings are methods of [`Grant`]: how the client authenticates
+/// ([`client_secret`](Grant::client_secret) or
+/// [`client_auth`](Grant::client_auth), with a
+/// [`ClientAuth`](crate::grant::ClientAuth)), [`scope`](Grant::scope),
+/// [`param`](Grant::param), [`timeout`](Grant::timeout),
+/// [`max_response`](Grant::max_response),
+/// [`logout_endpoint`](Grant::logout_endpoint),
+/// [`revocation_endpoint`](Grant::revocation_endpoint) and
+/// [`transport`](Grant::transport).
 ///
 /// ```
 /// # fn grants() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,6 +36,9 @@ use crate::transport::DefaultTransport;
 /// # let _ = (in_the_header, in_the_form, by_kubernetes); Ok(()) }
 /// # grants().unwrap();
 /// ```
+///
+/// An empty client id is an error of the kind
+/// [`Config`](crate::TokenErrorKind::Config) when a token is requested.
 pub type ClientCredentialsGrant<T = DefaultTransport> = Grant<ClientCredentials, T>;
 
 /// The kind of [`ClientCredentialsGrant`].
@@ -33,16 +46,17 @@ pub type ClientCredentialsGrant<T = DefaultTransport> = Grant<ClientCredentials,
 pub struct ClientCredentials(());
 
 impl Grant<ClientCredentials> {
-    /// A grant of the client's own at this token endpoint.
+    /// Creates a client credentials grant at a token endpoint: its URL, or an
+    /// [`Endpoint`](crate::grant::Endpoint).
     ///
     /// # Errors
     ///
-    /// Those of [`Endpoint::new`].
+    /// Fails as [`Endpoint::new`](crate::grant::Endpoint::new) does.
     pub fn new(
-        endpoint: impl TryInto<Endpoint, Error: Into<ConfigError>>,
+        endpoint: impl IntoEndpoint,
         client_id: impl Into<String>,
     ) -> Result<Self, ConfigError> {
-        let endpoint = endpoint.try_into().map_err(Into::into)?;
+        let endpoint = endpoint.into_endpoint()?;
         let client = Client::new(client_id);
         Ok(Self::of(ClientCredentials(()), endpoint, client))
     }

@@ -1,51 +1,40 @@
 //! What all grants have in common.
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
-
-use zeroize::Zeroizing;
 
 use crate::error::{ConfigError, TokenError};
 use crate::grant::client::{Client, ClientAuth};
-use crate::grant::endpoint::RevocationMethod;
-use crate::grant::endpoint::{Endpoint, TokenEndpoint};
+use crate::grant::endpoint::{Endpoint, EndpointUrl, RevocationMethod, TokenEndpoint};
+use crate::grant::fingerprint::Fingerprint;
 use crate::grant::grant_type::{GrantConfig, GrantType};
-use crate::grant::secret::Secret;
+use crate::grant::params::Param;
+use crate::grant::secret::{Secret, SecretSource};
 use crate::source::TokenSource;
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
 use crate::transport::{DefaultTransport, Transport};
 
-/// Members that the grants write themselves.
-const RESERVED: [&str; 15] = [
-    "client_id",
-    "client_secret",
-    "client_assertion",
-    "client_assertion_type",
-    "username",
-    "password",
-    "grant_type",
-    "refresh_token",
-    "scope",
-    "assertion",
-    "subject_token",
-    "subject_token_type",
-    "actor_token",
-    "actor_token_type",
-    "requested_token_type",
-];
-
-/// A grant of the kind `K`, which reaches its endpoint by the transport `T`:
-/// the settings that all of them share.
+/// A source of tokens that requests them from a token endpoint, and the settings
+/// that all grants share.
 ///
-/// | its name | see |
+/// Create one by the name of its kind: [`PasswordGrant`](super::PasswordGrant),
+/// [`ClientCredentialsGrant`](super::ClientCredentialsGrant),
+/// [`RefreshTokenGrant`](super::RefreshTokenGrant),
+/// [`JwtBearerGrant`](super::JwtBearerGrant),
+/// [`TokenExchangeGrant`](super::TokenExchangeGrant) or
+/// [`ExtensionGrant`](super::ExtensionGrant). Each is this type with a kind `K`
+/// and a transport `T`, so the methods below are those of all of them:
+///
+/// | setting | default |
 /// |---|---|
-/// | `Grant<Password>` | [`PasswordGrant`](super::PasswordGrant) |
-/// | `Grant<ClientCredentials>` | [`ClientCredentialsGrant`](super::ClientCredentialsGrant) |
-/// | `Grant<Refresh>` | [`RefreshTokenGrant`](super::RefreshTokenGrant) |
-/// | `Grant<JwtBearer>` | [`JwtBearerGrant`](super::JwtBearerGrant) |
-/// | `Grant<TokenExchange>` | [`TokenExchangeGrant`](super::TokenExchangeGrant) |
-/// | `Grant<Extension>` | [`ExtensionGrant`](super::ExtensionGrant) |
+/// | [`client_secret`](Self::client_secret), [`client_auth`](Self::client_auth) | a public client |
+/// | [`scope`](Self::scope) | none, the server's choice |
+/// | [`param`](Self::param), [`param_from`](Self::param_from) | none |
+/// | [`timeout`](Self::timeout) | 10 seconds for a token request |
+/// | [`max_response`](Self::max_response) | 65,536 bytes |
+/// | [`logout_endpoint`](Self::logout_endpoint), [`revocation_endpoint`](Self::revocation_endpoint) | none, or what the [issuer](super::Endpoint::issuer) names |
+/// | [`transport`](Self::transport) | [`DefaultTransport`], with the feature `reqwest` |
 ///
 /// All secrets are absent from `Debug` and from errors, and wiped when dropped.
 pub struct Grant<K, T = DefaultTransport> {
@@ -60,7 +49,7 @@ impl<K> Grant<K> {
             config: GrantConfig {
                 endpoint: TokenEndpoint::new(endpoint, client),
                 scope: None,
-                members: Vec::new(),
+                params: Vec::new(),
                 salt: 0,
             },
         }
@@ -68,8 +57,9 @@ impl<K> Grant<K> {
 }
 
 impl<K, T> Grant<K, T> {
-    /// Sends token requests through this tower service. See
-    /// [`transport`](crate::transport) for what fits.
+    /// Sends token requests through this tower service: any
+    /// `Service<http::Request<Full<Bytes>>>`, see
+    /// [`transport`](crate::transport).
     #[must_use]
     pub fn transport<S: Transport>(self, service: S) -> Grant<K, S> {
         Grant {
@@ -77,7 +67,7 @@ impl<K, T> Grant<K, T> {
             config: GrantConfig {
                 endpoint: self.config.endpoint.through(service),
                 scope: self.config.scope,
-                members: self.config.members,
+                params: self.config.params,
                 salt: self.config.salt,
             },
         }
@@ -91,14 +81,15 @@ impl<K, T> Grant<K, T> {
         self
     }
 
-    /// Sets the client's secret, sent in the header: short for
-    /// [`client_auth`](Self::client_auth) with [`ClientAuth::client_secret_basic`].
+    /// Sets the client's secret, which is sent in the `Authorization` header.
+    /// Short for [`client_auth`](Self::client_auth) with
+    /// [`ClientAuth::client_secret_basic`].
     #[must_use]
     pub fn client_secret(self, secret: impl Into<Secret>) -> Self {
         self.client_auth(ClientAuth::client_secret_basic(secret))
     }
 
-    /// Sets how the client proves itself: [`ClientAuth::none`] if never set.
+    /// Sets how the client authenticates. Default: [`ClientAuth::none`].
     #[must_use]
     pub fn client_auth(mut self, auth: ClientAuth) -> Self {
         self.config.endpoint.client.auth = auth;
@@ -110,99 +101,121 @@ impl<K, T> Grant<K, T> {
         self
     }
 
-    /// Sets the scope to ask for (RFC 6749, section 3.3): names with a space
-    /// between them. An empty one is not sent.
+    /// Sets the scope to request (RFC 6749, section 3.3): scopes separated by
+    /// spaces. An empty one is not sent.
     #[must_use]
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.config.scope = Some(scope.into()).filter(|scope| !scope.is_empty());
         self
     }
 
-    /// Adds a member to the form, after all others. The same name may come
-    /// more than once (RFC 8707 has a use for that). Sent with the grant's
-    /// own credentials, not when an answer's refresh token renews.
+    /// Adds a parameter without a check of its name.
+    pub(super) fn push_param(&mut self, name: &str, value: String) {
+        let param = Param::fixed(name.to_owned(), value.into());
+        self.config.params.push(param);
+    }
+
+    /// Sets where [`TokenCache::revoke`](crate::TokenCache::revoke) ends the
+    /// session, by its refresh token: Keycloak's
+    /// `…/protocol/openid-connect/logout`. Replaces a
+    /// [`revocation_endpoint`](Self::revocation_endpoint) that was set before.
     ///
     /// # Errors
     ///
-    /// If the name is empty, or one that a grant writes itself: `client_id`,
-    /// `client_secret`, `client_assertion` and its type, `username`,
-    /// `password`, `grant_type`, `refresh_token`, `scope`, `assertion`,
-    /// `subject_token`, `actor_token` and their types, `requested_token_type`.
-    pub fn param(
-        mut self,
-        name: impl Into<String>,
-        value: impl Into<String>,
-    ) -> Result<Self, ConfigError> {
-        let (name, value) = (name.into(), Zeroizing::new(value.into()));
-        check_name(&name, &RESERVED)?;
-        self.config.members.push((name, value));
+    /// Fails as [`Endpoint::new`] does.
+    pub fn logout_endpoint(mut self, url: impl EndpointUrl) -> Result<Self, ConfigError> {
+        self.config.endpoint.revocation = Some(RevocationMethod::logout(url)?);
         Ok(self)
     }
 
-    /// As [`param`](Self::param), with no regard to the name.
-    pub(super) fn push_member(&mut self, name: String, value: Zeroizing<String>) {
-        self.config.members.push((name, value));
-    }
-
-    /// Sets where a session is ended by its refresh token when the cache is
-    /// [revoked](crate::TokenCache::revoke): Keycloak's
-    /// `…/protocol/openid-connect/logout`. Of this and
-    /// [`revocation_endpoint`](Self::revocation_endpoint) the last one set
-    /// counts.
+    /// Sets where [`TokenCache::revoke`](crate::TokenCache::revoke) revokes the
+    /// tokens (RFC 7009): the refresh token if there is one, else the access
+    /// token. Replaces a [`logout_endpoint`](Self::logout_endpoint) that was set
+    /// before.
     ///
     /// # Errors
     ///
-    /// Those of [`Endpoint::new`].
-    pub fn logout_endpoint(mut self, endpoint: impl AsRef<str>) -> Result<Self, ConfigError> {
-        self.config.endpoint.revocation = Some(RevocationMethod::logout(endpoint.as_ref())?);
-        Ok(self)
-    }
-
-    /// Sets where tokens are given up (RFC 7009) when the cache is
-    /// [revoked](crate::TokenCache::revoke): the refresh token if there is one,
-    /// else the access token.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Endpoint::new`].
-    pub fn revocation_endpoint(mut self, endpoint: impl AsRef<str>) -> Result<Self, ConfigError> {
-        self.config.endpoint.revocation = Some(RevocationMethod::revocation(endpoint.as_ref())?);
+    /// Fails as [`Endpoint::new`] does.
+    pub fn revocation_endpoint(mut self, url: impl EndpointUrl) -> Result<Self, ConfigError> {
+        self.config.endpoint.revocation = Some(RevocationMethod::revocation(url)?);
         Ok(self)
     }
 
     /// Sets how long a token request may take in all, redirects and body
-    /// included: 10 s if never set.
+    /// included. Default: 10 seconds.
     ///
     /// # Errors
     ///
-    /// If it is zero.
+    /// Fails if it is zero.
     pub fn timeout(mut self, timeout: Duration) -> Result<Self, ConfigError> {
         self.config.endpoint.set_timeout(timeout)?;
         Ok(self)
     }
 
-    /// Sets how many bytes the body of an answer may have: 65,536 if never
-    /// set.
+    /// Sets how many bytes the body of a response may have. Default: 65,536.
     ///
     /// # Errors
     ///
-    /// If it is zero.
+    /// Fails if it is zero.
     pub fn max_response(mut self, bytes: usize) -> Result<Self, ConfigError> {
         self.config.endpoint.set_max_response(bytes)?;
         Ok(self)
     }
 }
 
-/// A name for a member that is not in this list.
-pub(super) fn check_name(name: &str, reserved: &[&str]) -> Result<(), ConfigError> {
-    if name.is_empty() {
-        return Err(ConfigError::new("member", "has no name"));
+impl<K: GrantType, T> Grant<K, T> {
+    /// Adds a parameter to the token request. A name may be added more than
+    /// once (RFC 8707 does so for `resource`). No error quotes the value.
+    ///
+    /// The parameters come last, except those of an
+    /// [`ExtensionGrant`](super::ExtensionGrant), which come before
+    /// `grant_type`. They are sent with the grant's own credentials, not when a
+    /// refresh token from a response is used.
+    ///
+    /// ```
+    /// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let password = "p";
+    /// use tower_bearer::PasswordGrant;
+    ///
+    /// let account = PasswordGrant::voipex("your@email.com", password).param("totp", "123456")?;
+    /// # let _ = account; Ok(()) }
+    /// # grant().unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails if the name is empty or one that the grant sets itself:
+    /// `client_id`, `client_secret`, `client_assertion`,
+    /// `client_assertion_type`, `grant_type` and `scope`; for all grants but the
+    /// extension grant also `username`, `password`, `refresh_token`,
+    /// `assertion`, `subject_token`, `subject_token_type`, `actor_token`,
+    /// `actor_token_type` and `requested_token_type`.
+    pub fn param(
+        self,
+        name: impl Into<String>,
+        value: impl Into<Secret>,
+    ) -> Result<Self, ConfigError> {
+        self.add(Param::fixed(name.into(), value.into()))
     }
-    if reserved.contains(&name) {
-        let reason = format!("`{name}` is written by the grant itself");
-        return Err(ConfigError::new("member", reason));
+
+    /// Adds a parameter whose value comes from a source, which is asked for each
+    /// token request. Otherwise the same as [`param`](Self::param).
+    ///
+    /// # Errors
+    ///
+    /// Fails as `param` does.
+    pub fn param_from(
+        self,
+        name: impl Into<String>,
+        source: impl SecretSource,
+    ) -> Result<Self, ConfigError> {
+        self.add(Param::from_source(name.into(), source))
     }
-    Ok(())
+
+    fn add(mut self, param: Param) -> Result<Self, ConfigError> {
+        self.config.params.push(param.check_name(K::RESERVED)?);
+        Ok(self)
+    }
 }
 
 impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
@@ -215,19 +228,20 @@ impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
     }
 
     fn fingerprint(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = Fingerprint::new();
         let GrantConfig {
             endpoint,
             scope,
-            members,
+            params,
             salt,
         } = &self.config;
-        (endpoint, scope, salt).hash(&mut hasher);
-        for (name, value) in members {
-            (name, value.as_str()).hash(&mut hasher);
-        }
+        (endpoint, scope, params, salt).hash(&mut hasher);
         self.kind.hash_credentials(&mut hasher);
         hasher.finish()
+    }
+
+    fn may_lock(&self) -> bool {
+        K::MAY_LOCK
     }
 
     async fn revoke(

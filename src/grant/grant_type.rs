@@ -1,10 +1,9 @@
-//! What tells one grant from another, and the request that they share.
-
-use zeroize::Zeroizing;
+//! What one grant has of its own, and the token request that all of them share.
 
 use crate::error::TokenError;
 use crate::grant::endpoint::TokenEndpoint;
-use crate::grant::params::Form;
+use crate::grant::fingerprint::Fingerprint;
+use crate::grant::params::{Form, Param};
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
 use crate::transport::Transport;
 
@@ -15,18 +14,18 @@ pub(crate) use self::sealed::GrantType;
 pub struct GrantConfig<T> {
     pub(super) endpoint: TokenEndpoint<T>,
     pub(super) scope: Option<String>,
-    pub(super) members: Vec<(String, Zeroizing<String>)>,
+    pub(super) params: Vec<Param>,
     /// Part of the fingerprint.
     pub(super) salt: u64,
 }
 
 impl<T: Transport> GrantConfig<T> {
-    /// A form that begins with the client's id.
+    /// Returns a form that begins with the client id.
     pub(super) fn form(&self) -> Result<Form<'_>, TokenError> {
         self.endpoint.client.form()
     }
 
-    /// One token request with a grant's own credentials.
+    /// Requests a token with the grant's own credentials.
     pub(super) async fn ask<K: GrantType>(&self, kind: &K) -> Result<TokenResponse, TokenError> {
         let form = kind.add_params(self.form()?).await?;
         self.send(kind, form).await
@@ -38,35 +37,41 @@ impl<T: Transport> GrantConfig<T> {
         kind: &'a K,
         form: Form<'a>,
     ) -> Result<TokenResponse, TokenError> {
-        let form = form.public("grant_type", kind.grant_type());
+        let mut params = Vec::with_capacity(self.params.len());
+        for param in &self.params {
+            params.push((param.name(), param.value().await?));
+        }
+        let (before, after) = match K::PARAMS_BEFORE_GRANT_TYPE {
+            true => (params, Vec::new()),
+            false => (Vec::new(), params),
+        };
+        let form = form
+            .secrets_of(before)
+            .public("grant_type", kind.grant_type());
+        let finish = |form: Form<'a>| {
+            let form = form.optional("scope", self.scope.as_deref());
+            form.secrets_of(after)
+        };
+        let accepts = |issued: Option<&str>| kind.accepts_token_type(issued);
         self.endpoint
-            .ask(
-                form,
-                |form| {
-                    let form = form.optional("scope", self.scope.as_deref());
-                    let members = self.members.iter();
-                    members.fold(form, |form, (name, value)| {
-                        form.secret(name, value.as_str())
-                    })
-                },
-                |issued| kind.accepts_token_type(issued),
-            )
+            .ask(form, finish, K::CREDENTIALS, accepts)
             .await
     }
 
-    /// One token request with a refresh token (RFC 6749, section 6).
+    /// Requests a token with a refresh token (RFC 6749, section 6).
     pub(super) async fn refresh(&self, token: &RefreshToken) -> Result<TokenResponse, TokenError> {
         let form = self
             .form()?
             .secret("refresh_token", token.secret())
             .public("grant_type", "refresh_token");
-        self.endpoint.ask(form, |form| form, |_| true).await
+        self.endpoint
+            .ask(form, |form| form, "refresh token", |_| true)
+            .await
     }
 }
 
 mod sealed {
     use std::future::Future;
-    use std::hash::DefaultHasher;
 
     use super::*;
 
@@ -75,21 +80,51 @@ mod sealed {
         /// The grant's name in `Debug`.
         const NAME: &'static str;
 
-        /// The member `grant_type`.
+        /// What the token endpoint refuses with `invalid_grant`, in words.
+        const CREDENTIALS: &'static str = "credentials";
+
+        /// Whether a person's account may be locked when the credentials are
+        /// refused too often.
+        const MAY_LOCK: bool = false;
+
+        /// The names of parameters that a user cannot add, because the grants
+        /// write them.
+        const RESERVED: &'static [&'static str] = &[
+            "client_id",
+            "client_secret",
+            "client_assertion",
+            "client_assertion_type",
+            "username",
+            "password",
+            "grant_type",
+            "refresh_token",
+            "scope",
+            "assertion",
+            "subject_token",
+            "subject_token_type",
+            "actor_token",
+            "actor_token_type",
+            "requested_token_type",
+        ];
+
+        /// Whether a user's parameters come before `grant_type`, or last.
+        const PARAMS_BEFORE_GRANT_TYPE: bool = false;
+
+        /// The parameter `grant_type`.
         fn grant_type(&self) -> &str;
 
-        /// Adds the members that are this grant's own.
+        /// Adds the parameters that are this grant's own.
         fn add_params<'a>(
             &'a self,
             form: Form<'a>,
         ) -> impl Future<Output = Result<Form<'a>, TokenError>> + Send;
 
-        /// Tells these credentials from others of the same kind.
-        fn hash_credentials(&self, hasher: &mut DefaultHasher) {
+        /// Hashes what tells these credentials from others of the same kind.
+        fn hash_credentials(&self, hasher: &mut Fingerprint) {
             let _ = hasher;
         }
 
-        /// Whether a token of this `issued_token_type` will do.
+        /// Whether a token of this `issued_token_type` is accepted.
         fn accepts_token_type(&self, issued: Option<&str>) -> bool {
             let _ = issued;
             true

@@ -4,16 +4,19 @@ use std::fmt;
 
 use crate::error::{ConfigError, TokenError};
 use crate::grant::client::Client;
-use crate::grant::endpoint::Endpoint;
+use crate::grant::endpoint::IntoEndpoint;
 use crate::grant::grant::Grant;
 use crate::grant::grant_type::GrantType;
 use crate::grant::params::Form;
 use crate::grant::secret::{self, DynSecretSource, SecretSource};
 use crate::transport::DefaultTransport;
 
-/// A signed assertion, exchanged for tokens (RFC 7523, section 2.1). It does
-/// not live long, so its [source](SecretSource) is asked for each token
-/// request: a [`SignedJwt`](crate::grant::SignedJwt) for one, or a file.
+/// Exchanges a signed assertion for tokens (RFC 7523, section 2.1).
+///
+/// An assertion is short-lived, so its [source](SecretSource) is asked for each
+/// token request: a [`SignedJwt`](crate::grant::SignedJwt) signs one, a
+/// [`SecretFile`](crate::grant::SecretFile) reads one. The settings are
+/// [`client_id`](Grant::client_id) and the methods of [`Grant`].
 ///
 /// ```
 /// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,18 +37,18 @@ pub struct JwtBearer {
 }
 
 impl Grant<JwtBearer> {
-    /// A grant at this token endpoint with what this source yields, for no
-    /// client in particular.
+    /// Creates a JWT bearer grant at a token endpoint, using assertions from
+    /// this source, without a client id.
     ///
     /// # Errors
     ///
-    /// Those of [`Endpoint::new`].
+    /// Fails as [`Endpoint::new`](crate::grant::Endpoint::new) does.
     pub fn new(
-        endpoint: impl TryInto<Endpoint, Error: Into<ConfigError>>,
+        endpoint: impl IntoEndpoint,
         assertion: impl SecretSource,
     ) -> Result<Self, ConfigError> {
-        let endpoint = endpoint.try_into().map_err(Into::into)?;
         let assertion = Box::new(assertion);
+        let endpoint = endpoint.into_endpoint()?;
         Ok(Self::of(
             JwtBearer { assertion },
             endpoint,
@@ -55,7 +58,7 @@ impl Grant<JwtBearer> {
 }
 
 impl<T> Grant<JwtBearer, T> {
-    /// Names the client, where the assertion does not say who asks.
+    /// Sets the client id, for servers that do not read it from the assertion.
     #[must_use]
     pub fn client_id(self, client_id: impl Into<String>) -> Self {
         self.with_client_id(client_id)
@@ -64,6 +67,7 @@ impl<T> Grant<JwtBearer, T> {
 
 impl GrantType for JwtBearer {
     const NAME: &'static str = "JwtBearerGrant";
+    const CREDENTIALS: &'static str = "assertion";
 
     fn grant_type(&self) -> &str {
         "urn:ietf:params:oauth:grant-type:jwt-bearer"

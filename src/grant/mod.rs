@@ -1,34 +1,35 @@
-//! OAuth 2.0 grants: sources of tokens that ask a token endpoint.
+//! OAuth 2.0 grants: sources that request tokens from a token endpoint.
 //!
 //! # Which one
 //!
-//! | who asks, and what for | what it has | grant | defined in |
+//! | the program acts for | it has | grant | defined in |
 //! |---|---|---|---|
-//! | a program, for a user's account whose password it has | user name, password | [`PasswordGrant`] | RFC 6749, section 4.3 |
-//! | a program, for itself | its secret, key or certificate | [`ClientCredentialsGrant`] | RFC 6749, section 4.4 |
-//! | a program, for a user who logged in elsewhere: in a browser, on a device | a refresh token | [`RefreshTokenGrant`] | RFC 6749, section 6 |
-//! | a program, for endpoint_name an assertion is about: of a cluster, an identity provider, its own | a signed assertion | [`JwtBearerGrant`] | RFC 7523, section 2.1 |
-//! | a service that was called with a token, and calls the next one | that token | [`TokenExchangeGrant`] | RFC 8693 |
-//! | anything else | whatever the server wants | [`ExtensionGrant`] | RFC 6749, section 4.5 |
+//! | a user whose password it has | user name, password | [`PasswordGrant`] | RFC 6749, section 4.3 |
+//! | itself | its secret, key or certificate | [`ClientCredentialsGrant`] | RFC 6749, section 4.4 |
+//! | a user who logged in elsewhere: in a browser, on a device | a refresh token | [`RefreshTokenGrant`] | RFC 6749, section 6 |
+//! | the subject of an assertion, which a cluster, an identity provider or the program itself signed | a signed assertion | [`JwtBearerGrant`] | RFC 7523, section 2.1 |
+//! | the caller of a service, which calls the next service | the caller's token | [`TokenExchangeGrant`] | RFC 8693 |
+//! | anything else | what the server requires | [`ExtensionGrant`] | RFC 6749, section 4.5 |
 //!
-//! Where there is a choice: the password grant is for servers that offer nothing
-//! better, for it hands the password to the program; OAuth 2.1 has it no more.
-//! Of the ways in which a client proves itself ([`ClientAuth`]) a key or a
-//! certificate is better than a secret, which the server knows as well.
+//! Use the password grant only where the server offers nothing better: it gives
+//! the password to the program, and OAuth 2.1 removes it. To authenticate the
+//! client ([`ClientAuth`]), prefer a key or a certificate to a secret, which the
+//! server has to know as well.
 //!
-//! All of them are a [`Grant`] of some kind and share its settings: the
-//! transport, the proof of the client, the scope, the end of a session. Each asks
-//! at an [`Endpoint`], which is an address or an issuer that names it. What does
-//! not live long comes from a [`SecretSource`]. An answer's refresh token, if
-//! there is one, renews; when it is refused the grant asks anew by itself. With
-//! the feature `config` a grant comes from a file or from the environment.
+//! Each of them is a [`Grant`] of some kind and shares its settings: transport,
+//! client authentication, scope, parameters, time-out, and where a session is
+//! ended. Its token endpoint is a URL, or an [`Endpoint`] that an issuer names.
+//! Short-lived secrets come from a [`SecretSource`]. A refresh token in a
+//! response is used for renewals; when the server refuses it, the grant uses its
+//! own credentials again. With the feature `config` a grant can be read from a
+//! file or from the environment.
 //!
-//! # The answer
+//! # The response
 //!
 //! Every grant posts a form to a token endpoint (RFC 6749, section 3.2) through
-//! a [transport](crate::transport), and judges the answer alike:
+//! a [transport](crate::transport), and reads the response alike:
 //!
-//! | answer | kind of error |
+//! | response | kind of error |
 //! |---|---|
 //! | 2xx with a bearer token | none |
 //! | an `error` of `temporarily_unavailable`, `server_error` or `slow_down`, with any status | [`Unavailable`](crate::TokenErrorKind::Unavailable) |
@@ -38,16 +39,16 @@
 //! | 2xx with no `access_token` but an `error` | [`Refused`](crate::TokenErrorKind::Refused) |
 //! | anything else | [`InvalidResponse`](crate::TokenErrorKind::InvalidResponse) |
 //!
-//! So the `error` member rules and the status comes second: servers differ in
-//! their statuses, and a credential that was refused under a 429 or a 503 is
-//! refused all the same. Where in doubt, it was refused, for a wrong password
-//! that is tried again and again locks an account.
+//! The `error` takes precedence over the status, because servers differ in their
+//! statuses: credentials that were refused with a 429 or a 503 are refused. In
+//! doubt the response is a refusal, because a wrong password that is sent again
+//! and again locks an account.
 
 mod client;
 mod client_credentials;
-mod encode;
 mod endpoint;
 mod extension;
+mod fingerprint;
 #[allow(clippy::module_inception, reason = "the grant among the grants")]
 mod grant;
 mod grant_type;
@@ -58,19 +59,30 @@ mod refresh_token;
 mod response;
 mod secret;
 mod token_exchange;
-mod voipex;
 
 #[cfg(feature = "private-key-jwt")]
 pub use client::PrivateKey;
-pub use client::{ClientAuth, PrivateKeyJwt, SignedJwt, Signer};
-pub use client_credentials::{ClientCredentials, ClientCredentialsGrant};
-pub use endpoint::Endpoint;
-pub use extension::{Extension, ExtensionGrant};
+pub use client::{ClientAuth, SignedJwt, Signer};
+pub use client_credentials::ClientCredentialsGrant;
+pub use endpoint::{Endpoint, EndpointUrl, IntoEndpoint};
+pub use extension::ExtensionGrant;
 pub use grant::Grant;
 #[cfg(feature = "config")]
 pub(crate) use grant_type::GrantType;
-pub use jwt_bearer::{JwtBearer, JwtBearerGrant};
-pub use password::{Password, PasswordGrant};
-pub use refresh_token::{Refresh, RefreshTokenGrant};
+pub use jwt_bearer::JwtBearerGrant;
+pub use password::PasswordGrant;
+pub use refresh_token::RefreshTokenGrant;
 pub use secret::{Secret, SecretFile, SecretSource};
-pub use token_exchange::{TokenExchange, TokenExchangeGrant};
+pub use token_exchange::TokenExchangeGrant;
+
+/// The kinds `K` of a [`Grant`], which the compiler names in its messages. Use
+/// the grants by their own names.
+#[doc(hidden)]
+pub mod kind {
+    pub use super::client_credentials::ClientCredentials;
+    pub use super::extension::Extension;
+    pub use super::jwt_bearer::JwtBearer;
+    pub use super::password::Password;
+    pub use super::refresh_token::Refresh;
+    pub use super::token_exchange::TokenExchange;
+}

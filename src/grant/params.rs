@@ -1,15 +1,97 @@
 //! Writes the form of a token request (RFC 6749, appendix B).
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
 use http::HeaderValue;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use zeroize::Zeroizing;
 
-use crate::grant::encode::encode;
-use crate::grant::secret::Secret;
+use crate::error::{ConfigError, TokenError};
+use crate::grant::secret::{DynSecretSource, Secret, SecretSource};
 
-/// A text that a form borrows or keeps.
+/// Escapes what `curl --data-urlencode` and Python's `urlencode` escape: all but
+/// the unreserved characters of RFC 3986, section 2.3, and the space, which
+/// becomes a plus. The URL standard's serializer would escape `~` and leave `*`.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b' ');
+
+/// Form-urlencodes a string.
+pub(super) fn encode(text: &str) -> impl Iterator<Item = u8> {
+    percent_encode(text.as_bytes(), ESCAPED)
+        .flat_map(str::bytes)
+        .map(|byte| if byte == b' ' { b'+' } else { byte })
+}
+
+/// A parameter that a user added to a grant.
+pub(super) struct Param {
+    name: String,
+    value: Value,
+}
+
+enum Value {
+    Fixed(Secret),
+    Source(Box<dyn DynSecretSource>),
+}
+
+impl Param {
+    pub(super) fn fixed(name: String, value: Secret) -> Self {
+        let value = Value::Fixed(value);
+        Self { name, value }
+    }
+
+    pub(super) fn from_source(name: String, source: impl SecretSource) -> Self {
+        let value = Value::Source(Box::new(source));
+        Self { name, value }
+    }
+
+    /// Refuses an empty name, and one that the grant writes itself.
+    pub(super) fn check_name(self, reserved: &[&str]) -> Result<Self, ConfigError> {
+        if self.name.is_empty() {
+            return Err(ConfigError::new("param", "has no name"));
+        }
+        if reserved.contains(&self.name.as_str()) {
+            let reason = format!("`{}` is set by the grant itself", self.name);
+            return Err(ConfigError::new("param", reason));
+        }
+        Ok(self)
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) async fn value(&self) -> Result<Secret, TokenError> {
+        match &self.value {
+            Value::Fixed(value) => Ok(value.clone()),
+            Value::Source(source) => source.secret().await,
+        }
+    }
+}
+
+impl Hash for Param {
+    /// Hashes the name, and the value if it is fixed: what a source returns is
+    /// not known beforehand.
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.name.hash(hasher);
+        if let Value::Fixed(value) = &self.value {
+            value.secret().hash(hasher);
+        }
+    }
+}
+
+impl fmt::Debug for Param {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Param").field(&self.name).finish()
+    }
+}
+
+/// A string that a form borrows or owns.
 pub(super) enum Text<'a> {
     Borrowed(&'a str),
     Owned(Secret),
@@ -36,18 +118,18 @@ impl From<Secret> for Text<'_> {
     }
 }
 
-/// The members of a token request, in the order they were added, and the
+/// The parameters of a token request, in the order they were added, and the
 /// header that goes with them.
 #[derive(Default)]
 pub struct Form<'a> {
-    members: Vec<(&'a str, Text<'a>)>,
+    params: Vec<(&'a str, Text<'a>)>,
     secrets: Vec<Text<'a>>,
     authorization: Option<HeaderValue>,
 }
 
 impl<'a> Form<'a> {
     pub(super) fn public(mut self, name: &'a str, value: &'a str) -> Self {
-        self.members.push((name, value.into()));
+        self.params.push((name, value.into()));
         self
     }
 
@@ -58,8 +140,14 @@ impl<'a> Form<'a> {
             Text::Owned(secret) => Text::Owned(secret.clone()),
         };
         let mut form = self.redact(again);
-        form.members.push((name, value));
+        form.params.push((name, value));
         form
+    }
+
+    /// Adds several parameters that are kept secret.
+    pub(super) fn secrets_of(self, params: Vec<(&'a str, Secret)>) -> Self {
+        let add = |form: Self, (name, value)| form.secret(name, Text::Owned(value));
+        params.into_iter().fold(self, add)
     }
 
     pub(super) fn optional(self, name: &'a str, value: Option<&'a str>) -> Self {
@@ -69,7 +157,7 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// Adds the header of a request, which holds this secret.
+    /// Adds the `Authorization` header, which holds this secret.
     pub(super) fn authorized(mut self, header: HeaderValue, secret: &'a str) -> Self {
         self.authorization = Some(header);
         self.redact(secret.into())
@@ -84,20 +172,20 @@ impl<'a> Form<'a> {
         self.authorization.clone()
     }
 
-    /// What no error may hold.
+    /// Returns what no error may hold.
     pub(super) fn secrets(&self) -> Vec<&str> {
         self.secrets.iter().map(Text::as_str).collect()
     }
 
-    /// The body, which is wiped when its last clone is dropped.
+    /// Encodes the body, which is wiped when its last clone is dropped.
     pub(super) fn to_bytes(&self) -> Bytes {
-        // Three for a byte that is escaped, so that the buffer never grows and
-        // leaves nothing behind.
-        let room = |text: &str| 3 * text.len() + 1;
-        let rooms = self.members.iter();
-        let room = rooms.map(|(n, v)| room(n) + room(v.as_str())).sum();
-        let mut body = Zeroizing::new(Vec::with_capacity(room));
-        for (name, value) in &self.members {
+        // An escaped byte takes three, so this is enough: a buffer that grows
+        // leaves its old bytes behind, unwiped.
+        let max = |text: &str| 3 * text.len() + 1;
+        let params = self.params.iter();
+        let capacity = params.map(|(n, v)| max(n) + max(v.as_str())).sum();
+        let mut body = Zeroizing::new(Vec::with_capacity(capacity));
+        for (name, value) in &self.params {
             if !body.is_empty() {
                 body.push(b'&');
             }
@@ -105,7 +193,7 @@ impl<'a> Form<'a> {
             body.push(b'=');
             body.extend(encode(value.as_str()));
         }
-        debug_assert!(body.len() <= room, "the buffer grew");
+        debug_assert!(body.len() <= capacity, "the buffer grew");
         Bytes::from_owner(body)
     }
 }
@@ -138,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn members_keep_their_order_and_names_are_escaped_too() {
+    fn parameters_keep_their_order_and_names_are_escaped_too() {
         let form = Form::default()
             .public("client_id", "api")
             .public("z", "1")

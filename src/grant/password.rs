@@ -1,19 +1,35 @@
-//! The resource owner password credentials grant.
+//! The resource owner password credentials grant, and its preset for VoIPex.
 
-use std::hash::{DefaultHasher, Hash};
+use std::fmt;
+use std::hash::Hash;
 
+use http::Uri;
 use zeroize::Zeroizing;
 
 use crate::error::{ConfigError, TokenError, TokenErrorKind};
 use crate::grant::client::Client;
-use crate::grant::endpoint::Endpoint;
+use crate::grant::endpoint::{Endpoint, IntoEndpoint};
+use crate::grant::fingerprint::Fingerprint;
 use crate::grant::grant::Grant;
 use crate::grant::grant_type::GrantType;
 use crate::grant::params::Form;
 use crate::transport::DefaultTransport;
 
-/// A user name and a password, exchanged for tokens (RFC 6749, section 4.3),
-/// and refresh tokens for new ones (section 6).
+const VOIPEX_ENDPOINT: &str = "https://auth.voipex.io/token";
+const VOIPEX_CLIENT_ID: &str = "api";
+
+/// Exchanges a user name and a password for tokens (RFC 6749, section 4.3), and
+/// refresh tokens for new ones (section 6).
+///
+/// Create one with [`PasswordGrant::voipex`] for VoIPex, or for another server
+/// with `PasswordGrant::new(endpoint, client_id, username, password)`. The
+/// settings are methods of [`Grant`]: [`client_secret`](Grant::client_secret) and
+/// [`client_auth`](Grant::client_auth), [`scope`](Grant::scope),
+/// [`param`](Grant::param), [`timeout`](Grant::timeout),
+/// [`max_response`](Grant::max_response),
+/// [`logout_endpoint`](Grant::logout_endpoint),
+/// [`revocation_endpoint`](Grant::revocation_endpoint) and
+/// [`transport`](Grant::transport).
 ///
 /// ```
 /// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
@@ -33,7 +49,7 @@ use crate::transport::DefaultTransport;
 /// ```
 ///
 /// An empty client id, user name or password is an error of the kind
-/// [`Config`](TokenErrorKind::Config) when a token is asked for, and nothing is
+/// [`Config`](TokenErrorKind::Config) when a token is requested, and nothing is
 /// sent.
 pub type PasswordGrant<T = DefaultTransport> = Grant<Password, T>;
 
@@ -44,42 +60,61 @@ pub struct Password {
 }
 
 impl Password {
-    pub(super) fn new(username: String, password: String) -> Self {
+    fn new(username: impl Into<String>, password: impl Into<String>) -> Self {
         Self {
-            username: username.into(),
-            password: password.into(),
+            username: username.into().into(),
+            password: password.into().into(),
         }
     }
 }
 
 impl Grant<Password> {
-    /// A password grant at this token endpoint, for a client that is public
-    /// until [`client_auth`](Self::client_auth) says otherwise.
+    /// Creates a password grant at a token endpoint: its URL, or an
+    /// [`Endpoint`]. The client is public unless
+    /// [`client_auth`](Self::client_auth) is set.
     ///
     /// # Errors
     ///
-    /// Those of [`Endpoint::new`].
+    /// Fails as [`Endpoint::new`] does.
     pub fn new(
-        endpoint: impl TryInto<Endpoint, Error: Into<ConfigError>>,
+        endpoint: impl IntoEndpoint,
         client_id: impl Into<String>,
         username: impl Into<String>,
         password: impl Into<String>,
     ) -> Result<Self, ConfigError> {
         // First, so that they are wiped if the endpoint is refused.
-        let kind = Password::new(username.into(), password.into());
-        let endpoint = endpoint.try_into().map_err(Into::into)?;
+        let kind = Password::new(username, password);
+        let endpoint = endpoint.into_endpoint()?;
         Ok(Self::of(kind, endpoint, Client::new(client_id)))
+    }
+
+    /// Creates the grant of VoIPex's API: `https://auth.voipex.io/token` with
+    /// the client id `api`. The user name is the account's e-mail address.
+    ///
+    /// ```
+    /// # let password = "secret";
+    /// use tower_bearer::PasswordGrant;
+    ///
+    /// let account = PasswordGrant::voipex("your@email.com", password);
+    /// # let _ = account;
+    /// ```
+    pub fn voipex(username: impl Into<String>, password: impl Into<String>) -> Self {
+        let endpoint = Endpoint::known(Uri::from_static(VOIPEX_ENDPOINT));
+        let kind = Password::new(username, password);
+        Self::of(kind, endpoint, Client::new(VOIPEX_CLIENT_ID))
     }
 }
 
 impl GrantType for Password {
     const NAME: &'static str = "PasswordGrant";
+    const MAY_LOCK: bool = true;
+    const CREDENTIALS: &'static str = "user name or password";
 
     fn grant_type(&self) -> &str {
         "password"
     }
 
-    fn hash_credentials(&self, hasher: &mut DefaultHasher) {
+    fn hash_credentials(&self, hasher: &mut Fingerprint) {
         (self.username.as_str(), self.password.as_str()).hash(hasher);
     }
 
@@ -98,8 +133,23 @@ impl GrantType for Password {
     }
 }
 
-impl std::fmt::Debug for Password {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Password").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grant::endpoint::parse_as;
+
+    #[test]
+    fn the_preset_keeps_the_rules_of_an_endpoint() {
+        let uri = parse_as("endpoint", VOIPEX_ENDPOINT).expect("valid");
+        assert_eq!(uri, VOIPEX_ENDPOINT);
+        let shown = format!("{:?}", PasswordGrant::voipex("me", "hunter2"));
+        assert!(shown.contains("auth.voipex.io") && shown.contains("\"api\""));
+        assert!(!shown.contains("hunter2"));
     }
 }

@@ -1,4 +1,4 @@
-//! The grant of a refresh token that the user brings.
+//! The refresh token grant, of a token that the user has already.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,19 +12,22 @@ use tokio::time::Instant;
 
 use crate::error::{BoxError, ConfigError, TokenError, TokenErrorKind};
 use crate::grant::client::Client;
-use crate::grant::endpoint::Endpoint;
+use crate::grant::endpoint::IntoEndpoint;
+use crate::grant::fingerprint::Fingerprint;
 use crate::grant::grant::Grant;
 use crate::grant::grant_type::{GrantConfig, GrantType};
 use crate::grant::params::Form;
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
 use crate::transport::{DefaultTransport, Transport};
 
-/// A refresh token that the user brings (RFC 6749, section 6): from an earlier
-/// login in a browser, from a device flow, from a file.
+/// Requests tokens with a refresh token from elsewhere (RFC 6749, section 6): an
+/// earlier login in a browser, a device flow, a file.
 ///
-/// The grant holds the token, and the next one when the server rotates it.
-/// [`on_rotation`](Self::on_rotation) stores it. When the server refuses it,
-/// there is nothing to fall back on, and the refusal sticks.
+/// The grant holds the token, and its successor when the server rotates it;
+/// [`on_rotation`](Grant::on_rotation) stores the successor. When the server
+/// refuses the token there are no other credentials, so the refusal is final
+/// until [`TokenCache::reset`](crate::TokenCache::reset). The other settings are
+/// the methods of [`Grant`].
 ///
 /// ```
 /// # fn grant(stored: String) -> Result<(), Box<dyn std::error::Error>> {
@@ -34,7 +37,7 @@ use crate::transport::{DefaultTransport, Transport};
 /// let token = RefreshToken::new(stored)?;
 /// let grant = RefreshTokenGrant::new("https://auth.example.com/token", "my-app", token)?
 ///     .on_rotation(|token| async move {
-///         // A new file under the old name, so that a crash leaves one of both.
+///         // Renamed, so that a crash leaves the old file or the new one.
 ///         tokio::fs::write("token.new", token.secret()).await?;
 ///         tokio::fs::rename("token.new", "token").await
 ///     });
@@ -46,72 +49,71 @@ pub type RefreshTokenGrant<T = DefaultTransport> = Grant<Refresh, T>;
 type Stored = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 type Store = Box<dyn Fn(RefreshToken) -> Stored + Send + Sync>;
 
-/// How many tokens that were replaced are remembered.
+/// How many replaced tokens are remembered.
 const REMEMBERED: usize = 64;
 
 /// The kind of [`RefreshTokenGrant`].
 pub struct Refresh {
-    /// The token that the user brought, as a hash.
-    brought: u64,
-    /// Locked for a whole request: a refresh token that rotates may be sent
-    /// only once.
+    /// The hash of the user's token.
+    initial: u64,
+    /// Locked for a whole request, because a refresh token that rotates may be
+    /// sent only once.
     held: Mutex<Held>,
     store: Option<Store>,
 }
 
 struct Held {
     token: RefreshToken,
-    /// Before it was asked for.
+    /// When the request for it was sent.
     requested_at: Instant,
-    /// The tokens that this one replaced, as hashes, the last one first.
+    /// The hashes of the tokens that this one replaced, the latest first.
     replaced: VecDeque<u64>,
-    /// The access token that came with it, if it is not stored yet.
-    waiting: Option<AccessToken>,
-    /// Why the token was refused, until somebody was told.
+    /// The access token that came with it, while it is not stored yet.
+    unstored: Option<AccessToken>,
+    /// Why the token was refused, until a caller gets the error.
     refused: Option<TokenError>,
 }
 
 impl Grant<Refresh> {
-    /// A grant at this token endpoint that begins with this token.
+    /// Creates a refresh token grant at a token endpoint, with this token.
     ///
     /// # Errors
     ///
-    /// Those of [`Endpoint::new`].
+    /// Fails as [`Endpoint::new`](crate::grant::Endpoint::new) does.
     pub fn new(
-        endpoint: impl TryInto<Endpoint, Error: Into<ConfigError>>,
+        endpoint: impl IntoEndpoint,
         client_id: impl Into<String>,
         token: RefreshToken,
     ) -> Result<Self, ConfigError> {
-        let brought = hash(&token);
+        let initial = hash(&token);
         let held = Held {
             token,
             requested_at: Instant::now(),
             replaced: VecDeque::new(),
-            waiting: None,
+            unstored: None,
             refused: None,
         };
         let kind = Refresh {
-            brought,
+            initial,
             held: Mutex::new(held),
             store: None,
         };
-        let endpoint = endpoint.try_into().map_err(Into::into)?;
+        let endpoint = endpoint.into_endpoint()?;
         Ok(Self::of(kind, endpoint, Client::new(client_id)))
     }
 }
 
 impl<T> Grant<Refresh, T> {
-    /// Sets what is awaited when the server has rotated the refresh token,
-    /// before the access token that came with it is used.
+    /// Sets what stores a rotated refresh token. It is awaited before the access
+    /// token that came with it is used.
     ///
-    /// When it fails, that is an error of the kind
-    /// [`Source`](TokenErrorKind::Source), which is transient, and a token in
-    /// use stays so. Both new tokens are kept: the next call stores the refresh
-    /// token first, and if that succeeds uses the access token with no request
-    /// to the server. The old refresh token is never sent again. The same holds
-    /// when it panics, or does not finish within the cache's
-    /// [`source_timeout`](crate::TokenCacheBuilder::source_timeout); so it may
-    /// be called with the same token twice.
+    /// If it fails, panics, or does not finish within the cache's
+    /// [`source_timeout`](crate::TokenCacheBuilder::source_timeout), callers get
+    /// an error of the kind [`Source`](TokenErrorKind::Source), which is
+    /// transient; a token in use stays in use. Both new tokens are kept: the
+    /// next fetch stores the refresh token first, so this may be called twice
+    /// with the same token, and then uses the access token without a request to
+    /// the server. The old refresh token is never sent again.
     #[must_use]
     pub fn on_rotation<F, Fut, E>(mut self, store: F) -> Self
     where
@@ -128,31 +130,31 @@ impl<T> Grant<Refresh, T> {
 }
 
 impl Refresh {
-    /// A token by the refresh token that is held.
+    /// Requests a token with the held refresh token.
     async fn renew<T: Transport>(
         &self,
         held: &mut Held,
         config: &GrantConfig<T>,
     ) -> Result<TokenResponse, TokenError> {
-        if let Some(token) = self.settle(held).await? {
-            return Ok(held.answer(token));
+        if let Some(token) = self.store(held).await? {
+            return Ok(held.response(token));
         }
         let requested_at = Instant::now();
         let sent = held.token.clone();
         let form = config.form()?.secret("refresh_token", sent.secret());
         let (token, new) = config.send(self, form).await?.into_parts();
-        // Before it is stored, for whatever becomes of that.
+        // Before it is stored, because that may fail.
         if new.is_some_and(|new| held.replace(new, requested_at)) {
-            held.waiting = Some(token.clone());
-            self.settle(held).await?;
+            held.unstored = Some(token.clone());
+            self.store(held).await?;
         }
-        Ok(held.answer(token))
+        Ok(held.response(token))
     }
 
-    /// Stores what is held, if something is to be stored, and yields the access
-    /// token that waited for it, if it has life left.
-    async fn settle(&self, held: &mut Held) -> Result<Option<AccessToken>, TokenError> {
-        if held.waiting.is_none() {
+    /// Stores the held token if it is not stored yet, and returns the access
+    /// token that came with it, unless that has expired.
+    async fn store(&self, held: &mut Held) -> Result<Option<AccessToken>, TokenError> {
+        if held.unstored.is_none() {
             return Ok(None);
         }
         if let Some(store) = &self.store {
@@ -161,9 +163,8 @@ impl Refresh {
                 TokenError::new(TokenErrorKind::Source, what).with_source(error)
             })?;
         }
-        Ok(held.waiting.take().and_then(|token| {
-            let left = token.lifetime().map(|life| held.left(life));
-            match left {
+        Ok(held.unstored.take().and_then(|token| {
+            match token.lifetime().map(|lifetime| held.remaining(lifetime)) {
                 None => Some(token),
                 Some(left) => (!left.is_zero()).then(|| token.with_lifetime(left)),
             }
@@ -172,7 +173,7 @@ impl Refresh {
 }
 
 impl Held {
-    /// Holds this token from now on; false if it is the same one.
+    /// Holds this token from now on. Returns whether it is another one.
     fn replace(&mut self, new: RefreshToken, requested_at: Instant) -> bool {
         let old = hash(&self.token);
         let is_new = hash(&new) != old;
@@ -184,24 +185,24 @@ impl Held {
         is_new
     }
 
-    /// Whether this is the token that is held, or was once.
+    /// Whether this is the held token, or one that it replaced.
     fn knows(&self, token: &RefreshToken) -> bool {
         let token = hash(token);
         token == hash(&self.token) || self.replaced.contains(&token)
     }
 
-    /// What is left of a life that began with the token's.
-    fn left(&self, life: Duration) -> Duration {
-        life.saturating_sub(self.requested_at.elapsed())
+    /// Returns what is left of a lifetime that began with the held token's.
+    fn remaining(&self, lifetime: Duration) -> Duration {
+        lifetime.saturating_sub(self.requested_at.elapsed())
     }
 
-    fn answer(&self, token: AccessToken) -> TokenResponse {
+    fn response(&self, token: AccessToken) -> TokenResponse {
         let refresh = self.token.clone();
         let refresh = match refresh.lifetime() {
-            Some(life) => refresh.with_lifetime(self.left(life)),
+            Some(lifetime) => refresh.with_lifetime(self.remaining(lifetime)),
             None => refresh,
         };
-        TokenResponse::new(token).with_refresh_token(Some(refresh))
+        TokenResponse::new(token).with_refresh_token(refresh)
     }
 }
 
@@ -213,16 +214,17 @@ fn hash(token: &RefreshToken) -> u64 {
 
 impl GrantType for Refresh {
     const NAME: &'static str = "RefreshTokenGrant";
+    const CREDENTIALS: &'static str = "refresh token";
 
     fn grant_type(&self) -> &str {
         "refresh_token"
     }
 
-    fn hash_credentials(&self, hasher: &mut DefaultHasher) {
-        self.brought.hash(hasher);
+    fn hash_credentials(&self, hasher: &mut Fingerprint) {
+        self.initial.hash(hasher);
     }
 
-    /// The token is added where it is locked.
+    /// The token is added by [`Refresh::renew`], which has it locked.
     async fn add_params<'a>(&'a self, form: Form<'a>) -> Result<Form<'a>, TokenError> {
         Ok(form)
     }
@@ -232,7 +234,8 @@ impl GrantType for Refresh {
         config: &GrantConfig<T>,
     ) -> Result<TokenResponse, TokenError> {
         let mut held = self.held.lock().await;
-        // A cache asks so right after a refusal, and there is nothing else.
+        // A cache calls this right after a refused refresh, and there are no
+        // other credentials.
         match held.refused.take() {
             Some(refused) => Err(refused),
             None => self.renew(&mut held, config).await,
@@ -245,17 +248,17 @@ impl GrantType for Refresh {
         token: &RefreshToken,
     ) -> Result<TokenResponse, TokenError> {
         let mut held = self.held.lock().await;
-        // The cache may not know yet of the last one that came. One that this
-        // grant never had is another process's, and newer.
+        // The cache may not have the latest token yet, so an old one is
+        // ignored. One that this grant never had comes from another process,
+        // and is newer.
         if !held.knows(token) {
             held.replace(token.clone(), Instant::now());
         }
-        let answer = self.renew(&mut held, config).await;
-        let refused = answer.as_ref().err();
-        held.refused = refused
-            .filter(|e| e.kind() == TokenErrorKind::Refused)
-            .cloned();
-        answer
+        let result = self.renew(&mut held, config).await;
+        let error = result.as_ref().err();
+        let refused = error.filter(|e| e.kind() == TokenErrorKind::Refused);
+        held.refused = refused.cloned();
+        result
     }
 
     async fn revoke<T: Transport>(

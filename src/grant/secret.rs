@@ -1,4 +1,4 @@
-//! Secrets that are asked for when they are needed.
+//! Secrets, and where they come from.
 
 use std::future::Future;
 use std::io;
@@ -12,14 +12,14 @@ use zeroize::Zeroizing;
 use crate::error::{BoxError, TokenError, TokenErrorKind};
 use crate::token::AccessToken;
 
-/// A text that nobody should see: an assertion, a subject token.
+/// A string that is kept secret: an assertion, a subject token, a parameter.
 ///
 /// Cheap to clone. Absent from `Debug`, wiped when the last clone is dropped.
 #[derive(Clone)]
 pub struct Secret(Arc<Zeroizing<String>>);
 
 impl Secret {
-    /// The text itself.
+    /// Returns the string itself.
     pub fn secret(&self) -> &str {
         &self.0
     }
@@ -37,6 +37,12 @@ impl From<&str> for Secret {
     }
 }
 
+impl From<&String> for Secret {
+    fn from(text: &String) -> Self {
+        text.as_str().into()
+    }
+}
+
 impl From<AccessToken> for Secret {
     fn from(token: AccessToken) -> Self {
         token.secret().into()
@@ -49,12 +55,11 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where a secret comes from that does not live long: it is asked for anew for
-/// each token request.
+/// Returns a short-lived secret, and is asked for it for each token request.
 ///
 /// A [`Secret`] is its own source, a [`SecretFile`] reads a file, a
-/// [`SignedJwt`](super::SignedJwt) signs, and any closure is one that returns a future of a `String` or of another cache's
-/// token:
+/// [`SignedJwt`](super::SignedJwt) signs an assertion, and any closure that
+/// returns a future of a `String` or of an access token is a source:
 ///
 /// ```
 /// use tower_bearer::grant::JwtBearerGrant;
@@ -75,17 +80,17 @@ impl fmt::Debug for Secret {
 /// # grants().unwrap();
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` yields no secret",
-    note = "a closure like `|| async {{ Ok::<_, std::io::Error>(String::from(\"…\")) }}`, a `Secret` or a `SecretFile` does"
+    message = "`{Self}` is not a source of secrets",
+    label = "not a `SecretSource`",
+    note = "a closure like `|| async {{ Ok::<_, std::io::Error>(String::from(\"…\")) }}`, a `Secret`, a `SecretFile` or a `SignedJwt` is one; for a fixed string write `Secret::from(\"…\")`"
 )]
 pub trait SecretSource: Send + Sync + 'static {
-    /// The secret as it is now.
+    /// Returns the current secret.
     ///
     /// # Errors
     ///
-    /// As [`TokenSource::fetch`](crate::TokenSource::fetch): a closure's own
-    /// error becomes [`TokenErrorKind::Source`], which is transient, and a
-    /// [`TokenError`] stays as it is.
+    /// Fails if there is none. Another error than a [`TokenError`] from a closure
+    /// becomes [`TokenErrorKind::Source`], which is transient.
     fn secret(&self) -> impl Future<Output = Result<Secret, TokenError>> + Send;
 }
 
@@ -110,14 +115,14 @@ impl SecretSource for Secret {
     }
 }
 
-/// A file that holds a secret, read each time: what keeps it fresh writes it
-/// anew, as Kubernetes does with a service account's token. Line ends at the
-/// end of the file are no part of it.
+/// Reads a secret from a file, again for each token request, so that the file can
+/// be rewritten: Kubernetes does so with a service account's token. Line ends at
+/// the end of the file are dropped.
 #[derive(Clone, Debug)]
 pub struct SecretFile(PathBuf);
 
 impl SecretFile {
-    /// The file at this path, which need not be there yet.
+    /// Creates a source that reads the file at this path. It need not exist yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
@@ -126,7 +131,7 @@ impl SecretFile {
     ///
     /// # Errors
     ///
-    /// If it cannot be read, is not UTF-8, is empty, or is larger than a
+    /// Fails if it cannot be read, is not UTF-8, is empty, or is larger than a
     /// mebibyte.
     pub(crate) fn read(&self) -> io::Result<Secret> {
         let fault = |what| io::Error::new(io::ErrorKind::InvalidData, what);
@@ -159,20 +164,20 @@ impl SecretSource for SecretFile {
     }
 }
 
-type Asked<'a> = Pin<Box<dyn Future<Output = Result<Secret, TokenError>> + Send + 'a>>;
+type SecretFuture<'a> = Pin<Box<dyn Future<Output = Result<Secret, TokenError>> + Send + 'a>>;
 
 /// [`SecretSource`] as a trait object.
 pub(super) trait DynSecretSource: Send + Sync + 'static {
-    fn secret(&self) -> Asked<'_>;
+    fn secret(&self) -> SecretFuture<'_>;
 }
 
 impl<S: SecretSource> DynSecretSource for S {
-    fn secret(&self) -> Asked<'_> {
+    fn secret(&self) -> SecretFuture<'_> {
         Box::pin(SecretSource::secret(self))
     }
 }
 
-/// Asks for a secret that may not be empty.
+/// Asks for a secret that must not be empty; `empty` is the error if it is.
 pub(super) async fn ask(
     source: &dyn DynSecretSource,
     empty: &'static str,

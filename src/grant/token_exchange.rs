@@ -1,13 +1,12 @@
-//! Token exchange.
+//! The token exchange grant.
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hash};
-
-use zeroize::Zeroizing;
+use std::hash::Hash;
 
 use crate::error::{ConfigError, TokenError};
 use crate::grant::client::Client;
-use crate::grant::endpoint::Endpoint;
+use crate::grant::endpoint::IntoEndpoint;
+use crate::grant::fingerprint::Fingerprint;
 use crate::grant::grant::Grant;
 use crate::grant::grant_type::GrantType;
 use crate::grant::params::Form;
@@ -18,9 +17,17 @@ const PREFIX: &str = "urn:ietf:params:oauth:token-type:";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
-/// A token, exchanged for another one (RFC 8693): for another audience, or on
-/// behalf of somebody. Its [source](SecretSource) is asked for each token
-/// request; it can be another cache:
+/// Exchanges a token for another one (RFC 8693): for another audience, or on
+/// behalf of a user.
+///
+/// The [source](SecretSource) of the subject token is asked for each token
+/// request; it can be another cache. The settings are
+/// [`client_id`](Grant::client_id),
+/// [`subject_token_type`](Grant::subject_token_type),
+/// [`actor_token`](Grant::actor_token),
+/// [`requested_token_type`](Grant::requested_token_type),
+/// [`audience`](Grant::audience), [`resource`](Grant::resource) and the methods
+/// of [`Grant`].
 ///
 /// ```
 /// # use tower_bearer::{AccessToken, TokenCache};
@@ -41,12 +48,12 @@ const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 /// # grant().unwrap();
 /// ```
 ///
-/// The answer's `issued_token_type` has to be the type that was asked for; if
-/// none was, an access token or a JWT. A missing one is let pass. Its
-/// `token_type` has to be bearer, for that is how this crate sends it.
+/// A token type is a URI, or the short name of one of RFC 8693, section 3:
+/// `access_token`, `jwt`, `id_token`, `refresh_token`, `saml2`.
 ///
-/// A type of token is a URI; a name without a colon is one of RFC 8693,
-/// section 3: `access_token`, `jwt`, `id_token`, `refresh_token`, `saml2`.
+/// The response's `issued_token_type` must be the requested type; if none was
+/// requested, an access token or a JWT. A missing value is accepted. Its
+/// `token_type` must be bearer, because that is how this crate sends tokens.
 pub type TokenExchangeGrant<T = DefaultTransport> = Grant<TokenExchange, T>;
 
 /// The kind of [`TokenExchangeGrant`].
@@ -58,15 +65,15 @@ pub struct TokenExchange {
 }
 
 impl Grant<TokenExchange> {
-    /// An exchange at this token endpoint of what this source yields: access
-    /// tokens, unless [`subject_token_type`](Self::subject_token_type) says
-    /// otherwise.
+    /// Creates a token exchange at a token endpoint, using subject tokens from
+    /// this source: access tokens, unless
+    /// [`subject_token_type`](Self::subject_token_type) is set.
     ///
     /// # Errors
     ///
-    /// Those of [`Endpoint::new`].
+    /// Fails as [`Endpoint::new`](crate::grant::Endpoint::new) does.
     pub fn new(
-        endpoint: impl TryInto<Endpoint, Error: Into<ConfigError>>,
+        endpoint: impl IntoEndpoint,
         subject_token: impl SecretSource,
     ) -> Result<Self, ConfigError> {
         let kind = TokenExchange {
@@ -75,26 +82,27 @@ impl Grant<TokenExchange> {
             actor: None,
             requested_type: None,
         };
-        let endpoint = endpoint.try_into().map_err(Into::into)?;
+        let endpoint = endpoint.into_endpoint()?;
         Ok(Self::of(kind, endpoint, Client::default()))
     }
 }
 
 impl<T> Grant<TokenExchange, T> {
-    /// Names the client.
+    /// Sets the client id.
     #[must_use]
     pub fn client_id(self, client_id: impl Into<String>) -> Self {
         self.with_client_id(client_id)
     }
 
-    /// Sets the type of the subject token.
+    /// Sets the type of the subject token. Default: `access_token`.
     #[must_use]
     pub fn subject_token_type(mut self, token_type: impl AsRef<str>) -> Self {
         self.kind.subject_type = uri(token_type.as_ref());
         self
     }
 
-    /// Adds who acts on behalf of the subject, with the type of that token.
+    /// Sets the source of the actor token, which identifies who acts on behalf of
+    /// the subject, and its type.
     #[must_use]
     pub fn actor_token(
         mut self,
@@ -105,31 +113,30 @@ impl<T> Grant<TokenExchange, T> {
         self
     }
 
-    /// Sets the type of token to ask for; the server's choice if never set.
+    /// Sets the type of token to request. Default: the server's choice.
     #[must_use]
     pub fn requested_token_type(mut self, token_type: impl AsRef<str>) -> Self {
         self.kind.requested_type = Some(uri(token_type.as_ref()));
         self
     }
 
-    /// Adds the name of a service that the token is for. May be there more than
-    /// once.
+    /// Adds the name of a service that the token is for. May be called
+    /// repeatedly.
     #[must_use]
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.push_member("audience".into(), Zeroizing::new(audience.into()));
+        self.push_param("audience", audience.into());
         self
     }
 
-    /// Adds the address of a service that the token is for. May be there more
-    /// than once.
+    /// Adds the URI of a service that the token is for. May be called repeatedly.
     #[must_use]
     pub fn resource(mut self, resource: impl Into<String>) -> Self {
-        self.push_member("resource".into(), Zeroizing::new(resource.into()));
+        self.push_param("resource", resource.into());
         self
     }
 }
 
-/// The URI of a type of token.
+/// Returns the URI of a token type.
 fn uri(token_type: &str) -> String {
     let prefix = if token_type.contains(':') { "" } else { PREFIX };
     format!("{prefix}{token_type}")
@@ -137,6 +144,7 @@ fn uri(token_type: &str) -> String {
 
 impl GrantType for TokenExchange {
     const NAME: &'static str = "TokenExchangeGrant";
+    const CREDENTIALS: &'static str = "subject token or actor token";
 
     fn grant_type(&self) -> &str {
         "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -156,7 +164,7 @@ impl GrantType for TokenExchange {
         Ok(form.optional("requested_token_type", self.requested_type.as_deref()))
     }
 
-    fn hash_credentials(&self, hasher: &mut DefaultHasher) {
+    fn hash_credentials(&self, hasher: &mut Fingerprint) {
         (&self.subject_type, &self.requested_type).hash(hasher);
     }
 

@@ -1,24 +1,31 @@
 //! Guides. Their code is compiled and run by the crate's own tests, most of it
-//! against [`testing::TokenServer`](crate::testing::TokenServer), which a reader
-//! replaces by the real thing.
+//! against [`testing::TokenServer`](crate::testing::TokenServer). Replace it with your
+//! own server.
 //!
 //! This module exists in the documentation only.
 //!
 //! | guide | for |
 //! |---|---|
 //! | [`getting_started`] | a first program that calls VoIPex |
+//! | [`compile_errors`] | what to do when it does not compile |
 //! | [`hyper`], [`reqwest`], [`axum`], [`tonic`] | the layer in each of them |
+//! | [`grants`] | which grant to use, and how to set it up |
+//! | [`configuration`] | a grant from a file or the environment |
 //! | [`stacks`] | where the layer goes among other layers |
-//! | [`testing`] | tests of one's own program |
+//! | [`testing`] | tests of your own program |
 //! | [`what_happens_when`] | events, and what callers see of them |
-//! | [`operations`] | what to watch, and which figure means what |
+//! | [`operations`] | what to watch, and what each metric means |
+//! | [`accounts`] | many accounts in one process |
 //! | [`fleets`] | many processes on one account |
-//! | [`security`] | what is kept from whom |
+//! | [`security`] | where each secret may go |
 //! | [`performance`] | what it costs |
-//! | [`coming_from`] | the words of other libraries |
+//! | [`coming_from`] | the names of other libraries |
 
 #[doc = include_str!("getting_started.md")]
 pub mod getting_started {}
+
+#[doc = include_str!("compile_errors.md")]
+pub mod compile_errors {}
 
 #[doc = include_str!("hyper.md")]
 pub mod hyper {}
@@ -32,6 +39,12 @@ pub mod axum {}
 #[doc = include_str!("tonic.md")]
 pub mod tonic {}
 
+#[doc = include_str!("grants.md")]
+pub mod grants {}
+
+#[doc = include_str!("configuration.md")]
+pub mod configuration {}
+
 #[doc = include_str!("stacks.md")]
 pub mod stacks {}
 
@@ -44,6 +57,9 @@ pub mod what_happens_when {}
 #[doc = include_str!("operations.md")]
 pub mod operations {}
 
+#[doc = include_str!("accounts.md")]
+pub mod accounts {}
+
 #[doc = include_str!("fleets.md")]
 pub mod fleets {}
 
@@ -52,9 +68,9 @@ pub mod security {}
 
 #[doc = include_str!("performance.md")]
 #[doc = "\n# Plots\n\nRequests a second by threads, a cold herd, and a renewal under load:\n"]
-#[doc = include_str!("../../benches/plots/contention.svg")]
-#[doc = include_str!("../../benches/plots/herd.svg")]
-#[doc = include_str!("../../benches/plots/rotation.svg")]
+#[doc = include_str!("plots/contention.svg")]
+#[doc = include_str!("plots/herd.svg")]
+#[doc = include_str!("plots/rotation.svg")]
 pub mod performance {}
 
 #[doc = include_str!("coming_from.md")]

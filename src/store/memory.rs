@@ -2,50 +2,66 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::error::BoxError;
-use crate::store::payload::Payload;
-use crate::store::token_store::{Acquire, Acquired, Completion, Entry, Lease, TokenStore};
+use crate::store::token_store::{
+    Acquire, Acquired, Completion, Entry, Lease, Payload, Stored, TokenStore,
+};
+use crate::sync::lock;
 
 /// A store for several caches in one process, and for tests. Cheap to clone;
 /// clones are the same store.
 ///
 /// Nothing leaves the process, so nothing is encrypted.
+///
+/// ```
+/// use tower_bearer::store::MemoryStore;
+/// use tower_bearer::{AccessToken, TokenCache};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::new();
+/// let source = || async { AccessToken::new("t0ken") };
+/// let one = TokenCache::builder(source).store(store.clone(), "me").build()?;
+/// let other = TokenCache::builder(source).store(store, "me").build()?;
+/// # let _ = (one, other);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     accounts: Arc<Mutex<HashMap<String, Account>>>,
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// Returns an empty store.
     pub fn new() -> Self {
         Self::default()
     }
 
-    fn with<R>(&self, account: &str, f: impl FnOnce(&mut Account) -> R) -> R {
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+    fn with_account<R>(&self, account: &str, f: impl FnOnce(&mut Account) -> R) -> R {
+        let mut accounts = lock(&self.accounts);
         f(accounts.entry(account.to_owned()).or_default())
     }
 }
 
 impl TokenStore for MemoryStore {
     async fn acquire(&self, account: &str, acquire: &Acquire) -> Result<Acquired, BoxError> {
-        Ok(self.with(account, |account| account.acquire(acquire, Instant::now())))
+        Ok(self.with_account(account, |account| account.acquire(acquire, Instant::now())))
     }
 
     async fn complete(&self, account: &str, completion: &Completion) -> Result<bool, BoxError> {
-        Ok(self.with(account, |account| {
+        Ok(self.with_account(account, |account| {
             account.complete(completion, Instant::now())
         }))
     }
 
     fn changes(&self, account: &str) -> watch::Receiver<()> {
-        self.with(account, |account| account.changes.subscribe())
+        self.with_account(account, |account| account.changes.subscribe())
     }
 }
 
@@ -55,46 +71,55 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-/// What the store has for an account.
+/// The entries of one account.
 #[derive(Default)]
 struct Account {
-    token: Option<Kept>,
-    refresh_token: Option<Kept>,
-    failure: Option<Kept>,
+    token: Option<Record>,
+    refresh_token: Option<Record>,
+    failure: Option<Record>,
+    /// The generation of the current lease, and when it ends.
     lease: Option<(u64, Instant)>,
-    /// The highest generation that was given to a lease.
+    /// The highest generation of any lease.
     generation: u64,
-    /// The highest generation that brought something.
+    /// The highest generation that was written.
     written: u64,
     changes: watch::Sender<()>,
 }
 
-struct Kept {
+struct Record {
     generation: u64,
     payload: Payload,
-    until: Instant,
+    expires_at: Instant,
 }
 
-impl Kept {
+impl Record {
+    fn new(generation: u64, stored: &Stored, now: Instant) -> Self {
+        Self {
+            generation,
+            payload: stored.payload.clone(),
+            expires_at: now + stored.ttl,
+        }
+    }
+
     fn entry(&self, now: Instant) -> Entry {
         Entry {
             generation: self.generation,
             payload: self.payload.clone(),
-            left: self.until.saturating_duration_since(now),
+            ttl: self.expires_at.saturating_duration_since(now),
         }
     }
 }
 
 impl Account {
-    fn forget_what_is_over(&mut self, now: Instant) {
-        for kept in [&mut self.token, &mut self.refresh_token, &mut self.failure] {
-            kept.take_if(|kept| kept.until <= now);
+    fn remove_expired(&mut self, now: Instant) {
+        for record in [&mut self.token, &mut self.refresh_token, &mut self.failure] {
+            record.take_if(|record| record.expires_at <= now);
         }
-        self.lease.take_if(|(_, until)| *until <= now);
+        self.lease.take_if(|(_, ends_at)| *ends_at <= now);
     }
 
     fn acquire(&mut self, acquire: &Acquire, now: Instant) -> Acquired {
-        self.forget_what_is_over(now);
+        self.remove_expired(now);
         match &self.token {
             Some(token) if token.generation > acquire.newer_than => {
                 return Acquired::Token(token.entry(now));
@@ -107,8 +132,8 @@ impl Account {
             Some(failure) => return Acquired::Failure(failure.entry(now)),
             None => {}
         }
-        if let Some((_, until)) = self.lease {
-            return Acquired::Busy(until.saturating_duration_since(now));
+        if let Some((_, ends_at)) = self.lease {
+            return Acquired::Busy(ends_at.saturating_duration_since(now));
         }
         if acquire.lease.is_zero() {
             return Acquired::Busy(Duration::ZERO);
@@ -117,27 +142,23 @@ impl Account {
         self.lease = Some((self.generation, now + acquire.lease));
         Acquired::Lease(Lease {
             generation: self.generation,
-            refresh_token: self.refresh_token.take().map(|kept| {
-                let left = kept.until.saturating_duration_since(now);
-                (kept.payload, left)
+            refresh_token: self.refresh_token.take().map(|record| {
+                let ttl = record.expires_at.saturating_duration_since(now);
+                Stored::new(record.payload, ttl)
             }),
         })
     }
 
     fn complete(&mut self, completion: &Completion, now: Instant) -> bool {
-        self.forget_what_is_over(now);
+        self.remove_expired(now);
         let generation = completion.generation;
         self.lease.take_if(|(holder, _)| *holder == generation);
         self.changes.send_replace(());
         if generation < self.written {
             return false;
         }
-        let keep = |(payload, span): &(Payload, Duration)| Kept {
-            generation,
-            payload: payload.clone(),
-            until: now + *span,
-        };
-        let refresh_token = completion.refresh_token.as_ref().map(keep);
+        let record = |stored: &Stored| Record::new(generation, stored, now);
+        let refresh_token = completion.refresh_token.as_ref().map(record);
         if completion.token.is_none() && completion.failure.is_none() {
             if self.refresh_token.is_none() {
                 self.refresh_token = refresh_token;
@@ -146,11 +167,11 @@ impl Account {
         }
         self.written = generation;
         if let Some(token) = &completion.token {
-            self.token = Some(keep(token));
+            self.token = Some(record(token));
             self.failure = None;
         }
         if let Some(failure) = &completion.failure {
-            self.failure = Some(keep(failure));
+            self.failure = Some(record(failure));
         }
         if refresh_token.is_some() {
             self.refresh_token = refresh_token;

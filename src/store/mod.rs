@@ -1,41 +1,44 @@
 //! Tokens that the processes of a fleet share.
 //!
 //! A [`TokenCache`](crate::TokenCache) keeps its tokens to itself unless it is
-//! given a [`TokenStore`]. With one, the fleet fetches as one process would:
-//! whoever needs a new token [claims](TokenStore::acquire) a lease and fetches,
-//! everybody else waits for what comes of it.
+//! given a [`TokenStore`]. With a store, the fleet makes as many token requests as
+//! one process would: a process that needs a new token
+//! [acquires](TokenStore::acquire) a lease and fetches, and the others wait for its
+//! result.
 //!
-//! Three rules keep that safe, whoever dies, stands still or comes late:
+//! Three rules keep that safe, even if a process crashes, stalls or responds late:
 //!
-//! - A lease hands over the refresh token, so the store no longer has it. No
-//!   refresh token is ever sent by two processes; if its holder dies, the next
-//!   one logs in.
-//! - Each lease has a generation of its own, higher than all before. What its
-//!   holder brings is written only over what is older.
-//! - A lease ends by itself.
+//! - A lease hands over the refresh token, so the store no longer has it. No two
+//!   processes ever send the same refresh token; if the holder of the lease crashes,
+//!   the next one logs in.
+//! - Each lease has its own generation, higher than any before. The holder's result
+//!   replaces only entries with a lower generation.
+//! - A lease expires.
 //!
-//! [`MemoryStore`] is the store of several caches in one process, and shows what
-//! is asked of others. `RedisStore`, with the feature `redis`, is the one for many
-//! processes. When to share and when not to, what it costs and how it fails: the
-//! guide `fleets`, in the documentation of all features.
+//! [`MemoryStore`] serves several caches in one process, and is the reference for
+//! other implementations. `RedisStore` (feature `redis`) serves many processes. The
+//! guide `fleets`, in the documentation of all features, explains when to share
+//! tokens, what it costs and how it fails.
 #![cfg_attr(feature = "redis", doc = "")]
 #![cfg_attr(feature = "redis", doc = include_str!("redis/guide.md"))]
 
 mod memory;
-mod payload;
 #[cfg(feature = "redis")]
 mod redis;
-#[cfg(feature = "redis")]
+#[cfg(feature = "seal")]
+#[cfg_attr(
+    not(feature = "redis"),
+    allow(dead_code, reason = "used by the stores that leave the process")
+)]
 mod seal;
-#[cfg(feature = "redis")]
+#[cfg(feature = "seal")]
 mod store_key;
 mod token_store;
 
 pub use memory::MemoryStore;
-pub use payload::Payload;
 #[cfg(feature = "redis")]
 pub use redis::{RedisStore, RedisStoreBuilder};
-#[cfg(feature = "redis")]
+#[cfg(feature = "seal")]
 pub use store_key::StoreKey;
 pub(crate) use token_store::DynTokenStore;
-pub use token_store::{Acquire, Acquired, Completion, Entry, Lease, TokenStore};
+pub use token_store::{Acquire, Acquired, Completion, Entry, Lease, Payload, Stored, TokenStore};

@@ -1,20 +1,22 @@
-//! Sealing entries, and opening them.
+//! Encrypts entries for a store outside of this process, and decrypts them.
+
+use std::error::Error as StdError;
+use std::fmt;
 
 use chacha20poly1305::aead::{AeadInOut, Generate, KeyInit};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 
-use super::store_key::StoreKey;
-use crate::store::payload::Payload;
-use crate::store::redis::error::Fault;
+use crate::store::store_key::StoreKey;
+use crate::store::token_store::Payload;
 
-/// The first byte of all that is sealed in this way.
+/// The first byte of every sealed entry in this format.
 const VERSION: u8 = 1;
 const KEY_ID: usize = 8;
 const NONCE: usize = 24;
 const HEADER: usize = 1 + KEY_ID + NONCE;
 
-/// What an entry is. It is part of what the seal vouches for, so no entry can
-/// be taken for another one.
+/// What an entry is and where it belongs. The seal authenticates it, so no entry
+/// can be passed off as another one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AssociatedData<'a> {
     pub(super) kind: Kind,
@@ -41,13 +43,33 @@ impl AssociatedData<'_> {
     }
 }
 
+/// Why an entry could not be sealed.
+#[derive(Debug)]
+pub(super) enum SealError {
+    /// The system returned no random numbers.
+    Random,
+    /// The entry is longer than the cipher allows (256 GiB).
+    TooLong,
+}
+
+impl fmt::Display for SealError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Random => "the system returned no random numbers to seal with",
+            Self::TooLong => "the entry is too long to be sealed",
+        })
+    }
+}
+
+impl StdError for SealError {}
+
 /// The keys of a store: the first one seals, all of them open.
 pub(super) struct Sealer {
     keys: Vec<([u8; KEY_ID], XChaCha20Poly1305)>,
 }
 
 impl Sealer {
-    /// The first key apart, for there must be one.
+    /// Takes the first key separately, because there must be one.
     pub(super) fn new(first: &StoreKey, others: &[StoreKey]) -> Self {
         let keys = std::iter::once(first).chain(others).map(|key| {
             let cipher = XChaCha20Poly1305::new(key.as_bytes().into());
@@ -58,19 +80,18 @@ impl Sealer {
         }
     }
 
-    /// Version, key id, nonce, ciphertext and tag.
+    /// Returns version, key id, nonce, ciphertext and tag.
     pub(super) fn seal(
         &self,
-        label: AssociatedData<'_>,
+        data: AssociatedData<'_>,
         payload: &Payload,
-    ) -> Result<Vec<u8>, Fault> {
+    ) -> Result<Vec<u8>, SealError> {
         let (id, cipher) = &self.keys[0];
-        let nonce = XNonce::try_generate().map_err(|_| Fault::Random)?;
+        let nonce = XNonce::try_generate().map_err(|_| SealError::Random)?;
         let mut body = payload.as_bytes().to_vec();
-        // Only too much data would be refused: 256 GiB.
         cipher
-            .encrypt_in_place(&nonce, &label.to_bytes(), &mut body)
-            .map_err(|_| Fault::TooLong)?;
+            .encrypt_in_place(&nonce, &data.to_bytes(), &mut body)
+            .map_err(|_| SealError::TooLong)?;
         let mut sealed = Vec::with_capacity(HEADER + body.len());
         sealed.push(VERSION);
         sealed.extend(id);
@@ -79,28 +100,28 @@ impl Sealer {
         Ok(sealed)
     }
 
-    /// What was sealed under that label with one of the keys; nothing for all
-    /// else.
-    pub(super) fn open(&self, label: AssociatedData<'_>, sealed: &[u8]) -> Option<Payload> {
+    /// Returns what was sealed with one of the keys and this associated data, and
+    /// `None` for everything else.
+    pub(super) fn open(&self, data: AssociatedData<'_>, sealed: &[u8]) -> Option<Payload> {
         let (header, body) = sealed.split_at_checked(HEADER)?;
         let (id, nonce) = header.strip_prefix(&[VERSION])?.split_at(KEY_ID);
         let nonce = XNonce::try_from(nonce).ok()?;
         let (_, cipher) = self.keys.iter().find(|(known, _)| known == id)?;
         let mut body = body.to_vec();
         cipher
-            .decrypt_in_place(&nonce, &label.to_bytes(), &mut body)
+            .decrypt_in_place(&nonce, &data.to_bytes(), &mut body)
             .ok()?;
         Some(Payload::from(body))
     }
 }
 
-/// Tells keys apart and tells nothing of them: a part of the tag of nothing,
-/// under a nonce that chance never gives.
+/// Returns an id that distinguishes keys and reveals nothing of them: a part of the
+/// tag of an empty message, under a nonce that is never generated at random.
 fn key_id(cipher: &XChaCha20Poly1305) -> [u8; KEY_ID] {
     let mut tag = Vec::new();
     cipher
         .encrypt_in_place(&XNonce::default(), b"tower-bearer key id", &mut tag)
-        .expect("nothing is not too long");
+        .expect("an empty message is not too long");
     std::array::from_fn(|i| tag[i])
 }
 
@@ -112,7 +133,7 @@ mod tests {
         StoreKey::from_bytes([byte; 32])
     }
 
-    const LABEL: AssociatedData<'_> = AssociatedData {
+    const DATA: AssociatedData<'_> = AssociatedData {
         kind: Kind::Token,
         generation: 7,
         prefix: "ab",
@@ -124,26 +145,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_opens_under_its_label_and_shows_nothing() {
+    fn what_is_sealed_opens_with_its_associated_data_and_shows_nothing() {
         let sealer = Sealer::new(&key(1), &[]);
-        let sealed = sealer.seal(LABEL, &payload()).expect("sealed");
+        let sealed = sealer.seal(DATA, &payload()).expect("sealed");
         assert!(!sealed.windows(6).any(|w| w == b"s3cret"));
-        assert_eq!(sealer.open(LABEL, &sealed), Some(payload()));
-        let again = sealer.seal(LABEL, &payload()).expect("sealed");
+        assert_eq!(sealer.open(DATA, &sealed), Some(payload()));
+        let again = sealer.seal(DATA, &payload()).expect("sealed");
         assert_ne!(sealed, again, "a nonce came twice");
     }
 
     #[test]
     fn no_entry_can_be_taken_for_another_one() {
         let sealer = Sealer::new(&key(1), &[]);
-        let sealed = sealer.seal(LABEL, &payload()).expect("sealed");
+        let sealed = sealer.seal(DATA, &payload()).expect("sealed");
         #[rustfmt::skip]
         let others = [
-            AssociatedData { kind: Kind::RefreshToken, ..LABEL },
-            AssociatedData { kind: Kind::Failure, ..LABEL },
-            AssociatedData { generation: 8, ..LABEL },
-            AssociatedData { account: "d", ..LABEL },
-            AssociatedData { prefix: "a", account: "bc", ..LABEL },
+            AssociatedData { kind: Kind::RefreshToken, ..DATA },
+            AssociatedData { kind: Kind::Failure, ..DATA },
+            AssociatedData { generation: 8, ..DATA },
+            AssociatedData { account: "d", ..DATA },
+            AssociatedData { prefix: "a", account: "bc", ..DATA },
         ];
         for other in others {
             assert_eq!(sealer.open(other, &sealed), None, "{other:?}");
@@ -153,12 +174,12 @@ mod tests {
     #[test]
     fn what_was_changed_anywhere_does_not_open() {
         let sealer = Sealer::new(&key(1), &[]);
-        let sealed = sealer.seal(LABEL, &payload()).expect("sealed");
+        let sealed = sealer.seal(DATA, &payload()).expect("sealed");
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;
-            assert_eq!(sealer.open(LABEL, &changed), None, "byte {at}");
-            assert_eq!(sealer.open(LABEL, &sealed[..at]), None, "{at} bytes");
+            assert_eq!(sealer.open(DATA, &changed), None, "byte {at}");
+            assert_eq!(sealer.open(DATA, &sealed[..at]), None, "{at} bytes");
         }
     }
 
@@ -167,11 +188,11 @@ mod tests {
         let old = Sealer::new(&key(1), &[]);
         let both = Sealer::new(&key(2), &[key(1)]);
         let new = Sealer::new(&key(2), &[]);
-        let by_old = old.seal(LABEL, &payload()).expect("sealed");
-        let by_both = both.seal(LABEL, &payload()).expect("sealed");
-        assert_eq!(both.open(LABEL, &by_old), Some(payload()));
-        assert_eq!(new.open(LABEL, &by_both), Some(payload()));
-        assert_eq!(old.open(LABEL, &by_both), None);
-        assert_eq!(new.open(LABEL, &by_old), None);
+        let by_old = old.seal(DATA, &payload()).expect("sealed");
+        let by_both = both.seal(DATA, &payload()).expect("sealed");
+        assert_eq!(both.open(DATA, &by_old), Some(payload()));
+        assert_eq!(new.open(DATA, &by_both), Some(payload()));
+        assert_eq!(old.open(DATA, &by_both), None);
+        assert_eq!(new.open(DATA, &by_old), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The key that seals what Redis keeps.
+//! The key that seals the entries of a store outside of this process.
 
 use std::fmt;
 use std::fs;
@@ -13,10 +13,10 @@ use zeroize::Zeroizing;
 
 use crate::error::ConfigError;
 
-/// A secret of 32 bytes that the processes of a fleet share, to seal what they
-/// keep in Redis. Wiped when dropped, absent from `Debug`.
+/// A secret of 32 bytes that the processes of a fleet share, to encrypt their
+/// entries in the store. Wiped when dropped, absent from `Debug`.
 ///
-/// `openssl rand -base64 32` makes one.
+/// `openssl rand -base64 32` generates one.
 ///
 /// ```
 /// use tower_bearer::store::StoreKey;
@@ -30,17 +30,18 @@ use crate::error::ConfigError;
 pub struct StoreKey(Zeroizing<[u8; 32]>);
 
 impl StoreKey {
-    /// A key of these bytes. They must be random: a password is no key.
+    /// Creates a key from 32 bytes, which must be random: a password is not a key.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The key in a file: as text, with white space around it or not, or as 32
-    /// bytes. Blocks until it is read.
+    /// Reads a key from a file that holds 32 bytes, or the key as text as
+    /// [`str::parse`] takes it, with or without white space around it. Blocks until
+    /// the file is read.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, or holds something else.
+    /// If the file cannot be read, or does not hold a key.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let read = fs::read(path).map_err(|error| {
@@ -61,8 +62,8 @@ impl StoreKey {
     }
 }
 
-/// Reads a key from 64 hexadecimal digits, or from base64 in either alphabet
-/// with padding or without.
+/// Parses 64 hexadecimal digits, or base64 in either alphabet, with or without
+/// padding.
 impl FromStr for StoreKey {
     type Err = ConfigError;
 

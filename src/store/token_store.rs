@@ -1,56 +1,95 @@
-//! What a fleet asks of its store.
+//! What a fleet needs from its store.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use zeroize::Zeroizing;
 
 use crate::error::BoxError;
-use crate::store::payload::Payload;
 
 /// A store that the processes of a fleet share.
 ///
-/// Each method is one step that nothing else of the same account comes between:
-/// a script in Redis, a transaction in a database. An error says that the store
-/// could not be asked, or holds what it should not; the process then goes on by
-/// itself. The caches bound the time of each call.
+/// Each method is one atomic step for its account: a script in Redis, a
+/// transaction in a database. An error means that the store could not be reached
+/// or holds something unexpected; the process then fetches without the store.
+/// The caches limit the time of each call
+/// ([`store_timeout`](crate::TokenCacheBuilder::store_timeout)).
+///
+/// A store passes if it answers every call as [`MemoryStore`](super::MemoryStore)
+/// does. A process uses it like this:
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_bearer::store::{Acquire, Acquired, Completion, MemoryStore, Stored, TokenStore};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), tower_bearer::BoxError> {
+/// let store = MemoryStore::new();
+/// let mut acquire = Acquire::default();
+/// acquire.lease = Duration::from_secs(15);
+/// let Acquired::Lease(lease) = store.acquire("me", &acquire).await? else {
+///     panic!("the store is empty, so there is a lease");
+/// };
+/// // Another process waits, at most until the lease ends.
+/// assert!(matches!(store.acquire("me", &acquire).await?, Acquired::Busy(_)));
+///
+/// let mut completion = Completion::of(&lease);
+/// completion.token = Some(Stored::new(b"t0ken".to_vec(), Duration::from_secs(3000)));
+/// assert!(store.complete("me", &completion).await?);
+/// assert!(matches!(store.acquire("me", &acquire).await?, Acquired::Token(_)));
+/// # Ok(())
+/// # }
+/// ```
 pub trait TokenStore: Send + Sync + 'static {
     /// Asks for a token, or for the right to fetch one. In this order:
     ///
-    /// 1. A token with a generation above [`Acquire::newer_than`] is given back:
-    ///    [`Acquired::Token`]. One that is not, is deleted if the acquire says that
-    ///    it was [`rejected`](Acquire::rejected).
-    /// 2. The last failure is given back while it holds: [`Acquired::Failure`].
-    ///    It is deleted instead if the acquire [pardons](Acquire::ignore_failure) it.
-    /// 3. While a lease runs, or if the acquire is for no time at all, there is
-    ///    only the time that is left: [`Acquired::Busy`].
-    /// 4. Otherwise a lease begins: [`Acquired::Lease`]. Its generation is above
-    ///    all that the account ever had, also where the store has lost its
-    ///    memory: a clock in milliseconds is a good lower bound. The refresh
-    ///    token is handed over and deleted.
+    /// 1. Returns a token whose generation is above [`Acquire::newer_than`]:
+    ///    [`Acquired::Token`]. Deletes any other token if the process says that it
+    ///    was [`rejected`](Acquire::rejected).
+    /// 2. Returns the last failure until its time to live is over:
+    ///    [`Acquired::Failure`]. Deletes it instead if the process
+    ///    [ignores](Acquire::ignore_failure) it.
+    /// 3. Returns [`Acquired::Busy`] with the remaining time of the current lease,
+    ///    or with zero if no lease was asked for.
+    /// 4. Begins a lease: [`Acquired::Lease`]. Its generation is higher than any
+    ///    that the account ever had, even after the store lost its data: a clock in
+    ///    milliseconds is a good lower bound. The refresh token is handed over and
+    ///    deleted.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be reached or read. No lease may be left behind then.
     fn acquire(
         &self,
         account: &str,
         acquire: &Acquire,
     ) -> impl Future<Output = Result<Acquired, BoxError>> + Send;
 
-    /// Writes what the holder of a lease brings, unless a lease with a higher
-    /// generation has brought something before: false then. Ends the lease if it
-    /// is still the holder's, and tells of the change.
+    /// Writes the result of a lease, ends the lease if it still belongs to its
+    /// holder, and notifies the watchers of [`changes`](Self::changes). Returns
+    /// `false`, and writes nothing, if the holder of a lease with a higher
+    /// generation has written before.
     ///
-    /// Each part that is there replaces what the store has, with one exception:
-    /// if nothing but a refresh token comes, it is given back unused, and
-    /// replaces none. A token deletes the last failure.
+    /// Each part that is present replaces what the store has, with one exception:
+    /// a refresh token that comes alone is returned unused, and replaces none. A
+    /// token deletes the last failure.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be reached. The result may have been written
+    /// nevertheless.
     fn complete(
         &self,
         account: &str,
         completion: &Completion,
     ) -> impl Future<Output = Result<bool, BoxError>> + Send;
 
-    /// Tells when something may have changed for this account: from now on, and
-    /// rather too often than too late. A change that nobody tells of is found a
-    /// little later.
+    /// Returns a receiver that is notified when something may have changed for this
+    /// account, from now on. A notification too many is better than one too late; a
+    /// change without a notification is found about a second later.
     fn changes(&self, account: &str) -> watch::Receiver<()>;
 }
 
@@ -58,72 +97,125 @@ pub trait TokenStore: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Acquire {
-    /// The generation that it has had.
+    /// The generation of the token that the process had last; 0 for none.
     pub newer_than: u64,
     /// An API rejected that generation.
     pub rejected: bool,
-    /// The last failure is not to count: the cause was put right.
+    /// Ignore the last failure; its cause has been fixed.
     pub ignore_failure: bool,
-    /// How long it may take to fetch. Zero only looks.
+    /// How long the fetch may take. Zero reads the store without taking a lease.
     pub lease: Duration,
 }
 
-/// What it gets.
+/// What the process gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Acquired {
-    /// A token newer than the one it has had.
+    /// A token newer than the one that the process had.
     Token(Entry),
-    /// The failure that still holds.
+    /// The last failure, which still applies.
     Failure(Entry),
-    /// Somebody else is fetching, for so long at the most.
+    /// Another process is fetching, for at most this long.
     Busy(Duration),
     /// The right to fetch.
     Lease(Lease),
 }
 
-/// What the store has kept.
+/// An entry that was read from the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Of the lease that brought it.
+    /// The generation of the lease under which it was written.
     pub generation: u64,
-    /// What was kept.
+    /// The bytes that were written.
     pub payload: Payload,
-    /// How long it is still kept, by the store's own clock.
-    pub left: Duration,
+    /// The remaining time to live, by the store's own clock.
+    pub ttl: Duration,
 }
 
-/// The right to fetch, for the time that was acquired.
+/// The right to fetch, for the time that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// The generation of what its holder brings.
+    /// The generation of everything that its holder writes.
     pub generation: u64,
-    /// The refresh token, if there was one, and how long it was still kept.
-    pub refresh_token: Option<(Payload, Duration)>,
+    /// The refresh token, if there was one, with its remaining time to live.
+    pub refresh_token: Option<Stored>,
 }
 
-/// What the holder of a lease brings, each part with the time for which it is to
-/// be kept. Nothing at all only ends the lease.
+/// The result of a lease. Without any part it only ends the lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Completion {
-    /// Of the lease.
+    /// The generation of the lease.
     pub generation: u64,
-    /// A new access token.
-    pub token: Option<(Payload, Duration)>,
-    /// The refresh token that is to be used next.
-    pub refresh_token: Option<(Payload, Duration)>,
+    /// The new access token.
+    pub token: Option<Stored>,
+    /// The refresh token for the next renewal.
+    pub refresh_token: Option<Stored>,
     /// Why there is no token.
-    pub failure: Option<(Payload, Duration)>,
+    pub failure: Option<Stored>,
 }
 
 impl Completion {
-    /// What the holder of this lease brings: nothing yet.
+    /// Returns a completion of this lease without any part.
     pub fn of(lease: &Lease) -> Self {
         Self {
             generation: lease.generation,
             ..Self::default()
         }
+    }
+}
+
+/// A payload and how long the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The bytes to keep.
+    pub payload: Payload,
+    /// The time to live. Zero deletes what the store has.
+    pub ttl: Duration,
+}
+
+impl Stored {
+    /// Returns a payload with its time to live.
+    pub fn new(payload: impl Into<Payload>, ttl: Duration) -> Self {
+        Self {
+            payload: payload.into(),
+            ttl,
+        }
+    }
+}
+
+/// Bytes that a store keeps without reading them. They may hold a token: they are
+/// absent from `Debug` and wiped when dropped. A store that writes them outside of
+/// the process encrypts them.
+///
+/// ```
+/// use tower_bearer::store::Payload;
+///
+/// let payload = Payload::from(b"t0ken".to_vec());
+/// assert_eq!(payload.as_bytes(), b"t0ken");
+/// assert_eq!(format!("{payload:?}"), "Payload { len: 5, .. }");
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payload(Zeroizing<Vec<u8>>);
+
+impl Payload {
+    /// Returns the bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payload")
+            .field("len", &self.0.len())
+            .finish_non_exhaustive()
     }
 }
 

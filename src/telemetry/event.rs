@@ -1,61 +1,62 @@
-//! The events, and the words for them.
+//! The events, and the names of their reasons and outcomes.
 
 use std::time::Duration;
 
 use crate::error::{TokenError, TokenErrorKind};
 
+/// Something that happened in a token cache.
 pub(crate) enum Event<'a> {
-    /// A flight has brought a token.
+    /// A fetch returned a token.
     Fetched {
         summary: FetchSummary,
         generation: u64,
         by: FetchedBy,
-        /// How long the token may be sent from now on.
+        /// How long the token is valid from now on.
         valid_for: Option<Duration>,
     },
-    /// A flight has brought none.
+    /// A fetch failed.
     Failed {
         summary: FetchSummary,
         error: &'a TokenError,
     },
-    /// A flight's runtime has ended under it.
+    /// The runtime of a fetch ended before the fetch did.
     Abandoned { reason: Reason },
     /// A request was sent a second time.
     Replayed { generation: u64, replay: Replay },
-    /// A 401 led to no renewal, since renewing did not help lately.
+    /// A 401 led to no renewal, because recent renewals did not help.
     RenewalBackedOff { generation: u64 },
-    /// The fleet's store could not be asked; `first`: it could before.
-    StoreFault { error: &'a TokenError, first: bool },
-    /// The fleet's store answers again.
-    StoreBack,
-    /// The session was ended, or not.
+    /// The fleet's store failed; `first` if it worked before.
+    StoreError { error: &'a TokenError, first: bool },
+    /// The fleet's store works again.
+    StoreRecovered,
+    /// The session was ended, or could not be.
     Revoked { error: Option<&'a TokenError> },
 }
 
-/// How a flight went.
+/// What all fetches report.
 #[derive(Clone, Copy)]
 pub(crate) struct FetchSummary {
     pub(crate) reason: Reason,
     pub(crate) took: Duration,
-    /// Callers who waited when it landed.
+    /// How many callers were waiting when it ended.
     pub(crate) waiters: usize,
 }
 
-/// Why a flight took off.
+/// Why a token was fetched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// There was no token yet.
+    /// There was no token before.
     #[default]
     Cold,
-    /// It was time to renew it.
+    /// The token was due for renewal.
     Due,
-    /// It had expired.
+    /// The token had expired.
     Expired,
-    /// An API had rejected it.
+    /// An API had rejected the token.
     Rejected,
-    /// It was invalidated or revoked by the program.
+    /// The program had invalidated or revoked the token.
     Invalidated,
-    /// A caller wanted one with more life left.
+    /// The token's remaining life was too short for a caller.
     Short,
 }
 
@@ -72,12 +73,12 @@ impl Reason {
     }
 }
 
-/// How a token was come by.
+/// Where a token came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FetchedBy {
     Credentials,
     RefreshToken,
-    /// Another process of the fleet had it.
+    /// The fleet's store, where another process had put it.
     Store,
 }
 
@@ -91,7 +92,7 @@ impl FetchedBy {
     }
 }
 
-/// What a replay came to.
+/// How the API responded to a replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Replay {
     Accepted,
@@ -107,8 +108,17 @@ impl Replay {
     }
 }
 
-/// The word for a failure.
-pub(crate) fn outcome(error: &TokenError) -> &'static str {
+/// Emits an event of the cache with this label.
+pub(crate) fn emit(label: &str, event: &Event<'_>) {
+    #[cfg(feature = "tracing")]
+    super::tracing::emit(label, event);
+    #[cfg(feature = "metrics")]
+    super::metrics::emit(label, event);
+    let _ = (label, event);
+}
+
+/// Returns the name of a failure's kind.
+pub(super) fn outcome(error: &TokenError) -> &'static str {
     match error.kind() {
         TokenErrorKind::Connect => "connect",
         TokenErrorKind::Timeout => "timeout",

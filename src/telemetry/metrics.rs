@@ -1,5 +1,5 @@
-//! Events as the `metrics` facade counts them, by the naming rules of
-//! Prometheus: base units, `_total` for counters.
+//! Metrics for the `metrics` facade, named by the rules of Prometheus: base units,
+//! `_total` for counters.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,9 +14,9 @@ const FETCH_SECONDS: &str = "tower_bearer_fetch_duration_seconds";
 const WAITERS: &str = "tower_bearer_waiters";
 const WAIT_SECONDS: &str = "tower_bearer_wait_duration_seconds";
 const REPLAYS: &str = "tower_bearer_replays_total";
-const HELD_BACK: &str = "tower_bearer_renewals_held_back_total";
+const BACKED_OFF: &str = "tower_bearer_renewals_backed_off_total";
 const EXPIRY: &str = "tower_bearer_token_expiry_timestamp_seconds";
-const STORE_FAULTS: &str = "tower_bearer_store_faults_total";
+const STORE_ERRORS: &str = "tower_bearer_store_errors_total";
 
 pub(super) fn emit(label: &str, event: &Event<'_>) {
     let account = || label.to_owned();
@@ -25,8 +25,8 @@ pub(super) fn emit(label: &str, event: &Event<'_>) {
             summary, valid_for, ..
         } => {
             fetched(label, summary, "ok");
-            // The time and not what is left of it, which would have to be
-            // counted down.
+            // The time of expiry does not change, where the remaining time would
+            // have to be set again and again.
             let until = valid_for.and_then(|it| SystemTime::now().checked_add(it));
             let until = until.and_then(|it| it.duration_since(SystemTime::UNIX_EPOCH).ok());
             let until = until.map_or(f64::INFINITY, |it| it.as_secs_f64());
@@ -39,9 +39,9 @@ pub(super) fn emit(label: &str, event: &Event<'_>) {
         Event::Replayed { replay, .. } => {
             counter!(REPLAYS, "account" => account(), "outcome" => replay.name()).increment(1);
         }
-        Event::RenewalBackedOff { .. } => counter!(HELD_BACK, "account" => account()).increment(1),
-        Event::StoreFault { .. } => counter!(STORE_FAULTS, "account" => account()).increment(1),
-        Event::StoreBack | Event::Revoked { .. } => {}
+        Event::RenewalBackedOff { .. } => counter!(BACKED_OFF, "account" => account()).increment(1),
+        Event::StoreError { .. } => counter!(STORE_ERRORS, "account" => account()).increment(1),
+        Event::StoreRecovered | Event::Revoked { .. } => {}
     }
 }
 
@@ -58,15 +58,15 @@ fn count_fetch(label: &str, reason: &'static str, outcome: &'static str) {
     counter!(FETCHES, "account" => account, "reason" => reason, "outcome" => outcome).increment(1);
 }
 
-/// One caller who waits.
+/// Counts a waiting caller, and measures its wait.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct WaitTimer {
     label: Arc<str>,
     since: Instant,
 }
 
-impl Waiting {
-    pub(super) fn begin(label: &Arc<str>) -> Self {
+impl WaitTimer {
+    pub(super) fn start(label: &Arc<str>) -> Self {
         gauge!(WAITERS, "account" => label.to_string()).increment(1.0);
         Self {
             label: label.clone(),
@@ -75,7 +75,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for WaitTimer {
     fn drop(&mut self) {
         let account = self.label.to_string();
         gauge!(WAITERS, "account" => account.clone()).decrement(1.0);
@@ -83,20 +83,25 @@ impl Drop for Waiting {
     }
 }
 
-/// At each fetch, for a recorder may be installed at any time.
+/// Describes all metrics. Called for each fetch, because a recorder may be installed
+/// at any time.
 fn describe() {
     use metrics::Unit::{Count, Seconds};
 
     describe_counter!(FETCHES, Count, "Token fetches, by reason and outcome");
     describe_histogram!(FETCH_SECONDS, Seconds, "How long token fetches took");
-    describe_gauge!(WAITERS, Count, "Callers who wait for a token");
+    describe_gauge!(WAITERS, Count, "Callers waiting for a token");
     describe_histogram!(WAIT_SECONDS, Seconds, "How long callers waited for a token");
     describe_counter!(REPLAYS, Count, "Requests sent a second time after a 401");
-    describe_counter!(HELD_BACK, Count, "401s that led to no renewal");
-    describe_gauge!(EXPIRY, Seconds, "When the token in use ends, in Unix time");
     describe_counter!(
-        STORE_FAULTS,
+        BACKED_OFF,
         Count,
-        "Times the token store could not be asked"
+        "401s without a renewal, because recent ones did not help"
     );
+    describe_gauge!(
+        EXPIRY,
+        Seconds,
+        "When the current token expires, in Unix time"
+    );
+    describe_counter!(STORE_ERRORS, Count, "Failed calls of the token store");
 }

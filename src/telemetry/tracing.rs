@@ -1,6 +1,8 @@
-//! Events as `tracing` tells them.
+//! Events and spans for `tracing`.
 
+use std::error::Error as StdError;
 use std::future::Future;
+use std::time::Duration;
 
 use tracing::field::Empty;
 use tracing::{Instrument, Span, debug, error, info, info_span, warn};
@@ -8,11 +10,11 @@ use tracing::{Instrument, Span, debug, error, info, info_span, warn};
 use crate::error::{TokenError, TokenErrorKind};
 use crate::telemetry::event::{Event, FetchSummary, Reason, outcome};
 
-/// A fetch. Its parent is no request's: it serves them all.
+/// Runs a fetch in a span without a parent: the fetch serves all requests, not one.
 pub(super) fn in_span<F: Future>(
     label: &str,
     reason: Reason,
-    flight: F,
+    fetch: F,
 ) -> impl Future<Output = F::Output> + use<F> {
     let span = info_span!(
         target: "tower_bearer",
@@ -24,13 +26,13 @@ pub(super) fn in_span<F: Future>(
         generation = Empty,
         waiters = Empty,
     );
-    // What set it off is in the trace of that request all the same.
+    // Links it to the request that started it.
     span.follows_from(Span::current());
-    flight.instrument(span)
+    fetch.instrument(span)
 }
 
-/// One caller's wait, within the span of its request.
-pub(super) fn wait(label: &str) -> Span {
+/// Returns the span of a caller's wait, within the span of its request.
+pub(super) fn wait_span(label: &str) -> Span {
     info_span!(target: "tower_bearer", "tower_bearer.wait", account = label)
 }
 
@@ -64,7 +66,7 @@ pub(super) fn emit(label: &str, event: &Event<'_>) {
         }
         Event::Failed { summary, error } => {
             record(summary, outcome(error));
-            failed(label, summary, error);
+            log_failure(label, summary, error);
         }
         Event::Abandoned { reason } => warn!(
             target: "tower_bearer",
@@ -83,16 +85,18 @@ pub(super) fn emit(label: &str, event: &Event<'_>) {
             target: "tower_bearer",
             account = label,
             generation,
-            "401 without a renewal: renewing did not help lately"
+            "renewal after a 401 backed off: recent renewals did not help"
         ),
-        Event::StoreFault { error, first: true } => warn!(
+        Event::StoreError { error, first: true } => warn!(
             target: "tower_bearer",
             account = label,
             error = as_error(error),
-            "token store away: going on alone"
+            "token store failed: fetching without it"
         ),
-        Event::StoreFault { first: false, .. } => {}
-        Event::StoreBack => info!(target: "tower_bearer", account = label, "token store back"),
+        Event::StoreError { first: false, .. } => {}
+        Event::StoreRecovered => {
+            info!(target: "tower_bearer", account = label, "token store works again")
+        }
         Event::Revoked { error: None } => debug!(
             target: "tower_bearer",
             account = label,
@@ -107,15 +111,16 @@ pub(super) fn emit(label: &str, event: &Event<'_>) {
     }
 }
 
-/// Into the span of the fetch.
+/// Records the result in the span of the fetch.
 fn record(summary: &FetchSummary, outcome: &str) {
     let span = Span::current();
     span.record("outcome", outcome);
     span.record("waiters", summary.waiters);
 }
 
-/// A refusal is for a human to put right; all else may pass.
-fn failed(label: &str, summary: &FetchSummary, error: &TokenError) {
+/// Logs a failed fetch: as an error if it was refused, which needs operator action, else
+/// as a warning.
+fn log_failure(label: &str, summary: &FetchSummary, error: &TokenError) {
     let FetchSummary {
         reason,
         took,
@@ -144,10 +149,10 @@ fn failed(label: &str, summary: &FetchSummary, error: &TokenError) {
     }
 }
 
-fn millis(span: std::time::Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn as_error(error: &TokenError) -> &(dyn std::error::Error + 'static) {
+fn as_error(error: &TokenError) -> &(dyn StdError + 'static) {
     error
 }

@@ -9,18 +9,19 @@ use super::shared::Shared;
 
 const JSON: Option<&str> = Some("application/json");
 
-/// 200 to a live token, else 401.
-pub(super) fn answer(shared: &Shared, headers: &HeaderMap) -> Response<Bytes> {
+/// Responds with 200 to a valid token, else with 401.
+pub(super) fn respond(shared: &Shared, headers: &HeaderMap) -> Response<Bytes> {
     refusal(shared, headers)
         .unwrap_or_else(|| with_type(StatusCode::OK, JSON, Bytes::from_static(b"{\"ok\":true}")))
 }
 
-/// The request's body back, to a live token.
+/// Responds with the request's own body to a valid token, else with 401.
 pub(super) fn echo(shared: &Shared, headers: &HeaderMap, body: Bytes) -> Response<Bytes> {
-    refusal(shared, headers).unwrap_or_else(|| echo_to_anyone(headers, body))
+    refusal(shared, headers).unwrap_or_else(|| echo_unchecked(headers, body))
 }
 
-pub(super) fn echo_to_anyone(headers: &HeaderMap, body: Bytes) -> Response<Bytes> {
+/// Responds with the request's own body.
+pub(super) fn echo_unchecked(headers: &HeaderMap, body: Bytes) -> Response<Bytes> {
     let mut response = Response::new(body);
     if let Some(value) = headers.get(CONTENT_TYPE) {
         response.headers_mut().insert(CONTENT_TYPE, value.clone());
@@ -28,10 +29,10 @@ pub(super) fn echo_to_anyone(headers: &HeaderMap, body: Bytes) -> Response<Bytes
     response
 }
 
-/// The 401 for a request without a live token.
+/// Returns the 401 for a request without a valid token.
 fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<Response<Bytes>> {
     let Some(value) = headers.get(AUTHORIZATION) else {
-        // Who sends nothing is told nothing (RFC 6750, section 3.1).
+        // Without a token there is no error code (RFC 6750, section 3.1).
         return Some(unauthorized("Bearer", b""));
     };
     if bearer(value.as_bytes()).is_some_and(|token| shared.read().is_live(token)) {

@@ -1,4 +1,4 @@
-//! The body of an answer, sound or broken.
+//! The body of a response, complete or broken.
 
 use std::fmt;
 use std::future::Future;
@@ -11,36 +11,37 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-/// One piece of a body without end, and the pause after it. The pause lets
-/// paused time pass, so that a reader's timeout can fire.
+/// One piece of an endless body, and the pause after it. The pause lets paused time
+/// advance, so that a reader's timeout can fire.
 const PIECE: &[u8] = &[b' '; 1024];
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// How long what was sent has to reach the wire before the connection closes.
-/// HTTP/2 needs it: a reset overtakes and drops what is still queued.
+/// The pause before the connection closes, so that what was sent reaches the wire.
+/// HTTP/2 needs it: a reset discards what is still queued.
 const FLUSH: Duration = Duration::from_millis(20);
 
-/// The body of a [`TokenServer`](super::TokenServer)'s answer.
+/// The body of a response of a [`TokenServer`](super::TokenServer).
 ///
-/// Its error is the scripted end of the connection in mid-answer.
+/// It fails where a [`MockResponse`](super::MockResponse) closes the connection in the
+/// middle of the body.
 pub struct MockBody {
     rest: Bytes,
     end: End,
 }
 
-/// What follows the last byte at hand.
+/// What follows the bytes.
 pub(super) enum End {
     Clean,
-    /// The connection closes after a pause, with so many bytes still owed.
+    /// The connection closes after a pause, this many bytes short of the length.
     Close {
-        owed: u64,
+        missing: u64,
         pause: Option<Pin<Box<Sleep>>>,
     },
-    /// Silence, with so many bytes still owed.
+    /// Nothing more comes, this many bytes short of the length.
     Silence {
-        owed: u64,
+        missing: u64,
     },
-    /// Spaces for ever.
+    /// Spaces without end.
     Endless(Option<Pin<Box<Sleep>>>),
 }
 
@@ -49,16 +50,16 @@ impl MockBody {
         Self { rest, end }
     }
 
-    /// A body that ends after so many bytes, short of the last at least: the
-    /// connection closes, or nothing more comes.
+    /// Returns a body that breaks after this many bytes, at the latest before the
+    /// last one: the connection closes, or nothing more comes.
     pub(super) fn broken(body: Bytes, at: usize, close: bool) -> Self {
         let at = at.min(body.len().saturating_sub(1));
-        let owed = (body.len() - at).max(1) as u64;
+        let missing = (body.len() - at).max(1) as u64;
         let end = if close {
             let pause = None;
-            End::Close { owed, pause }
+            End::Close { missing, pause }
         } else {
-            End::Silence { owed }
+            End::Silence { missing }
         };
         Self::new(body.slice(..at), end)
     }
@@ -109,7 +110,9 @@ impl Body for MockBody {
         let rest = self.rest.len() as u64;
         match self.end {
             End::Clean => SizeHint::with_exact(rest),
-            End::Close { owed, .. } | End::Silence { owed } => SizeHint::with_exact(rest + owed),
+            End::Close { missing, .. } | End::Silence { missing } => {
+                SizeHint::with_exact(rest + missing)
+            }
             End::Endless(_) => SizeHint::default(),
         }
     }
@@ -123,10 +126,10 @@ impl fmt::Debug for MockBody {
     }
 }
 
-/// The connection closed under the reader.
+/// The error of a connection that a mock response closes.
 pub(super) fn closed() -> io::Error {
     io::Error::new(
         io::ErrorKind::ConnectionReset,
-        "the token server closed the connection, as scripted",
+        "the test server closed the connection, as a mock response says",
     )
 }

@@ -1,4 +1,4 @@
-//! Setting up a server.
+//! The settings of a server.
 
 use std::fmt;
 use std::io;
@@ -11,16 +11,17 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::listen::serve;
+use super::reply::status_code;
 use super::server::{Running, TokenServer};
 use super::service::TokenService;
 use super::shared::{Config, Shared};
 use super::state::State;
 
 const USERNAME: &str = "your@email.com";
-/// Every character that a form or a header could get wrong.
+/// Contains every character that is easily encoded wrongly in a form or a header.
 const PASSWORD: &str = "p&ss=w+rd 100% \"ü\"";
 
-/// Sets up a [`TokenServer`]; from [`TokenServer::builder`].
+/// Configures a [`TokenServer`]. Returned by [`TokenServer::builder`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -42,11 +43,11 @@ pub struct TokenServerBuilder {
 }
 
 impl TokenServer {
-    /// Starts a server with all defaults on a free port of 127.0.0.1.
+    /// Starts a server with the default settings on a free port of 127.0.0.1.
     ///
     /// # Errors
     ///
-    /// If no socket can be had.
+    /// If no port can be opened.
     ///
     /// # Panics
     ///
@@ -55,7 +56,7 @@ impl TokenServer {
         Self::builder().start().await
     }
 
-    /// A server to set up.
+    /// Returns a builder with the default settings.
     pub fn builder() -> TokenServerBuilder {
         TokenServerBuilder::new()
     }
@@ -80,53 +81,52 @@ impl TokenServerBuilder {
         }
     }
 
-    /// Adds a user. The first one takes the place of the default user, whose
-    /// password is full of characters that are easy to encode wrongly.
+    /// Adds a user. The first one replaces the default user, whose password is full of
+    /// characters that are easily encoded wrongly.
     pub fn user(mut self, username: impl Into<String>, password: impl Into<String>) -> Self {
         self.users.push((username.into(), password.into()));
         self
     }
 
-    /// The client that may ask for tokens; `api` by default.
+    /// Sets the id of the client that may request tokens; `api` by default.
     pub fn client_id(mut self, id: impl Into<String>) -> Self {
         self.config.client_id = id.into();
         self
     }
 
-    /// The client's secret, which it must send in a Basic header or in the
-    /// form. With it the client may also use the grant `client_credentials`.
-    /// None by default: the client is public.
+    /// Sets the client's secret, which it must send in a Basic header or in the form.
+    /// With a secret the client may also use the grant `client_credentials`. By default
+    /// there is none, and the client is public.
     pub fn client_secret(mut self, secret: impl Into<String>) -> Self {
         self.config.client_secret = Some(secret.into());
         self
     }
 
-    /// The client has to prove itself by an assertion (`private_key_jwt`), good
-    /// for one use. Its claims are checked, its signature is not. With it the
-    /// client may also use the grant `client_credentials`.
+    /// Requires the client to authenticate with an assertion (`private_key_jwt`), which
+    /// can be used once. Its claims are checked, its signature is not. The client may
+    /// then also use the grant `client_credentials`.
     pub fn client_assertion(mut self) -> Self {
         self.config.client_assertion = true;
         self
     }
 
-    /// The client proves itself by a certificate (RFC 8705), which whoever
-    /// speaks TLS in front of the server has checked. With it the client may
-    /// also use the grant `client_credentials`.
+    /// Assumes that the client authenticates with a certificate (`tls_client_auth`, RFC
+    /// 8705), which a TLS proxy in front of the server checks. The client may then also
+    /// use the grant `client_credentials`.
     pub fn client_certificate(mut self) -> Self {
         self.config.client_certificate = true;
         self
     }
 
-    /// How long access tokens live; 3000 s by default. `expires_in` tells it in
-    /// whole seconds, rounded down.
+    /// Sets the lifetime of access tokens; 3000 s by default. `expires_in` is rounded
+    /// down to whole seconds.
     pub fn access_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.config.access_lifetime = lifetime;
         self
     }
 
-    /// How long refresh tokens live; 7200 s by default, and each refresh starts
-    /// anew. Zero is for no fixed end, which the answer spells
-    /// `"refresh_expires_in":0`.
+    /// Sets the lifetime of refresh tokens; 7200 s by default, counted from each refresh.
+    /// With zero they do not expire, and the response has `"refresh_expires_in":0`.
     pub fn refresh_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.config.refresh_lifetime = Some(lifetime);
         self
@@ -138,37 +138,41 @@ impl TokenServerBuilder {
         self
     }
 
-    /// Whether a refresh token is good for one use (Keycloak's
-    /// `revokeRefreshToken`); off by default. Using one again kills all tokens of
-    /// its session.
+    /// Sets whether a refresh token can be used only once (Keycloak's
+    /// `revokeRefreshToken`); off by default. Using one again revokes all tokens of its
+    /// session.
     pub fn rotate_refresh_tokens(mut self, rotate: bool) -> Self {
         self.config.rotate = rotate;
         self
     }
 
-    /// The status of the answer to a wrong password: 401 (the default) as
-    /// Keycloak up to 26.5 has it, or 400 as later ones do, which also look at
-    /// the password first when the account is disabled.
-    pub fn wrong_password_status(mut self, status: StatusCode) -> Self {
-        self.config.wrong_password_status = status;
+    /// Sets the response status for a wrong password: 401 (the default) as in Keycloak
+    /// up to 26.5, or 400 as in later versions, which also check the password of a
+    /// disabled account first.
+    ///
+    /// # Panics
+    ///
+    /// If it is not an HTTP status.
+    pub fn wrong_password_status(mut self, status: impl TryInto<StatusCode>) -> Self {
+        self.config.wrong_password_status = status_code(status);
         self
     }
 
-    /// Whether the client may log users in with their password; on by default.
+    /// Sets whether the client may use the grant `password`; on by default.
     pub fn direct_grants(mut self, allowed: bool) -> Self {
         self.config.direct_grants = allowed;
         self
     }
 
-    /// How long each token answer is held back; zero by default. See
+    /// Sets the delay of each token response; zero by default. See
     /// [`TokenServer::set_delay`].
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
-    /// A server without sockets, for [`TokenServer::service`]. Needs no
-    /// runtime.
+    /// Builds a server without sockets, for [`TokenServer::service`] and
+    /// [`TokenServer::grant`]. Needs no runtime.
     pub fn in_process(self) -> TokenServer {
         self.build("http://localhost".to_owned(), |_| None)
     }
@@ -178,7 +182,7 @@ impl TokenServerBuilder {
     ///
     /// # Errors
     ///
-    /// If no socket can be had.
+    /// If no port can be opened.
     ///
     /// # Panics
     ///

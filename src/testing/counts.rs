@@ -1,43 +1,59 @@
-//! What the server counts.
+//! The server's counters.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use http::StatusCode;
 
-/// What a [`TokenServer`](super::TokenServer) has seen since it started.
+/// What a [`TokenServer`](super::TokenServer) has counted since it started.
+///
+/// ```
+/// use tower_bearer::TokenCache;
+/// use tower_bearer::testing::TokenServer;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), tower_bearer::TokenError> {
+/// let server = TokenServer::builder().in_process();
+/// let tokens = TokenCache::new(server.grant());
+/// tokens.token().await?;
+/// tokens.token().await?;
+/// let counts = server.counts();
+/// assert_eq!((counts.token_requests, counts.open_sessions), (1, 1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Requests to the token endpoint, whatever came of them.
+    /// Requests to the token endpoint, successful or not.
     pub token_requests: u64,
-    /// Logins with a user's password that succeeded. Each opened a session.
+    /// Successful logins with a user's password. Each opened a session.
     pub password_grants: u64,
-    /// Refreshes that succeeded.
+    /// Successful refreshes.
     pub refresh_grants: u64,
-    /// Grants of the client's own credentials that succeeded.
+    /// Successful grants of the client's own credentials.
     pub client_credentials_grants: u64,
     /// Assertions that were exchanged for a token (RFC 7523).
     pub jwt_bearer_grants: u64,
     /// Tokens that were exchanged for another one (RFC 8693).
     pub token_exchange_grants: u64,
-    /// Requests for what the server says of itself that succeeded.
+    /// Successful requests for the server's metadata.
     pub discovery_requests: u64,
-    /// Token requests answered with a status of 400 or above, scripted ones
-    /// included.
+    /// Token requests with a response status of 400 or above, including mock
+    /// responses.
     pub refused: u64,
-    /// The most token requests that were waiting for an answer at one time.
+    /// The highest number of token requests that waited for a response at one time.
     pub max_concurrent_token_requests: u64,
-    /// Refresh tokens that came again after rotation had replaced them. Each
-    /// took the client's part in its session, which stays open without it.
+    /// Refresh tokens that were used again after rotation had replaced them. Each time
+    /// the session's tokens were revoked; the session itself stays open.
     pub refresh_token_reuses: u64,
     /// Sessions that are open now.
     pub open_sessions: u64,
-    /// Requests to the API, whatever came of them.
+    /// Requests to the API, successful or not.
     pub api_requests: u64,
-    /// API requests answered with a 2xx status, scripted ones included.
+    /// API requests with a 2xx response, including mock responses.
     pub api_ok: u64,
-    /// API requests answered with 401, scripted ones included.
+    /// API requests with a 401 response, including mock responses.
     pub api_unauthorized: u64,
 }
 
@@ -59,7 +75,7 @@ pub(super) struct Counters {
     api_unauthorized: AtomicU64,
 }
 
-/// A token request that has no answer yet.
+/// A token request without a response yet.
 pub(super) struct Waiting(Arc<Counters>);
 
 impl Counters {
@@ -70,7 +86,7 @@ impl Counters {
         Waiting(Arc::clone(self))
     }
 
-    pub(super) fn token_answer(&self, status: StatusCode) {
+    pub(super) fn token_response(&self, status: StatusCode) {
         if status.as_u16() >= 400 {
             add(&self.refused);
         }
@@ -80,7 +96,7 @@ impl Counters {
         add(&self.api_requests);
     }
 
-    pub(super) fn api_answer(&self, status: StatusCode) {
+    pub(super) fn api_response(&self, status: StatusCode) {
         if status.is_success() {
             add(&self.api_ok);
         } else if status == StatusCode::UNAUTHORIZED {

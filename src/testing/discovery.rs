@@ -1,4 +1,4 @@
-//! What the server says of itself (OpenID Connect Discovery; RFC 8414).
+//! The server's metadata (OpenID Connect Discovery; RFC 8414).
 
 use bytes::Bytes;
 use http::header::ALLOW;
@@ -15,12 +15,12 @@ const PATHS: [&str; 2] = [
     "/.well-known/oauth-authorization-server",
 ];
 
-/// Whether a document is at this path.
-pub(super) fn is_at(path: &str) -> bool {
+/// Whether this is the path of a metadata document.
+pub(super) fn is_metadata(path: &str) -> bool {
     PATHS.contains(&path)
 }
 
-pub(super) fn document(shared: &Shared, method: &Method) -> Response<Bytes> {
+pub(super) fn metadata(shared: &Shared, method: &Method) -> Response<Bytes> {
     if method != Method::GET {
         let (status, what) = (
             StatusCode::METHOD_NOT_ALLOWED,
@@ -31,12 +31,12 @@ pub(super) fn document(shared: &Shared, method: &Method) -> Response<Bytes> {
     }
     add(&shared.counters.discovery_requests);
     let issuer = &shared.issuer;
-    let document = json!({
+    let metadata = json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}/token"),
         "end_session_endpoint": format!("{issuer}/logout"),
         "revocation_endpoint": format!("{issuer}/revoke"),
     });
-    let body = document.to_string().into();
+    let body = metadata.to_string().into();
     with_type(StatusCode::OK, Some("application/json"), body)
 }

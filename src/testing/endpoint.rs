@@ -1,4 +1,4 @@
-//! The token endpoint and its neighbours, in Keycloak's dialect.
+//! The endpoints of the authorization server, in Keycloak's dialect.
 
 use bytes::Bytes;
 use http::header::ALLOW;
@@ -22,39 +22,39 @@ pub(super) enum Endpoint {
 }
 
 impl Endpoint {
-    /// The endpoint at a path; all other paths are the API's.
+    /// Returns the endpoint at a path. All other paths belong to the API.
     pub(super) fn at(path: &str) -> Option<Self> {
         match path {
             "/token" => Some(Self::Token),
             "/logout" => Some(Self::Logout),
             "/revoke" => Some(Self::Revoke),
-            _ if discovery::is_at(path) => Some(Self::Discovery),
+            _ if discovery::is_metadata(path) => Some(Self::Discovery),
             _ => None,
         }
     }
 
-    /// Does what the request asks for and answers. `body` is `None` if it could
-    /// not be read.
-    pub(super) fn answer(
+    /// Processes a request and responds. `body` is `None` if it could not be read.
+    pub(super) fn respond(
         self,
         shared: &Shared,
         head: &Parts,
         body: Option<&[u8]>,
         edits: &[Edit],
     ) -> Response<Bytes> {
-        let form = |answer: &dyn Fn(&Form) -> Result<Response<Bytes>, Refusal>| {
-            self.form(shared, head, body).and_then(|form| answer(&form))
+        let form = |respond: &dyn Fn(&Form) -> Result<Response<Bytes>, Refusal>| {
+            self.form(shared, head, body)
+                .and_then(|form| respond(&form))
         };
-        let done = match self {
+        let response = match self {
             Self::Token => form(&|form| grants::grant(shared, form, edits)),
             Self::Logout => form(&|form| log_out(shared, form)),
             Self::Revoke => form(&|form| revoke(shared, form)),
-            Self::Discovery => Ok(discovery::document(shared, &head.method)),
+            Self::Discovery => Ok(discovery::metadata(shared, &head.method)),
         };
-        done.unwrap_or_else(Into::into)
+        response.unwrap_or_else(Into::into)
     }
 
-    /// The request's form, once method, content type and client are right.
+    /// Returns the request's form, once method, content type and client are checked.
     fn form(self, shared: &Shared, head: &Parts, body: Option<&[u8]>) -> Result<Form, Refusal> {
         if head.method != Method::POST {
             let what = "HTTP 405 Method Not Allowed";
@@ -63,12 +63,12 @@ impl Endpoint {
         }
         let invalid = |what| Refusal::new(StatusCode::BAD_REQUEST, "invalid_request", what);
         let body = body.ok_or_else(|| invalid("The body broke off or is too large"))?;
-        // What is no form has no members.
+        // A body of another type has no parameters.
         let form = Form::parse(if is_form(&head.headers) { body } else { b"" });
         if self == Self::Token && form.value("grant_type").is_none() {
             return Err(invalid("Missing form parameter: grant_type"));
         }
-        // A logout without a token asks for a page, which anybody gets.
+        // A logout without a token requests a page, which needs no client.
         if self != Self::Logout || form.value("refresh_token").is_some() {
             check_client(shared, head, &form)?;
         }
@@ -79,8 +79,8 @@ impl Endpoint {
     }
 }
 
-/// Unknown clients and wrong secrets. A client without a secret is public, and
-/// what it sends for one is ignored.
+/// Refuses unknown clients and wrong secrets. A client without a secret is public, and
+/// a secret that it sends is ignored.
 fn check_client(shared: &Shared, head: &Parts, form: &Form) -> Result<(), Refusal> {
     let config = &shared.config;
     if config.client_assertion {
@@ -97,11 +97,11 @@ fn check_client(shared: &Shared, head: &Parts, form: &Form) -> Result<(), Refusa
         _ => "invalid_client",
     };
     let what = "Invalid client or Invalid client credentials";
-    // Without a challenge, although RFC 6749, section 5.2, wants one.
+    // Keycloak sends no challenge, although RFC 6749, section 5.2, requires one.
     Err(Refusal::new(StatusCode::UNAUTHORIZED, code, what))
 }
 
-/// RFC 7523, sections 2.2 and 3.
+/// Checks the client's assertion (RFC 7523, sections 2.2 and 3).
 fn check_assertion(shared: &Shared, form: &Form) -> Result<(), Refusal> {
     const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
     let id = shared.config.client_id.as_str();
@@ -115,15 +115,15 @@ fn check_assertion(shared: &Shared, form: &Form) -> Result<(), Refusal> {
     let issuer = shared.issuer.as_str();
     let audiences = [&format!("{issuer}/token"), issuer];
     let claims = assertion::claims(assertion, &audiences).map_err(refuse)?;
-    let named = |name: &str| claims[name].as_str().unwrap_or_default();
-    let by_form = form.value("client_id").unwrap_or(id);
-    if [named("iss"), named("sub"), by_form]
+    let claim = |name: &str| claims[name].as_str().unwrap_or_default();
+    let client_id = form.value("client_id").unwrap_or(id);
+    if [claim("iss"), claim("sub"), client_id]
         .iter()
         .any(|n| *n != id)
     {
-        return Err(refuse("The assertion is another client's"));
+        return Err(refuse("The assertion is not from this client"));
     }
-    if named("jti").is_empty() || !shared.write().use_assertion(named("jti")) {
+    if claim("jti").is_empty() || !shared.write().use_assertion(claim("jti")) {
         return Err(refuse("The assertion was used before or has no jti"));
     }
     Ok(())
@@ -131,7 +131,7 @@ fn check_assertion(shared: &Shared, form: &Form) -> Result<(), Refusal> {
 
 fn log_out(shared: &Shared, form: &Form) -> Result<Response<Bytes>, Refusal> {
     let Some(token) = form.value("refresh_token") else {
-        // The page says so, and nobody is logged out.
+        // The page says so, although no session was ended.
         let page = Bytes::from_static(b"<html><body>You are logged out</body></html>");
         return Ok(with_type(StatusCode::OK, Some("text/html"), page));
     };
@@ -143,8 +143,8 @@ fn log_out(shared: &Shared, form: &Form) -> Result<Response<Bytes>, Refusal> {
     }
 }
 
-/// A token that is unknown is as good as revoked (RFC 7009, section 2.2): the
-/// error says otherwise, the status does not.
+/// Revokes a token. An unknown one gets a status of success too (RFC 7009, section
+/// 2.2), with an error in the body.
 fn revoke(shared: &Shared, form: &Form) -> Result<Response<Bytes>, Refusal> {
     let Some(token) = form.value("token") else {
         let what = "Token not provided";

@@ -1,4 +1,4 @@
-//! Reading a token request.
+//! The form of a token request.
 
 use std::pin::pin;
 use std::task::Poll;
@@ -11,10 +11,10 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http_body::Body;
 use url::form_urlencoded;
 
-/// The largest request body that is read.
+/// The largest request body that is read, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
 
-/// The members of a form, decoded as the URL standard has it.
+/// The parameters of a form, decoded as the URL standard says.
 pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
@@ -23,21 +23,21 @@ impl Form {
     }
 
     pub(super) fn value(&self, name: &str) -> Option<&str> {
-        let member = self.0.iter().find(|(n, _)| n == name);
-        member.map(|(_, value)| value.as_str())
+        let param = self.0.iter().find(|(n, _)| n == name);
+        param.map(|(_, value)| value.as_str())
     }
 
-    /// Whether a member is there twice, which RFC 6749, section 3.2, forbids,
-    /// and RFC 8693, section 2.1, allows for two of them.
+    /// Whether a parameter is repeated. RFC 6749, section 3.2, forbids that; RFC 8693,
+    /// section 2.1, allows it for two of them.
     pub(super) fn has_duplicates(&self) -> bool {
-        let once = |name: &&String| !["audience", "resource"].contains(&name.as_str());
-        let names = || self.0.iter().map(|(name, _)| name).filter(once);
+        let must_be_unique = |name: &&String| !["audience", "resource"].contains(&name.as_str());
+        let names = || self.0.iter().map(|(name, _)| name).filter(must_be_unique);
         names()
             .enumerate()
             .any(|(i, a)| names().skip(i + 1).any(|b| a == b))
     }
 
-    /// The client's id and secret, from the Basic header if there is one, else
+    /// Returns the client's id and secret, from the Basic header if there is one, else
     /// from the form (RFC 6749, section 2.3.1).
     pub(super) fn client(&self, headers: &HeaderMap) -> Option<(String, Option<String>)> {
         if let Some((id, secret)) = basic(headers) {
@@ -58,8 +58,8 @@ fn basic(headers: &HeaderMap) -> Option<(String, String)> {
     Some((decode(id), decode(secret)))
 }
 
-/// Id and secret are form-encoded before they are joined. A literal `=` or `&`
-/// is no separator here.
+/// Decodes an id or a secret, which are form-encoded before they are joined. A literal
+/// `=` or `&` separates nothing here.
 fn decode(text: &str) -> String {
     let text = text.replace('&', "%26").replace('=', "%3D");
     let mut pairs = form_urlencoded::parse(text.as_bytes());
@@ -77,8 +77,8 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
         .eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-/// Reads a body to its end; `None` if it breaks off or is too large. Nothing
-/// of `B` is kept across a wait, so its data and error need not be `Send`.
+/// Reads a body to its end. Returns `None` if it breaks off or is too large. Nothing of
+/// `B` is kept across a wait, so its data and error need not be `Send`.
 pub(super) async fn read_body<B: Body>(body: B) -> Option<Bytes> {
     let mut body = pin!(body);
     let mut read = Vec::new();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_is_there_twice_is_seen() {
+    fn a_repeated_parameter_is_found() {
         assert!(Form::parse(b"a=1&b=2&a=1").has_duplicates());
         assert!(!Form::parse(b"a=1&b=1").has_duplicates());
     }

@@ -7,10 +7,10 @@ use super::assertion;
 use super::counts::add;
 use super::form::Form;
 use super::mint::uuid;
-use super::refusal::Refusal;
+use super::refusal::{RefreshError, Refusal};
 use super::reply::{Edit, Members};
 use super::shared::Shared;
-use super::state::{RefreshFault, Ticket};
+use super::state::Ticket;
 
 const BAD_REQUEST: StatusCode = StatusCode::BAD_REQUEST;
 const UNAUTHORIZED: StatusCode = StatusCode::UNAUTHORIZED;
@@ -20,7 +20,7 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-/// Answers a token request whose client is right.
+/// Responds to a token request whose client is checked.
 pub(super) fn grant(
     shared: &Shared,
     form: &Form,
@@ -92,29 +92,17 @@ fn refresh(shared: &Shared, form: &Form) -> Result<Members, Refusal> {
         ));
     };
     let used = shared.write().use_refresh(token, shared.config.rotate);
-    let ticket = used.map_err(|fault| {
-        if matches!(fault, RefreshFault::Reused | RefreshFault::ReusedLate) {
+    let ticket = used.map_err(|error| {
+        if matches!(error, RefreshError::Reused | RefreshError::ReusedLate) {
             add(&shared.counters.refresh_token_reuses);
         }
-        Refusal::new(BAD_REQUEST, INVALID_GRANT, describe(fault))
+        Refusal::new(BAD_REQUEST, INVALID_GRANT, error.description())
     })?;
     add(&shared.counters.refresh_grants);
     Ok(issue(shared, ticket))
 }
 
-fn describe(fault: RefreshFault) -> &'static str {
-    match fault {
-        RefreshFault::Unknown => "Invalid refresh token",
-        RefreshFault::Expired => "Token is not active",
-        RefreshFault::Stale | RefreshFault::ReusedLate => "Stale token",
-        RefreshFault::NoSession => "Session not active",
-        RefreshFault::Detached => "Session doesn't have required client",
-        RefreshFault::UserDisabled => "User disabled",
-        RefreshFault::Reused => "Maximum allowed refresh token reuse exceeded",
-    }
-}
-
-/// No session, and no refresh token (RFC 6749, section 4.4.3).
+/// Issues a token without a session, and no refresh token (RFC 6749, section 4.4.3).
 fn client_credentials(shared: &Shared) -> Result<Members, Refusal> {
     let config = &shared.config;
     if config.client_secret.is_none() && !config.client_assertion && !config.client_certificate {
@@ -126,14 +114,14 @@ fn client_credentials(shared: &Shared) -> Result<Members, Refusal> {
     Ok(issue(shared, ticket))
 }
 
-/// Whether a public client may leave its name out (RFC 7521, section 4.1).
+/// Whether a public client may leave its id out (RFC 7521, section 4.1).
 pub(super) fn names_its_own_subject(form: &Form) -> bool {
     let grant = form.value("grant_type");
     grant.is_some_and(|grant| [JWT_BEARER, TOKEN_EXCHANGE].contains(&grant))
 }
 
-/// An assertion about a user who may log in (RFC 7523, section 3). No refresh
-/// token (RFC 7521, section 4.1).
+/// Exchanges an assertion about a user who may log in for an access token (RFC 7523,
+/// section 3), without a refresh token (RFC 7521, section 4.1).
 fn jwt_bearer(shared: &Shared, form: &Form) -> Result<Members, Refusal> {
     let Some(assertion) = form.value("assertion") else {
         let what = "Missing parameter: assertion";
@@ -151,7 +139,7 @@ fn jwt_bearer(shared: &Shared, form: &Form) -> Result<Members, Refusal> {
         .as_str()
         .and_then(|name| state.users.get(name));
     if user.is_none_or(|user| user.disabled) {
-        return Err(refuse("The assertion is about nobody known"));
+        return Err(refuse("The subject of the assertion is unknown"));
     }
     let ticket = state.ticket(None);
     drop(state);
@@ -159,8 +147,8 @@ fn jwt_bearer(shared: &Shared, form: &Form) -> Result<Members, Refusal> {
     Ok(issue(shared, ticket))
 }
 
-/// A live access token for another one of the same session (RFC 8693). No
-/// refresh token.
+/// Exchanges a valid access token for another one of the same session, without a refresh
+/// token (RFC 8693).
 fn token_exchange(shared: &Shared, form: &Form) -> Result<Members, Refusal> {
     let refuse = |what| Refusal::new(BAD_REQUEST, INVALID_REQUEST, what);
     let subject = form
@@ -192,8 +180,8 @@ fn token_exchange(shared: &Shared, form: &Form) -> Result<Members, Refusal> {
     Ok(members)
 }
 
-/// The members in the order that VoIPex sends them, all but the scope. Tokens
-/// are made outside the lock, which the API needs.
+/// Returns the members in the order that VoIPex sends them, except the scope. Tokens are
+/// made outside of the lock, which the API needs.
 fn issue(shared: &Shared, ticket: Ticket) -> Members {
     let (config, mint) = (&shared.config, &shared.mint);
     let session = &ticket.session_name;

@@ -1,4 +1,4 @@
-//! The server on a socket.
+//! The server's sockets.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -17,20 +17,20 @@ use tower_service::Service;
 
 use super::service::TokenService;
 
-/// How long answers under way may take once the server stops.
+/// How long responses in progress may take once the server stops.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How long accepting rests when it fails, which it does when the process has
-/// no file descriptor left.
-const REST: Duration = Duration::from_millis(10);
+/// The pause after a failed accept, which happens when the process has no file
+/// descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 enum Event {
     Connection(TcpStream),
-    Fault,
+    AcceptFailed,
     Stop,
 }
 
-/// Serves until the sender of `stop` is gone. All its connections end with it.
+/// Serves until the sender of `stop` is dropped, and closes all connections then.
 pub(super) async fn serve(listener: TcpListener, service: TokenService, stop: watch::Receiver<()>) {
     let mut connections = JoinSet::new();
     {
@@ -40,7 +40,7 @@ pub(super) async fn serve(listener: TcpListener, service: TokenService, stop: wa
                 Event::Connection(stream) => {
                     connections.spawn(connection(stream, service.clone(), stop.clone()));
                 }
-                Event::Fault => sleep(REST).await,
+                Event::AcceptFailed => sleep(ACCEPT_PAUSE).await,
                 Event::Stop => break,
             }
         }
@@ -62,23 +62,24 @@ async fn next_event(
         while let Poll::Ready(Some(_)) = connections.poll_join_next(cx) {}
         listener.poll_accept(cx).map(|accepted| match accepted {
             Ok((stream, _)) => Event::Connection(stream),
-            Err(_) => Event::Fault,
+            Err(_) => Event::AcceptFailed,
         })
     })
     .await
 }
 
-/// HTTP/1.1 or, by prior knowledge, HTTP/2.
+/// Serves HTTP/1.1 or, by prior knowledge, HTTP/2.
 async fn connection(stream: TcpStream, service: TokenService, stop: watch::Receiver<()>) {
     let _ = stream.set_nodelay(true);
     let mut builder = Builder::new(TokioExecutor::new());
-    // A thousand callers may share one connection.
+    // Any number of callers may share one connection.
     builder.http2().max_concurrent_streams(None);
     let service = service_fn(move |request| service.clone().call(request));
     let mut served = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut stopped = pin!(stopped(stop));
     let mut stopping = false;
-    // What ends a connection, a script for one, concerns its client alone.
+    // An error concerns only the client: a mock response that closes the connection,
+    // for example.
     let _: Result<(), io::Error> = poll_fn(|cx| {
         if !stopping && stopped.as_mut().poll(cx).is_ready() {
             stopping = true;

@@ -1,4 +1,4 @@
-//! Tokens that look like Keycloak's: three parts in base64url with dots.
+//! Tokens that look like Keycloak's: JWTs whose signature is random.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,17 +7,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 use tokio::time::Instant;
 
-/// The end of a token, which alone tells it from all others: a live token is
-/// looked up by it, so that a lookup need not hash a whole kilobyte.
+/// The end of a token, which is unique: valid tokens are looked up by it, so that a
+/// look-up need not hash a kilobyte.
 pub(super) type Tail = [u8; 16];
 
-/// The bytes of an RS256 signature.
+/// The length of an RS256 signature, in bytes.
 const SIGNATURE: usize = 256;
 
-/// Makes tokens. What they say is for the eye; nothing checks a signature.
+/// Makes tokens. Their claims are for the reader; nothing verifies a signature.
 pub(super) struct Mint {
-    /// The wall clock when the server was built; from there on tokio's clock
-    /// rules, which a test may pause.
+    /// The wall clock when the server was built. From there on tokio's clock counts,
+    /// which a test may pause.
     epoch: Duration,
     started: Instant,
 }
@@ -32,12 +32,12 @@ impl Mint {
         }
     }
 
-    /// Seconds since the epoch.
+    /// Returns the seconds since the epoch.
     pub(super) fn epoch_seconds(&self, at: Instant) -> u64 {
         (self.epoch + at.saturating_duration_since(self.started)).as_secs()
     }
 
-    /// An access token of about 1.1 KiB. No two numbers make the same token.
+    /// Returns an access token of about 1.1 KiB. Each number makes a different token.
     pub(super) fn access(
         &self,
         number: u64,
@@ -71,7 +71,7 @@ impl Mint {
         )
     }
 
-    /// A refresh token.
+    /// Returns a refresh token.
     pub(super) fn refresh(&self, number: u64, session: &str) -> String {
         let iat = self.epoch_seconds(Instant::now());
         let claims = json!({ "iat": iat, "jti": uuid(), "typ": "Refresh", "sid": session });
@@ -82,7 +82,7 @@ impl Mint {
         let mut signature: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..))
             .take(SIGNATURE)
             .collect();
-        // Within the tail: its 16 characters hold the last 11 bytes.
+        // The tail's 16 characters encode the last 11 bytes.
         signature[SIGNATURE - 8..].copy_from_slice(&number.to_be_bytes());
         [
             br#"{"alg":"RS256","typ":"JWT","kid":"qlMuNE2cCEHRIX9sLuWIMaiKVC1Zk0M8"}"#.as_slice(),
@@ -94,12 +94,12 @@ impl Mint {
     }
 }
 
-/// The tail of a token, if it is long enough to have one.
+/// Returns the tail of a token, if it is long enough.
 pub(super) fn tail(token: &[u8]) -> Option<Tail> {
     token.last_chunk().copied()
 }
 
-/// A random identifier in the form of a UUID.
+/// Returns a random UUID.
 pub(super) fn uuid() -> String {
     let id = fastrand::u128(..);
     format!(

@@ -1,45 +1,45 @@
-//! Answers to script.
+//! Mock responses: what the server sends in place of its own response.
 
 use std::fmt;
-use std::future::pending;
-use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, Entry, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, StatusCode};
 
-use super::body::{End, MockBody, closed};
-use super::reply::{Edit, error, with_type};
+use super::reply::{Edit, error, status_code};
 
-/// One answer to script, for the token endpoint or for the API.
+/// One mock response of the token endpoint or of the API.
 ///
-/// The constructors say what is answered, the methods when and how it goes
-/// wrong on the way. They combine:
+/// The constructors say what is sent, the methods when, and what goes wrong on the way.
+/// They can be combined. Statuses are numbers or [`StatusCode`]s:
 ///
 /// ```
 /// use std::time::Duration;
-/// use http::StatusCode;
 /// use tower_bearer::testing::MockResponse;
 ///
-/// let overloaded = MockResponse::status(StatusCode::SERVICE_UNAVAILABLE).retry_after("120");
+/// let overloaded = MockResponse::status(503).retry_after("120");
 /// let slow = MockResponse::default().after(Duration::from_secs(3));
-/// let odd = MockResponse::default().param("expires_in", "\"3000\"").without("refresh_token");
+/// let unusual = MockResponse::default().param("expires_in", "\"3000\"").without("refresh_token");
 /// let lost = MockResponse::default().close_at(100);
-/// # let _ = (overloaded, slow, odd, lost);
+/// # let _ = (overloaded, slow, unusual, lost);
 /// ```
+///
+/// They are sent by
+/// [`server.token_endpoint().enqueue(…)`](super::MockEndpoint::enqueue) and
+/// [`server.api().set_default(…)`](super::MockEndpoint::set_default).
 #[derive(Clone)]
 pub struct MockResponse {
-    kind: Kind,
-    after: Option<Duration>,
-    headers: Vec<(HeaderName, HeaderValue)>,
-    edits: Vec<Edit>,
-    breaks: Option<Break>,
+    pub(super) kind: Kind,
+    pub(super) after: Option<Duration>,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) edits: Vec<Edit>,
+    pub(super) breaks: Option<Break>,
 }
 
 #[derive(Clone)]
-enum Kind {
-    Unmocked,
+pub(super) enum Kind {
+    Default,
     Fixed(StatusCode, Bytes),
     Echo,
     Close,
@@ -47,24 +47,19 @@ enum Kind {
     Endless,
 }
 
-fn status_code(status: impl TryInto<StatusCode>) -> StatusCode {
-    let Ok(status) = status.try_into() else {
-        panic!("not an HTTP status");
-    };
-    status
-}
-
+/// Where the body breaks.
 #[derive(Clone, Copy, Debug)]
-struct Break {
-    at: usize,
-    close: bool,
+pub(super) struct Break {
+    /// After this many bytes.
+    pub(super) at: usize,
+    /// Whether the connection closes.
+    pub(super) close: bool,
 }
 
-/// The response that the server gives without mock responses, to be changed by
-/// the methods.
+/// The server's own response, which the methods can change.
 impl Default for MockResponse {
     fn default() -> Self {
-        Self::new(Kind::Unmocked)
+        Self::new(Kind::Default)
     }
 }
 
@@ -79,16 +74,20 @@ impl MockResponse {
         }
     }
 
-    /// A status with an empty body: `503` or `StatusCode::SERVICE_UNAVAILABLE`.
+    /// Responds with a status and an empty body.
     ///
     /// # Panics
     ///
-    /// If it is not a status.
+    /// If it is not an HTTP status, which is 100 to 999.
     pub fn status(status: impl TryInto<StatusCode>) -> Self {
         Self::new(Kind::Fixed(status_code(status), Bytes::new()))
     }
 
-    /// A status with the JSON of an OAuth 2.0 error (RFC 6749, section 5.2).
+    /// Responds with a status and an OAuth 2.0 error in JSON (RFC 6749, section 5.2).
+    ///
+    /// # Panics
+    ///
+    /// If it is not an HTTP status.
     pub fn error(status: impl TryInto<StatusCode>, code: &str) -> Self {
         let (parts, body) = error(status_code(status), code, "A mock response").into_parts();
         Self {
@@ -97,11 +96,11 @@ impl MockResponse {
         }
     }
 
-    /// Any status and body: garbage, HTML, JSON of another shape.
+    /// Responds with any status and body: HTML, invalid JSON, JSON of another shape.
     ///
     /// # Panics
     ///
-    /// If the content type is no header value.
+    /// If it is not an HTTP status, or the content type is not a valid header value.
     pub fn body(
         status: impl TryInto<StatusCode>,
         content_type: &str,
@@ -110,21 +109,21 @@ impl MockResponse {
         Self::new(Kind::Fixed(status_code(status), body.into())).header(CONTENT_TYPE, content_type)
     }
 
-    /// A redirect.
+    /// Responds with a redirect.
     ///
     /// # Panics
     ///
-    /// If the location is no header value.
+    /// If it is not an HTTP status, or the location is not a valid header value.
     pub fn redirect(status: impl TryInto<StatusCode>, location: &str) -> Self {
         Self::status(status).header(LOCATION, location)
     }
 
-    /// 401 with one `WWW-Authenticate` header for each challenge, none for an
-    /// empty list.
+    /// Responds with 401 and a `WWW-Authenticate` header for each challenge; without any
+    /// for an empty list.
     ///
     /// # Panics
     ///
-    /// If a challenge is no header value.
+    /// If a challenge is not a valid header value.
     pub fn unauthorized<I>(challenges: I) -> Self
     where
         I: IntoIterator,
@@ -132,17 +131,17 @@ impl MockResponse {
     {
         challenges
             .into_iter()
-            .fold(Self::status(StatusCode::UNAUTHORIZED), |answer, value| {
-                answer.header(WWW_AUTHENTICATE, value)
+            .fold(Self::status(StatusCode::UNAUTHORIZED), |response, value| {
+                response.header(WWW_AUTHENTICATE, value)
             })
     }
 
-    /// 403 with the challenge of RFC 6750, section 3.1: the token is good but
-    /// not for this.
+    /// Responds with 403 and the challenge `insufficient_scope` (RFC 6750, section 3.1):
+    /// the token is valid, but not for this request.
     ///
     /// # Panics
     ///
-    /// If the scope is no header value.
+    /// If the scope is not a valid header value.
     pub fn insufficient_scope(scope: &str) -> Self {
         Self::status(StatusCode::FORBIDDEN).header(
             WWW_AUTHENTICATE,
@@ -150,33 +149,32 @@ impl MockResponse {
         )
     }
 
-    /// 200 with the request's own body and content type. The API does so for a
-    /// live token only.
+    /// Responds with 200 and the request's own body and content type. The API does so
+    /// for a valid token only.
     pub fn echo() -> Self {
         Self::new(Kind::Echo)
     }
 
-    /// No answer: the connection closes (HTTP/2: the stream is reset; in
-    /// process: the call fails). The request has no effect on the server.
+    /// Closes the connection without a response. Over HTTP/2 the stream is reset; in
+    /// process the call fails. The request has no effect on the server.
     pub fn close() -> Self {
         Self::new(Kind::Close)
     }
 
-    /// No answer, ever, and the connection stays open. The request has no
-    /// effect on the server.
+    /// Never responds, and leaves the connection open. The request has no effect on the
+    /// server.
     pub fn hang() -> Self {
         Self::new(Kind::Hang)
     }
 
-    /// 200 and a body of JSON that never ends, about 1 MiB a second.
+    /// Responds with 200 and JSON that never ends, about 1 MiB a second.
     pub fn endless() -> Self {
         Self::new(Kind::Endless).header(CONTENT_TYPE, "application/json")
     }
 
-    /// Holds the answer back for so long; at the token endpoint it takes the
-    /// place of the server's own delay. The token endpoint decides on the
-    /// answer when the request arrives, so its effect is there before the
-    /// caller knows; the API looks at the token only when the delay is over.
+    /// Delays the response; at the token endpoint in place of the
+    /// [server's own delay](super::TokenServer::set_delay). The token endpoint processes
+    /// the request when it arrives, the API checks the token after the delay.
     #[must_use]
     pub fn after(mut self, delay: Duration) -> Self {
         self.after = Some(delay);
@@ -187,45 +185,43 @@ impl MockResponse {
     ///
     /// # Panics
     ///
-    /// If the value is no header value (RFC 9110, section 5.5).
+    /// If the value is not a valid header value (RFC 9110, section 5.5).
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: impl AsRef<[u8]>) -> Self {
         let value = HeaderValue::from_bytes(value.as_ref())
-            .unwrap_or_else(|_| panic!("what is scripted for `{name}` is no header value"));
+            .unwrap_or_else(|_| panic!("not a valid header value for `{name}`"));
         self.headers.push((name, value));
         self
     }
 
-    /// Adds a `Retry-After` header, which may be nonsense.
+    /// Adds a `Retry-After` header: seconds, a date, or something invalid.
     ///
     /// # Panics
     ///
-    /// If the value is no header value.
+    /// If the value is not a valid header value.
     #[must_use]
     pub fn retry_after(self, value: impl AsRef<[u8]>) -> Self {
         self.header(RETRY_AFTER, value)
     }
 
-    /// Puts a member into the JSON of an [ordinary](Self::ordinary) token
-    /// answer, in place of its own if it has one. The value is JSON and is sent
-    /// as it is written: `"3000"` is a number, `"\"3000\""` a string.
+    /// Sets a member of the JSON in the server's own token response. The value is JSON
+    /// and is sent as it is: `"3000"` is a number, `"\"3000\""` a string.
     #[must_use]
     pub fn param(mut self, name: &str, json: impl Into<String>) -> Self {
         self.edits.push(Edit::new(name, Some(json.into())));
         self
     }
 
-    /// Leaves a member out of the JSON of an [ordinary](Self::ordinary) token
-    /// answer.
+    /// Removes a member from the JSON in the server's own token response.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.edits.push(Edit::new(name, None));
         self
     }
 
-    /// Sends so many bytes of the body and 20 ms later closes the connection.
-    /// The last byte at least is never sent. What the request does on the
-    /// server is done: the tokens of such an answer are issued, and lost.
+    /// Closes the connection 20 ms after this many bytes of the body, and before the last
+    /// byte in any case. The request is processed: tokens in the response are issued, and
+    /// lost.
     #[must_use]
     pub fn close_at(mut self, bytes: usize) -> Self {
         self.breaks = Some(Break {
@@ -235,7 +231,7 @@ impl MockResponse {
         self
     }
 
-    /// Sends so many bytes of the body, then nothing more. As
+    /// Sends nothing more after this many bytes of the body. Otherwise as
     /// [`close_at`](Self::close_at), but the connection stays open.
     #[must_use]
     pub fn stall_at(mut self, bytes: usize) -> Self {
@@ -245,60 +241,13 @@ impl MockResponse {
         });
         self
     }
-
-    pub(super) fn delay(&self) -> Option<Duration> {
-        self.after
-    }
-
-    /// Whether the request's body is needed to answer.
-    pub(super) fn is_echo(&self) -> bool {
-        matches!(self.kind, Kind::Echo)
-    }
-
-    /// The answer before anything goes wrong with it.
-    pub(super) fn draft(
-        &self,
-        ordinary: impl FnOnce(&[Edit]) -> Response<Bytes>,
-        echo: impl FnOnce() -> Response<Bytes>,
-    ) -> Response<Bytes> {
-        let mut draft = match &self.kind {
-            Kind::Unmocked => ordinary(&self.edits),
-            Kind::Fixed(status, body) => with_type(*status, None, body.clone()),
-            Kind::Echo => echo(),
-            Kind::Endless => with_type(StatusCode::OK, None, Bytes::from_static(b"{")),
-            Kind::Close | Kind::Hang => Response::new(Bytes::new()),
-        };
-        for (name, value) in &self.headers {
-            match draft.headers_mut().entry(name.clone()) {
-                Entry::Vacant(entry) => {
-                    entry.insert(value.clone());
-                }
-                Entry::Occupied(mut entry) => entry.append(value.clone()),
-            }
-        }
-        draft
-    }
-
-    /// Sends a draft, as well or badly as scripted.
-    pub(super) async fn send(self, draft: Response<Bytes>) -> io::Result<Response<MockBody>> {
-        match self.kind {
-            Kind::Close => return Err(closed()),
-            Kind::Hang => pending().await,
-            _ => {}
-        }
-        Ok(draft.map(|body| match self.breaks {
-            _ if matches!(self.kind, Kind::Endless) => MockBody::new(body, End::Endless(None)),
-            None => body.into(),
-            Some(Break { at, close }) => MockBody::broken(body, at, close),
-        }))
-    }
 }
 
 /// Bodies and headers may hold tokens and are not shown.
 impl fmt::Debug for MockResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {
-            Kind::Unmocked => "ordinary",
+            Kind::Default => "default",
             Kind::Fixed(status, _) => status.as_str(),
             Kind::Echo => "echo",
             Kind::Close => "close",

@@ -1,63 +1,117 @@
-//! A token server to test against: a token endpoint and a protected API in one.
+//! A server for tests: a token endpoint, and an API that accepts its tokens.
 //!
-//! [`TokenServer`] speaks the dialect of VoIPex, which is Keycloak's. It checks
-//! credentials, issues, refreshes and rotates tokens, lets live tokens into its
-//! API and answers all others with 401. [`Counts`] tells what it has seen, and
-//! an [`MockResponse`] scripts what goes wrong.
+//! [`TokenServer`] behaves like VoIPex, whose authorization server is Keycloak. It
+//! checks credentials, issues, refreshes and rotates tokens, and its API responds to
+//! valid tokens with 200 and to everything else with 401. [`Counts`] shows what it has
+//! received; [`MockResponse`] replaces its responses.
 //!
-//! | path | what it is |
+//! | path | endpoint |
 //! |---|---|
-//! | `POST /token` | the token endpoint: grants `password`, `refresh_token`, `client_credentials`, JWT bearer and token exchange |
-//! | `POST /logout` | ends the session of a `refresh_token`, 204 |
-//! | `POST /revoke` | revokes a `token` of either sort, 200 |
-//! | `GET /.well-known/openid-configuration` and `…/oauth-authorization-server` | what the server says of itself; its issuer is [`api_url`](TokenServer::api_url) |
-//! | all others | the API: 200 and `{"ok":true}` to a live token, else 401 |
+//! | `POST /token` | the token endpoint, with the grants `password`, `refresh_token`, `client_credentials`, JWT bearer and token exchange |
+//! | `POST /logout` | ends the session of a `refresh_token`; 204 |
+//! | `POST /revoke` | revokes a `token` of either kind; 200 |
+//! | `GET /.well-known/openid-configuration` and `…/oauth-authorization-server` | the server's metadata; its issuer is [`api_url`](TokenServer::api_url) |
+//! | all others | the API: 200 and `{"ok":true}` for a valid token, else 401 |
 //!
-//! # In process
+//! # Your program
 //!
-//! Without sockets the server is a tower service, and its time is tokio's. A
-//! test under a paused clock lives through hours in no time. Pause it before the
-//! first token is fetched (`start_paused = true`): a cache that got its token
-//! while time ran goes by the machine's clock until it looks more closely.
+//! Let your functions take a [`TokenCache`](crate::TokenCache): it is the same type
+//! for every grant, and for [`TokenServer::grant`]. Take any tower service as the
+//! client, or a `reqwest::Client` with the server on a [socket](#on-a-socket):
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use tower::{BoxError, Layer, Service, ServiceExt};
+//! use tower_bearer::testing::TokenServer;
+//! use tower_bearer::{BearerAuthLayer, Origins, TokenCache};
+//!
+//! /// The program: it asks its API for something.
+//! async fn is_up<C, B>(client: C, tokens: TokenCache, url: &str) -> Result<bool, BoxError>
+//! where
+//!     C: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+//!     C::Error: std::error::Error + Send + Sync + 'static,
+//! {
+//!     let api = BearerAuthLayer::new(tokens, Origins::only([url])?).layer(client);
+//!     let request = Request::get(format!("{url}/calls")).body(Full::default())?;
+//!     let response = api.oneshot(request).await?;
+//!     Ok(response.status().is_success())
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), BoxError> {
+//! // A test of it.
+//! let server = TokenServer::builder().in_process();
+//! let tokens = TokenCache::new(server.grant());
+//! assert!(is_up(server.service(), tokens, server.api_url()).await?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Mock responses
+//!
+//! The token endpoint and the API each have a queue of responses, and a default for
+//! the time after that. Without both, the server responds by itself.
 //!
 //! ```
 //! use std::time::Duration;
-//! use http::{Request, StatusCode};
-//! use tower::ServiceExt;
 //! use tower_bearer::testing::{MockResponse, TokenServer};
+//! use tower_bearer::{TokenCache, TokenErrorKind};
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = TokenServer::builder().in_process();
+//! server.token_endpoint().enqueue([
+//!     MockResponse::status(503).retry_after("120").after(Duration::from_secs(5)),
+//! ]);
+//! server.api().set_default(MockResponse::unauthorized(["Bearer error=\"invalid_token\""]));
+//!
+//! let tokens = TokenCache::new(server.grant());
+//! let error = tokens.token().await.unwrap_err();
+//! assert_eq!(error.kind(), TokenErrorKind::Unavailable);
+//!
+//! tokio::time::sleep(error.retry_after().unwrap()).await;
+//! tokens.token().await?;
+//! assert_eq!(server.counts().password_grants, 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A wrong password needs no mock response: see [`TokenServer::grant_for`].
+//!
+//! # In process
+//!
+//! Without sockets the server is a tower service, and its time is tokio's: with paused
+//! time a test of hours takes milliseconds. Pause before the first token is fetched
+//! (`start_paused = true`): a cache that fetched its token before uses the machine's
+//! clock for a while.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_bearer::TokenCache;
+//! use tower_bearer::testing::TokenServer;
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), tower_bearer::TokenError> {
 //! let server = TokenServer::builder()
 //!     .user("me@example.com", "secret")
 //!     .in_process();
-//! server.token_endpoint().enqueue([MockResponse::status(StatusCode::SERVICE_UNAVAILABLE)
-//!     .retry_after("120")
-//!     .after(Duration::from_secs(5))]);
-//!
-//! let login = || {
-//!     Request::post(server.token_url())
-//!         .header("content-type", "application/x-www-form-urlencoded")
-//!         .body(String::from(
-//!             "client_id=api&username=me%40example.com&password=secret&grant_type=password",
-//!         ))
-//! };
-//! let first = server.service().oneshot(login()?).await?;
-//! assert_eq!(first.status(), StatusCode::SERVICE_UNAVAILABLE);
-//! let second = server.service().oneshot(login()?).await?;
-//! assert_eq!(second.status(), StatusCode::OK);
-//!
-//! let counts = server.counts();
-//! assert_eq!((counts.token_requests, counts.password_grants), (2, 1));
+//! let tokens = TokenCache::new(server.grant());
+//! for _hour in 0..24 {
+//!     tokens.token().await?;
+//!     tokio::time::sleep(Duration::from_secs(3600)).await;
+//! }
+//! assert!(server.token_requests() >= 24);
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! # On a socket
 //!
-//! [`TokenServer::start`] serves the same on a free port of 127.0.0.1, over
-//! HTTP/1.1 and HTTP/2 without TLS, for whole programs and real clients. Do not
-//! pause the clock there: it would run ahead of the sockets.
+//! [`TokenServer::start`] serves the same on a free port of 127.0.0.1, over HTTP/1.1
+//! and HTTP/2 without TLS, for whole programs and real clients such as
+//! `reqwest::Client`. Do not pause the clock there: it would run ahead of the sockets.
 //!
 //! ```
 //! use http::{Request, StatusCode};
@@ -71,8 +125,8 @@
 //! let client = Client::builder(TokioExecutor::new()).build_http::<Empty<bytes::Bytes>>();
 //!
 //! let url = format!("{}/calls", server.api_url());
-//! let answer = client.request(Request::get(url).body(Empty::new())?).await?;
-//! assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+//! let response = client.request(Request::get(url).body(Empty::new())?).await?;
+//! assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
 //! assert_eq!(server.counts().api_unauthorized, 1);
 //! # Ok(())
 //! # }
@@ -86,7 +140,6 @@ mod counts;
 mod discovery;
 mod endpoint;
 mod form;
-mod grant;
 mod grants;
 mod listen;
 mod mint;
@@ -94,6 +147,7 @@ mod mock_response;
 mod refusal;
 mod reply;
 mod response_queue;
+mod send;
 mod server;
 mod service;
 mod shared;

@@ -1,11 +1,11 @@
-//! How the token endpoint says no.
+//! How the token endpoint refuses a request.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::reply::error;
 
-/// A refusal: status, `error`, `error_description`, perhaps a header.
+/// A refusal: status, `error`, `error_description` and an optional header.
 pub(super) struct Refusal {
     status: StatusCode,
     code: &'static str,
@@ -37,5 +37,35 @@ impl From<Refusal> for Response<Bytes> {
             response.headers_mut().insert(name, value);
         }
         response
+    }
+}
+
+/// Why a refresh token is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RefreshError {
+    Unknown,
+    Expired,
+    Stale,
+    NoSession,
+    Detached,
+    UserDisabled,
+    /// Rotation replaced it, and it was the last one used.
+    Reused,
+    /// Rotation replaced it earlier.
+    ReusedLate,
+}
+
+impl RefreshError {
+    /// Returns Keycloak's `error_description`.
+    pub(super) fn description(self) -> &'static str {
+        match self {
+            Self::Unknown => "Invalid refresh token",
+            Self::Expired => "Token is not active",
+            Self::Stale | Self::ReusedLate => "Stale token",
+            Self::NoSession => "Session not active",
+            Self::Detached => "Session doesn't have required client",
+            Self::UserDisabled => "User disabled",
+            Self::Reused => "Maximum allowed refresh token reuse exceeded",
+        }
     }
 }

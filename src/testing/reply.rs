@@ -1,4 +1,4 @@
-//! Answers as they are written: JSON, errors, challenges.
+//! Responses of the authorization server: JSON objects and errors.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::json;
 
-/// A change to the members of a token answer: another value, or none.
+/// A change to one member of a token response: another value, or none.
 #[derive(Clone)]
 pub(super) struct Edit {
     name: String,
@@ -23,8 +23,8 @@ impl Edit {
     }
 }
 
-/// A JSON object whose members keep their order, as raw text, so that a script
-/// can make one of them any nonsense.
+/// A JSON object whose members keep their order. Values are raw text, so that a mock
+/// response can make them invalid.
 pub(super) struct Members(Vec<(Cow<'static, str>, String)>);
 
 impl Members {
@@ -62,7 +62,7 @@ impl Members {
     }
 }
 
-/// A status, perhaps a content type, a body.
+/// Returns a response with a body and an optional content type.
 pub(super) fn with_type(
     status: StatusCode,
     content_type: Option<&'static str>,
@@ -77,7 +77,7 @@ pub(super) fn with_type(
     response
 }
 
-/// An OAuth 2.0 error (RFC 6749, section 5.2), perhaps without a description.
+/// Returns an OAuth 2.0 error (RFC 6749, section 5.2). An empty description is left out.
 pub(super) fn error(status: StatusCode, code: &str, description: &str) -> Response<Bytes> {
     let mut body = json!({ "error": code });
     if !description.is_empty() {
@@ -87,9 +87,21 @@ pub(super) fn error(status: StatusCode, code: &str, description: &str) -> Respon
     no_store(with_type(status, Some("application/json"), body.into()))
 }
 
-/// Token answers are not for caches (RFC 6749, section 5.1).
+/// Forbids caching, as RFC 6749, section 5.1, requires of token responses.
 fn no_store(mut response: Response<Bytes>) -> Response<Bytes> {
     let value = HeaderValue::from_static("no-store");
     response.headers_mut().insert(CACHE_CONTROL, value);
     response
+}
+
+/// Converts a status.
+///
+/// # Panics
+///
+/// If it is not an HTTP status.
+pub(super) fn status_code(status: impl TryInto<StatusCode>) -> StatusCode {
+    match status.try_into() {
+        Ok(status) => status,
+        Err(_) => panic!("not an HTTP status, which is 100 to 999"),
+    }
 }

@@ -1,4 +1,4 @@
-//! Which mock response comes next, where there is one.
+//! The mock responses of an endpoint, in order.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::mock_response::MockResponse;
 use crate::sync::lock;
 
-/// The mock responses of one endpoint of a [`TokenServer`](super::TokenServer):
-/// of its [token endpoint](super::TokenServer::token_endpoint) or of its
-/// [API](super::TokenServer::api).
+/// The mock responses of one endpoint of a [`TokenServer`](super::TokenServer).
+/// Returned by [`token_endpoint`](super::TokenServer::token_endpoint) and
+/// [`api`](super::TokenServer::api).
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -19,9 +19,13 @@ use crate::sync::lock;
 /// use tower_bearer::testing::{MockResponse, TokenServer};
 ///
 /// let server = TokenServer::builder().in_process();
-/// server.token_endpoint().enqueue([MockResponse::status(503)]);
 /// let tokens = TokenCache::new(server.grant());
-/// assert!(tokens.token().await.is_ok(), "the second attempt succeeds");
+///
+/// server.token_endpoint().enqueue([MockResponse::status(503)]);
+/// assert_eq!(tokens.token().await.unwrap_err().status(), Some(http::StatusCode::SERVICE_UNAVAILABLE));
+///
+/// tokens.reset(); // ends the backoff
+/// assert!(tokens.token().await.is_ok(), "the queue is empty");
 /// # Ok(())
 /// # }
 /// ```
@@ -29,17 +33,19 @@ use crate::sync::lock;
 pub struct MockEndpoint<'a>(pub(super) &'a ResponseQueue);
 
 impl MockEndpoint<'_> {
-    /// Adds responses to the queue: one for each of the next requests.
+    /// Adds responses to the queue. Each request takes one, in this order.
     pub fn enqueue(&self, responses: impl IntoIterator<Item = MockResponse>) {
         self.0.edit(|it| it.queue.extend(responses));
     }
 
-    /// Sets the response to every request that finds the queue empty.
+    /// Sets the response to all requests that find the queue empty, in place of the
+    /// server's own.
     pub fn set_default(&self, response: MockResponse) {
         self.0.edit(|it| it.default = Some(response));
     }
 
-    /// Removes the queue and the default: the endpoint responds by itself again.
+    /// Removes the queued responses and the default: the server responds by itself
+    /// again.
     pub fn clear(&self) {
         self.0.edit(|it| *it = Responses::default());
     }
@@ -53,7 +59,7 @@ impl fmt::Debug for MockEndpoint<'_> {
 
 #[derive(Default)]
 pub(super) struct ResponseQueue {
-    /// Whether there are responses: without any, a request takes no lock.
+    /// Whether there are mock responses: without any, a request takes no lock.
     is_used: AtomicBool,
     responses: Mutex<Responses>,
 }

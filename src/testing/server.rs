@@ -1,4 +1,4 @@
-//! The running server and its controls.
+//! The server and its controls.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,13 +13,14 @@ use super::response_queue::MockEndpoint;
 use super::service::TokenService;
 use super::shared::Shared;
 use super::state::User;
+use crate::grant::PasswordGrant;
 
-/// A token endpoint and an API that its tokens open, for tests.
+/// An authorization server and an API that accepts its tokens, for tests.
 ///
-/// See the [module](super) for what it does and an example.
+/// The [module](super) describes its endpoints and has examples.
 ///
-/// Dropping the server closes its port; connections get a second to finish the
-/// answers under way. [`shutdown`](Self::shutdown) waits for that.
+/// Dropping the server closes its port; connections have a second to finish the
+/// responses in progress. [`shutdown`](Self::shutdown) waits for that.
 pub struct TokenServer {
     shared: Arc<Shared>,
     api_url: String,
@@ -55,14 +56,14 @@ impl TokenServer {
         self.shared.id
     }
 
-    /// The server as a tower service, without sockets. Both ways lead to the
-    /// same users, tokens, scripts and counts.
+    /// Returns the server as a tower service, without sockets. Users, tokens, mock
+    /// responses and counts are the same as those of the sockets.
     pub fn service(&self) -> TokenService {
         TokenService::new(Arc::clone(&self.shared))
     }
 
-    /// Stops the server and waits until its port is free and all its
-    /// connections are closed, a second at most.
+    /// Stops the server and waits until its port is free and its connections are
+    /// closed, for at most a second.
     pub async fn shutdown(mut self) {
         if let Some(Running { stop, task }) = self.running.take() {
             drop(stop);
@@ -70,66 +71,118 @@ impl TokenServer {
         }
     }
 
-    /// The token endpoint, `http://127.0.0.1:PORT/token`; in process
-    /// `http://localhost/token`.
+    /// Returns the URL of the token endpoint: `http://127.0.0.1:PORT/token`, or
+    /// `http://localhost/token` in process.
     pub fn token_url(&self) -> &str {
         &self.token_url
     }
 
-    /// The API's origin, without a slash at the end: `http://127.0.0.1:PORT`;
-    /// in process `http://localhost`.
+    /// Returns the API's origin, without a slash at the end: `http://127.0.0.1:PORT`, or
+    /// `http://localhost` in process.
     pub fn api_url(&self) -> &str {
         &self.api_url
     }
 
-    /// The client that may ask for tokens.
+    /// Returns the id of the client that may request tokens.
     pub fn client_id(&self) -> &str {
         &self.shared.config.client_id
     }
 
-    /// The name of the first user.
+    /// Returns the name of the first user.
     pub fn username(&self) -> &str {
         &self.username
     }
 
-    /// The first user's password, as it is now.
+    /// Returns the current password of the first user.
     pub fn password(&self) -> String {
         let state = self.shared.read();
         let user = state.users.get(&self.username);
         user.map(|user| user.password.clone()).unwrap_or_default()
     }
 
-    /// Revokes all access tokens issued so far: the API answers them with 401.
-    /// Sessions and refresh tokens stay.
+    /// Returns a password grant for the first user, over the in-process
+    /// [`service`](Self::service), so it also works with paused time. Revoking its cache
+    /// ends the session at the server.
+    ///
+    /// ```
+    /// use tower_bearer::TokenCache;
+    /// use tower_bearer::testing::TokenServer;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_bearer::TokenError> {
+    /// let server = TokenServer::builder().in_process();
+    /// let tokens = TokenCache::new(server.grant());
+    /// tokens.token().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn grant(&self) -> PasswordGrant<TokenService> {
+        self.grant_for(self.username(), self.password())
+    }
+
+    /// Returns a password grant as [`grant`](Self::grant) does, with a different user
+    /// name and password. Test a wrong password with it:
+    ///
+    /// ```
+    /// use tower_bearer::testing::TokenServer;
+    /// use tower_bearer::{TokenCache, TokenErrorKind};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let server = TokenServer::builder().in_process();
+    /// let tokens = TokenCache::new(server.grant_for(server.username(), "wrong"));
+    ///
+    /// let error = tokens.token().await.unwrap_err();
+    /// assert_eq!(error.kind(), TokenErrorKind::Refused);
+    /// assert_eq!(error.oauth_error(), Some("invalid_grant"));
+    /// # }
+    /// ```
+    pub fn grant_for(
+        &self,
+        username: impl Into<String>,
+        password: impl Into<String>,
+    ) -> PasswordGrant<TokenService> {
+        PasswordGrant::new(self.token_url(), self.client_id(), username, password)
+            .and_then(|grant| grant.logout_endpoint(format!("{}/logout", self.api_url())))
+            .expect("the server's own URL is on loopback")
+            .transport(self.service())
+            .salted(self.id())
+    }
+
+    /// Revokes all access tokens issued so far: the API responds to them with 401.
+    /// Sessions and refresh tokens stay valid.
     pub fn revoke_access_tokens(&self) {
         self.shared.write().revoke_access_tokens();
     }
 
-    /// Ends all sessions: their access tokens and refresh tokens are dead.
+    /// Ends all sessions, with their access tokens and refresh tokens.
     pub fn end_sessions(&self) {
         self.shared.write().end_sessions();
     }
 
-    /// Makes all tokens issued so far stale, as Keycloak's not-before policy
-    /// does. Sessions stay open.
+    /// Invalidates all tokens issued so far, as Keycloak's not-before policy does.
+    /// Sessions stay open.
     pub fn push_not_before(&self) {
         let now = self.shared.mint.epoch_seconds(Instant::now());
         self.shared.write().push_not_before(now);
     }
 
-    /// Sets a user's password, and makes the user if there is none of that
-    /// name. Tokens stay as they are.
+    /// Sets a user's password, and adds the user if there is none of that name. Tokens
+    /// stay valid.
+    ///
+    /// A grant that was made before keeps the old password. To test a wrong password
+    /// from the start, use [`grant_for`](Self::grant_for).
     pub fn set_password(&self, username: &str, password: impl Into<String>) {
         self.edit_user(username, |user| user.password = password.into());
     }
 
-    /// Disables a user: neither login nor refresh. Access tokens live on.
+    /// Disables a user: logins and refreshes are refused, access tokens stay valid.
     pub fn disable_user(&self, username: &str) {
         self.edit_user(username, |user| user.disabled = true);
     }
 
-    /// Gives a user something to do before the next login, a new password for
-    /// one. Refresh goes on.
+    /// Requires an action of a user, such as a new password: logins are refused,
+    /// refreshes are not.
     pub fn require_action(&self, username: &str) {
         self.edit_user(username, |user| user.action_required = true);
     }
@@ -148,19 +201,36 @@ impl TokenServer {
         edit(state.users.entry(username.to_owned()).or_default());
     }
 
-    /// Holds each token answer back for so long. The server decides on the
-    /// answer when the request arrives: who leaves during the delay leaves
-    /// tokens behind. Requests already under way keep the delay they have.
+    /// Delays each token response. The server processes the request when it arrives, so a
+    /// client that leaves during the delay leaves issued tokens behind. Requests in
+    /// progress keep their delay.
     pub fn set_delay(&self, delay: Duration) {
         self.shared.write().delay = delay;
     }
 
-    /// The token endpoint's mock responses.
+    /// Returns the mock responses of the token endpoint.
+    ///
+    /// ```
+    /// use tower_bearer::testing::{MockResponse, TokenServer};
+    ///
+    /// let server = TokenServer::builder().in_process();
+    /// server.token_endpoint().enqueue([
+    ///     MockResponse::status(503).retry_after("120"),
+    ///     MockResponse::error(400, "invalid_grant"),
+    /// ]);
+    /// ```
     pub fn token_endpoint(&self) -> MockEndpoint<'_> {
         MockEndpoint(&self.shared.token_responses)
     }
 
-    /// The API's mock responses.
+    /// Returns the mock responses of the API.
+    ///
+    /// ```
+    /// use tower_bearer::testing::{MockResponse, TokenServer};
+    ///
+    /// let server = TokenServer::builder().in_process();
+    /// server.api().set_default(MockResponse::unauthorized(["Bearer error=\"invalid_token\""]));
+    /// ```
     pub fn api(&self) -> MockEndpoint<'_> {
         MockEndpoint(&self.shared.api_responses)
     }
@@ -171,13 +241,14 @@ impl TokenServer {
         self.api().clear();
     }
 
-    /// What the server has seen since it started.
+    /// Returns what the server has counted since it started.
     pub fn counts(&self) -> Counts {
         let open_sessions = self.shared.read().open_sessions();
         self.shared.counters.read(open_sessions)
     }
 
-    /// How many requests came to the token endpoint.
+    /// Returns the number of requests to the token endpoint, as
+    /// [`Counts::token_requests`].
     pub fn token_requests(&self) -> u64 {
         self.counts().token_requests
     }

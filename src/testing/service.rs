@@ -24,14 +24,14 @@ use crate::error::BoxError;
 /// A [`TokenServer`](super::TokenServer) without its sockets: a tower service
 /// for requests with any body, cheap to clone.
 ///
-/// It goes by the path: `/token`, `/logout`, `/revoke` and the discovery documents are the token
-/// server's, everything else is the API's, whatever the host. It is always
-/// ready. Its time is tokio's, so it runs under a paused clock, and it works on
+/// It routes by the path, whatever the host: `/token`, `/logout`, `/revoke` and the
+/// metadata belong to the authorization server, all other paths to the API. It is
+/// always ready. Its time is tokio's, so it runs with paused time. It keeps working
 /// after its server was dropped.
 ///
 /// # Errors
 ///
-/// A call fails when the script says that the connection closes, see
+/// A call fails where a mock response closes the connection: see
 /// [`MockResponse::close`].
 #[derive(Clone)]
 pub struct TokenService {
@@ -48,58 +48,58 @@ impl TokenService {
         B: Body + Send + 'static,
     {
         let shared = Arc::clone(&self.shared);
-        // Counted and scripted in the order of the calls, not of the polls.
+        // Counted, and taken from the queue, in the order of the calls, not of the polls.
         let is_token = endpoint == Endpoint::Token;
         let waiting = is_token.then(|| shared.counters.token_request());
-        let answer = is_token.then(|| shared.token_responses.next()).flatten();
+        let mock = is_token.then(|| shared.token_responses.next()).flatten();
         MockResponseFuture::later(async move {
             let _waiting = waiting;
-            let answer = answer.unwrap_or_else(MockResponse::default);
+            let mock = mock.unwrap_or_default();
             let (head, body) = request.into_parts();
             let body = read_body(body).await;
-            let draft = answer.draft(
-                |edits| endpoint.answer(&shared, &head, body.as_deref(), edits),
-                || api::echo_to_anyone(&head.headers, body.clone().unwrap_or_default()),
+            let draft = mock.draft(
+                |edits| endpoint.respond(&shared, &head, body.as_deref(), edits),
+                || api::echo_unchecked(&head.headers, body.clone().unwrap_or_default()),
             );
             if is_token {
-                let delay = answer.delay().unwrap_or_else(|| shared.read().delay);
+                let delay = mock.delay().unwrap_or_else(|| shared.read().delay);
                 if !delay.is_zero() {
                     sleep(delay).await;
                 }
             }
-            let answered = answer.send(draft).await;
-            if let (true, Ok(response)) = (is_token, &answered) {
-                shared.counters.token_answer(response.status());
+            let result = mock.send(draft).await;
+            if let (true, Ok(response)) = (is_token, &result) {
+                shared.counters.token_response(response.status());
             }
-            answered
+            result
         })
     }
 
-    fn scripted_api<B>(&self, answer: MockResponse, request: Request<B>) -> MockResponseFuture
+    fn mock_api<B>(&self, mock: MockResponse, request: Request<B>) -> MockResponseFuture
     where
         B: Body + Send + 'static,
     {
         let shared = Arc::clone(&self.shared);
         MockResponseFuture::later(async move {
             let (head, body) = request.into_parts();
-            let body = if answer.is_echo() {
+            let body = if mock.is_echo() {
                 read_body(body).await.unwrap_or_default()
             } else {
                 drop(body);
                 Bytes::new()
             };
-            if let Some(delay) = answer.delay() {
+            if let Some(delay) = mock.delay() {
                 sleep(delay).await;
             }
-            let draft = answer.draft(
-                |_| api::answer(&shared, &head.headers),
+            let draft = mock.draft(
+                |_| api::respond(&shared, &head.headers),
                 || api::echo(&shared, &head.headers, body),
             );
-            let answered = answer.send(draft).await;
-            if let Ok(response) = &answered {
-                shared.counters.api_answer(response.status());
+            let result = mock.send(draft).await;
+            if let Ok(response) = &result {
+                shared.counters.api_response(response.status());
             }
-            answered
+            result
         })
     }
 }
@@ -122,11 +122,11 @@ where
             return self.token(endpoint, request);
         }
         self.shared.counters.api_request();
-        if let Some(answer) = self.shared.api_responses.next() {
-            return self.scripted_api(answer, request);
+        if let Some(mock) = self.shared.api_responses.next() {
+            return self.mock_api(mock, request);
         }
-        let response = api::answer(&self.shared, request.headers());
-        self.shared.counters.api_answer(response.status());
+        let response = api::respond(&self.shared, request.headers());
+        self.shared.counters.api_response(response.status());
         MockResponseFuture(Inner::Now(Some(response.map(Into::into))))
     }
 }
@@ -137,10 +137,10 @@ impl fmt::Debug for TokenService {
     }
 }
 
-/// The future of a [`TokenService`]'s answer.
+/// The future of a [`TokenService`]'s response.
 pub struct MockResponseFuture(Inner);
 
-/// The API is called by benches: its ordinary answers cost no box.
+/// Benches call the API, so its responses are not boxed unless they are mocked.
 enum Inner {
     Now(Option<Response<MockBody>>),
     Later(Pin<Box<dyn Future<Output = io::Result<Response<MockBody>>> + Send>>),

@@ -1,4 +1,4 @@
-//! What the server, its services and its connections have in common.
+//! What the server, its services and its connections share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -11,7 +11,7 @@ use super::mint::Mint;
 use super::response_queue::ResponseQueue;
 use super::state::State;
 
-/// What does not change while a server lives.
+/// The settings of a server.
 #[derive(Clone)]
 pub(super) struct Config {
     pub(super) client_id: String,

@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::mint::{Tail, tail};
+use super::refusal::RefreshError;
 
-/// Tokens kept before the dead ones are looked for.
+/// How many tokens and sessions are kept before the expired ones are removed.
 const PRUNE_FROM: usize = 4096;
 
 pub(super) struct State {
@@ -21,9 +22,9 @@ pub(super) struct State {
     stale: u64,
     /// When not-before was pushed, in seconds since the epoch; 0 for never.
     not_before: u64,
-    /// The names of the assertions that were used.
+    /// The ids (`jti`) of the assertions that were used.
     assertions: HashSet<String>,
-    /// How long a token answer is held back.
+    /// How long token responses are delayed.
     pub(super) delay: Duration,
     prune_at: usize,
 }
@@ -40,8 +41,8 @@ struct Session {
     user: String,
     /// The number of the refresh token that was used last.
     used: Option<u64>,
-    /// A refresh token came again: the session stays, and the client has no
-    /// part in it any more.
+    /// A refresh token was used again: the session stays open, but the client is no
+    /// longer part of it.
     detached: bool,
     ends: Option<Instant>,
 }
@@ -59,7 +60,7 @@ struct Refresh {
     ends: Option<Instant>,
 }
 
-/// The right to tokens, before they are made.
+/// What is decided about tokens before they are made.
 pub(super) struct Ticket {
     pub(super) session: Option<u64>,
     pub(super) session_name: String,
@@ -68,23 +69,8 @@ pub(super) struct Ticket {
     pub(super) access: u64,
     pub(super) refresh: u64,
     pub(super) not_before: u64,
-    /// Whether a refresh token comes along.
+    /// Whether a refresh token is issued too.
     pub(super) refreshable: bool,
-}
-
-/// What is wrong with a refresh token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RefreshFault {
-    Unknown,
-    Expired,
-    Stale,
-    NoSession,
-    Detached,
-    UserDisabled,
-    /// Rotation replaced it, and it was the last one used.
-    Reused,
-    /// Rotation replaced it earlier.
-    ReusedLate,
 }
 
 impl State {
@@ -107,14 +93,14 @@ impl State {
         }
     }
 
-    fn next_cache_id(&mut self) -> u64 {
+    fn next_number(&mut self) -> u64 {
         self.last += 1;
         self.last
     }
 
-    /// Opens a session for a user, for so long at first.
+    /// Opens a session for a user. It lasts this long, and longer with its tokens.
     pub(super) fn open_session(&mut self, user: &str, name: String, life: Duration) -> u64 {
-        let id = self.next_cache_id();
+        let id = self.next_number();
         let session = Session {
             name,
             user: user.to_owned(),
@@ -132,22 +118,22 @@ impl State {
             session,
             session_name: open.map(|s| s.name.clone()).unwrap_or_default(),
             user: open.map(|s| s.user.clone()).unwrap_or_default(),
-            access: self.next_cache_id(),
-            refresh: self.next_cache_id(),
+            access: self.next_number(),
+            refresh: self.next_number(),
             not_before: self.not_before,
             refreshable: true,
         }
     }
 
-    /// Adds the tokens made for a ticket, each with its life. A refresh token
-    /// whose life is zero has no fixed end.
+    /// Adds the tokens made for a ticket, each with its lifetime. A refresh token whose
+    /// lifetime is zero does not expire.
     pub(super) fn add_tokens(
         &mut self,
         ticket: &Ticket,
         (access, life): (String, Duration),
         refresh: Option<(String, Duration)>,
     ) {
-        // What ended since the ticket was given ends these tokens too.
+        // The session or the tokens may have been ended since the ticket was made.
         let ended = |id| {
             self.sessions
                 .get(&id)
@@ -192,22 +178,22 @@ impl State {
         }
     }
 
-    /// Whether the API may let this token in.
+    /// Whether the API accepts this token.
     pub(super) fn is_live(&self, token: &[u8]) -> bool {
         tail(token)
             .and_then(|tail| self.access.get(&tail))
-            .is_some_and(|access| access.token.as_bytes() == token && alive(access.ends))
+            .is_some_and(|access| access.token.as_bytes() == token && is_alive(access.ends))
     }
 
-    /// The session of a live access token, `None` if the token is not live.
+    /// Returns the session of a valid access token, and `None` if the token is not valid.
     pub(super) fn session_of(&self, token: &[u8]) -> Option<Option<u64>> {
         let tail = self.is_live(token).then(|| tail(token)).flatten()?;
         self.access.get(&tail).map(|access| access.session)
     }
 
-    /// Uses an assertion by its name; false if it was used before.
-    pub(super) fn use_assertion(&mut self, name: &str) -> bool {
-        self.assertions.insert(name.to_owned())
+    /// Uses an assertion by its id. Returns `false` if it was used before.
+    pub(super) fn use_assertion(&mut self, id: &str) -> bool {
+        self.assertions.insert(id.to_owned())
     }
 
     /// Uses a refresh token.
@@ -215,22 +201,22 @@ impl State {
         &mut self,
         token: &str,
         rotate: bool,
-    ) -> Result<Ticket, RefreshFault> {
-        let refresh = *self.refresh.get(token).ok_or(RefreshFault::Unknown)?;
-        if !alive(refresh.ends) {
-            return Err(RefreshFault::Expired);
+    ) -> Result<Ticket, RefreshError> {
+        let refresh = *self.refresh.get(token).ok_or(RefreshError::Unknown)?;
+        if !is_alive(refresh.ends) {
+            return Err(RefreshError::Expired);
         }
         let Some(session) = self.sessions.get_mut(&refresh.session) else {
-            return Err(RefreshFault::NoSession);
+            return Err(RefreshError::NoSession);
         };
         if session.detached {
-            return Err(RefreshFault::Detached);
+            return Err(RefreshError::Detached);
         }
         if refresh.number <= self.stale {
-            return Err(RefreshFault::Stale);
+            return Err(RefreshError::Stale);
         }
         if self.users.get(&session.user).is_none_or(|u| u.disabled) {
-            return Err(RefreshFault::UserDisabled);
+            return Err(RefreshError::UserDisabled);
         }
         if rotate {
             let reused = session.used.filter(|used| refresh.number <= *used);
@@ -239,9 +225,9 @@ impl State {
                 let of_session = Some(refresh.session);
                 self.access.retain(|_, access| access.session != of_session);
                 return Err(if refresh.number == used {
-                    RefreshFault::Reused
+                    RefreshError::Reused
                 } else {
-                    RefreshFault::ReusedLate
+                    RefreshError::ReusedLate
                 });
             }
             session.used = Some(refresh.number);
@@ -249,7 +235,7 @@ impl State {
         Ok(self.ticket(Some(refresh.session)))
     }
 
-    /// Ends the session of a refresh token; false if the token is unknown.
+    /// Ends the session of a refresh token. Returns `false` if the token is unknown.
     pub(super) fn log_out(&mut self, token: &str) -> bool {
         let Some(session) = self.refresh.get(token).map(|r| r.session) else {
             return false;
@@ -258,7 +244,7 @@ impl State {
         true
     }
 
-    /// False if the token is not live.
+    /// Revokes an access token. Returns `false` if the token was not valid.
     pub(super) fn revoke_access_token(&mut self, token: &str) -> bool {
         let live = self.is_live(token.as_bytes());
         if let (true, Some(tail)) = (live, tail(token.as_bytes())) {
@@ -289,21 +275,21 @@ impl State {
     }
 
     pub(super) fn open_sessions(&self) -> u64 {
-        let open = self.sessions.values().filter(|s| alive(s.ends));
+        let open = self.sessions.values().filter(|s| is_alive(s.ends));
         open.count() as u64
     }
 
-    /// Forgets what time has ended. A refresh token that goes this way is
-    /// refused as unknown from then on, not as expired.
+    /// Removes what has expired. A refresh token that was removed is refused as unknown
+    /// from then on, not as expired.
     fn prune(&mut self) {
-        self.access.retain(|_, access| alive(access.ends));
-        self.refresh.retain(|_, refresh| alive(refresh.ends));
-        self.sessions.retain(|_, session| alive(session.ends));
+        self.access.retain(|_, access| is_alive(access.ends));
+        self.refresh.retain(|_, refresh| is_alive(refresh.ends));
+        self.sessions.retain(|_, session| is_alive(session.ends));
         let kept = self.access.len() + self.refresh.len() + self.sessions.len();
         self.prune_at = PRUNE_FROM.max(2 * kept);
     }
 }
 
-fn alive(ends: Option<Instant>) -> bool {
+fn is_alive(ends: Option<Instant>) -> bool {
     ends.is_none_or(|ends| Instant::now() < ends)
 }

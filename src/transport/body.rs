@@ -1,4 +1,4 @@
-//! Collects an answer's body, up to a cap, into memory that is wiped.
+//! Reads the body of a response, up to a limit, into memory that is wiped.
 
 use std::pin::pin;
 
@@ -11,10 +11,11 @@ use crate::error::BoxError;
 
 #[derive(Debug)]
 pub(super) enum ReadError {
-    OverCap,
+    TooLarge,
     Broken(BoxError),
 }
 
+/// Reads a whole body of at most `cap` bytes.
 pub(super) async fn collect<B>(body: B, cap: usize) -> Result<Zeroizing<Vec<u8>>, ReadError>
 where
     B: Body<Error: Into<BoxError>>,
@@ -22,7 +23,7 @@ where
     let mut body = pin!(body);
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > cap {
-        return Err(ReadError::OverCap);
+        return Err(ReadError::TooLarge);
     }
     let mut collected = Zeroizing::new(Vec::with_capacity(announced));
     let mut empty = 0;
@@ -33,12 +34,12 @@ where
             // A body of empty frames that never waits would outlast any timer.
             empty += 1;
             if empty > cap {
-                return Err(ReadError::OverCap);
+                return Err(ReadError::TooLarge);
             }
             continue;
         };
         if data.remaining() > cap - collected.len() {
-            return Err(ReadError::OverCap);
+            return Err(ReadError::TooLarge);
         }
         reserve(&mut collected, data.remaining());
         while data.has_remaining() {
@@ -51,8 +52,8 @@ where
     Ok(collected)
 }
 
-/// Makes room by way of a new buffer: `Vec` grows by leaving its old bytes
-/// behind, unwiped.
+/// Makes room with a new buffer: a `Vec` that grows leaves its old bytes behind,
+/// unwiped.
 fn reserve(buffer: &mut Zeroizing<Vec<u8>>, more: usize) {
     let needed = buffer.len() + more;
     if needed > buffer.capacity() {
@@ -112,6 +113,6 @@ mod tests {
     #[tokio::test]
     async fn an_announced_length_over_the_cap_is_not_read_at_all() {
         let body = Full::new(Bytes::from_static(b"12345678901"));
-        assert!(matches!(collect(body, 10).await, Err(ReadError::OverCap)));
+        assert!(matches!(collect(body, 10).await, Err(ReadError::TooLarge)));
     }
 }

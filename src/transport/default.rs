@@ -1,14 +1,25 @@
 //! The transport of a grant that was given no other.
 
+#[cfg(feature = "reqwest")]
+use std::time::Duration;
+
+#[cfg(feature = "reqwest")]
+use reqwest::{Certificate, Identity};
+
+#[cfg(feature = "reqwest")]
+use crate::error::ConfigError;
+#[cfg(feature = "reqwest")]
+use crate::transport::reqwest::{LazyClient, Settings};
+
 /// The transport of a grant that was given no other.
 ///
 /// With the feature `reqwest` it is a client with rustls that follows no
-/// redirect, keeps no cookies and no idle connection, and honours the proxy
-/// variables of the environment. It is built at its first use, within no
-/// runtime in particular, so a grant can live in a `static`.
+/// redirect, keeps no cookies and no idle connection, and uses the proxies named
+/// in the environment. It is built at its first use and belongs to no runtime, so
+/// a grant can live in a `static`.
 ///
-/// Without that feature it is no [`Transport`](super::Transport), and a grant
-/// needs its `transport` method:
+/// Without that feature it is not a [`Transport`](super::Transport), and a grant
+/// needs one by its [`transport`](crate::grant::Grant::transport) method:
 #[cfg_attr(feature = "reqwest", doc = "```")]
 #[cfg_attr(not(feature = "reqwest"), doc = "```compile_fail")]
 /// use tower_bearer::{PasswordGrant, TokenSource};
@@ -19,12 +30,81 @@
 #[derive(Clone, Debug, Default)]
 pub struct DefaultTransport {
     #[cfg(feature = "reqwest")]
-    pub(super) client: super::reqwest::LazyClient,
+    pub(super) client: LazyClient,
 }
 
 impl DefaultTransport {
-    /// The default transport with its defaults.
+    /// Creates the default transport with its default settings.
     pub fn new() -> Self {
         Self::default()
+    }
+}
+
+#[cfg(feature = "reqwest")]
+impl DefaultTransport {
+    /// Sets how long name resolution, TCP and TLS may take together. Default: 5
+    /// seconds. The [timeout](crate::grant::Grant::timeout) of the grant applies
+    /// as well. Needs the feature `reqwest`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it is zero.
+    pub fn connect_timeout(self, timeout: Duration) -> Result<Self, ConfigError> {
+        if timeout.is_zero() {
+            return Err(ConfigError::new("connect_timeout", "is zero"));
+        }
+        Ok(self.set(|settings| settings.connect_timeout = timeout))
+    }
+
+    /// Sets the certificate that the client presents, for
+    /// [`ClientAuth::tls_client_auth`](crate::grant::ClientAuth::tls_client_auth)
+    /// (RFC 8705): PEM with its chain and its private key, in any order. Needs
+    /// the feature `reqwest`.
+    ///
+    /// ```
+    /// # fn grant(identity: Vec<u8>, authority: Vec<u8>) -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant};
+    /// use tower_bearer::transport::DefaultTransport;
+    ///
+    /// let transport = DefaultTransport::new()
+    ///     .client_certificate(identity)?
+    ///     .root_certificates(authority)?;
+    /// let grant = ClientCredentialsGrant::new("https://auth.example.com/token", "billing")?
+    ///     .client_auth(ClientAuth::tls_client_auth())
+    ///     .transport(transport);
+    /// # let _ = grant; Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails if the PEM has no certificate or no private key. The error quotes
+    /// nothing.
+    pub fn client_certificate(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        let identity = Identity::from_pem(pem.as_ref()).map_err(|_| {
+            let reason = "is not PEM with a certificate and its private key";
+            ConfigError::new("client_certificate", reason)
+        })?;
+        Ok(self.set(|settings| settings.identity = Some(identity)))
+    }
+
+    /// Sets the certificate authorities to trust in place of the system's: PEM
+    /// with one or more certificates. Needs the feature `reqwest`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the PEM has no certificate.
+    pub fn root_certificates(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        let roots = Certificate::from_pem_bundle(pem.as_ref()).unwrap_or_default();
+        if roots.is_empty() {
+            let reason = "is not PEM with a certificate";
+            return Err(ConfigError::new("root_certificates", reason));
+        }
+        Ok(self.set(|settings| settings.roots = Some(roots)))
+    }
+
+    fn set(self, change: impl FnOnce(&mut Settings)) -> Self {
+        Self {
+            client: self.client.set(change),
+        }
     }
 }

@@ -1,10 +1,10 @@
-//! How a grant reaches its token endpoint: any tower
+//! How a grant reaches its token endpoint: through any tower
 //! `Service<http::Request<Full<Bytes>>>`.
 //!
-//! With the feature `reqwest` (in the default set) [`DefaultTransport`] is one
-//! and a grant needs nothing else. Another client, an in-process router, or a
-//! stack with timeouts and TLS of one's own is given to a grant by its
-//! `transport` method:
+//! With the feature `reqwest`, which is enabled by default, a grant uses
+//! [`DefaultTransport`]. To use another HTTP client, an in-process router, or a
+//! stack with your own time-outs and TLS, give it to the grant's
+//! [`transport`](crate::grant::Grant::transport) method:
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -21,10 +21,9 @@
 //! # let _ = grant;
 //! ```
 //!
-//! The service sees one request for each token, and one more for each redirect
-//! that is followed: 307 and 308 within the endpoint's own origin. So a
-//! transport must not follow redirects by itself, or it takes the password
-//! along to wherever it is sent.
+//! The service gets one request for each token, and one more for each redirect
+//! that is followed: 307 and 308 within the endpoint's own origin. A transport
+//! must not follow redirects itself, because it would send the password along.
 
 mod body;
 mod default;

@@ -1,23 +1,23 @@
-//! Whether a server gave back what it was sent.
+//! Recognizes secrets in what a server sends back.
 
 use zeroize::Zeroizing;
 
-/// Shorter pieces of a secret are in too many words to mean anything.
-const PIECE: usize = 4;
+/// Shorter pieces of a secret occur in ordinary words.
+const MIN_PIECE: usize = 4;
 
-/// Whether the text holds the secret, in any case of ASCII letters, or a piece of it: a
-/// host name or an error code that repeats a password has to leave out its
-/// punctuation.
+/// Whether the text holds the secret, in any letter case, or a piece of it
+/// between punctuation: a host name or an error code that repeats a password has
+/// to leave the punctuation out.
 pub(super) fn echoes(text: &str, secret: &str) -> bool {
     let text = text.to_ascii_lowercase();
-    // Of the same length, so that the buffer never grows and leaves nothing
+    // ASCII keeps its length, so the buffer never grows and leaves nothing
     // behind.
     let secret = Zeroizing::new(secret.to_ascii_lowercase());
     let whole = !secret.is_empty() && text.contains(secret.as_str());
     whole
         || secret
             .split(|c: char| !c.is_ascii_alphanumeric())
-            .any(|piece| piece.len() >= PIECE && text.contains(piece))
+            .any(|piece| piece.len() >= MIN_PIECE && text.contains(piece))
 }
 
 #[cfg(test)]

@@ -6,32 +6,35 @@ use url::Url;
 
 use crate::error::{TokenError, TokenErrorKind};
 
-/// Where to post the same body again. Only 307 and 308 keep method and body
-/// (RFC 9110, sections 15.4.8 and 15.4.9), and only within the endpoint's own
-/// origin may the credentials go there.
+/// Returns where to post the same body again. Only 307 and 308 keep method and
+/// body (RFC 9110, sections 15.4.8 and 15.4.9), and only the endpoint's own
+/// origin may get the credentials.
 ///
 /// `echoes` says whether a text holds one of the secrets that were sent.
 pub(super) fn target(
     from: &Uri,
-    endpoint_name: &str,
+    endpoint: &str,
     status: StatusCode,
     headers: &HeaderMap,
     echoes: impl Fn(&str) -> bool,
 ) -> Result<Uri, TokenError> {
     let refuse = |what: String| {
-        TokenError::new(TokenErrorKind::UnexpectedRedirect, what).with_answer(status, None)
+        TokenError::new(TokenErrorKind::UnexpectedRedirect, what).with_response(status, None)
     };
     if !matches!(
         status,
         StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
     ) {
         return Err(refuse(format!(
-            "{endpoint_name} answered with a redirect that does not keep the request: \
+            "{endpoint} answered with a redirect that does not keep the request: \
              only 307 and 308 are followed"
         )));
     }
     let from = Url::parse(&from.to_string()).map_err(|e| {
-        refuse(format!("{endpoint_name} cannot be resolved against")).with_source(e)
+        refuse(format!(
+            "{endpoint} has a URL that redirects cannot be relative to"
+        ))
+        .with_source(e)
     })?;
     let Some(mut target) = headers
         .get(LOCATION)
@@ -39,7 +42,7 @@ pub(super) fn target(
         .and_then(|location| from.join(location).ok())
     else {
         return Err(refuse(format!(
-            "{endpoint_name} answered with a redirect that has no readable location"
+            "{endpoint} answered with a redirect without a readable `Location`"
         )));
     };
     if target.origin() != from.origin() {
@@ -51,18 +54,18 @@ pub(super) fn target(
             format!(", {origin}")
         };
         return Err(refuse(format!(
-            "{endpoint_name} answered with a redirect to another origin{named}"
+            "{endpoint} answered with a redirect to another origin{named}"
         )));
     }
     if !target.username().is_empty() || target.password().is_some() {
         return Err(refuse(format!(
-            "{endpoint_name} answered with a redirect to an address with a user name"
+            "{endpoint} answered with a redirect to a URL with a user name"
         )));
     }
     target.set_fragment(None);
     target.as_str().parse().map_err(|_| {
         refuse(format!(
-            "{endpoint_name} answered with a redirect that has no readable location"
+            "{endpoint} answered with a redirect without a readable `Location`"
         ))
     })
 }
@@ -117,8 +120,8 @@ mod tests {
             (302, Some("/b"), "only 307 and 308"),
             (303, Some("/b"), "only 307 and 308"),
             (304, None, "only 307 and 308"),
-            (307, None, "no readable location"),
-            (307, Some("https://["), "no readable location"),
+            (307, None, "without a readable `Location`"),
+            (307, Some("https://["), "without a readable `Location`"),
             (
                 308,
                 Some("https://evil.test/token"),

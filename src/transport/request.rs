@@ -1,4 +1,4 @@
-//! One token request and its answer, within its limits.
+//! Sends one token request and reads the response, within limits.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const MAX_REDIRECTS: usize = 5;
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// How long a whole exchange may take, and how many bytes an answer may have.
+/// How long a request may take in all, and how many bytes a response may have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) timeout: Duration,
@@ -39,11 +39,11 @@ impl Default for Limits {
 /// A token request, or another one to the same server.
 pub(crate) struct EndpointRequest<'a> {
     pub(crate) uri: &'a Uri,
-    /// Who is asked, in words: `the token endpoint`.
+    /// What the URL is, in words: `the token endpoint`.
     pub(crate) endpoint_name: &'static str,
     pub(crate) authorization: Option<HeaderValue>,
-    /// The form; without one it is a GET. Made of an owner that wipes it, so that whoever drops it last
-    /// leaves nothing behind.
+    /// The form; without one the request is a GET. Its owner wipes it when the
+    /// last clone is dropped.
     pub(crate) body: Option<Bytes>,
     /// What no error may hold, even if the server sends it back.
     pub(crate) secrets: &'a [&'a str],
@@ -67,17 +67,23 @@ impl EndpointRequest<'_> {
         request
     }
 
-    /// Whether the text gives back one of the secrets.
+    /// Names the endpoint with its host: `the token endpoint at a.example`.
+    pub(crate) fn endpoint(&self) -> String {
+        let host = self.uri.host().unwrap_or_default();
+        format!("{} at {host}", self.endpoint_name)
+    }
+
+    /// Whether the text holds one of the secrets.
     pub(crate) fn echoes(&self, text: &str) -> bool {
         self.secrets.iter().any(|secret| echoes(text, secret))
     }
 }
 
-/// What the token endpoint said.
+/// The response of the token endpoint.
 pub(crate) struct EndpointResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    /// Empty where the body of a refusal could not be read.
+    /// Empty if the body of a refusal could not be read.
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
@@ -90,25 +96,22 @@ impl fmt::Debug for EndpointResponse {
 }
 
 /// Sends a token request, follows redirects within its origin, and reads the
-/// answer, all before one deadline.
+/// response, all before one deadline.
 pub(crate) async fn send_request<T: Transport>(
     mut transport: T,
     request: &EndpointRequest<'_>,
     limits: Limits,
 ) -> Result<EndpointResponse, TokenError> {
     if Handle::try_current().is_err() {
-        let what = "a token was asked for outside a tokio runtime";
+        let what = "a token was requested outside a tokio runtime";
         return Err(TokenError::new(TokenErrorKind::NoRuntime, what));
     }
     let now = Instant::now();
-    // A timeout too long to be added never comes.
+    // A timeout that is too long to be added never ends.
     let deadline = now.checked_add(limits.timeout).unwrap_or(now + FOREVER);
-    let endpoint_name = request.endpoint_name;
     let late = |_| {
-        let what = format!(
-            "the request to {endpoint_name} did not finish within {:?}",
-            limits.timeout
-        );
+        let (endpoint, timeout) = (request.endpoint(), limits.timeout);
+        let what = format!("the request to {endpoint} did not finish within {timeout:?}");
         TokenError::new(TokenErrorKind::Timeout, what)
     };
     let response = timeout_at(deadline, follow(&mut transport, request))
@@ -117,20 +120,18 @@ pub(crate) async fn send_request<T: Transport>(
     let (head, body) = response.into_parts();
     let body = match timeout_at(deadline, collect(body, limits.max_response)).await {
         Ok(Ok(body)) => body,
-        // An answer that is no success has said what matters with its status.
-        // Were its body's fault taken for a passing one, a wrong password
-        // would be tried again and again.
+        // The status of a failure says what matters. If its unreadable body
+        // made the failure transient, a wrong password would be sent again and
+        // again.
         _ if !head.status.is_success() => Zeroizing::default(),
-        Ok(Err(ReadError::OverCap)) => {
-            let what = format!(
-                "the answer of {endpoint_name} is larger than {} bytes",
-                limits.max_response
-            );
+        Ok(Err(ReadError::TooLarge)) => {
+            let (endpoint, max) = (request.endpoint(), limits.max_response);
+            let what = format!("the response of {endpoint} is larger than {max} bytes");
             return Err(TokenError::new(TokenErrorKind::InvalidResponse, what)
-                .with_answer(head.status, None));
+                .with_response(head.status, None));
         }
         Ok(Err(ReadError::Broken(error))) => {
-            let what = format!("the answer of {endpoint_name} broke off");
+            let what = format!("the response of {} broke off", request.endpoint());
             return Err(TokenError::new(TokenErrorKind::Connect, what).with_source(error));
         }
         Err(elapsed) => return Err(late(elapsed)),
@@ -142,7 +143,7 @@ pub(crate) async fn send_request<T: Transport>(
     })
 }
 
-/// As far ahead as tokio's own `sleep` puts what is too far.
+/// How far ahead tokio's own `sleep` puts a deadline that is too far away.
 const FOREVER: Duration = Duration::from_secs(86400 * 365 * 30);
 
 async fn follow<T: Transport>(
@@ -160,27 +161,20 @@ async fn follow<T: Transport>(
             return Ok(response);
         }
         let echoes = |text: &str| request.echoes(text);
-        uri = redirect::target(
-            &uri,
-            request.endpoint_name,
-            status,
-            response.headers(),
-            echoes,
-        )?;
+        let endpoint = request.endpoint();
+        uri = redirect::target(&uri, &endpoint, status, response.headers(), echoes)?;
     }
-    let endpoint_name = request.endpoint_name;
-    let what = format!("{endpoint_name} redirected more than {MAX_REDIRECTS} times");
+    let endpoint = request.endpoint();
+    let what = format!("{endpoint} redirected more than {MAX_REDIRECTS} times");
     Err(TokenError::new(TokenErrorKind::UnexpectedRedirect, what))
 }
 
-/// A transport may say it in a [`TokenError`] of its own.
+/// Wraps the transport's error, unless it is a [`TokenError`] already.
 fn unreachable(request: &EndpointRequest<'_>, error: BoxError) -> TokenError {
     match error.downcast::<TokenError>() {
         Ok(error) => *error,
         Err(error) => {
-            let endpoint_name = request.endpoint_name;
-            let host = request.uri.host().unwrap_or_default();
-            let what = format!("{endpoint_name} at {host} could not be reached");
+            let what = format!("{} could not be reached", request.endpoint());
             TokenError::new(TokenErrorKind::Connect, what).with_source(error)
         }
     }

@@ -1,4 +1,4 @@
-//! The default transport's client.
+//! The reqwest client of the default transport.
 
 use std::fmt;
 use std::future::Future;
@@ -14,13 +14,13 @@ use http_body_util::{BodyExt, Full};
 use reqwest::{Body, Certificate, Client, Identity, redirect, retry};
 use tower_service::Service;
 
-use crate::error::{BoxError, ConfigError, TokenError, TokenErrorKind};
+use crate::error::{BoxError, TokenError, TokenErrorKind};
 use crate::transport::DefaultTransport;
 
 const USER_AGENT: &str = concat!("tower-bearer/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A client that is built when it is first used; clones share it.
+/// A client that is built when it is first used. Clones share it.
 #[derive(Clone)]
 pub(super) struct LazyClient {
     settings: Settings,
@@ -28,20 +28,18 @@ pub(super) struct LazyClient {
 }
 
 #[derive(Clone)]
-struct Settings {
-    connect_timeout: Duration,
-    identity: Option<Identity>,
-    roots: Option<Vec<Certificate>>,
+pub(super) struct Settings {
+    pub(super) connect_timeout: Duration,
+    pub(super) identity: Option<Identity>,
+    pub(super) roots: Option<Vec<Certificate>>,
 }
 
 impl LazyClient {
-    /// A client of its own: the other clones keep the one they have.
-    fn with(mut settings: Settings, change: impl FnOnce(&mut Settings)) -> Self {
-        change(&mut settings);
-        Self {
-            settings,
-            built: Arc::default(),
-        }
+    /// Changes the settings. The other clones keep theirs, and their client.
+    pub(super) fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self.built = Arc::default();
+        self
     }
 
     fn client(&self) -> Result<&Client, TokenError> {
@@ -59,8 +57,8 @@ impl LazyClient {
                 .connect_timeout(settings.connect_timeout)
                 .redirect(redirect::Policy::none())
                 .retry(retry::never())
-                // A token request every 40 minutes gains nothing from an idle
-                // connection, which may belong to a runtime that is gone.
+                // Token requests are rare, and an idle connection may belong to
+                // a runtime that has ended.
                 .pool_max_idle_per_host(0)
                 .build()
                 .map_err(|e| Arc::new(e.without_url()))
@@ -79,7 +77,10 @@ impl Default for LazyClient {
             identity: None,
             roots: None,
         };
-        Self::with(settings, |_| {})
+        Self {
+            settings,
+            built: Arc::default(),
+        }
     }
 }
 
@@ -88,74 +89,6 @@ impl fmt::Debug for LazyClient {
         f.debug_struct("LazyClient")
             .field("connect_timeout", &self.settings.connect_timeout)
             .finish_non_exhaustive()
-    }
-}
-
-impl DefaultTransport {
-    /// Sets how long name resolution, TCP and TLS may take together; 5 s if
-    /// never set. The grant's own timeout rules as well. Needs the feature
-    /// `reqwest`.
-    ///
-    /// # Errors
-    ///
-    /// If it is zero.
-    pub fn connect_timeout(self, timeout: Duration) -> Result<Self, ConfigError> {
-        if timeout.is_zero() {
-            return Err(ConfigError::new("connect_timeout", "is zero"));
-        }
-        Ok(self.set(|settings| settings.connect_timeout = timeout))
-    }
-
-    /// Sets the certificate that the client shows, for
-    /// [`ClientAuth::tls_client_auth`](crate::grant::ClientAuth::tls_client_auth) (RFC 8705): PEM with
-    /// its chain and its private key, in any order. Needs the feature
-    /// `reqwest`.
-    ///
-    /// ```
-    /// # fn grant(identity: Vec<u8>, authority: Vec<u8>) -> Result<(), Box<dyn std::error::Error>> {
-    /// use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant};
-    /// use tower_bearer::transport::DefaultTransport;
-    ///
-    /// let transport = DefaultTransport::new()
-    ///     .client_certificate(identity)?
-    ///     .root_certificates(authority)?;
-    /// let grant = ClientCredentialsGrant::new("https://auth.example.com/token", "billing")?
-    ///     .client_auth(ClientAuth::tls_client_auth())
-    ///     .transport(transport);
-    /// # let _ = grant; Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// If there is no certificate or no private key in it. The error quotes
-    /// nothing.
-    pub fn client_certificate(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
-        let identity = Identity::from_pem(pem.as_ref()).map_err(|_| {
-            let reason = "is no PEM with a certificate and its private key";
-            ConfigError::new("client_certificate", reason)
-        })?;
-        Ok(self.set(|settings| settings.identity = Some(identity)))
-    }
-
-    /// Sets the certificates of authorities to trust, in place of the system's:
-    /// PEM with one or more. Needs the feature `reqwest`.
-    ///
-    /// # Errors
-    ///
-    /// If there is none in it.
-    pub fn root_certificates(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
-        let roots = Certificate::from_pem_bundle(pem.as_ref()).unwrap_or_default();
-        if roots.is_empty() {
-            let reason = "is no PEM with a certificate";
-            return Err(ConfigError::new("root_certificates", reason));
-        }
-        Ok(self.set(|settings| settings.roots = Some(roots)))
-    }
-
-    fn set(self, change: impl FnOnce(&mut Settings)) -> Self {
-        Self {
-            client: LazyClient::with(self.client.settings, change),
-        }
     }
 }
 
@@ -178,7 +111,7 @@ impl Service<Request<Full<Bytes>>> for DefaultTransport {
     }
 }
 
-/// Without the URL, whose query may hold what nobody should read in a log.
+/// Removes the URL, whose query may hold a secret.
 fn bare(error: reqwest::Error) -> BoxError {
     error.without_url().into()
 }

@@ -1,4 +1,4 @@
-//! The trait alias that says what a transport is.
+//! The trait of a transport.
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -8,36 +8,36 @@ use tower_service::Service;
 
 use crate::error::BoxError;
 
-/// Any tower service that can carry a token request.
+/// A tower service that can send a token request.
 ///
-/// An alias for `Service<http::Request<Full<Bytes>>, Response =
+/// Short for `Service<http::Request<Full<Bytes>>, Response =
 /// http::Response<B>> + Clone + Send + 'static` with a future that is `Send`,
 /// an error that is `Into<BoxError>`, and a body `B` that is an
 /// [`http_body::Body`] and `Send` with all it yields. Implemented for all of
-/// these, and for nothing else.
+/// these; it cannot be implemented otherwise.
 ///
-/// The service need not be `Sync`. Each token request clones it, waits until
-/// that clone is ready, and calls that same clone.
+/// The service need not be `Sync`. Each token request clones it, waits until the
+/// clone is ready, and calls the same clone.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot carry a token request",
+    message = "`{Self}` cannot send a token request",
     label = "not a transport",
     note = "enable tower-bearer's feature `reqwest`, or give the grant a transport with `.transport(service)`",
     note = "a transport is a `Service<http::Request<http_body_util::Full<bytes::Bytes>>, Response = http::Response<_>> + Clone + Send + 'static` whose future, body, data and errors are `Send`"
 )]
-pub trait Transport: sealed::Exchange {}
+pub trait Transport: sealed::SendRequest {}
 
 #[diagnostic::do_not_recommend]
-impl<S> Transport for S where S: sealed::Exchange {}
+impl<S> Transport for S where S: sealed::SendRequest {}
 
 mod sealed {
     use std::future::{Future, poll_fn};
 
     use super::*;
 
-    pub trait Exchange: Clone + Send + 'static {
+    pub trait SendRequest: Clone + Send + 'static {
         type Body: Body<Data: Send, Error: Into<BoxError>> + Send;
 
-        /// Waits until this very service is ready, then calls it.
+        /// Waits until this service is ready, then calls it.
         fn send(
             &mut self,
             request: Request<Full<Bytes>>,
@@ -45,7 +45,7 @@ mod sealed {
     }
 
     #[diagnostic::do_not_recommend]
-    impl<S, B> Exchange for S
+    impl<S, B> SendRequest for S
     where
         S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
         S::Future: Send,

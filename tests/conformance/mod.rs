@@ -3,9 +3,12 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(unused_imports, reason = "as above")]
 
-mod ask;
+mod calls;
 mod contract;
 pub(crate) mod random;
 
-pub(crate) use ask::{acquire, complete, given, leased, nothing, payload, token, tokens, want};
+pub(crate) use calls::{
+    acquire, acquire_lease, acquire_token, complete, completion, completion_with_tokens, payload,
+    refresh_payload, request,
+};
 pub(crate) use contract::all;

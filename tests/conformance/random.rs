@@ -1,13 +1,13 @@
-//! Two stores that are asked the same have to answer the same.
+//! Random calls of two stores, which have to answer them alike.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tower_bearer::store::{Acquired, Completion, TokenStore};
+use tower_bearer::store::{Acquired, Completion, Stored, TokenStore};
 
-use super::ask::{LONG, acquire, given, payload, want};
+use super::calls::{LONG, acquire, payload, refresh_payload, request};
 
-/// Numbers that are the same each time.
+/// Random numbers that are the same for the same seed.
 struct Dice(u64);
 
 impl Dice {
@@ -23,8 +23,8 @@ impl Dice {
     }
 }
 
-/// What a store answered, with its generations as ordinal numbers.
-fn told(acquired: &Acquired, known: &[u64]) -> String {
+/// Describes what a store answered, with its generations as ordinal numbers.
+fn describe(acquired: &Acquired, known: &[u64]) -> String {
     let nth = |generation| known.iter().position(|g| *g == generation);
     match acquired {
         Acquired::Token(entry) => format!(
@@ -33,19 +33,32 @@ fn told(acquired: &Acquired, known: &[u64]) -> String {
             entry.payload.as_bytes()
         ),
         Acquired::Failure(entry) => format!(
-            "failed {:?} {:?}",
+            "failure {:?} {:?}",
             nth(entry.generation),
             entry.payload.as_bytes()
         ),
-        Acquired::Busy(left) => format!("held {}", left.is_zero()),
+        Acquired::Busy(left) => format!("busy {}", left.is_zero()),
         Acquired::Lease(lease) => {
-            format!("leased {:?}", given(lease).map(|it| it.as_bytes().to_vec()))
+            format!(
+                "lease {:?}",
+                refresh_payload(lease).map(|it| it.as_bytes().to_vec())
+            )
         }
         other => format!("{other:?}"),
     }
 }
 
-/// Goes on for so many steps, and gives back how many kinds of answer there were.
+/// A payload of its own for each step, which is not always kept.
+fn stored(kind: &str, step: usize, dice: &mut Dice) -> Stored {
+    let ttl = if dice.one_in(10) {
+        Duration::ZERO
+    } else {
+        LONG
+    };
+    Stored::new(payload(&format!("{kind}{step}")), ttl)
+}
+
+/// Makes this many calls, and returns how many kinds of answer there were.
 pub(crate) async fn answers_are_the_same(
     (one, other): (&impl TokenStore, &impl TokenStore),
     account: &str,
@@ -57,25 +70,25 @@ pub(crate) async fn answers_are_the_same(
     for step in 0..steps {
         let nth = ones.len() - 1 - dice.below(ones.len().min(4) as u64) as usize;
         if dice.one_in(2) {
-            let mut wanted = want(0);
-            wanted.rejected = dice.one_in(4);
-            wanted.ignore_failure = dice.one_in(4);
-            wanted.lease = if dice.one_in(6) { Duration::ZERO } else { LONG };
+            let mut drawn = request(0);
+            drawn.rejected = dice.one_in(4);
+            drawn.ignore_failure = dice.one_in(4);
+            drawn.lease = if dice.one_in(6) { Duration::ZERO } else { LONG };
             let [a, b] = [ones[nth], others[nth]].map(|newer_than| {
-                let mut wanted = wanted;
-                wanted.newer_than = newer_than;
-                wanted
+                let mut request = drawn;
+                request.newer_than = newer_than;
+                request
             });
             let (a, b) = (
                 acquire(one, account, a).await,
                 acquire(other, account, b).await,
             );
             assert_eq!(
-                told(&a, &ones),
-                told(&b, &others),
+                describe(&a, &ones),
+                describe(&b, &others),
                 "seed {seed}, step {step}"
             );
-            kinds.insert(told(&a, &[]).split(' ').next().map(str::to_owned));
+            kinds.insert(describe(&a, &[]).split(' ').next().map(str::to_owned));
             if let (Acquired::Lease(a), Acquired::Lease(b)) = (a, b) {
                 assert!(a.generation > ones[ones.len() - 1]);
                 assert!(b.generation > others[others.len() - 1]);
@@ -84,21 +97,14 @@ pub(crate) async fn answers_are_the_same(
             }
         } else if nth > 0 {
             let mut completion = Completion::default();
-            let span = |dice: &mut Dice| {
-                if dice.one_in(10) {
-                    Duration::ZERO
-                } else {
-                    LONG
-                }
-            };
             if dice.one_in(2) {
-                completion.token = Some((payload(&format!("t{step}")), span(&mut dice)));
+                completion.token = Some(stored("t", step, &mut dice));
             }
             if dice.one_in(2) {
-                completion.refresh_token = Some((payload(&format!("r{step}")), span(&mut dice)));
+                completion.refresh_token = Some(stored("r", step, &mut dice));
             }
             if dice.one_in(4) {
-                completion.failure = Some((payload(&format!("f{step}")), span(&mut dice)));
+                completion.failure = Some(stored("f", step, &mut dice));
             }
             let [a, b] = [ones[nth], others[nth]].map(|generation| {
                 let mut completion = completion.clone();
@@ -108,7 +114,7 @@ pub(crate) async fn answers_are_the_same(
             let a = one.complete(account, &a).await.expect("an answer");
             let b = other.complete(account, &b).await.expect("an answer");
             assert_eq!(a, b, "seed {seed}, step {step}");
-            kinds.insert(Some(format!("settled {a}")));
+            kinds.insert(Some(format!("completed {a}")));
         }
     }
     kinds.len()

@@ -1,14 +1,14 @@
-//! Passwords and tokens that are left in this process's own memory once their
-//! cache is gone. A program of its own, for other tests have secrets too.
+//! Passwords and tokens that are left in this process's memory after their cache was
+//! dropped. A separate program, because other tests have secrets too.
 
+#[cfg(target_os = "linux")]
+mod allocator;
 #[cfg(target_os = "linux")]
 mod marks;
 #[cfg(target_os = "linux")]
 mod runs;
 #[cfg(target_os = "linux")]
 mod scan;
-#[cfg(target_os = "linux")]
-mod unforgetting;
 
 #[cfg(target_os = "linux")]
 fn main() {
@@ -18,8 +18,7 @@ fn main() {
 
 #[cfg(target_os = "linux")]
 fn nothing_secret_outlives_its_cache_in_process() {
-    // The first with nothing between grant and endpoint, the others to see
-    // what an HTTP client leaves.
+    // The first has no HTTP client; the others show what a client leaves.
     let mut all = vec![runs::in_process()];
     #[cfg(feature = "reqwest")]
     all.extend([runs::hyper(), runs::reqwest()]);

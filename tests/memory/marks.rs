@@ -1,18 +1,18 @@
-//! Secrets made at run time, and known here only in disguise: whoever looks for
-//! one must not be one more place to find it.
+//! Secrets made at run time, and kept here only masked: the search for a secret must
+//! not be one more place where it is found.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 const MASK: u8 = 0xa5;
-/// What to look for, each byte masked.
+/// A secret to search for, each byte masked.
 #[derive(Clone)]
 pub(crate) struct Mark(Vec<u8>);
 
 impl Mark {
-    /// A secret that nobody has seen yet: letters, and in their middle a
-    /// character that some encoding escapes.
+    /// Returns a new secret: letters, and in their middle a character that some
+    /// encoding escapes.
     pub(crate) fn new(middle: u8) -> Self {
         let mut masked = Self::random(24);
         masked.insert(12, middle ^ MASK);
@@ -25,14 +25,14 @@ impl Mark {
             .collect()
     }
 
-    /// The secret itself, in memory that is its owner's to wipe.
+    /// Returns the secret itself, which the caller has to wipe.
     pub(crate) fn reveal(&self) -> String {
         let mut secret = String::with_capacity(self.0.len());
         secret.extend(self.0.iter().map(|byte| char::from(byte ^ MASK)));
         secret
     }
 
-    /// With its middle escaped.
+    /// Returns the secret with its middle escaped.
     pub(crate) fn escaped(&self, middle: &str) -> Self {
         let masked = middle.bytes().map(|byte| byte ^ MASK);
         let mut escaped = self.clone();
@@ -40,12 +40,12 @@ impl Mark {
         escaped
     }
 
-    /// What stands behind its middle, however that is written.
+    /// Returns the part after its middle, which no encoding changes.
     pub(crate) fn tail(&self) -> Self {
         Self(self.0[13..].to_vec())
     }
 
-    /// How it stands in a Basic header, after the client's id; without the last
+    /// Returns its form in a Basic header after the client's id, without the last
     /// characters, which depend on the length.
     pub(crate) fn in_basic(&self, id: &str) -> Self {
         let encoded = Zeroizing::new(self.escaped("%26").reveal());
@@ -67,7 +67,7 @@ impl Mark {
         self.0.len()
     }
 
-    /// How often it stands in these bytes.
+    /// Counts how often it occurs in these bytes.
     pub(crate) fn count(&self, bytes: &[u8]) -> usize {
         let first = self.0[0] ^ MASK;
         let at_first = bytes

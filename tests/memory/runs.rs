@@ -1,4 +1,4 @@
-//! What a program does with a password, and what is left of it.
+//! What programs do with a password, and what is left of it in memory.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -22,7 +22,7 @@ use crate::scan;
 
 const CLIENT: &str = "api";
 
-/// How often each secret was there while its cache lived, and after.
+/// How often each secret was in memory while its cache existed, and afterwards.
 pub(crate) struct Run {
     way: &'static str,
     names: [&'static str; 7],
@@ -63,8 +63,8 @@ impl Secrets {
         }
     }
 
-    /// A refusal that has the server's word compared with the secrets, then two
-    /// tokens, whose JSON escapes more than it must. In memory that is wiped.
+    /// Returns a failure whose error code is compared with the secrets, then two tokens
+    /// whose JSON escapes more than it must. They are wiped when dropped.
     fn answers(&self) -> [Bytes; 3] {
         let busy = Bytes::from_static(br#"{"error":"too_busy"}"#);
         [busy, self.answer(0, r"\/"), self.answer(1, r"\u002B")]
@@ -99,8 +99,8 @@ impl Secrets {
     }
 }
 
-/// A whole life: a token by password, a 401, a renewal by refresh token, the
-/// end of the cache.
+/// Fetches a token by password, renews it by refresh token after a 401, and drops the
+/// cache.
 fn run(
     way: &'static str,
     runtime: Runtime,
@@ -136,7 +136,7 @@ fn run(
         assert_eq!(response.extensions().get(), Some(&Outcome::Replayed));
         secrets.counts()
     });
-    // Makes sure that the look finds something where there is something.
+    // Makes sure that the search finds secrets that are there.
     assert!(
         before[0] > 0 && before[2] > 0 && before[5] > 0 && before[6] > 0,
         "{before:?}"
@@ -190,7 +190,7 @@ pub(crate) fn in_process() -> Run {
     )
 }
 
-/// A body that comes piecemeal and does not say how long it will be.
+/// A body that comes in pieces, without a length.
 struct Pieces(Bytes);
 
 impl Body for Pieces {
@@ -239,8 +239,8 @@ mod server {
 
     use super::*;
 
-    /// An endpoint that wipes what it read and wrote, so that what is left is
-    /// the client's.
+    /// Starts an endpoint that wipes what it read and wrote, so that what is left is the
+    /// client's.
     pub(super) fn start(secrets: &Secrets) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!(
@@ -260,7 +260,7 @@ mod server {
     fn serve(mut stream: TcpStream, status: u16, answer: &[u8]) {
         let mut request = Zeroizing::new(vec![0; 4096]);
         let mut length = 0;
-        // The form's last member is there.
+        // Until the form's last parameter is there.
         while !ends(&request[..length]) {
             length += stream.read(&mut request[length..]).expect("a request");
         }

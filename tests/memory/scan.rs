@@ -1,4 +1,4 @@
-//! A look at all memory of this process (proc(5)).
+//! A search through all memory of this process (proc(5)).
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -7,8 +7,7 @@ use crate::marks::Mark;
 
 const PIECE: usize = 1 << 20;
 
-/// How often each mark stands anywhere in memory, but for the buffer of this
-/// look itself.
+/// Counts how often each mark occurs in memory, except for the buffer of this search.
 pub(crate) fn count(marks: &[&Mark]) -> Vec<usize> {
     let memory = File::open("/proc/self/mem").expect("this process's memory");
     let overlap = marks.iter().map(|mark| mark.len()).max().unwrap_or(1) - 1;
@@ -21,7 +20,7 @@ pub(crate) fn count(marks: &[&Mark]) -> Vec<usize> {
             let next = end.min(at + PIECE);
             let until = end.min(next + overlap);
             let piece = &mut buffer[..until - at];
-            // Some pages cannot be read, those of the kernel's clock for one.
+            // Some pages cannot be read: those of the kernel's clock, for example.
             if memory.read_exact_at(piece, at as u64).is_ok() {
                 for (mark, count) in marks.iter().zip(&mut counts) {
                     *count += outside(mark, piece, at, next, &own);
@@ -30,13 +29,13 @@ pub(crate) fn count(marks: &[&Mark]) -> Vec<usize> {
             at = next;
         }
     }
-    // A later look must not find what this one read.
+    // A later search must not find what this one read.
     buffer.fill(0);
     std::hint::black_box(&buffer);
     counts
 }
 
-/// Of the marks that begin in `at..next`, those outside the buffer that looks.
+/// Counts the marks that begin in `at..next`, outside of the search's own buffer.
 fn outside(
     mark: &Mark,
     piece: &[u8],
@@ -56,7 +55,7 @@ fn outside(
     part(at, own.start) + part(own.end, at + end)
 }
 
-/// The regions that can be read and hold something.
+/// Returns the readable regions.
 fn regions() -> Vec<(usize, usize)> {
     let maps = fs::read_to_string("/proc/self/maps").expect("this process's regions");
     let regions = maps.lines().filter_map(|line| {

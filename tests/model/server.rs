@@ -170,7 +170,11 @@ impl Request {
         }
         let lifetime = state.lifetime;
         state.reference.received(known(access, lifetime), now);
-        Ok(TokenResponse::new(token).with_refresh_token(refresh.transpose()?))
+        let response = TokenResponse::new(token);
+        Ok(match refresh.transpose()? {
+            Some(refresh) => response.with_refresh_token(refresh),
+            None => response,
+        })
     }
 }
 

@@ -5,22 +5,23 @@ use std::process::Command;
 
 use tower_bearer::store::{RedisStore, RedisStoreBuilder, TokenStore};
 
-use crate::conformance::{self, leased, want};
+use crate::conformance::{self, acquire_lease, request};
 use crate::server::{Server, key};
 
-/// All that a user needs on the server, as the guide in `store` has it.
+/// The rights that a user needs, as in the guide in `store`.
 pub(crate) const RIGHTS: &str = "resetchannels &tower-bearer:changes ~tower-bearer:* -@all \
     +eval +evalsha +subscribe +publish +ping +time +info \
     +get +set +del +exists +strlen +pttl +pexpire +hget +hset +hmget";
 
-fn at(server: &Server, user: &str) -> RedisStoreBuilder {
+fn builder_as(server: &Server, user: &str) -> RedisStoreBuilder {
     let url = format!("redis://{user}@127.0.0.1:{}", server.port());
     RedisStore::builder(url).key(key(1))
 }
 
+/// The store cannot be used, and its error does not show the secret.
 pub(crate) async fn fails(store: RedisStoreBuilder, secret: &str) {
     let store = store.build().expect("a store");
-    let error = store.acquire("me", &want(0)).await.expect_err("refused");
+    let error = store.acquire("me", &request(0)).await.expect_err("refused");
     let mut shown = format!("{error} {error:?} {store:?}");
     let mut next = error.source();
     while let Some(source) = next {
@@ -33,39 +34,43 @@ pub(crate) async fn fails(store: RedisStoreBuilder, secret: &str) {
 #[tokio::test]
 async fn a_password_is_enough_or_wrong_and_never_shown() {
     let server = Server::with("requirepass s3cret%\n").await;
-    conformance::all(&at(&server, ":s3cret%25").build().expect("a store")).await;
-    fails(at(&server, ":wr0ng"), "wr0ng").await;
-    fails(at(&server, "who:wr0ng"), "wr0ng").await;
+    conformance::all(&builder_as(&server, ":s3cret%25").build().expect("a store")).await;
+    fails(builder_as(&server, ":wr0ng"), "wr0ng").await;
+    fails(builder_as(&server, "who:wr0ng"), "wr0ng").await;
     fails(server.builder(), "").await;
 }
 
 #[tokio::test]
 async fn a_user_with_the_rights_of_the_guide_can_do_all() {
     let server = Server::with(&format!("user default off\nuser app on >s3cret {RIGHTS}\n")).await;
-    conformance::all(&at(&server, "app:s3cret").build().expect("a store")).await;
-    fails(at(&server, "app:wr0ng"), "wr0ng").await;
-    fails(at(&server, "app:s3cret").prefix("elsewhere"), "s3cret").await;
+    conformance::all(&builder_as(&server, "app:s3cret").build().expect("a store")).await;
+    fails(builder_as(&server, "app:wr0ng"), "wr0ng").await;
+    fails(
+        builder_as(&server, "app:s3cret").prefix("elsewhere"),
+        "s3cret",
+    )
+    .await;
 }
 
-/// Without that right nobody can tell which run of the server kept what.
+/// Without this right the run of the server is unknown.
 #[tokio::test]
 async fn without_the_right_to_info_no_refresh_token_is_kept() {
     let rights = RIGHTS.replace("+info", "");
     let server = Server::with(&format!("user default on nopass {rights}\n")).await;
     let store = server.store();
-    let lease = leased(&store, "me", want(0)).await;
+    let lease = acquire_lease(&store, "me", request(0)).await;
     conformance::complete(
         &store,
         "me",
-        conformance::tokens(lease.generation, "t", "r"),
+        conformance::completion_with_tokens(lease.generation, "t", "r"),
     )
     .await;
-    let lease = leased(&store, "me", want(lease.generation)).await;
+    let lease = acquire_lease(&store, "me", request(lease.generation)).await;
     assert_eq!(lease.refresh_token, None);
 }
 
-/// A root of its own, and a certificate for 127.0.0.1 that it signed.
-fn certificates(folder: &std::path::Path) {
+/// Makes a root certificate, and a certificate for 127.0.0.1 that it signed.
+fn make_certificates(folder: &std::path::Path) {
     let openssl = |arguments: &str| {
         let output = Command::new("openssl")
             .args(arguments.split(' '))
@@ -100,7 +105,7 @@ fn certificates(folder: &std::path::Path) {
 async fn over_tls_it_works_with_the_servers_root_and_not_without() {
     let folder = std::env::temp_dir().join(format!("tower-bearer-tls-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("a folder");
-    certificates(&folder);
+    make_certificates(&folder);
     let root = fs::read(folder.join("root.pem")).expect("a certificate");
     let path = folder.display();
     let server = Server::with(&format!(
@@ -117,6 +122,6 @@ async fn over_tls_it_works_with_the_servers_root_and_not_without() {
         .expect("a store");
     conformance::all(&store).await;
     fails(builder, "s3cret").await;
-    fails(at(&server, ":s3cret"), "s3cret").await;
+    fails(builder_as(&server, ":s3cret"), "s3cret").await;
     let _ = fs::remove_dir_all(&folder);
 }

@@ -1,4 +1,4 @@
-//! Caches of one account in this process, each with a store of its own.
+//! Caches of one account in this process, each with its own store.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::member::Report;
 pub(crate) struct Caches(JoinSet<Report>);
 
 impl Caches {
-    /// All of them call the API for so long.
+    /// Starts the caches, which call the API for this long.
     pub(crate) fn start(
         server: &TokenServer,
         stores: impl IntoIterator<Item = RedisStore>,
@@ -65,9 +65,9 @@ async fn call(tokens: TokenCache, url: String, span: Duration) -> Report {
             report.failed += 1;
             *report.errors.entry(failure).or_default() += 1;
         }
-        if let Some(fault) = tokens.status().store_error {
+        if let Some(error) = tokens.status().store_error {
             report.alone += 1;
-            *report.errors.entry(fault.to_string()).or_default() += 1;
+            *report.errors.entry(error.to_string()).or_default() += 1;
         }
         if let Ok(token) = tokens.token().await {
             let mut number = DefaultHasher::new();

@@ -6,12 +6,15 @@ use tokio::time::{sleep, timeout};
 use tower_bearer::store::{RedisStore, RedisStoreBuilder, TokenStore};
 
 use crate::caches::Caches;
-use crate::conformance::{self, complete, given, leased, nothing, payload, token, tokens, want};
+use crate::conformance::{
+    self, acquire_lease, acquire_token, complete, completion, completion_with_tokens, payload,
+    refresh_payload, request,
+};
 use crate::fleet::{nothing_failed, secs, token_server};
-use crate::outages::connections_become;
+use crate::outages::wait_for_connections;
 use crate::server::{Server, free_port, key, until};
 
-/// Accounts enough that each node has some.
+/// Enough accounts that each node has some.
 const ACCOUNTS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
 struct Cluster {
@@ -60,8 +63,8 @@ impl Cluster {
         self.builder().build().expect("a store")
     }
 
-    /// The nodes: the one that has the account, and others.
-    async fn home(&self, slot: u16) -> (&Server, Vec<&Server>) {
+    /// Returns the node that has the slot, and the others.
+    async fn node_of(&self, slot: u16) -> (&Server, Vec<&Server>) {
         let home = usize::from(slot) * self.nodes.len() / 16384;
         let (mut homes, mut others) = (Vec::new(), Vec::new());
         for (n, node) in self.nodes.iter().enumerate() {
@@ -72,7 +75,7 @@ impl Cluster {
 }
 
 #[tokio::test]
-async fn a_cluster_does_what_is_asked_of_stores() {
+async fn a_cluster_does_what_every_store_has_to_do() {
     let cluster = Cluster::start(3, "").await;
     conformance::all(&cluster.store()).await;
     for node in &cluster.nodes {
@@ -85,7 +88,7 @@ async fn a_cluster_does_what_is_asked_of_stores() {
     let store = RedisStore::cluster(seeds).key(key(1)).prefix("other");
     let store = store.build().expect("a store");
     for account in ACCOUNTS {
-        leased(&store, account, want(0)).await;
+        acquire_lease(&store, account, request(0)).await;
     }
 }
 
@@ -104,21 +107,21 @@ async fn in_a_cluster_a_user_needs_to_ask_for_the_slots_as_well() {
 }
 
 #[tokio::test]
-async fn a_change_is_told_whichever_node_has_the_account() {
+async fn a_change_is_notified_whichever_node_has_the_account() {
     let cluster = Cluster::start(3, "").await;
     let (one, other) = (cluster.store(), cluster.store());
     let mut watchers: Vec<_> = ACCOUNTS.map(|account| one.changes(account)).into();
     sleep(secs(1)).await;
     for (account, changes) in ACCOUNTS.iter().zip(&mut watchers) {
         changes.mark_unchanged();
-        let lease = leased(&other, account, want(0)).await;
-        complete(&other, account, nothing(lease.generation)).await;
-        let told = timeout(secs(1), changes.changed()).await;
-        told.expect("told").expect("there");
+        let lease = acquire_lease(&other, account, request(0)).await;
+        complete(&other, account, completion(lease.generation)).await;
+        let notified = timeout(secs(1), changes.changed()).await;
+        notified.expect("notified").expect("there");
     }
     drop((one, other));
     for node in &cluster.nodes {
-        connections_become(node, 0).await;
+        wait_for_connections(node, 0).await;
     }
 }
 
@@ -126,11 +129,16 @@ async fn a_change_is_told_whichever_node_has_the_account() {
 async fn an_account_whose_slot_moves_is_found_again() {
     let cluster = Cluster::start(3, "").await;
     let store = cluster.store();
-    let lease = leased(&store, "me", want(0)).await;
-    complete(&store, "me", tokens(lease.generation, "t1", "r1")).await;
+    let lease = acquire_lease(&store, "me", request(0)).await;
+    complete(
+        &store,
+        "me",
+        completion_with_tokens(lease.generation, "t1", "r1"),
+    )
+    .await;
     let first = &cluster.nodes[0];
     let slot: u16 = first.ask("CLUSTER KEYSLOT tower-bearer:{me}:token").await;
-    let (from, others) = cluster.home(slot).await;
+    let (from, others) = cluster.node_of(slot).await;
     let to = others[0];
     let ids: [String; 2] = [from.ask("CLUSTER MYID").await, to.ask("CLUSTER MYID").await];
     let words = format!("CLUSTER SETSLOT {slot} IMPORTING {}", ids[0]);
@@ -138,37 +146,37 @@ async fn an_account_whose_slot_moves_is_found_again() {
     let words = format!("CLUSTER SETSLOT {slot} MIGRATING {}", ids[1]);
     from.ask::<()>(&words).await;
     // Redis runs no script over keys that are not all there meanwhile.
-    let moving = store.acquire("me", &want(0)).await;
+    let moving = store.acquire("me", &request(0)).await;
     moving.expect_err("neither here nor there");
     let keys: Vec<String> = from.ask(&format!("CLUSTER GETKEYSINSLOT {slot} 100")).await;
     let mut migrate = Cmd::new();
     migrate.arg("MIGRATE").arg("127.0.0.1").arg(to.port());
     migrate.arg("").arg(0).arg(5000).arg("KEYS").arg(&keys);
     from.run::<()>(&migrate).await;
-    // It has a connection that knows of no move.
-    leased(&store, "another", want(0)).await;
+    // Its connection does not know of the move.
+    acquire_lease(&store, "another", request(0)).await;
     for node in [to, from].into_iter().chain(others[1..].iter().copied()) {
         let words = format!("CLUSTER SETSLOT {slot} NODE {}", ids[1]);
         node.ask::<()>(&words).await;
     }
-    assert_eq!(token(&store, "me", 0).await.payload, payload("t1"));
-    // That is another server, and its memory another one.
-    let next = leased(&store, "me", want(lease.generation)).await;
-    assert_eq!(given(&next), None);
+    assert_eq!(acquire_token(&store, "me", 0).await.payload, payload("t1"));
+    // The other node is another run of the server.
+    let next = acquire_lease(&store, "me", request(lease.generation)).await;
+    assert_eq!(refresh_payload(&next), None);
 }
 
 #[tokio::test]
-async fn a_node_that_is_back_is_back_at_once() {
+async fn a_restarted_node_works_again_at_once() {
     let mut cluster = Cluster::start(3, "cluster-require-full-coverage no\n").await;
     let store = cluster.builder().connect_timeout(secs(1));
     let store = store.build().expect("a store");
     for account in ACCOUNTS {
-        leased(&store, account, want(0)).await;
+        acquire_lease(&store, account, request(0)).await;
     }
     cluster.nodes[0].kill();
     let mut failed = 0;
     for account in ACCOUNTS {
-        failed += u8::from(store.acquire(account, &want(0)).await.is_err());
+        failed += u8::from(store.acquire(account, &request(0)).await.is_err());
     }
     println!("one of three nodes away: {failed} of 6 accounts without the store");
     assert!((1..6).contains(&failed), "{failed}");
@@ -180,7 +188,10 @@ async fn a_node_that_is_back_is_back_at_once() {
     })
     .await;
     for account in ACCOUNTS {
-        store.acquire(account, &want(0)).await.expect("an answer");
+        store
+            .acquire(account, &request(0))
+            .await
+            .expect("an answer");
     }
 }
 
@@ -190,14 +201,14 @@ fn a_store_in_a_cluster_outlives_the_runtime_that_used_it_first() {
     let (cluster, store) = first.block_on(async {
         let cluster = Cluster::start(3, "").await;
         let store = cluster.store();
-        leased(&store, "me", want(0)).await;
+        acquire_lease(&store, "me", request(0)).await;
         (cluster, store)
     });
     drop(first);
     let second = Runtime::new().expect("a runtime");
     second.block_on(async {
         for account in ACCOUNTS {
-            leased(&store, account, want(0)).await;
+            acquire_lease(&store, account, request(0)).await;
         }
     });
     drop(cluster);

@@ -10,8 +10,8 @@ use crate::member::Report;
 use crate::proxy::Proxy;
 use crate::server::Server;
 
-/// A fleet that has its first token.
-async fn running(server: &TokenServer, redis: String, span: Duration) -> Fleet {
+/// Starts a fleet, which has its first token then.
+async fn start_fleet(server: &TokenServer, redis: String, span: Duration) -> Fleet {
     let mut fleet = Fleet::start(vec![setup(server, redis, span); SIZE]).await;
     fleet.holder().await;
     while server.counts().password_grants == 0 {
@@ -47,7 +47,7 @@ async fn a_fleet_whose_clocks_differ_by_minutes_fetches_as_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_holder_that_is_killed_is_followed_by_another() {
     let (redis, server) = (Server::start().await, token_server().await);
-    let mut fleet = running(&server, redis.url(), secs(20)).await;
+    let mut fleet = start_fleet(&server, redis.url(), secs(20)).await;
     fleet.holder().await.kill();
     let report = fleet.report().await;
     let counts = server.counts();
@@ -61,7 +61,7 @@ async fn a_holder_that_is_killed_is_followed_by_another() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_holder_that_stands_still_past_its_lease_does_no_harm() {
     let (redis, server) = (Server::start().await, token_server().await);
-    let mut fleet = running(&server, redis.url(), secs(20)).await;
+    let mut fleet = start_fleet(&server, redis.url(), secs(20)).await;
     let holder = fleet.holder().await;
     holder.signal("-STOP");
     sleep(LEASE + secs(3)).await;
@@ -69,15 +69,18 @@ async fn a_holder_that_stands_still_past_its_lease_does_no_harm() {
     let report = fleet.report().await;
     let counts = server.counts();
     nothing_failed("holder stopped past its lease", &report, &counts);
-    assert_eq!(counts.password_grants, 2, "nobody took over, or all did");
+    assert_eq!(
+        counts.password_grants, 2,
+        "no process took over, or all did"
+    );
 }
 
-/// With a snapshot that holds a refresh token which somebody has sent since.
+/// The snapshot holds a refresh token that has been sent since.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fleet_goes_on_without_redis_and_joins_again() {
     let server = token_server().await;
     let mut redis = Server::with("save \"\"\n").await;
-    let mut fleet = running(&server, redis.url(), secs(34)).await;
+    let mut fleet = start_fleet(&server, redis.url(), secs(34)).await;
     redis.ask::<()>("SAVE").await;
     fleet.holder().await;
     redis.kill();
@@ -90,7 +93,7 @@ async fn a_fleet_goes_on_without_redis_and_joins_again() {
 async fn a_fleet_goes_on_past_a_redis_that_stalls_and_joins_again() {
     let (redis, server) = (Server::start().await, token_server().await);
     let proxy = Proxy::to(redis.port()).await;
-    let fleet = running(&server, proxy.url(), secs(34)).await;
+    let fleet = start_fleet(&server, proxy.url(), secs(34)).await;
     proxy.stall(true);
     sleep(secs(12)).await;
     proxy.stall(false);
@@ -112,7 +115,7 @@ async fn joins_again(what: &str, fleet: Fleet, server: &TokenServer) {
         requests(&back, &counts),
     );
     nothing_failed(what, &report, &counts);
-    assert!(report.alone > 0, "nobody missed Redis");
+    assert!(report.alone > 0, "no process noticed that Redis was gone");
     assert!(requests(&back, &counts) <= 3, "{back:?} {counts:?}");
     assert!(requests(&back, &counts) >= 1, "too short to tell");
 }
@@ -120,7 +123,7 @@ async fn joins_again(what: &str, fleet: Fleet, server: &TokenServer) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fleet_goes_on_when_redis_forgets_everything() {
     let (redis, server) = (Server::start().await, token_server().await);
-    let mut fleet = running(&server, redis.url(), secs(24)).await;
+    let mut fleet = start_fleet(&server, redis.url(), secs(24)).await;
     for _ in 0..4 {
         redis.ask::<()>("FLUSHALL").await;
         sleep(secs(3)).await;

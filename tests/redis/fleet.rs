@@ -1,4 +1,4 @@
-//! A fleet of real processes, and a token endpoint that sees what they do.
+//! A fleet of real processes, and a token endpoint that counts what they do.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -20,7 +20,8 @@ pub(crate) const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// Refresh tokens are good for one use, access tokens for a few seconds.
+/// Returns a server whose refresh tokens can be used once, and whose access tokens live a
+/// few seconds.
 pub(crate) async fn token_server() -> TokenServer {
     let server = TokenServer::builder()
         .rotate_refresh_tokens(true)
@@ -50,17 +51,17 @@ pub(crate) struct Fleet {
     members: Vec<Member>,
 }
 
-/// A process of the fleet, ended by its id with its handle.
+/// A process of the fleet, which ends when the handle is dropped.
 pub(crate) struct Member {
     child: Child,
     ready: Arc<AtomicBool>,
-    asks: Arc<AtomicBool>,
+    is_fetching: Arc<AtomicBool>,
     report: Arc<Mutex<Option<Report>>>,
     reader: Option<JoinHandle<()>>,
 }
 
 impl Fleet {
-    /// Has them all begin at once.
+    /// Starts the processes, which all begin at the same time.
     pub(crate) async fn start(setups: impl IntoIterator<Item = Setup>) -> Self {
         let mut members: Vec<_> = setups.into_iter().map(Member::start).collect();
         let deadline = Instant::now() + secs(60);
@@ -75,20 +76,20 @@ impl Fleet {
         Self { members }
     }
 
-    /// Waits until one of them has sent a token request and has no answer yet.
+    /// Waits until a process has sent a token request that has no response yet.
     pub(crate) async fn holder(&mut self) -> &mut Member {
         let deadline = Instant::now() + secs(30);
         loop {
-            let asks = |member: &Member| member.asks.load(Ordering::SeqCst);
-            if let Some(n) = self.members.iter().position(asks) {
+            let is_fetching = |member: &Member| member.is_fetching.load(Ordering::SeqCst);
+            if let Some(n) = self.members.iter().position(is_fetching) {
                 return &mut self.members[n];
             }
-            assert!(Instant::now() < deadline, "nobody asks for a token");
+            assert!(Instant::now() < deadline, "no process requests a token");
             sleep(Duration::from_millis(5)).await;
         }
     }
 
-    /// Waits until all have ended, and adds up what those report that were not
+    /// Waits until all have ended, and adds up the reports of those that were not
     /// killed.
     pub(crate) async fn report(mut self) -> Report {
         let mut all = Report::default();
@@ -121,27 +122,28 @@ impl Member {
             .spawn()
             .expect("the example starts");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let (ready, asks) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+        let (ready, is_fetching) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let report = Arc::new(Mutex::new(None));
-        let (is_ready, is_asking, reported) = (ready.clone(), asks.clone(), report.clone());
+        let (set_ready, set_fetching, reported) =
+            (ready.clone(), is_fetching.clone(), report.clone());
         let reader = std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 match line.as_str() {
-                    member::READY => is_ready.store(true, Ordering::SeqCst),
-                    member::ASKS => is_asking.store(true, Ordering::SeqCst),
-                    member::ANSWERED => is_asking.store(false, Ordering::SeqCst),
+                    member::READY => set_ready.store(true, Ordering::SeqCst),
+                    member::ASKS => set_fetching.store(true, Ordering::SeqCst),
+                    member::ANSWERED => set_fetching.store(false, Ordering::SeqCst),
                     line => {
                         let report = serde_json::from_str(line).expect("a report");
                         *reported.lock().expect("no panic") = Some(report);
                     }
                 }
             }
-            is_asking.store(false, Ordering::SeqCst);
+            set_fetching.store(false, Ordering::SeqCst);
         });
         Self {
             child,
             ready,
-            asks,
+            is_fetching,
             report,
             reader: Some(reader),
         }
@@ -165,7 +167,7 @@ impl Drop for Member {
     }
 }
 
-/// Prints the figures, and says what must hold whatever happened.
+/// Prints the numbers, and checks what must hold in every case.
 pub(crate) fn nothing_failed(what: &str, report: &Report, counts: &Counts) {
     println!(
         "{what}: renewals: {}  token requests: {}  logins: {}  refreshes: {}  \

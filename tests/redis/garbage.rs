@@ -1,64 +1,83 @@
-//! What a store may find that it did not put there, or cannot read any more.
+//! Entries that a store did not write, or can no longer read.
 
 use std::time::Duration;
 
 use redis::Cmd;
-use tower_bearer::store::{Acquired, RedisStore, TokenStore};
+use tower_bearer::store::{Acquired, RedisStore, Stored, TokenStore};
 
-use crate::conformance::{acquire, complete, given, leased, payload, token, tokens, want};
+use crate::conformance::{
+    acquire, acquire_lease, acquire_token, complete, completion_with_tokens, payload,
+    refresh_payload, request,
+};
 use crate::server::{Server, key};
 
 const ACCOUNT: &str = "me";
 const KINDS: [&str; 5] = ["token", "refresh", "failure", "lease", "meta"];
 
-fn name(account: &str, kind: &str) -> String {
+fn key_of(account: &str, kind: &str) -> String {
     format!("tower-bearer:{{{account}}}:{kind}")
 }
 
-async fn put(server: &Server, kind: &str, value: &[u8], millis: u64) {
+async fn write_entry(server: &Server, kind: &str, value: &[u8], millis: u64) {
     let mut command = redis::cmd("SET");
-    command.arg(name(ACCOUNT, kind)).arg(value);
+    command.arg(key_of(ACCOUNT, kind)).arg(value);
     if millis > 0 {
         command.arg("PX").arg(millis);
     }
     server.run::<()>(&command).await;
 }
 
-async fn kept(server: &Server, account: &str, kind: &str) -> Vec<u8> {
-    server.run(redis::cmd("GET").arg(name(account, kind))).await
+async fn read_entry(server: &Server, account: &str, kind: &str) -> Vec<u8> {
+    server
+        .run(redis::cmd("GET").arg(key_of(account, kind)))
+        .await
 }
 
-/// Has the account filled by a store, and gives the generation back.
-async fn filled(store: &RedisStore, account: &str) -> u64 {
-    let lease = leased(store, account, want(0)).await;
-    assert!(complete(store, account, tokens(lease.generation, "t1", "r1")).await);
+/// Writes tokens of the account, and returns their generation.
+async fn write_tokens(store: &RedisStore, account: &str) -> u64 {
+    let lease = acquire_lease(store, account, request(0)).await;
+    assert!(
+        complete(
+            store,
+            account,
+            completion_with_tokens(lease.generation, "t1", "r1")
+        )
+        .await
+    );
     lease.generation
 }
 
-/// Whatever is in the token's place: a lease follows at once, and all is well.
-async fn is_absent(server: &Server, store: &RedisStore, what: &str) {
-    let lease = match acquire(store, ACCOUNT, want(0)).await {
+/// The entry counts as absent: a lease follows at once, and the account works.
+async fn counts_as_absent(server: &Server, store: &RedisStore, what: &str) {
+    let lease = match acquire(store, ACCOUNT, request(0)).await {
         Acquired::Lease(lease) => lease,
         other => panic!("{what}: {other:?}"),
     };
-    assert_eq!(given(&lease), None, "{what}");
-    assert!(complete(store, ACCOUNT, tokens(lease.generation, "t9", "r9")).await);
+    assert_eq!(refresh_payload(&lease), None, "{what}");
+    assert!(
+        complete(
+            store,
+            ACCOUNT,
+            completion_with_tokens(lease.generation, "t9", "r9")
+        )
+        .await
+    );
     assert_eq!(
-        token(store, ACCOUNT, 0).await.payload,
+        acquire_token(store, ACCOUNT, 0).await.payload,
         payload("t9"),
         "{what}"
     );
-    let next = leased(store, ACCOUNT, want(lease.generation)).await;
-    assert_eq!(given(&next), Some(payload("r9")), "{what}");
+    let next = acquire_lease(store, ACCOUNT, request(lease.generation)).await;
+    assert_eq!(refresh_payload(&next), Some(payload("r9")), "{what}");
     server.ask::<()>("FLUSHALL").await;
 }
 
 #[tokio::test]
-async fn garbage_in_any_place_is_as_nothing() {
+async fn garbage_in_any_place_is_as_absent() {
     let server = Server::start().await;
     let store = server.store();
     let long = vec![b'7'; 300 * 1024];
-    let sealed_for_nobody = [b"5:".as_slice(), &[1; 80]].concat();
+    let sealed_with_no_key = [b"5:".as_slice(), &[1; 80]].concat();
     let values: [&[u8]; 12] = [
         b"",
         b"garbage",
@@ -70,7 +89,7 @@ async fn garbage_in_any_place_is_as_nothing() {
         b"1e300:x",
         b"99999999999999999999:x",
         b"\xff\xfe\x00:\n",
-        &sealed_for_nobody,
+        &sealed_with_no_key,
         &long,
     ];
     for value in values {
@@ -79,17 +98,17 @@ async fn garbage_in_any_place_is_as_nothing() {
                 continue; // That is one.
             }
             for millis in [0, 60_000] {
-                put(&server, kind, value, millis).await;
+                write_entry(&server, kind, value, millis).await;
                 let shown = String::from_utf8_lossy(&value[..value.len().min(20)]).into_owned();
-                is_absent(&server, &store, &format!("{kind} {shown:?} {millis}")).await;
+                counts_as_absent(&server, &store, &format!("{kind} {shown:?} {millis}")).await;
             }
         }
         for field in ["generation", "written"] {
-            let meta = name(ACCOUNT, "meta");
+            let meta = key_of(ACCOUNT, "meta");
             server
                 .run::<()>(redis::cmd("HSET").arg(meta).arg(field).arg(value))
                 .await;
-            is_absent(&server, &store, "meta").await;
+            counts_as_absent(&server, &store, "meta").await;
         }
     }
 }
@@ -97,26 +116,26 @@ async fn garbage_in_any_place_is_as_nothing() {
 #[tokio::test]
 async fn a_lease_that_would_stay_for_ever_is_none() {
     let server = Server::start().await;
-    put(&server, "lease", b"7", 0).await;
-    is_absent(&server, &server.store(), "lease").await;
+    write_entry(&server, "lease", b"7", 0).await;
+    counts_as_absent(&server, &server.store(), "lease").await;
 }
 
 #[tokio::test]
-async fn an_entry_that_would_stay_for_ever_is_as_nothing() {
+async fn an_entry_that_would_stay_for_ever_is_as_absent() {
     let server = Server::start().await;
     let store = server.store();
     for kind in ["token", "refresh"] {
-        filled(&store, ACCOUNT).await;
+        write_tokens(&store, ACCOUNT).await;
         server
-            .ask::<()>(&format!("PERSIST {}", name(ACCOUNT, kind)))
+            .ask::<()>(&format!("PERSIST {}", key_of(ACCOUNT, kind)))
             .await;
         let others = KINDS.iter().filter(|it| **it != kind && **it != "meta");
         for other in others {
             server
-                .ask::<()>(&format!("DEL {}", name(ACCOUNT, other)))
+                .ask::<()>(&format!("DEL {}", key_of(ACCOUNT, other)))
                 .await;
         }
-        is_absent(&server, &store, kind).await;
+        counts_as_absent(&server, &store, kind).await;
     }
 }
 
@@ -128,9 +147,9 @@ async fn a_key_of_another_type_is_an_error_that_shows_no_payload() {
         let other = if kind == "meta" { "SET" } else { "LPUSH" };
         let mut command = redis::cmd(other);
         server
-            .run::<()>(command.arg(name(ACCOUNT, kind)).arg("s3cret"))
+            .run::<()>(command.arg(key_of(ACCOUNT, kind)).arg("s3cret"))
             .await;
-        let mut wanted = want(0);
+        let mut wanted = request(0);
         wanted.rejected = true;
         let acquired = store.acquire(ACCOUNT, &wanted).await;
         let error = format!("{:?}", acquired.expect_err(kind));
@@ -139,24 +158,24 @@ async fn a_key_of_another_type_is_an_error_that_shows_no_payload() {
             "{error}"
         );
         server.ask::<()>("FLUSHALL").await;
-        is_absent(&server, &store, kind).await;
+        counts_as_absent(&server, &store, kind).await;
     }
 }
 
 #[tokio::test]
-async fn what_was_cut_short_or_changed_is_as_nothing() {
+async fn what_was_cut_short_or_changed_is_as_absent() {
     let server = Server::start().await;
     let store = server.store();
     for kind in ["token", "refresh"] {
-        filled(&store, ACCOUNT).await;
-        let whole = kept(&server, ACCOUNT, kind).await;
+        write_tokens(&store, ACCOUNT).await;
+        let whole = read_entry(&server, ACCOUNT, kind).await;
         for at in [20, whole.len() / 2, whole.len() - 1] {
             let mut changed = whole.clone();
             changed[at] ^= 1;
             for value in [&whole[..at], &changed] {
                 server.ask::<()>("FLUSHALL").await;
-                put(&server, kind, value, 60_000).await;
-                is_absent(&server, &store, &format!("{kind} at {at}")).await;
+                write_entry(&server, kind, value, 60_000).await;
+                counts_as_absent(&server, &store, &format!("{kind} at {at}")).await;
             }
         }
         server.ask::<()>("FLUSHALL").await;
@@ -164,25 +183,25 @@ async fn what_was_cut_short_or_changed_is_as_nothing() {
 }
 
 #[tokio::test]
-async fn an_entry_in_another_ones_place_is_as_nothing() {
+async fn an_entry_in_another_ones_place_is_as_absent() {
     let server = Server::start().await;
     let store = server.store();
-    let generation = filled(&store, "other").await;
-    let token = kept(&server, "other", "token").await;
-    let refresh = kept(&server, "other", "refresh").await;
-    put(&server, "token", &token, 60_000).await;
-    put(&server, "refresh", &refresh, 60_000).await;
-    is_absent(&server, &store, "another account's").await;
+    let generation = write_tokens(&store, "other").await;
+    let token = read_entry(&server, "other", "token").await;
+    let refresh = read_entry(&server, "other", "refresh").await;
+    write_entry(&server, "token", &token, 60_000).await;
+    write_entry(&server, "refresh", &refresh, 60_000).await;
+    counts_as_absent(&server, &store, "another account's").await;
 
-    filled(&store, ACCOUNT).await;
-    let token = kept(&server, ACCOUNT, "token").await;
+    write_tokens(&store, ACCOUNT).await;
+    let token = read_entry(&server, ACCOUNT, "token").await;
     server.ask::<()>("FLUSHALL").await;
-    put(&server, "failure", &token, 60_000).await;
-    is_absent(&server, &store, "a token as a failure").await;
+    write_entry(&server, "failure", &token, 60_000).await;
+    counts_as_absent(&server, &store, "a token as a failure").await;
 
     // An older one that is called newer.
-    filled(&store, ACCOUNT).await;
-    let token = kept(&server, ACCOUNT, "token").await;
+    write_tokens(&store, ACCOUNT).await;
+    let token = read_entry(&server, ACCOUNT, "token").await;
     server.ask::<()>("FLUSHALL").await;
     let colon = token
         .iter()
@@ -193,12 +212,12 @@ async fn an_entry_in_another_ones_place_is_as_nothing() {
         &token[colon..],
     ]
     .concat();
-    put(&server, "token", &newer, 60_000).await;
-    is_absent(&server, &store, "another generation").await;
+    write_entry(&server, "token", &newer, 60_000).await;
+    counts_as_absent(&server, &store, "another generation").await;
 }
 
 #[tokio::test]
-async fn keys_rotate_and_what_another_key_sealed_is_as_nothing() {
+async fn keys_rotate_and_what_another_key_sealed_is_as_absent() {
     let server = Server::start().await;
     let [old, both, new] = [vec![1], vec![2, 1], vec![2]].map(|keys| {
         let builder = tower_bearer::store::RedisStore::builder(server.url());
@@ -207,26 +226,42 @@ async fn keys_rotate_and_what_another_key_sealed_is_as_nothing() {
             .fold(builder, |builder, it| builder.key(key(it)));
         keyed.build().expect("a store")
     });
-    let generation = filled(&old, ACCOUNT).await;
-    assert_eq!(token(&both, ACCOUNT, 0).await.payload, payload("t1"));
-    let renewal = leased(&both, ACCOUNT, want(generation)).await;
-    assert_eq!(given(&renewal), Some(payload("r1")));
-    complete(&both, ACCOUNT, tokens(renewal.generation, "t2", "r2")).await;
-    assert_eq!(token(&new, ACCOUNT, 0).await.payload, payload("t2"));
-    is_absent(&server, &old, "another key's").await;
+    let generation = write_tokens(&old, ACCOUNT).await;
+    assert_eq!(
+        acquire_token(&both, ACCOUNT, 0).await.payload,
+        payload("t1")
+    );
+    let renewal = acquire_lease(&both, ACCOUNT, request(generation)).await;
+    assert_eq!(refresh_payload(&renewal), Some(payload("r1")));
+    complete(
+        &both,
+        ACCOUNT,
+        completion_with_tokens(renewal.generation, "t2", "r2"),
+    )
+    .await;
+    assert_eq!(acquire_token(&new, ACCOUNT, 0).await.payload, payload("t2"));
+    counts_as_absent(&server, &old, "another key's").await;
 }
 
 #[tokio::test]
 async fn nothing_in_redis_shows_a_token_or_outlives_it() {
     let server = Server::start().await;
     let store = server.store();
-    let lease = leased(&store, ACCOUNT, want(0)).await;
-    let mut it = tokens(lease.generation, "s3cret-token", "s3cret-refresh");
-    it.failure = Some((payload("s3cret-failure"), Duration::from_secs(5)));
+    let lease = acquire_lease(&store, ACCOUNT, request(0)).await;
+    let mut it = completion_with_tokens(lease.generation, "s3cret-token", "s3cret-refresh");
+    it.failure = Some(Stored::new(
+        payload("s3cret-failure"),
+        Duration::from_secs(5),
+    ));
     complete(&store, ACCOUNT, it).await;
-    let lease = leased(&store, "other", want(0)).await;
-    complete(&store, "other", tokens(lease.generation, "t", "r")).await;
-    leased(&store, "other", want(lease.generation)).await;
+    let lease = acquire_lease(&store, "other", request(0)).await;
+    complete(
+        &store,
+        "other",
+        completion_with_tokens(lease.generation, "t", "r"),
+    )
+    .await;
+    acquire_lease(&store, "other", request(lease.generation)).await;
 
     let keys: Vec<String> = server.ask("KEYS *").await;
     assert_eq!(keys.len(), 7, "{keys:?}");
@@ -248,9 +283,9 @@ async fn stores_with_other_prefixes_have_nothing_in_common() {
     let server = Server::start().await;
     let [one, other] =
         ["one", "other"].map(|it| server.builder().prefix(it).build().expect("a store"));
-    filled(&one, ACCOUNT).await;
-    let lease = leased(&other, ACCOUNT, want(0)).await;
-    assert_eq!(given(&lease), None);
+    write_tokens(&one, ACCOUNT).await;
+    let lease = acquire_lease(&other, ACCOUNT, request(0)).await;
+    assert_eq!(refresh_payload(&lease), None);
     let keys: Vec<String> = server.ask("KEYS *").await;
     assert!(
         keys.iter()
@@ -265,5 +300,5 @@ async fn stores_with_other_prefixes_have_nothing_in_common() {
         .arg("REPLACE");
     server.run::<()>(&copy).await;
     complete(&other, ACCOUNT, tower_bearer::store::Completion::of(&lease)).await;
-    leased(&other, ACCOUNT, want(0)).await;
+    acquire_lease(&other, ACCOUNT, request(0)).await;
 }

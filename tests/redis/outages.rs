@@ -1,4 +1,4 @@
-//! A server that is away, late, new or old.
+//! A server that is unavailable, slow, restarted or restored.
 
 use std::time::Duration;
 
@@ -6,73 +6,77 @@ use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep, timeout};
 use tower_bearer::store::{Acquired, RedisStore, TokenStore};
 
-use crate::conformance::{acquire, complete, given, leased, nothing, payload, token, tokens, want};
+use crate::conformance::{
+    acquire, acquire_lease, acquire_token, complete, completion, completion_with_tokens, payload,
+    refresh_payload, request,
+};
 use crate::proxy::Proxy;
 use crate::server::{Server, key, until};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Connections to the server, without the one that asks.
-async fn connections(server: &Server) -> usize {
+/// Counts the connections to the server, without the one that asks.
+async fn count_connections(server: &Server) -> usize {
     let list: String = server.ask("CLIENT LIST TYPE normal").await;
     let subscribed: String = server.ask("CLIENT LIST TYPE pubsub").await;
     list.lines().count() + subscribed.lines().count() - 1
 }
 
-pub(crate) async fn connections_become(server: &Server, number: usize) {
+/// Waits until the server has this many connections.
+pub(crate) async fn wait_for_connections(server: &Server, number: usize) {
     let deadline = Instant::now() + 5 * SECOND;
-    while connections(server).await != number {
+    while count_connections(server).await != number {
         assert!(
             Instant::now() < deadline,
             "{} of {number}",
-            connections(server).await
+            count_connections(server).await
         );
         sleep(Duration::from_millis(20)).await;
     }
 }
 
 #[tokio::test]
-async fn nothing_connects_before_its_use_or_stays_after_the_last_handle() {
+async fn no_connection_is_made_before_its_use_or_stays_after_the_last_handle() {
     let server = Server::start().await;
     let store = server.store();
-    assert_eq!(connections(&server).await, 0);
-    leased(&store, "me", want(0)).await;
-    connections_become(&server, 1).await;
+    assert_eq!(count_connections(&server).await, 0);
+    acquire_lease(&store, "me", request(0)).await;
+    wait_for_connections(&server, 1).await;
     let other = store.clone();
     let mut changes = store.changes("me");
-    connections_become(&server, 2).await;
+    wait_for_connections(&server, 2).await;
     drop(store);
-    acquire(&other, "me", want(0)).await;
-    assert_eq!(connections(&server).await, 2);
+    acquire(&other, "me", request(0)).await;
+    assert_eq!(count_connections(&server).await, 2);
     drop(other);
-    connections_become(&server, 0).await;
+    wait_for_connections(&server, 0).await;
     while changes.changed().await.is_ok() {}
 }
 
 #[tokio::test]
-async fn redis_away_is_an_error_at_once_and_back_is_back_at_once() {
+async fn an_unavailable_server_is_an_error_at_once_and_works_again_at_once() {
     let mut server = Server::start().await;
     let store = server.store();
-    leased(&store, "me", want(0)).await;
+    acquire_lease(&store, "me", request(0)).await;
     server.kill();
     for _ in 0..3 {
         let start = Instant::now();
         store
-            .acquire("me", &want(0))
+            .acquire("me", &request(0))
             .await
-            .expect_err("nobody is there");
+            .expect_err("no server");
         store
-            .complete("me", &nothing(1))
+            .complete("me", &completion(1))
             .await
-            .expect_err("nobody is there");
+            .expect_err("no server");
         assert!(start.elapsed() < SECOND, "{:?}", start.elapsed());
     }
     server.restart().await;
-    leased(&store, "me", want(0)).await;
-    // A connection that broke while nobody used it costs no error.
+    acquire_lease(&store, "me", request(0)).await;
+    // A connection that broke while it was idle causes no error.
     server.kill();
     server.restart().await;
-    leased(&store, "me", want(0)).await;
+    acquire_lease(&store, "me", request(0)).await;
 }
 
 #[tokio::test]
@@ -83,29 +87,29 @@ async fn a_server_that_stalls_is_an_error_in_time_and_the_next_connection_works(
     let builder = RedisStore::builder(proxy.url()).key(key(1));
     let builder = builder.response_timeout(limit).connect_timeout(limit);
     let store = builder.build().expect("a store");
-    leased(&store, "me", want(0)).await;
+    acquire_lease(&store, "me", request(0)).await;
     proxy.stall(true);
     for _ in 0..2 {
         let start = Instant::now();
         store
-            .acquire("other", &want(0))
+            .acquire("other", &request(0))
             .await
             .expect_err("no answer");
         assert!(start.elapsed() < 4 * limit, "{:?}", start.elapsed());
     }
     proxy.stall(false);
-    leased(&store, "third", want(0)).await;
+    acquire_lease(&store, "third", request(0)).await;
     // A connection that never says anything again.
     proxy.strand();
     store
-        .acquire("fourth", &want(0))
+        .acquire("fourth", &request(0))
         .await
         .expect_err("no answer");
-    leased(&store, "fifth", want(0)).await;
+    acquire_lease(&store, "fifth", request(0)).await;
 }
 
 #[tokio::test]
-async fn a_lease_that_comes_when_its_caller_is_gone_is_given_back() {
+async fn a_lease_that_arrives_after_its_caller_left_is_returned() {
     let server = Server::start().await;
     let proxy = Proxy::to(server.port()).await;
     let builder = RedisStore::builder(proxy.url()).key(key(1));
@@ -113,10 +117,15 @@ async fn a_lease_that_comes_when_its_caller_is_gone_is_given_back() {
         .response_timeout(20 * SECOND)
         .build()
         .expect("a store");
-    let lease = leased(&store, "me", want(0)).await;
-    complete(&store, "me", tokens(lease.generation, "t1", "r1")).await;
+    let lease = acquire_lease(&store, "me", request(0)).await;
+    complete(
+        &store,
+        "me",
+        completion_with_tokens(lease.generation, "t1", "r1"),
+    )
+    .await;
     proxy.stall(true);
-    let wanted = want(lease.generation);
+    let wanted = request(lease.generation);
     let left = timeout(Duration::from_millis(100), store.acquire("me", &wanted)).await;
     assert!(left.is_err(), "{left:?}");
     proxy.stall(false);
@@ -128,47 +137,47 @@ async fn a_lease_that_comes_when_its_caller_is_gone_is_given_back() {
         match acquire(&direct, "me", wanted).await {
             Acquired::Lease(next) if generation != lease.generation.to_string() => break next,
             Acquired::Lease(early) => {
-                let mut back = nothing(early.generation);
+                let mut back = completion(early.generation);
                 back.refresh_token = early.refresh_token;
                 complete(&direct, "me", back).await;
             }
             _ => {}
         }
-        assert!(Instant::now() < deadline, "the lease is nobody's");
+        assert!(Instant::now() < deadline, "the lease was not returned");
         sleep(Duration::from_millis(20)).await;
     };
-    assert_eq!(given(&next), Some(payload("r1")));
+    assert_eq!(refresh_payload(&next), Some(payload("r1")));
 }
 
 #[tokio::test]
-async fn a_change_in_another_process_is_told_within_a_moment() {
+async fn a_change_in_another_process_is_notified_at_once() {
     let server = Server::start().await;
     let (one, other) = (server.store(), server.store());
     let mut changes = one.changes("me");
     let mut strangers = one.changes("stranger");
-    connections_become(&server, 1).await;
+    wait_for_connections(&server, 1).await;
     sleep(Duration::from_millis(100)).await;
     strangers.mark_unchanged();
     for _ in 0..20 {
         changes.mark_unchanged();
-        let lease = leased(&other, "me", want(0)).await;
-        complete(&other, "me", nothing(lease.generation)).await;
+        let lease = acquire_lease(&other, "me", request(0)).await;
+        complete(&other, "me", completion(lease.generation)).await;
         timeout(SECOND, changes.changed())
             .await
-            .expect("told")
+            .expect("notified")
             .expect("there");
     }
     assert!(!strangers.has_changed().expect("there"));
 }
 
 #[tokio::test]
-async fn after_an_outage_everybody_is_told_once_and_told_again() {
+async fn after_an_outage_all_watchers_are_notified_once_and_then_of_changes() {
     let mut server = Server::start().await;
     let (one, other) = (server.store(), server.store());
     let mut watchers: Vec<_> = (0..5)
         .map(|n| one.changes(&format!("account {n}")))
         .collect();
-    connections_become(&server, 1).await;
+    wait_for_connections(&server, 1).await;
     sleep(Duration::from_millis(100)).await;
     watchers.iter_mut().for_each(|it| it.mark_unchanged());
     server.kill();
@@ -176,15 +185,15 @@ async fn after_an_outage_everybody_is_told_once_and_told_again() {
     for watcher in &mut watchers {
         timeout(10 * SECOND, watcher.changed())
             .await
-            .expect("told")
+            .expect("notified")
             .expect("there");
         watcher.mark_unchanged();
     }
-    let lease = leased(&other, "account 3", want(0)).await;
-    complete(&other, "account 3", nothing(lease.generation)).await;
+    let lease = acquire_lease(&other, "account 3", request(0)).await;
+    complete(&other, "account 3", completion(lease.generation)).await;
     timeout(SECOND, watchers[3].changed())
         .await
-        .expect("told")
+        .expect("notified")
         .expect("there");
 }
 
@@ -195,49 +204,61 @@ fn a_store_outlives_the_runtime_that_used_it_first() {
         let server = Server::start().await;
         let store = server.store();
         let _watcher = store.changes("me");
-        leased(&store, "other", want(0)).await;
-        connections_become(&server, 2).await;
+        acquire_lease(&store, "other", request(0)).await;
+        wait_for_connections(&server, 2).await;
         (server, store)
     });
     drop(first);
     let second = Runtime::new().expect("a runtime");
     second.block_on(async {
-        leased(&store, "me", want(0)).await;
+        acquire_lease(&store, "me", request(0)).await;
         let mut changes = store.changes("third");
-        connections_become(&server, 2).await;
+        wait_for_connections(&server, 2).await;
         sleep(Duration::from_millis(100)).await;
         changes.mark_unchanged();
         let other = server.store();
-        let lease = leased(&other, "third", want(0)).await;
-        complete(&other, "third", nothing(lease.generation)).await;
+        let lease = acquire_lease(&other, "third", request(0)).await;
+        complete(&other, "third", completion(lease.generation)).await;
         timeout(SECOND, changes.changed())
             .await
-            .expect("told")
+            .expect("notified")
             .expect("there");
     });
 }
 
-/// The snapshot has a refresh token that somebody took, and may have sent.
+/// The snapshot has a refresh token that was handed over later, and may have been sent.
 #[tokio::test]
-async fn a_server_that_lost_its_last_steps_hands_over_no_refresh_token() {
+async fn a_server_that_lost_its_last_writes_hands_over_no_refresh_token() {
     let mut server = Server::with("save \"\"\ndbfilename old.rdb\n").await;
     let store = server.store();
-    let lease = leased(&store, "me", want(0)).await;
-    complete(&store, "me", tokens(lease.generation, "t1", "r1")).await;
+    let lease = acquire_lease(&store, "me", request(0)).await;
+    complete(
+        &store,
+        "me",
+        completion_with_tokens(lease.generation, "t1", "r1"),
+    )
+    .await;
     server.ask::<()>("SAVE").await;
-    let renewal = leased(&store, "me", want(lease.generation)).await;
-    assert_eq!(given(&renewal), Some(payload("r1")));
+    let renewal = acquire_lease(&store, "me", request(lease.generation)).await;
+    assert_eq!(refresh_payload(&renewal), Some(payload("r1")));
     server.kill();
     server.restart().await;
     assert_eq!(
-        token(&store, "me", 0).await.payload,
+        acquire_token(&store, "me", 0).await.payload,
         payload("t1"),
         "the snapshot is not there"
     );
-    let next = leased(&store, "me", want(lease.generation)).await;
-    assert_eq!(given(&next), None);
+    let next = acquire_lease(&store, "me", request(lease.generation)).await;
+    assert_eq!(refresh_payload(&next), None);
     assert!(next.generation > renewal.generation);
-    assert!(complete(&store, "me", tokens(renewal.generation, "t2", "r2")).await);
+    assert!(
+        complete(
+            &store,
+            "me",
+            completion_with_tokens(renewal.generation, "t2", "r2")
+        )
+        .await
+    );
 }
 
 /// A master that was a replica for a while has again what it handed over before.
@@ -245,8 +266,13 @@ async fn a_server_that_lost_its_last_steps_hands_over_no_refresh_token() {
 async fn a_master_that_was_a_replica_in_between_hands_over_no_refresh_token() {
     let (first, second) = (Server::start().await, Server::start().await);
     let store = first.store();
-    let lease = leased(&store, "me", want(0)).await;
-    complete(&store, "me", tokens(lease.generation, "t1", "r1")).await;
+    let lease = acquire_lease(&store, "me", request(0)).await;
+    complete(
+        &store,
+        "me",
+        completion_with_tokens(lease.generation, "t1", "r1"),
+    )
+    .await;
     let follow = async |replica: &Server, master: &Server| {
         let words = format!("REPLICAOF 127.0.0.1 {}", master.port());
         replica.ask::<()>(&words).await;
@@ -257,21 +283,26 @@ async fn a_master_that_was_a_replica_in_between_hands_over_no_refresh_token() {
         .await;
     };
     follow(&second, &first).await;
-    // This is where it is lost that the refresh token was taken.
+    // From here on it does not know that the refresh token was handed over.
     second.ask::<()>("REPLICAOF NO ONE").await;
-    // A replica has joined since it was kept.
-    let lease = leased(&store, "me", want(lease.generation)).await;
-    complete(&store, "me", tokens(lease.generation, "t2", "r2")).await;
+    // A replica has joined since it was written.
+    let lease = acquire_lease(&store, "me", request(lease.generation)).await;
+    complete(
+        &store,
+        "me",
+        completion_with_tokens(lease.generation, "t2", "r2"),
+    )
+    .await;
     second.ask::<()>("FLUSHALL").await;
     follow(&second, &first).await;
     second.ask::<()>("REPLICAOF NO ONE").await;
-    let taken = leased(&store, "me", want(lease.generation)).await;
-    assert_eq!(given(&taken), Some(payload("r2")));
+    let taken = acquire_lease(&store, "me", request(lease.generation)).await;
+    assert_eq!(refresh_payload(&taken), Some(payload("r2")));
     follow(&first, &second).await;
     first.ask::<()>("REPLICAOF NO ONE").await;
-    assert_eq!(token(&store, "me", 0).await.payload, payload("t2"));
-    let next = leased(&store, "me", want(lease.generation)).await;
-    assert_eq!(given(&next), None);
+    assert_eq!(acquire_token(&store, "me", 0).await.payload, payload("t2"));
+    let next = acquire_lease(&store, "me", request(lease.generation)).await;
+    assert_eq!(refresh_payload(&next), None);
 }
 
 #[tokio::test]
@@ -280,10 +311,15 @@ async fn a_flushed_server_goes_on_with_higher_generations() {
     let store = server.store();
     let mut last = 0;
     for _ in 0..20 {
-        let lease = leased(&store, "me", want(last)).await;
+        let lease = acquire_lease(&store, "me", request(last)).await;
         assert!(lease.generation > last);
         last = lease.generation;
-        complete(&store, "me", tokens(lease.generation, "t", "r")).await;
+        complete(
+            &store,
+            "me",
+            completion_with_tokens(lease.generation, "t", "r"),
+        )
+        .await;
         server.ask::<()>("FLUSHALL").await;
         server.ask::<()>("SCRIPT FLUSH").await;
     }
@@ -293,12 +329,12 @@ async fn a_flushed_server_goes_on_with_higher_generations() {
 async fn a_server_whose_clock_is_behind_gives_no_lower_generation() {
     let server = Server::start().await;
     let store = server.store();
-    let now = leased(&store, "me", want(0)).await.generation;
+    let now = acquire_lease(&store, "me", request(0)).await.generation;
     server.ask::<()>("FLUSHALL").await;
     let had = now + 60_000;
-    let lease = leased(&store, "me", want(had)).await;
+    let lease = acquire_lease(&store, "me", request(had)).await;
     assert_eq!(lease.generation, had + 1);
-    // Not for any number that somebody comes along with.
-    let lease = leased(&store, "other", want(u64::MAX)).await;
+    // But not for every number that a process asks with.
+    let lease = acquire_lease(&store, "other", request(u64::MAX)).await;
     assert!(lease.generation < now + 60_000);
 }

@@ -1,4 +1,4 @@
-//! A way to a server that can be stopped.
+//! A proxy that can hold back what it forwards.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -8,14 +8,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Passes everything on, or holds everything back. Ends when dropped.
+/// Forwards everything, or holds everything back. Ends when dropped.
 pub(crate) struct Proxy {
     address: SocketAddr,
     held: watch::Sender<Held>,
     task: JoinHandle<()>,
 }
 
-/// What is not passed on.
+/// What is not forwarded.
 #[derive(Clone, Copy, Default)]
 struct Held {
     all: bool,
@@ -35,8 +35,8 @@ impl Proxy {
                 if let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
                     let (near, far) = (near.into_split(), far.into_split());
                     let time = is_held.borrow().before;
-                    tokio::spawn(pass(near.0, far.1, time, is_held.clone()));
-                    tokio::spawn(pass(far.0, near.1, time, is_held.clone()));
+                    tokio::spawn(forward(near.0, far.1, time, is_held.clone()));
+                    tokio::spawn(forward(far.0, near.1, time, is_held.clone()));
                 }
             }
         });
@@ -51,11 +51,12 @@ impl Proxy {
         format!("redis://{}", self.address)
     }
 
+    /// Holds everything back, or forwards it again.
     pub(crate) fn stall(&self, stalled: bool) {
         self.held.send_modify(|held| held.all = stalled);
     }
 
-    /// Nothing passes any more on the connections that there are; new ones work.
+    /// Holds back everything on the current connections; new ones work.
     pub(crate) fn strand(&self) {
         self.held.send_modify(|held| held.before += 1);
     }
@@ -67,7 +68,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn pass(
+async fn forward(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     time: u64,

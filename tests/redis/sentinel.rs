@@ -6,17 +6,20 @@ use tokio::time::{sleep, timeout};
 use tower_bearer::store::{RedisStore, RedisStoreBuilder, TokenStore};
 
 use crate::caches::Caches;
-use crate::conformance::{self, complete, given, leased, nothing, payload, token, tokens, want};
+use crate::conformance::{
+    self, acquire_lease, acquire_token, complete, completion, completion_with_tokens, payload,
+    refresh_payload, request,
+};
 use crate::fleet::{nothing_failed, secs, token_server};
 use crate::server::{Server, free_port, key, until};
 
-struct Watched {
+struct SentinelSetup {
     master: Server,
     replica: Server,
     sentinel: Server,
 }
 
-impl Watched {
+impl SentinelSetup {
     async fn start() -> Self {
         let password = "requirepass s3cret\nmasterauth s3cret\nsave \"\"\n";
         let master = Server::with(password).await;
@@ -48,8 +51,8 @@ impl Watched {
     }
 
     fn builder(&self) -> RedisStoreBuilder {
-        let nobody = format!("redis://127.0.0.1:{}", free_port());
-        let sentinels = [nobody, self.sentinel.url()];
+        let no_server = format!("redis://127.0.0.1:{}", free_port());
+        let sentinels = [no_server, self.sentinel.url()];
         RedisStore::sentinel(sentinels, "redis://:s3cret@my-master").key(key(1))
     }
 
@@ -86,24 +89,29 @@ async fn ask<T: redis::FromRedisValue>(server: &Server, words: &str) -> T {
 }
 
 #[tokio::test]
-async fn a_master_that_a_sentinel_knows_does_what_is_asked_of_stores() {
-    let watched = Watched::start().await;
+async fn a_master_known_to_a_sentinel_does_what_every_store_has_to_do() {
+    let watched = SentinelSetup::start().await;
     conformance::all(&watched.store()).await;
     let unknown = RedisStore::sentinel([watched.sentinel.url()], "redis://:s3cret@no-master");
     let unknown = unknown.key(key(1)).build().expect("a store");
     unknown
-        .acquire("me", &want(0))
+        .acquire("me", &request(0))
         .await
         .expect_err("no master");
 }
 
-/// What a store has when the master is dead, or is told to step down.
-async fn goes_on(watched: &mut Watched, is_killed: bool) {
+/// A store continues after the master was killed, or told to step down.
+async fn follows_a_fail_over(watched: &mut SentinelSetup, is_killed: bool) {
     let (store, other) = (watched.store(), watched.store());
     let mut changes = store.changes("me");
-    let lease = leased(&store, "me", want(0)).await;
-    complete(&store, "me", tokens(lease.generation, "t1", "r1")).await;
-    leased(&other, "other", want(0)).await;
+    let lease = acquire_lease(&store, "me", request(0)).await;
+    complete(
+        &store,
+        "me",
+        completion_with_tokens(lease.generation, "t1", "r1"),
+    )
+    .await;
+    acquire_lease(&other, "other", request(0)).await;
     until("replicated", async || {
         ask::<u64>(&watched.replica, "DBSIZE").await >= 4
     })
@@ -129,27 +137,36 @@ async fn goes_on(watched: &mut Watched, is_killed: bool) {
         })
         .await;
     }
-    assert_eq!(token(&store, "me", 0).await.payload, payload("t1"));
-    let next = leased(&store, "me", want(lease.generation)).await;
+    assert_eq!(acquire_token(&store, "me", 0).await.payload, payload("t1"));
+    let next = acquire_lease(&store, "me", request(lease.generation)).await;
     assert_eq!(
-        given(&next),
+        refresh_payload(&next),
         None,
         "the replica cannot know whether it was sent"
     );
     assert!(next.generation > lease.generation);
-    complete(&store, "me", tokens(next.generation, "t2", "r2")).await;
+    complete(
+        &store,
+        "me",
+        completion_with_tokens(next.generation, "t2", "r2"),
+    )
+    .await;
     let info: String = ask(&watched.replica, "INFO replication").await;
     assert!(info.contains("role:master"), "{info}");
     let keys: u64 = ask(&watched.replica, "EXISTS tower-bearer:{me}:token").await;
     assert_eq!(keys, 1);
-    let kept = leased(&store, "me", want(next.generation)).await;
-    assert_eq!(given(&kept), Some(payload("r2")), "its own it hands over");
+    let kept = acquire_lease(&store, "me", request(next.generation)).await;
+    assert_eq!(
+        refresh_payload(&kept),
+        Some(payload("r2")),
+        "its own it hands over"
+    );
     // The subscription has its pauses before it is there again.
-    until("told", async || {
+    until("notified", async || {
         changes.mark_unchanged();
-        let lease = leased(&other, "third", want(0)).await;
-        complete(&other, "third", nothing(lease.generation)).await;
-        complete(&other, "me", nothing(1)).await;
+        let lease = acquire_lease(&other, "third", request(0)).await;
+        complete(&other, "third", completion(lease.generation)).await;
+        complete(&other, "me", completion(1)).await;
         matches!(timeout(secs(1), changes.changed()).await, Ok(Ok(())))
     })
     .await;
@@ -157,17 +174,17 @@ async fn goes_on(watched: &mut Watched, is_killed: bool) {
 
 #[tokio::test]
 async fn when_the_master_dies_the_store_goes_on_with_the_next_one() {
-    goes_on(&mut Watched::start().await, true).await;
+    follows_a_fail_over(&mut SentinelSetup::start().await, true).await;
 }
 
 #[tokio::test]
 async fn when_the_master_steps_down_the_store_goes_on_with_the_next_one() {
-    goes_on(&mut Watched::start().await, false).await;
+    follows_a_fail_over(&mut SentinelSetup::start().await, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn caches_lose_no_call_when_the_master_dies() {
-    let (mut watched, server) = (Watched::start().await, token_server().await);
+    let (mut watched, server) = (SentinelSetup::start().await, token_server().await);
     let stores: Vec<_> = (0..3).map(|_| watched.store()).collect();
     let caches = Caches::start(&server, stores, secs(34));
     sleep(secs(5)).await;

@@ -1,4 +1,4 @@
-//! Servers of Redis, each with a folder of its own and ended by its id.
+//! Redis servers, each with its own folder, and ended by its process id.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -26,7 +26,7 @@ impl Server {
         Self::with("save \"\"\nappendonly no\n").await
     }
 
-    /// With these lines in its configuration.
+    /// Starts a server with these lines in its configuration.
     pub(crate) async fn with(config: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -43,7 +43,7 @@ impl Server {
         server
     }
 
-    /// Starts it, on the same port and with what it saved.
+    /// Starts the server again, on the same port and with what it saved.
     pub(crate) async fn restart(&mut self) {
         let path = std::env::var_os(VARIABLE)
             .unwrap_or_else(|| panic!("no {VARIABLE} is set: run `bash tests/redis/run`"));
@@ -74,7 +74,7 @@ impl Server {
         }
     }
 
-    /// As a power failure does it.
+    /// Kills the server, as a power failure does.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("killed");
@@ -104,7 +104,7 @@ impl Server {
         connection.expect("a connection")
     }
 
-    /// Asks it something, in words.
+    /// Sends a command, given as words, and returns the response.
     pub(crate) async fn ask<T: FromRedisValue>(&self, words: &str) -> T {
         let mut command = Cmd::new();
         for word in words.split(' ') {
@@ -135,7 +135,7 @@ pub(crate) fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-/// Asks again and again until it is so.
+/// Checks again and again until the condition holds.
 pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !is_so().await {

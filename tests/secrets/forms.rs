@@ -1,4 +1,4 @@
-//! A secret and all the forms in which one could read it.
+//! A secret, and all the forms in which it could be readable.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -12,17 +12,17 @@ pub(crate) struct Found {
     pub(crate) end: usize,
 }
 
-/// Shorter runs of letters and digits stand in many a word.
-const TELLING: usize = 12;
+/// Shorter runs of letters and digits occur in ordinary words.
+const MIN_CORE: usize = 12;
 
 impl Secret {
     pub(crate) fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// Letters and digits that stand nowhere else: what every encoding of a
-    /// secret around them leaves or encodes alike. Lower case, so that an error
-    /// code or a host name can be one.
+    /// Returns letters that occur nowhere else, and that every encoding of a secret
+    /// around them leaves or encodes alike. Lower case, so that an error code or a
+    /// host name can contain them.
     pub(crate) fn core() -> String {
         let letters = (0..24).map(|_| fastrand::lowercase());
         letters.collect()
@@ -32,7 +32,7 @@ impl Secret {
         &self.0
     }
 
-    /// The longest of its runs of letters and digits.
+    /// Returns the longest of its runs of letters and digits.
     pub(crate) fn own_core(&self) -> &str {
         let runs = self.0.split(|c: char| !c.is_ascii_alphanumeric());
         runs.max_by_key(|run| run.len()).unwrap_or_default()
@@ -46,7 +46,7 @@ impl Secret {
             }
         };
         let mut parts = vec![("its letters", self.own_core())];
-        // Where nothing gets escaped, its letters say it all.
+        // Where nothing is escaped, the letters are enough.
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
         if !self.0.bytes().all(plain) {
             parts.push(("whole", &self.0));
@@ -78,8 +78,8 @@ impl Secret {
             let form: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
             add(&format!("{what}, in a URL"), form.replace('+', "%20"));
             add(&format!("{what}, in a form"), form);
-            // Wherever it begins within three bytes; without the characters
-            // that its neighbours have a part in.
+            // For each offset within three bytes, without the characters that also
+            // encode neighbouring bytes.
             for before in 0..3 {
                 let padded = [&b"\0\0"[..before], text.as_bytes()].concat();
                 let whole = padded.len() / 3 * 4;
@@ -99,7 +99,7 @@ impl Secret {
 
     pub(crate) fn find(&self, shown: &str) -> Option<Found> {
         assert!(
-            self.own_core().len() >= TELLING,
+            self.own_core().len() >= MIN_CORE,
             "too short a secret to look for"
         );
         self.forms().into_iter().find_map(|(form, text)| {

@@ -1,4 +1,4 @@
-//! All that anybody could read.
+//! Everything that is readable: logs, and what the tests show.
 
 use std::error::Error;
 use std::fmt::Debug;

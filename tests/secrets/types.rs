@@ -1,9 +1,9 @@
-//! Every public type has shown itself.
+//! The `Debug` of every public type.
 
 use tower_bearer::config::SourceConfig;
 use tower_bearer::grant::{
     ClientAuth, ClientCredentialsGrant, Endpoint, ExtensionGrant, JwtBearerGrant, PrivateKey,
-    PrivateKeyJwt, RefreshTokenGrant, Secret, SecretFile, SignedJwt, TokenExchangeGrant,
+    RefreshTokenGrant, Secret, SecretFile, SignedJwt, TokenExchangeGrant,
 };
 use tower_bearer::store::{RedisStore, StoreKey};
 use tower_bearer::testing::{MockResponse, TokenServer};
@@ -15,16 +15,12 @@ use tower_bearer::{
 
 use crate::seen::Seen;
 
-/// Traits, aliases, and kinds of grants, which show themselves as the grant.
-const SHOWN_BY_NOTHING: [&str; 13] = [
-    "ClientCredentials",
-    "Extension",
-    "JwtBearer",
-    "Password",
-    "Refresh",
+/// Traits and aliases.
+const WITHOUT_DEBUG: [&str; 9] = [
+    "EndpointUrl",
+    "IntoEndpoint",
     "SecretSource",
     "Signer",
-    "TokenExchange",
     "BoxError",
     "ReplayPolicy",
     "TokenSource",
@@ -32,11 +28,11 @@ const SHOWN_BY_NOTHING: [&str; 13] = [
     "Transport",
 ];
 
-/// Shows what no run had occasion to, then looks whether any is missing.
+/// Shows the types that no run has shown, then checks that none is missing.
 pub(crate) fn show_all(password: &str, seen: &Seen) {
     seen.show("CloneBody", &CloneBody);
     seen.show("EmptyBody", &EmptyBody);
-    seen.show("Never", &NoReplay);
+    seen.show("NoReplay", &NoReplay);
     show_grants(password, seen);
     show_redis(password, seen);
     show_accounts(password, seen);
@@ -73,26 +69,27 @@ pub(crate) fn show_all(password: &str, seen: &Seen) {
         "MockResponse",
         &MockResponse::default().param("access_token", format!("{password:?}")),
     );
+    seen.show("MockEndpoint", &server.token_endpoint());
     let mut service = server.service();
-    let answer = tower::Service::call(
+    let response = tower::Service::call(
         &mut service,
         http::Request::new(http_body_util::Full::<bytes::Bytes>::default()),
     );
-    seen.show("MockResponseFuture", &answer);
+    seen.show("MockResponseFuture", &response);
     seen.show("TokenServer", &server);
 
     let shown = seen.text();
     let missing: Vec<_> = public()
         .into_iter()
-        .filter(|name| !SHOWN_BY_NOTHING.contains(&name.as_str()))
+        .filter(|name| !WITHOUT_DEBUG.contains(&name.as_str()))
         .filter(|name| !shown.contains(&format!("{name}: ")))
-        // A body shows itself within its response.
+        // A body is shown as a part of its response.
         .filter(|name| !(name == "MockBody" && shown.contains("MockBody")))
         .collect();
     assert!(missing.is_empty(), "not shown: {missing:?}");
 }
 
-/// All grants, and what they are made of.
+/// Shows all grants, and what they are made of.
 fn show_grants(password: &str, seen: &Seen) {
     let url = "https://a.example/token";
     let secret = || Secret::from(password);
@@ -101,8 +98,8 @@ fn show_grants(password: &str, seen: &Seen) {
     seen.show("Secret", &secret());
     seen.show("SecretFile", &SecretFile::new("/run/secrets/a"));
     seen.show("PrivateKey", &key());
-    seen.show("PrivateKeyJwt", &PrivateKeyJwt::new(key()));
-    let about = SignedJwt::new(key(), password, url).subject(password);
+    let about = SignedJwt::new(key()).issuer(password).audience(url);
+    let about = about.subject(password);
     seen.show("SignedJwt", &about);
     let issuer = Endpoint::issuer("https://a.example").expect("an issuer");
     seen.show("Endpoint", &issuer);
@@ -113,7 +110,7 @@ fn show_grants(password: &str, seen: &Seen) {
         ClientAuth::client_secret_basic(password),
         ClientAuth::client_secret_post(password),
         ClientAuth::client_assertion(secret()),
-        ClientAuth::private_key_jwt(PrivateKeyJwt::new(key())),
+        ClientAuth::private_key_jwt(SignedJwt::new(key())),
     ] {
         seen.show("ClientAuth", &auth);
         let grant = ClientCredentialsGrant::new(url, "api").expect("valid");
@@ -129,7 +126,7 @@ fn show_grants(password: &str, seen: &Seen) {
     let grant = TokenExchangeGrant::new(url, secret()).expect("valid");
     seen.show("TokenExchangeGrant", &grant.actor_token(secret(), "jwt"));
     let grant = ExtensionGrant::new(url, "urn:a").expect("valid");
-    let grant = grant.field("password", password).expect("a free name");
+    let grant = grant.param("password", password).expect("a free name");
     seen.show("ExtensionGrant", &grant);
 
     let config = serde_json::json!({ "grant": "voipex", "username": "me", "password": password });
@@ -189,7 +186,7 @@ fn show_redis(password: &str, seen: &Seen) {
     seen.show("RedisStore", &builder.build().expect("a store"));
 }
 
-/// The names that the crate makes public.
+/// Returns the names of all public types.
 fn public() -> Vec<String> {
     let mut names = Vec::new();
     for source in [

@@ -1,4 +1,4 @@
-//! The ways to a token endpoint and to an API.
+//! The HTTP clients between a program, the token endpoint and the API.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -23,10 +23,10 @@ use tower_bearer::{
 use crate::forms::Secret;
 use crate::seen::Seen;
 
-/// How a client proves itself with its secret.
-pub(crate) type Proof = fn(&str) -> ClientAuth;
+/// Makes the authentication of a client from its secret.
+pub(crate) type MakeClientAuth = fn(&str) -> ClientAuth;
 
-pub(crate) const PROOFS: [Proof; 2] = [
+pub(crate) const CLIENT_AUTHS: [MakeClientAuth; 2] = [
     |s| ClientAuth::client_secret_basic(s),
     |s| ClientAuth::client_secret_post(s),
 ];
@@ -43,7 +43,7 @@ pub(crate) struct Account<'a> {
     server: &'a TokenServer,
     password: &'a Secret,
     client: &'a Secret,
-    auth: Proof,
+    auth: MakeClientAuth,
 }
 
 impl<'a> Account<'a> {
@@ -52,11 +52,11 @@ impl<'a> Account<'a> {
             server,
             password,
             client,
-            auth: PROOFS[0],
+            auth: CLIENT_AUTHS[0],
         }
     }
 
-    pub(crate) fn auth(mut self, auth: Proof) -> Self {
+    pub(crate) fn auth(mut self, auth: MakeClientAuth) -> Self {
         self.auth = auth;
         self
     }
@@ -70,16 +70,16 @@ impl<'a> Account<'a> {
             .timeout(Duration::from_millis(300))
             .expect("a timeout");
         match way {
-            Way::InProcess => watched(grant.transport(self.server.service()), seen),
-            Way::Hyper { http2 } => watched(grant.transport(hyper(http2)), seen),
+            Way::InProcess => shown_cache(grant.transport(self.server.service()), seen),
+            Way::Hyper { http2 } => shown_cache(grant.transport(hyper(http2)), seen),
             Way::Reqwest | Way::ReqwestMiddleware => {
-                watched(grant.transport(TRANSPORT.clone()), seen)
+                shown_cache(grant.transport(TRANSPORT.clone()), seen)
             }
         }
     }
 }
 
-// Reading the machine's certificates takes a while.
+// Shared, because reading the system's certificates takes a while.
 static TRANSPORT: LazyLock<DefaultTransport> = LazyLock::new(DefaultTransport::new);
 static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(reqwest::Client::new);
 
@@ -88,19 +88,18 @@ fn hyper(http2: bool) -> Client<HttpConnector, Full<Bytes>> {
     builder.http2_only(http2).build_http()
 }
 
-/// A source that shows all that it yields, and keeps it as what nobody may
-/// read.
-struct Watched<S> {
+/// A source that shows everything it returns, and keeps the tokens as secrets.
+struct ShownSource<S> {
     grant: S,
     seen: Seen,
 }
 
-fn watched<S: TokenSource + std::fmt::Debug>(grant: S, seen: &Seen) -> TokenCache {
+fn shown_cache<S: TokenSource + std::fmt::Debug>(grant: S, seen: &Seen) -> TokenCache {
     seen.show("PasswordGrant", &grant);
     let seen = seen.clone();
-    let store = Shown(MemoryStore::new(), seen.clone());
+    let store = ShownStore(MemoryStore::new(), seen.clone());
     seen.show("MemoryStore", &store.0);
-    let builder = TokenCache::builder(Watched {
+    let builder = TokenCache::builder(ShownSource {
         grant,
         seen: seen.clone(),
     })
@@ -110,7 +109,7 @@ fn watched<S: TokenSource + std::fmt::Debug>(grant: S, seen: &Seen) -> TokenCach
     builder.build().expect("settings")
 }
 
-impl<S: TokenSource> Watched<S> {
+impl<S: TokenSource> ShownSource<S> {
     fn watch(
         &self,
         answer: Result<TokenResponse, TokenError>,
@@ -131,7 +130,7 @@ impl<S: TokenSource> Watched<S> {
     }
 }
 
-impl<S: TokenSource> TokenSource for Watched<S> {
+impl<S: TokenSource> TokenSource for ShownSource<S> {
     async fn fetch(&self) -> Result<TokenResponse, TokenError> {
         self.watch(self.grant.fetch().await)
     }
@@ -149,10 +148,10 @@ impl<S: TokenSource> TokenSource for Watched<S> {
     }
 }
 
-/// A store that shows all that comes and goes.
-struct Shown(MemoryStore, Seen);
+/// A store that shows every call and its result.
+struct ShownStore(MemoryStore, Seen);
 
-impl TokenStore for Shown {
+impl TokenStore for ShownStore {
     async fn acquire(&self, account: &str, acquire: &Acquire) -> Result<Acquired, BoxError> {
         self.1.show("Acquire", acquire);
         let acquired = self.0.acquire(account, acquire).await?;
@@ -170,8 +169,9 @@ impl TokenStore for Shown {
 
     async fn complete(&self, account: &str, completion: &Completion) -> Result<bool, BoxError> {
         self.1.show("Completion", completion);
-        for (payload, _) in completion.token.iter().chain(&completion.failure) {
-            self.1.show("Payload", payload);
+        for stored in completion.token.iter().chain(&completion.failure) {
+            self.1.show("Stored", stored);
+            self.1.show("Payload", &stored.payload);
         }
         self.0.complete(account, completion).await
     }
@@ -181,7 +181,7 @@ impl TokenStore for Shown {
     }
 }
 
-/// One call of the API, all of it shown; whether it went well.
+/// Calls the API and shows everything about it. Returns whether it succeeded.
 pub(crate) async fn call(way: Way, tokens: &TokenCache, server: &TokenServer, seen: &Seen) -> bool {
     let uri: Uri = format!("{}/calls", server.api_url())
         .parse()
@@ -212,7 +212,7 @@ pub(crate) async fn call(way: Way, tokens: &TokenCache, server: &TokenServer, se
         }
         Way::ReqwestMiddleware => {
             let client = reqwest_middleware::ClientBuilder::new(CLIENT.clone());
-            let client = client.with(layer).with(Shows(seen.clone())).build();
+            let client = client.with(layer).with(ShowRequest(seen.clone())).build();
             seen.show("ClientWithMiddleware", &client);
             match client.get(uri.to_string()).send().await {
                 Ok(response) => {
@@ -225,11 +225,11 @@ pub(crate) async fn call(way: Way, tokens: &TokenCache, server: &TokenServer, se
     }
 }
 
-/// The innermost middleware: sees what is sent.
-struct Shows(Seen);
+/// The innermost middleware, which shows what is sent.
+struct ShowRequest(Seen);
 
 #[async_trait::async_trait]
-impl reqwest_middleware::Middleware for Shows {
+impl reqwest_middleware::Middleware for ShowRequest {
     async fn handle(
         &self,
         request: reqwest::Request,

@@ -1,22 +1,34 @@
-//! How a client proves itself.
+//! How a client authenticates.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::grant::client::private_key_jwt::PrivateKeyJwt;
+use crate::grant::client::jwt::SignedJwt;
 use crate::grant::secret::{DynSecretSource, Secret, SecretSource};
 
-/// How a client proves itself to the token endpoint, with every grant and every
-/// refresh alike.
+/// How a client authenticates to the token endpoint, with every grant and every
+/// refresh alike. The methods have the names of the IANA registry "OAuth Token
+/// Endpoint Authentication Methods", as in an identity provider's metadata.
 ///
 /// | what the server knows of the client | |
 /// |---|---|
 /// | nothing: it is public | [`none`](Self::none), the default |
-/// | a secret | [`basic`](Self::basic), [`form`](Self::form) |
+/// | a secret | [`client_secret_basic`](Self::client_secret_basic), [`client_secret_post`](Self::client_secret_post) |
 /// | a public key | [`private_key_jwt`](Self::private_key_jwt) |
-/// | who vouches for it, a Kubernetes cluster for one | [`assertion`](Self::assertion) |
-/// | a certificate | [`tls`](Self::tls) |
+/// | a trusted issuer, such as a Kubernetes cluster | [`client_assertion`](Self::client_assertion) |
+/// | a certificate | [`tls_client_auth`](Self::tls_client_auth) |
+///
+/// ```
+/// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
+/// # let secret = "s";
+/// use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant};
+///
+/// let grant = ClientCredentialsGrant::new("https://auth.example.com/token", "billing")?
+///     .client_auth(ClientAuth::client_secret_post(secret));
+/// # let _ = grant; Ok(()) }
+/// # grant().unwrap();
+/// ```
 #[derive(Clone, Default)]
 pub struct ClientAuth(pub(super) Method);
 
@@ -26,47 +38,47 @@ pub(super) enum Method {
     None,
     Tls,
     Basic(Secret),
-    Form(Secret),
+    Post(Secret),
     Assertion(Arc<dyn DynSecretSource>),
-    Jwt(Arc<PrivateKeyJwt>),
+    Jwt(Arc<SignedJwt>),
 }
 
 impl ClientAuth {
-    /// Not at all: the client is public (RFC 6749, section 2.1), and its id
-    /// says who it is.
+    /// Does not authenticate: the client is public (RFC 6749, section 2.1), and
+    /// its id identifies it.
     pub fn none() -> Self {
         Self(Method::None)
     }
 
-    /// A secret in the `Authorization` header, as HTTP Basic (RFC 6749, section
-    /// 2.3.1): what every server must support.
+    /// Sends a secret in the `Authorization` header, as HTTP Basic (RFC 6749,
+    /// section 2.3.1). Every server must support this.
     pub fn client_secret_basic(secret: impl Into<Secret>) -> Self {
         Self(Method::Basic(secret.into()))
     }
 
-    /// A secret in the form, as `client_secret` (RFC 6749, section 2.3.1): for
-    /// servers that read nothing else.
+    /// Sends a secret in the form, as `client_secret` (RFC 6749, section 2.3.1):
+    /// for servers that do not read the header.
     pub fn client_secret_post(secret: impl Into<Secret>) -> Self {
-        Self(Method::Form(secret.into()))
+        Self(Method::Post(secret.into()))
     }
 
-    /// An assertion that the client signs with its private key for each token
-    /// request (RFC 7523, section 2.2; `private_key_jwt` in OpenID Connect
-    /// GrantConfig, section 9).
-    pub fn private_key_jwt(jwt: PrivateKeyJwt) -> Self {
+    /// Sends an assertion that the client signs with its private key for each
+    /// token request (RFC 7523, section 2.2; OpenID Connect Core 1.0, section
+    /// 9).
+    pub fn private_key_jwt(jwt: SignedJwt) -> Self {
         Self(Method::Jwt(Arc::new(jwt)))
     }
 
-    /// An assertion that comes ready-made from elsewhere (RFC 7523, section
-    /// 2.2): a [`SecretFile`](crate::grant::SecretFile) with a Kubernetes service
-    /// account's token, or a closure.
+    /// Sends an assertion that something else signed (RFC 7523, section 2.2): a
+    /// [`SecretFile`](crate::grant::SecretFile) with the token of a Kubernetes
+    /// service account, or what a closure returns.
     pub fn client_assertion(source: impl SecretSource) -> Self {
         Self(Method::Assertion(Arc::new(source)))
     }
 
-    /// A certificate that the [transport](crate::transport) shows in its TLS
-    /// handshake (RFC 8705, section 2). The form carries the client id and no
-    /// secret; an issuer's `mtls_endpoint_aliases` (section 5) are used.
+    /// Relies on the certificate that the [transport](crate::transport) presents
+    /// in its TLS handshake (RFC 8705, section 2). The form carries the client id
+    /// and no secret; an issuer's `mtls_endpoint_aliases` (section 5) are used.
     pub fn tls_client_auth() -> Self {
         Self(Method::Tls)
     }
@@ -80,23 +92,23 @@ impl fmt::Debug for ClientAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Method::None => f.write_str("none"),
-            Method::Tls => f.write_str("tls"),
-            Method::Basic(_) => f.write_str("basic"),
-            Method::Form(_) => f.write_str("form"),
-            Method::Assertion(_) => f.write_str("assertion"),
+            Method::Tls => f.write_str("tls_client_auth"),
+            Method::Basic(_) => f.write_str("client_secret_basic"),
+            Method::Post(_) => f.write_str("client_secret_post"),
+            Method::Assertion(_) => f.write_str("client_assertion"),
             Method::Jwt(jwt) => jwt.fmt(f),
         }
     }
 }
 
 impl Hash for ClientAuth {
-    /// As far as it can be told: what an assertion's source or a signer yields
-    /// is not known before.
+    /// Hashes what is known beforehand: not what a source returns or a signer
+    /// signs.
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         std::mem::discriminant(&self.0).hash(hasher);
         match &self.0 {
             Method::None | Method::Tls | Method::Assertion(_) => {}
-            Method::Basic(secret) | Method::Form(secret) => secret.secret().hash(hasher),
+            Method::Basic(secret) | Method::Post(secret) => secret.secret().hash(hasher),
             Method::Jwt(jwt) => jwt.hash(hasher),
         }
     }
@@ -107,15 +119,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_proves_a_client_is_not_shown() {
+    fn what_authenticates_a_client_is_not_shown() {
         for (auth, shown) in [
             (ClientAuth::none(), "none"),
-            (ClientAuth::tls_client_auth(), "tls"),
-            (ClientAuth::client_secret_basic("s3cret"), "basic"),
-            (ClientAuth::client_secret_post("s3cret"), "form"),
+            (ClientAuth::tls_client_auth(), "tls_client_auth"),
+            (
+                ClientAuth::client_secret_basic("s3cret"),
+                "client_secret_basic",
+            ),
+            (
+                ClientAuth::client_secret_post("s3cret"),
+                "client_secret_post",
+            ),
             (
                 ClientAuth::client_assertion(Secret::from("s3cret")),
-                "assertion",
+                "client_assertion",
             ),
         ] {
             assert_eq!(format!("{auth:?}"), shown);

@@ -1,4 +1,4 @@
-//! Who asks, and the proof of it (RFC 6749, section 2.3).
+//! Client authentication (RFC 6749, section 2.3): the parameters and the header.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,14 +8,13 @@ use zeroize::Zeroizing;
 
 use crate::error::{TokenError, TokenErrorKind};
 use crate::grant::client::auth::{ClientAuth, Method};
-use crate::grant::encode::encode;
-use crate::grant::params::Form;
+use crate::grant::params::{Form, encode};
 use crate::grant::secret;
 
-/// The type of an assertion that proves a client (RFC 7523, section 2.2).
+/// The type of an assertion that authenticates a client (RFC 7523, section 2.2).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// A client. Some grants do without an id.
+/// A client. Some grants do not require an id.
 #[derive(Debug, Default, Hash)]
 pub(in crate::grant) struct Client {
     pub(in crate::grant) id: Option<String>,
@@ -30,7 +29,7 @@ impl Client {
         }
     }
 
-    /// A form that begins with the client's id.
+    /// Returns a form that begins with the client id.
     pub(in crate::grant) fn form(&self) -> Result<Form<'_>, TokenError> {
         if self.id.as_ref().is_some_and(String::is_empty) {
             let what = "the client id is empty";
@@ -39,7 +38,7 @@ impl Client {
         Ok(Form::default().optional("client_id", self.id.as_deref()))
     }
 
-    /// Adds what proves the client to the endpoint.
+    /// Adds what authenticates the client to this endpoint.
     pub(in crate::grant) async fn authenticate<'a>(
         &'a self,
         form: Form<'a>,
@@ -47,7 +46,7 @@ impl Client {
     ) -> Result<Form<'a>, TokenError> {
         let assertion = match &self.auth.0 {
             Method::None | Method::Tls => return Ok(form),
-            Method::Form(secret) => return Ok(form.secret("client_secret", secret.secret())),
+            Method::Post(secret) => return Ok(form.secret("client_secret", secret.secret())),
             Method::Basic(secret) => {
                 let header = basic(self.id("a client secret")?, secret.secret())?;
                 return Ok(form.authorized(header, secret.secret()));
@@ -57,7 +56,7 @@ impl Client {
             }
             Method::Jwt(jwt) => {
                 let id = self.id("a client's key")?;
-                jwt.assertion(id, endpoint).await?
+                jwt.of_client(id, endpoint).await?
             }
         };
         Ok(form
@@ -73,8 +72,8 @@ impl Client {
     }
 }
 
-/// The `Authorization` header: id and secret, each form-urlencoded, as HTTP
-/// Basic. Marked sensitive and wiped when dropped.
+/// Returns the `Authorization` header of HTTP Basic: id and secret, each
+/// form-urlencoded. It is marked sensitive, and wiped when dropped.
 fn basic(id: &str, secret: &str) -> Result<HeaderValue, TokenError> {
     let mut pair = Zeroizing::new(Vec::with_capacity(3 * (id.len() + secret.len()) + 1));
     pair.extend(encode(id));
@@ -86,7 +85,7 @@ fn basic(id: &str, secret: &str) -> Result<HeaderValue, TokenError> {
     STANDARD.encode_string(&*pair, &mut value);
     let value = Bytes::from_owner(Wiped(value));
     let mut value = HeaderValue::from_maybe_shared(value).map_err(|e| {
-        let what = "the client's secret makes no header value";
+        let what = "the client's secret cannot be a header value";
         TokenError::new(TokenErrorKind::Config, what).with_source(e)
     })?;
     value.set_sensitive(true);

@@ -1,46 +1,135 @@
-//! Signed assertions (RFC 7515, RFC 7519).
+//! Assertions that the program signs itself (RFC 7515, RFC 7519, RFC 7523).
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::Uri;
 use serde_json::{Map, Value, json};
 
-use crate::error::{ConfigError, TokenError};
+use crate::error::{ConfigError, TokenError, TokenErrorKind};
 use crate::grant::client::signer::{DynSigner, Signer};
 use crate::grant::secret::{Secret, SecretSource};
 
-const LIFETIME: Duration = Duration::from_secs(60);
-const LONGEST: Duration = Duration::from_secs(3600);
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
+const MAX_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// Whoever signs, and for how long.
+/// Signs an assertion for each token request (RFC 7523, section 3): one that
+/// authenticates the client, or one that is exchanged for a token.
+///
+/// `jti` is unique, `iat` is the current time, and `exp` follows from
+/// [`lifetime`](Self::lifetime). The other claims depend on the use:
+///
+/// | claim | in [`ClientAuth::private_key_jwt`] | in a [`JwtBearerGrant`] |
+/// |---|---|---|
+/// | `iss` | the client id | required: [`issuer`](Self::issuer) |
+/// | `sub` | the client id | none, or [`subject`](Self::subject) |
+/// | `aud` | the URL of the token endpoint, or [`audience`](Self::audience) | required: [`audience`](Self::audience) |
+///
+#[cfg_attr(feature = "private-key-jwt", doc = "```")]
+#[cfg_attr(not(feature = "private-key-jwt"), doc = "```ignore")]
+/// # fn grants(pem: &str) -> Result<(), Box<dyn std::error::Error>> {
+/// use tower_bearer::grant::{
+///     ClientAuth, ClientCredentialsGrant, JwtBearerGrant, PrivateKey, SignedJwt,
+/// };
+///
+/// let endpoint = "https://auth.example.com/token";
+/// let key = PrivateKey::from_pem(pem)?.with_key_id("2026-11");
+/// let client = ClientCredentialsGrant::new(endpoint, "my-app")?
+///     .client_auth(ClientAuth::private_key_jwt(SignedJwt::new(key.clone())));
+///
+/// let assertion = SignedJwt::new(key)
+///     .issuer("billing@robots.example.com")
+///     .subject("your@email.com")
+///     .audience(endpoint)
+///     .claim("scope", "invoices");
+/// let user = JwtBearerGrant::new(endpoint, assertion)?;
+/// # let _ = (client, user); Ok(()) }
+/// ```
+///
+/// [`ClientAuth::private_key_jwt`]: crate::grant::ClientAuth::private_key_jwt
+/// [`JwtBearerGrant`]: crate::grant::JwtBearerGrant
 #[derive(Debug)]
-pub(super) struct JwtSigner {
-    pub(super) signer: Box<dyn DynSigner>,
+pub struct SignedJwt {
+    signer: Box<dyn DynSigner>,
+    claims: Claims,
     lifetime: Duration,
 }
 
-impl JwtSigner {
-    pub(super) fn new(signer: impl Signer) -> Self {
+/// They may be about a person, and are not shown.
+struct Claims(Map<String, Value>);
+
+impl SignedJwt {
+    /// Creates assertions that this signer signs.
+    pub fn new(signer: impl Signer) -> Self {
         Self {
             signer: Box::new(signer),
-            lifetime: LIFETIME,
+            claims: Claims(Map::new()),
+            lifetime: DEFAULT_LIFETIME,
         }
     }
 
-    pub(super) fn set_lifetime(&mut self, lifetime: Duration) -> Result<(), ConfigError> {
-        if lifetime < Duration::from_secs(1) || lifetime > LONGEST {
+    /// Sets who issues the assertion (`iss`).
+    #[must_use]
+    pub fn issuer(self, issuer: impl Into<String>) -> Self {
+        self.claim("iss", issuer)
+    }
+
+    /// Sets whom the assertion is about (`sub`).
+    #[must_use]
+    pub fn subject(self, subject: impl Into<String>) -> Self {
+        self.claim("sub", subject)
+    }
+
+    /// Sets whom the assertion is for (`aud`): the URL of the token endpoint, or
+    /// its issuer, as the server requires.
+    #[must_use]
+    pub fn audience(self, audience: impl Into<String>) -> Self {
+        self.claim("aud", audience)
+    }
+
+    /// Sets a claim, and replaces it if it was set before. `jti`, `iat` and
+    /// `exp` cannot be set.
+    #[must_use]
+    pub fn claim(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.claims.0.insert(name.into(), value.into().into());
+        self
+    }
+
+    /// Sets how long an assertion is valid, in whole seconds. It has to cover the
+    /// difference of the clocks as well. Default: 60 seconds.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it is less than a second or more than an hour.
+    pub fn lifetime(mut self, lifetime: Duration) -> Result<Self, ConfigError> {
+        if lifetime < Duration::from_secs(1) || lifetime > MAX_LIFETIME {
             let reason = "is less than a second or more than an hour";
             return Err(ConfigError::new("lifetime", reason));
         }
         self.lifetime = lifetime;
-        Ok(())
+        Ok(self)
     }
 
-    /// A JWT with these claims, and with `jti`, `iat` and `exp` of now.
-    pub(super) async fn sign(&self, mut claims: Map<String, Value>) -> Result<Secret, TokenError> {
+    /// Signs an assertion that authenticates this client to this endpoint.
+    pub(super) async fn of_client(
+        &self,
+        client_id: &str,
+        endpoint: &Uri,
+    ) -> Result<Secret, TokenError> {
+        let mut claims = self.claims.0.clone();
+        for name in ["iss", "sub"] {
+            claims.entry(name).or_insert_with(|| client_id.into());
+        }
+        let audience = || endpoint.to_string().into();
+        claims.entry("aud").or_insert_with(audience);
+        self.sign(claims).await
+    }
+
+    /// Signs these claims, with `jti`, `iat` and `exp`.
+    async fn sign(&self, mut claims: Map<String, Value>) -> Result<Secret, TokenError> {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -62,87 +151,31 @@ impl JwtSigner {
     }
 }
 
-/// A text that nobody used before: the time, and a number of the operating
-/// system's that tells processes and calls apart.
+/// Returns a string that was never used before: the time, and random numbers
+/// that differ between processes and calls.
 fn unique(now: Duration) -> String {
     let random = || RandomState::new().hash_one(now);
     format!("{:x}-{:016x}{:016x}", now.as_nanos(), random(), random())
 }
 
-/// An assertion that the program signs itself, for the
-/// [`JwtBearerGrant`](crate::grant::JwtBearerGrant): anew for each token request
-/// (RFC 7523, section 3).
-///
-#[cfg_attr(feature = "private-key-jwt", doc = "```")]
-#[cfg_attr(not(feature = "private-key-jwt"), doc = "```ignore")]
-/// # fn grant(pem: &str) -> Result<(), Box<dyn std::error::Error>> {
-/// use tower_bearer::grant::{JwtBearerGrant, PrivateKey, SignedJwt};
-///
-/// let endpoint = "https://auth.example.com/token";
-/// let key = PrivateKey::from_pem(pem)?.with_key_id("7f3a");
-/// let about = SignedJwt::new(key, "billing@robots.example.com", endpoint)
-///     .subject("your@email.com")
-///     .claim("scope", "invoices");
-/// let grant = JwtBearerGrant::new(endpoint, about)?;
-/// # let _ = grant; Ok(()) }
-/// ```
-#[derive(Debug)]
-pub struct SignedJwt {
-    signer: JwtSigner,
-    claims: Claims,
-}
-
-/// They may be about somebody, and are not shown.
-struct Claims(Map<String, Value>);
-
-impl SignedJwt {
-    /// Assertions of this issuer, who signs them so, for this audience: the
-    /// token endpoint, or what its server wants there. `jti` is unique, `exp` is
-    /// a minute after `iat`.
-    pub fn new(
-        signer: impl Signer,
-        issuer: impl Into<String>,
-        audience: impl Into<String>,
-    ) -> Self {
-        let claims = Map::from_iter([
-            ("iss".to_owned(), issuer.into().into()),
-            ("aud".to_owned(), audience.into().into()),
-        ]);
-        Self {
-            signer: JwtSigner::new(signer),
-            claims: Claims(claims),
-        }
-    }
-
-    /// Sets endpoint_name the token is for (`sub`).
-    #[must_use]
-    pub fn subject(self, subject: impl Into<String>) -> Self {
-        self.claim("sub", subject)
-    }
-
-    /// Sets another claim, or the same one anew. `jti`, `iat` and `exp` are
-    /// those of each assertion, whatever is set here.
-    #[must_use]
-    pub fn claim(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.claims.0.insert(name.into(), value.into().into());
-        self
-    }
-
-    /// Sets how long an assertion is good for, in whole seconds: 60 s if never
-    /// set. It allows for the difference of the clocks as well.
-    ///
-    /// # Errors
-    ///
-    /// If it is less than a second or more than an hour.
-    pub fn lifetime(mut self, lifetime: Duration) -> Result<Self, ConfigError> {
-        self.signer.set_lifetime(lifetime)?;
-        Ok(self)
-    }
-}
-
 impl SecretSource for SignedJwt {
     async fn secret(&self) -> Result<Secret, TokenError> {
-        self.signer.sign(self.claims.0.clone()).await
+        for (claim, setter) in [("iss", "issuer"), ("aud", "audience")] {
+            if !self.claims.0.contains_key(claim) {
+                let what = format!("the assertion has no `{claim}`: set `SignedJwt::{setter}`");
+                return Err(TokenError::new(TokenErrorKind::Config, what));
+            }
+        }
+        self.sign(self.claims.0.clone()).await
+    }
+}
+
+impl Hash for SignedJwt {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        (self.signer.algorithm(), self.signer.key_id()).hash(hasher);
+        for (name, value) in &self.claims.0 {
+            (name, value.as_str()).hash(hasher);
+        }
     }
 }
 

@@ -17,12 +17,21 @@ use crate::grant::secret::SecretFile;
 
 const FIELD: &str = "private_key";
 
-/// A private key from a PEM text or file, for assertions signed with RS256
-/// (RSA), ES256 (P-256) or EdDSA (Ed25519): what sort of key it is decides.
+/// A private key from a PEM string or file, which signs assertions with RS256
+/// (an RSA key), ES256 (P-256) or EdDSA (Ed25519).
 ///
-/// PKCS #8 (`PRIVATE KEY`), PKCS #1 (`RSA PRIVATE KEY`) and SEC 1
-/// (`EC PRIVATE KEY`) are read. An RSA key has 2048 bits at least. Needs the
-/// feature `private-key-jwt`. Cheap to clone.
+/// Reads PKCS #8 (`PRIVATE KEY`), PKCS #1 (`RSA PRIVATE KEY`) and SEC 1
+/// (`EC PRIVATE KEY`). An RSA key must have at least 2048 bits. Needs the feature
+/// `private-key-jwt`. Cheap to clone.
+///
+/// ```no_run
+/// # fn auth() -> Result<(), Box<dyn std::error::Error>> {
+/// use tower_bearer::grant::{ClientAuth, PrivateKey, SignedJwt};
+///
+/// let key = PrivateKey::from_pem_file("/run/secrets/key.pem")?.with_key_id("2026-11");
+/// let auth = ClientAuth::private_key_jwt(SignedJwt::new(key));
+/// # let _ = auth; Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct PrivateKey {
     key: Arc<Key>,
@@ -36,14 +45,15 @@ enum Key {
 }
 
 impl PrivateKey {
-    /// The first private key in a PEM text.
+    /// Reads the first private key in a PEM string.
     ///
     /// # Errors
     ///
-    /// If there is none, or none of these sorts. The error quotes nothing.
+    /// Fails if there is none, or it is of another kind. The error quotes
+    /// nothing.
     pub fn from_pem(pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         let der = PrivateKeyDer::from_pem_slice(pem.as_ref())
-            .map_err(|_| ConfigError::new(FIELD, "is no private key in PEM"))?;
+            .map_err(|_| ConfigError::new(FIELD, "has no private key in PEM"))?;
         let key = read(&der).ok_or_else(|| {
             let reason =
                 "is neither an RSA key of 2048 bits or more, nor a P-256 or an Ed25519 key";
@@ -55,12 +65,12 @@ impl PrivateKey {
         })
     }
 
-    /// The first private key in a PEM file.
+    /// Reads the first private key in a PEM file.
     ///
     /// # Errors
     ///
-    /// As [`from_pem`](Self::from_pem); also if the file cannot be read. The
-    /// error names it.
+    /// Fails as [`from_pem`](Self::from_pem) does; also if the file cannot be
+    /// read. The error names the file.
     pub fn from_pem_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let fault = |what: &str| ConfigError::new(FIELD, format!("{}: {what}", path.display()));
@@ -69,8 +79,8 @@ impl PrivateKey {
         Self::from_pem(pem.secret()).map_err(|e| fault(e.reason()))
     }
 
-    /// Sets the `kid` that tells the server which key this is; not sent if
-    /// never set.
+    /// Sets the `kid` that tells the server which key this is. Default: none is
+    /// sent.
     #[must_use]
     pub fn with_key_id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());

@@ -1,4 +1,4 @@
-//! Whatever signs an assertion.
+//! What signs an assertion.
 
 use std::fmt;
 use std::future::Future;
@@ -7,7 +7,7 @@ use std::pin::Pin;
 use crate::error::BoxError;
 
 /// Signs assertions: a key in memory (`PrivateKey`, feature `private-key-jwt`),
-/// or a service that keeps the key to itself (an HSM, a cloud's key management).
+/// or a service that never hands out its key (an HSM, a cloud's key management).
 ///
 /// ```
 /// use tower_bearer::BoxError;
@@ -29,22 +29,22 @@ use crate::error::BoxError;
 /// }
 /// ```
 pub trait Signer: Send + Sync + 'static {
-    /// The `alg` of the signature (RFC 7518, section 3.1): `RS256`, `ES256`,
+    /// Returns the `alg` of the signature (RFC 7518, section 3.1): `RS256`, `ES256`,
     /// `EdDSA` and so on.
     fn algorithm(&self) -> &str;
 
-    /// The `kid` that tells the server which key it was (RFC 7515, section
-    /// 4.1.4).
+    /// Returns the `kid` that tells the server which key it was (RFC 7515,
+    /// section 4.1.4). The default returns `None`, and no `kid` is sent.
     fn key_id(&self) -> Option<&str> {
         None
     }
 
-    /// The signature of a message, its bytes as RFC 7518, section 3, has them:
-    /// for ES256 those are r and s, 32 bytes each, and no ASN.1.
+    /// Signs a message. Returns the bytes of the signature as in RFC 7518,
+    /// section 3: for ES256, r and s of 32 bytes each, not ASN.1.
     ///
     /// # Errors
     ///
-    /// Whatever went wrong, without secrets. It becomes
+    /// Fails if it cannot sign; the error must hold no secret. It becomes
     /// [`TokenErrorKind::Source`](crate::TokenErrorKind::Source), which is
     /// transient; a [`TokenError`](crate::TokenError) stays as it is.
     fn sign(&self, message: &[u8]) -> impl Future<Output = Result<Vec<u8>, BoxError>> + Send;

@@ -1,5 +1,4 @@
-//! An issuer, and what it says of itself (OpenID Connect Discovery 1.0; RFC
-//! 8414).
+//! Requests the metadata of an issuer (OpenID Connect Discovery 1.0; RFC 8414).
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,19 +10,20 @@ use tokio::time::Instant;
 
 use crate::error::{ConfigError, TokenError, TokenErrorKind};
 use crate::grant::endpoint::metadata::{self, Metadata};
+use crate::grant::response::error::is_retryable;
 use crate::grant::response::retry_after;
 use crate::transport::{EndpointRequest, EndpointResponse, Limits, Transport, send_request};
 
 const ENDPOINT_NAME: &str = "the issuer";
-/// How long a document is not asked for again.
-const FRESH: Duration = Duration::from_secs(3600);
-/// The same, after it could not be read again.
-const PAUSE: Duration = Duration::from_secs(60);
+/// How long metadata is kept before it is requested again.
+const MAX_AGE: Duration = Duration::from_secs(3600);
+/// The pause after metadata could not be requested again.
+const RETRY_PAUSE: Duration = Duration::from_secs(60);
 
 pub(super) struct Issuer {
     name: String,
-    places: [Uri; 2],
-    /// Locked while the document is asked for.
+    urls: [Uri; 2],
+    /// Locked while the metadata is requested.
     known: Mutex<Option<Known>>,
 }
 
@@ -34,10 +34,10 @@ struct Known {
 
 impl Issuer {
     pub(super) fn new(name: String) -> Result<Self, ConfigError> {
-        let places = metadata::places(&name)?;
+        let urls = metadata::urls(&name)?;
         Ok(Self {
             name,
-            places,
+            urls,
             known: Mutex::default(),
         })
     }
@@ -46,7 +46,7 @@ impl Issuer {
         &self.name
     }
 
-    /// What the issuer says, from memory if it was asked not long ago.
+    /// Returns the metadata, from memory if it was requested not long ago.
     pub(super) async fn metadata<T: Transport>(
         &self,
         transport: impl Fn() -> T + Send,
@@ -63,12 +63,12 @@ impl Issuer {
                 let metadata = Arc::new(metadata);
                 *known = Some(Known {
                     metadata: metadata.clone(),
-                    ask_again: Instant::now() + FRESH,
+                    ask_again: Instant::now() + MAX_AGE,
                 });
                 Ok(metadata)
             }
             (Err(_), Some(known)) => {
-                known.ask_again = Instant::now() + PAUSE;
+                known.ask_again = Instant::now() + RETRY_PAUSE;
                 Ok(known.metadata.clone())
             }
             (Err(error), None) => Err(error),
@@ -83,8 +83,8 @@ impl Issuer {
         let start = Instant::now();
         let time = limits.timeout;
         let mut none = None;
-        for uri in &self.places {
-            // Both together have the time of one request.
+        for uri in &self.urls {
+            // Both requests together have the time of one.
             limits.timeout = time.saturating_sub(start.elapsed());
             let request = EndpointRequest {
                 uri,
@@ -93,34 +93,40 @@ impl Issuer {
                 body: None,
                 secrets: &[],
             };
-            let answer = send_request(transport(), &request, limits).await?;
-            if answer.status.is_success() {
-                return metadata::read(&self.name, &answer.body)
-                    .map_err(|e| e.with_answer(answer.status, None));
+            let response = send_request(transport(), &request, limits).await?;
+            if response.status.is_success() {
+                return metadata::read(&self.name, &response.body)
+                    .map_err(|e| e.with_response(response.status, None));
             }
-            none = Some(no_metadata(&answer)?);
+            none = Some(no_metadata(&response, &request)?);
         }
-        // There are two places, so there is an error.
+        // There are two URLs, so there is an error.
         Err(none.unwrap_or_else(|| TokenError::new(TokenErrorKind::Config, ENDPOINT_NAME)))
     }
 }
 
-/// The error of an answer that has no document, if another place may have one.
-fn no_metadata(answer: &EndpointResponse) -> Result<TokenError, TokenError> {
-    let error =
-        |kind, what: &'static str| TokenError::new(kind, what).with_answer(answer.status, None);
-    let later =
-        answer.status.is_server_error() || matches!(answer.status.as_u16(), 408 | 425 | 429);
-    if later {
+/// Returns the error of a response without metadata as `Ok` if the other URL may
+/// have it, else as `Err`.
+fn no_metadata(
+    response: &EndpointResponse,
+    request: &EndpointRequest<'_>,
+) -> Result<TokenError, TokenError> {
+    let status = response.status;
+    let error = |kind, what: &str| {
+        let what = format!("{} {what}", request.endpoint());
+        TokenError::new(kind, what).with_response(status, None)
+    };
+    if is_retryable(status) {
         let now = SystemTime::now();
-        let wait = retry_after::retry_after(&answer.headers, now, retry_after::MAX);
-        let what = "the issuer's metadata is not available for the moment";
+        let wait = retry_after::retry_after(&response.headers, now, retry_after::MAX);
+        let what = "is temporarily unavailable";
         return Err(error(TokenErrorKind::Unavailable, what).with_retry_after(wait));
     }
-    if answer.status.is_client_error() {
-        return Ok(error(TokenErrorKind::Config, "the issuer has no metadata"));
+    if status.is_client_error() {
+        let what = "has no metadata: is this the issuer, to the last character?";
+        return Ok(error(TokenErrorKind::Config, what));
     }
-    let what = "the issuer answered with a status that makes no sense here";
+    let what = "answered with an unexpected status";
     Err(error(TokenErrorKind::InvalidResponse, what))
 }
 

@@ -1,6 +1,5 @@
-//! Where a grant asks.
+//! Where a grant requests tokens.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -9,10 +8,10 @@ use http::Uri;
 
 use crate::error::ConfigError;
 use crate::grant::endpoint::discovery::Issuer;
-use crate::grant::endpoint::url::parse_as;
+use crate::grant::endpoint::url::{self, EndpointUrl};
 
-/// Where a grant asks for tokens: a token endpoint's address, for which a text
-/// will do as well, or an issuer that names it.
+/// Where a grant requests tokens: the URL of a token endpoint, or an issuer that
+/// names it in its metadata. Where the URL is known, give it to the grant itself.
 #[derive(Clone)]
 pub struct Endpoint(pub(super) Location);
 
@@ -23,17 +22,18 @@ pub(super) enum Location {
 }
 
 impl Endpoint {
-    /// The token endpoint at this address.
+    /// Creates an endpoint from its URL.
     ///
     /// # Errors
     ///
-    /// If it is not `https` (`http` is for loopback: `localhost`, 127.0.0.0/8,
-    /// `[::1]`), or has a user name or a fragment. The error does not quote it.
-    pub fn new(address: impl AsRef<str>) -> Result<Self, ConfigError> {
-        Ok(Self::known(parse_as("endpoint", address.as_ref())?))
+    /// Fails if the URL is not `https` (`http` is for loopback: `localhost`,
+    /// 127.0.0.0/8, `[::1]`), or has a user name or a fragment. The error does
+    /// not quote the URL.
+    pub fn new(url: impl EndpointUrl) -> Result<Self, ConfigError> {
+        Ok(Self::known(url::parse("endpoint", url)?))
     }
 
-    /// The token endpoint that this issuer names in its metadata.
+    /// Creates the endpoint that this issuer names in its metadata.
     ///
     /// ```
     /// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
@@ -46,23 +46,23 @@ impl Endpoint {
     /// # grant().unwrap();
     /// ```
     ///
-    /// The document is asked for through the grant's transport before the first
+    /// The metadata is requested through the grant's transport before the first
     /// token, at `…/.well-known/openid-configuration` (OpenID Connect Discovery
     /// 1.0, section 4) and, if the server has nothing there, at
     /// `/.well-known/oauth-authorization-server…` (RFC 8414, section 3). It is
     /// kept for an hour, by all clones together; if it cannot be read again
-    /// then, the old one serves on. Its revocation endpoint, or else its
-    /// `end_session_endpoint`, serves [`TokenCache::revoke`] where the grant was
-    /// given none.
+    /// then, the old metadata stays in use. Its revocation endpoint, or else its
+    /// `end_session_endpoint`, is used by [`TokenCache::revoke`] where the grant
+    /// has none of its own.
     ///
-    /// When the document cannot be had, or is not used, no token is asked for:
+    /// No token is requested when the metadata cannot be read or is not accepted:
     ///
     /// | | kind of error |
     /// |---|---|
-    /// | it could not be reached, or not in time | [`Connect`], [`Timeout`], [`Unavailable`], which are transient |
+    /// | the issuer cannot be reached, or not in time | [`Connect`], [`Timeout`], [`Unavailable`], which are transient |
     /// | it redirects, except by 307 or 308 within its origin | [`UnexpectedRedirect`] |
-    /// | there is none | [`Config`] |
-    /// | it is larger than [`max_response`](crate::grant::Grant::max_response), not JSON, names another issuer than exactly this text, or a token endpoint against the rules of [`new`](Self::new) or in plain http for an issuer in https | [`InvalidResponse`] |
+    /// | it has no metadata | [`Config`] |
+    /// | the metadata is larger than [`max_response`](crate::grant::Grant::max_response), is not JSON, names another issuer than exactly this string, or names a token endpoint that [`new`](Self::new) refuses or that is plain http while the issuer is https | [`InvalidResponse`] |
     ///
     /// [`TokenCache::revoke`]: crate::TokenCache::revoke
     /// [`Connect`]: crate::TokenErrorKind::Connect
@@ -74,7 +74,7 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new); also if it has a query.
+    /// Fails as [`new`](Self::new) does; also if the issuer has a query.
     pub fn issuer(issuer: impl Into<String>) -> Result<Self, ConfigError> {
         let issuer = Issuer::new(issuer.into())?;
         Ok(Self(Location::Issuer(Arc::new(issuer))))
@@ -94,40 +94,43 @@ impl Hash for Endpoint {
     }
 }
 
-impl TryFrom<&str> for Endpoint {
-    type Error = ConfigError;
+/// What a grant accepts as its token endpoint: an [`EndpointUrl`] or an
+/// [`Endpoint`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a token endpoint",
+    label = "not a URL or an `Endpoint`",
+    note = "a `&str`, `String`, `http::Uri` or `url::Url` is one; for discovery use `Endpoint::issuer(\"https://…\")?`"
+)]
+pub trait IntoEndpoint: sealed::Convert {}
 
-    fn try_from(address: &str) -> Result<Self, ConfigError> {
-        Self::new(address)
+#[diagnostic::do_not_recommend]
+impl<T: sealed::Convert> IntoEndpoint for T {}
+
+mod sealed {
+    use super::*;
+
+    pub trait Convert {
+        fn into_endpoint(self) -> Result<Endpoint, ConfigError>;
     }
-}
 
-impl TryFrom<&String> for Endpoint {
-    type Error = ConfigError;
-
-    fn try_from(address: &String) -> Result<Self, ConfigError> {
-        Self::new(address)
+    impl Convert for Endpoint {
+        fn into_endpoint(self) -> Result<Endpoint, ConfigError> {
+            Ok(self)
+        }
     }
-}
 
-impl TryFrom<String> for Endpoint {
-    type Error = ConfigError;
-
-    fn try_from(address: String) -> Result<Self, ConfigError> {
-        Self::new(address)
-    }
-}
-
-impl From<Infallible> for ConfigError {
-    fn from(never: Infallible) -> Self {
-        match never {}
+    #[diagnostic::do_not_recommend]
+    impl<T: EndpointUrl> Convert for T {
+        fn into_endpoint(self) -> Result<Endpoint, ConfigError> {
+            Endpoint::new(self)
+        }
     }
 }
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            // Not the query, which may hold a key.
+            // Without the query, which may hold a key.
             Location::Known(uri) => f
                 .debug_struct("Endpoint")
                 .field("host", &uri.host())

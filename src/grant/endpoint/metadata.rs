@@ -1,4 +1,4 @@
-//! What an issuer says of itself: pure decisions.
+//! Reads the metadata of an issuer: pure decisions.
 
 use http::Uri;
 use serde::Deserialize;
@@ -9,13 +9,13 @@ use crate::grant::endpoint::url::parse_as;
 
 const FIELD: &str = "issuer";
 
-/// The endpoints of an issuer.
+/// The endpoints that an issuer names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Metadata {
     pub(super) token: Uri,
     pub(super) logout: Option<Uri>,
     pub(super) revocation: Option<Uri>,
-    /// For clients that prove themselves by a certificate.
+    /// For clients that authenticate with a certificate.
     pub(super) mtls_token: Option<Uri>,
     pub(super) mtls_revocation: Option<Uri>,
 }
@@ -36,34 +36,34 @@ struct Aliases {
     revocation_endpoint: Option<String>,
 }
 
-/// Where an issuer's documents are: OpenID Connect Discovery 1.0, section 4.1,
-/// then RFC 8414, section 3.1.
-pub(super) fn places(issuer: &str) -> Result<[Uri; 2], ConfigError> {
+/// Returns the URLs of an issuer's metadata: OpenID Connect Discovery 1.0,
+/// section 4.1, then RFC 8414, section 3.1.
+pub(super) fn urls(issuer: &str) -> Result<[Uri; 2], ConfigError> {
     let refuse = |reason| ConfigError::new(FIELD, reason);
     let uri = parse_as(FIELD, issuer)?;
     if uri.query().is_some() || issuer.contains('?') {
-        return Err(refuse("has a query"));
+        return Err(refuse("has a query: remove it from the `?` on"));
     }
     let url = Url::parse(&uri.to_string()).map_err(|_| refuse("is not a URL"))?;
     let path = url.path().trim_end_matches('/');
     let origin = url.origin().ascii_serialization();
-    let place = |text: String| {
+    let parse = |text: String| {
         text.parse()
             .map_err(|_| refuse("has a character that HTTP cannot carry"))
     };
     Ok([
-        place(format!("{origin}{path}/.well-known/openid-configuration"))?,
-        place(format!(
+        parse(format!("{origin}{path}/.well-known/openid-configuration"))?,
+        parse(format!(
             "{origin}/.well-known/oauth-authorization-server{path}"
         ))?,
     ])
 }
 
-/// Reads the document of an issuer.
+/// Reads the metadata of an issuer.
 ///
 /// # Errors
 ///
-/// What is wrong with it, in words that quote nothing of it.
+/// Returns what is wrong with it, in words that quote nothing of it.
 pub(super) fn read(issuer: &str, body: &[u8]) -> Result<Metadata, TokenError> {
     let malformed = |what: &str| {
         let what = format!("the issuer's metadata {what}");
@@ -78,8 +78,7 @@ pub(super) fn read(issuer: &str, body: &[u8]) -> Result<Metadata, TokenError> {
         })
     })?;
     check_issuer(issuer, document.issuer.as_deref()).map_err(malformed)?;
-    // An issuer on loopback may have its endpoints there without TLS, and
-    // nobody else.
+    // Only an issuer on loopback may have its endpoints there without TLS.
     let plain = issuer
         .get(..5)
         .is_some_and(|s| s.eq_ignore_ascii_case("http:"));
@@ -97,10 +96,10 @@ pub(super) fn read(issuer: &str, body: &[u8]) -> Result<Metadata, TokenError> {
         .token_endpoint
         .ok_or_else(|| malformed("has no `token_endpoint`"))?;
     let token = endpoint("token_endpoint", &token).map_err(|e| {
-        let what = "has a token endpoint that is not used";
+        let what = "has a token endpoint that is not accepted";
         malformed(what).with_source(e)
     })?;
-    // What nobody needs for a token spoils none.
+    // These are not needed for a token, so a bad one is ignored.
     let other = |text: Option<String>| endpoint("endpoint", &text?).ok();
     let (mtls_token, mtls_revocation) = document
         .mtls_endpoint_aliases
@@ -115,9 +114,9 @@ pub(super) fn read(issuer: &str, body: &[u8]) -> Result<Metadata, TokenError> {
     })
 }
 
-/// The issuer that the document names must be the very text that was asked for
-/// (OpenID Connect Discovery 1.0, section 4.3; RFC 8414, section 3.3): else one
-/// issuer could pass for another.
+/// Checks that the metadata names the issuer by the same string (OpenID Connect
+/// Discovery 1.0, section 4.3; RFC 8414, section 3.3). Otherwise one issuer could
+/// impersonate another.
 fn check_issuer(asked: &str, named: Option<&str>) -> Result<(), &'static str> {
     match named {
         None => Err("names no issuer"),
@@ -134,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_documents_are_looked_for_where_their_standards_put_them() {
+    fn both_documents_are_requested_where_their_standards_put_them() {
         for (issuer, openid, oauth) in [
             (
                 "https://a.example",
@@ -157,7 +156,7 @@ mod tests {
                 "http://127.0.0.1:1/.well-known/oauth-authorization-server/x",
             ),
         ] {
-            let found = places(issuer).expect(issuer).map(|uri| uri.to_string());
+            let found = urls(issuer).expect(issuer).map(|uri| uri.to_string());
             assert_eq!(found, [openid, oauth]);
         }
     }
@@ -172,7 +171,7 @@ mod tests {
             ("https://a.example?", "a query"),
             ("https://a.example/#hunter2", "a fragment"),
         ] {
-            let error = places(issuer).expect_err(issuer);
+            let error = urls(issuer).expect_err(issuer);
             assert_eq!(error.field(), "issuer");
             let shown = format!("{error} {error:?}");
             assert!(shown.contains(reason), "{issuer}: {shown}");

@@ -1,4 +1,4 @@
-//! Where a grant asks, and how.
+//! Where a grant requests tokens, and where it ends sessions.
 
 mod discovery;
 #[allow(clippy::module_inception, reason = "the endpoint among the endpoints")]
@@ -8,7 +8,8 @@ mod revocation;
 mod token_endpoint;
 mod url;
 
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, IntoEndpoint};
+pub use url::EndpointUrl;
 
 pub(super) use revocation::RevocationMethod;
 pub(super) use token_endpoint::TokenEndpoint;

@@ -1,43 +1,43 @@
-//! The end of a session, at its user's wish.
+//! Ends a session: logout, and token revocation (RFC 7009).
 
 use http::Uri;
 
-use crate::error::{ConfigError, TokenError, TokenErrorKind};
+use crate::error::{ConfigError, TokenError};
 use crate::grant::endpoint::metadata::Metadata;
-use crate::grant::endpoint::url::parse_as;
+use crate::grant::endpoint::url::{self, EndpointUrl};
 use crate::grant::params::Form;
 use crate::grant::response::body::TokenResponseBody;
 use crate::grant::response::error;
 use crate::token::{AccessToken, RefreshToken};
 use crate::transport::{EndpointRequest, EndpointResponse};
 
-/// Where a session is ended.
+/// Where and how a session is ended.
 #[derive(Clone)]
 pub(in crate::grant) enum RevocationMethod {
-    /// Keycloak's way: the refresh token to the logout endpoint.
+    /// Posts the refresh token to Keycloak's logout endpoint.
     Logout(Uri),
-    /// Token revocation (RFC 7009).
+    /// Posts the refresh token or the access token to a revocation endpoint.
     Revocation(Uri),
 }
 
 impl RevocationMethod {
-    pub(in crate::grant) fn logout(endpoint: &str) -> Result<Self, ConfigError> {
-        parse_as("logout_endpoint", endpoint).map(Self::Logout)
+    pub(in crate::grant) fn logout(endpoint: impl EndpointUrl) -> Result<Self, ConfigError> {
+        url::parse("logout_endpoint", endpoint).map(Self::Logout)
     }
 
-    pub(in crate::grant) fn revocation(endpoint: &str) -> Result<Self, ConfigError> {
-        parse_as("revocation_endpoint", endpoint).map(Self::Revocation)
+    pub(in crate::grant) fn revocation(endpoint: impl EndpointUrl) -> Result<Self, ConfigError> {
+        url::parse("revocation_endpoint", endpoint).map(Self::Revocation)
     }
 
-    /// What an issuer offers: the way that is a standard if it can be chosen.
-    pub(super) fn known(metadata: &Metadata, by_certificate: bool) -> Option<Self> {
+    /// Returns what an issuer offers, and prefers the standard, revocation.
+    pub(super) fn of_issuer(metadata: &Metadata, by_certificate: bool) -> Option<Self> {
         let alias = metadata.mtls_revocation.as_ref().filter(|_| by_certificate);
         let revocation = alias.or(metadata.revocation.as_ref());
         let logout = || metadata.logout.clone().map(Self::Logout);
         revocation.cloned().map(Self::Revocation).or_else(logout)
     }
 
-    /// Whom an error names.
+    /// Names the endpoint for errors.
     pub(super) fn endpoint_name(&self) -> &'static str {
         match self {
             Self::Logout(_) => "the logout endpoint",
@@ -45,7 +45,7 @@ impl RevocationMethod {
         }
     }
 
-    /// Where to post what; `None` if there is nothing to give up.
+    /// Returns where to post which form, or `None` if there is no token to revoke.
     pub(super) fn request<'a>(
         &self,
         form: Form<'a>,
@@ -58,7 +58,7 @@ impl RevocationMethod {
             }
             (Self::Logout(_), None, _) => {
                 let what = "a logout needs a refresh token, and there is none";
-                return Err(TokenError::new(TokenErrorKind::Config, what));
+                return Err(TokenError::unsupported(what));
             }
             (Self::Revocation(uri), Some(refresh), _) => {
                 let form = form.secret("token", refresh.secret());
@@ -73,17 +73,15 @@ impl RevocationMethod {
     }
 }
 
-/// Reads the answer, of which only a refusal matters.
+/// Reads the response, of which only a refusal matters.
 pub(super) fn read(
-    answer: &EndpointResponse,
+    response: &EndpointResponse,
     request: &EndpointRequest<'_>,
 ) -> Result<(), TokenError> {
-    if answer.status.is_success() {
+    if response.status.is_success() {
         return Ok(());
     }
-    let members = TokenResponseBody::parse(&answer.body);
-    let code = members.as_ref().ok().and_then(TokenResponseBody::code);
-    Err(error::error(answer.status, code, |text| {
-        request.echoes(text)
-    }))
+    let body = TokenResponseBody::parse(&response.body);
+    let code = body.as_ref().ok().and_then(TokenResponseBody::code);
+    Err(error::error(response.status, code, request, "token"))
 }

@@ -1,38 +1,39 @@
-//! A token endpoint (RFC 6749, section 3.2): who asks there, and how.
+//! A token endpoint (RFC 6749, section 3.2), and the client that uses it.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use http::Uri;
 
-use crate::error::{ConfigError, TokenError, TokenErrorKind};
+use crate::error::{ConfigError, TokenError};
 use crate::grant::client::Client;
 use crate::grant::endpoint::endpoint::{Endpoint, Location};
 use crate::grant::endpoint::metadata::Metadata;
 use crate::grant::endpoint::revocation::{self, RevocationMethod};
 use crate::grant::params::Form;
 use crate::grant::response::token;
+use crate::sync::lock;
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
 use crate::transport::{
     DefaultTransport, EndpointRequest, EndpointResponse, Limits, Transport, send_request,
 };
 
-/// An endpoint, who asks there, and how.
+/// An endpoint, the client that uses it, and how it is reached.
 pub(in crate::grant) struct TokenEndpoint<T> {
-    place: Endpoint,
+    endpoint: Endpoint,
     pub(in crate::grant) client: Client,
     limits: Limits,
     pub(in crate::grant) revocation: Option<RevocationMethod>,
-    /// In a mutex, for a service need not be `Sync`. Held for a clone only.
+    /// In a mutex, because a service need not be `Sync`. Locked for a clone only.
     transport: Mutex<T>,
 }
 
 impl TokenEndpoint<DefaultTransport> {
-    pub(in crate::grant) fn new(place: Endpoint, client: Client) -> Self {
+    pub(in crate::grant) fn new(endpoint: Endpoint, client: Client) -> Self {
         Self {
-            place,
+            endpoint,
             client,
             limits: Limits::default(),
             revocation: None,
@@ -44,7 +45,7 @@ impl TokenEndpoint<DefaultTransport> {
 impl<T> TokenEndpoint<T> {
     pub(in crate::grant) fn through<S>(self, transport: S) -> TokenEndpoint<S> {
         TokenEndpoint {
-            place: self.place,
+            endpoint: self.endpoint,
             client: self.client,
             limits: self.limits,
             revocation: self.revocation,
@@ -70,26 +71,28 @@ impl<T> TokenEndpoint<T> {
 }
 
 impl<T> Hash for TokenEndpoint<T> {
-    /// Of the address and the client.
+    /// Hashes the endpoint and the client.
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        (&self.place, &self.client).hash(hasher);
+        (&self.endpoint, &self.client).hash(hasher);
     }
 }
 
 impl<T: Transport> TokenEndpoint<T> {
-    /// Asks for a token with this form. `finish` adds what comes after the
-    /// proof of the client, `accepts_token_type` judges the answer's `issued_token_type`.
+    /// Requests a token with this form. `finish` adds what comes after the
+    /// parameters of client authentication, `credentials` names what is sent,
+    /// `accepts_token_type` says whether an `issued_token_type` is accepted.
     pub(in crate::grant) async fn ask<'a>(
         &'a self,
         form: Form<'a>,
         finish: impl FnOnce(Form<'a>) -> Form<'a> + Send,
+        credentials: &'static str,
         accepts_token_type: impl Fn(Option<&str>) -> bool + Send,
     ) -> Result<TokenResponse, TokenError> {
         let uri = self.token_uri().await?;
         let form = finish(self.client.authenticate(form, &uri).await?);
-        let read = |answer: &EndpointResponse, request: &EndpointRequest<'_>| {
-            let echoes = |text: &str| request.echoes(text);
-            token::read(answer, echoes, accepts_token_type, SystemTime::now())
+        let read = |response: &EndpointResponse, request: &EndpointRequest<'_>| {
+            let now = SystemTime::now();
+            token::read(response, request, credentials, accepts_token_type, now)
         };
         self.post(&uri, "the token endpoint", form, read).await
     }
@@ -102,20 +105,21 @@ impl<T: Transport> TokenEndpoint<T> {
     ) -> Result<(), TokenError> {
         let revocation = match &self.revocation {
             Some(revocation) => Some(revocation.clone()),
-            None => self.metadata().await?.and_then(|known| {
+            None => self.metadata().await?.and_then(|metadata| {
                 let by_certificate = self.client.auth.is_tls();
-                RevocationMethod::known(&known, by_certificate)
+                RevocationMethod::of_issuer(&metadata, by_certificate)
             }),
         };
         let Some(revocation) = revocation else {
             let what = "the grant has no logout or revocation endpoint";
-            return Err(TokenError::new(TokenErrorKind::Config, what));
+            return Err(TokenError::unsupported(what));
         };
         let form = self.client.form()?;
         let Some((uri, form)) = revocation.request(form, access_token, refresh_token)? else {
             return Ok(());
         };
-        // An assertion is for the server, which the token endpoint stands for.
+        // The audience of an assertion is the server, identified by its token
+        // endpoint.
         let form = self
             .client
             .authenticate(form, &self.token_uri().await?)
@@ -124,8 +128,7 @@ impl<T: Transport> TokenEndpoint<T> {
             .await
     }
 
-    /// Posts a whole form to an endpoint of the same server and reads the
-    /// answer.
+    /// Posts a complete form to an endpoint of the server and reads the response.
     pub(in crate::grant) async fn post<R>(
         &self,
         uri: &Uri,
@@ -140,26 +143,27 @@ impl<T: Transport> TokenEndpoint<T> {
             body: Some(form.to_bytes()),
             secrets: &form.secrets(),
         };
-        let answer = send_request(self.transport(), &request, self.limits).await?;
-        read(&answer, &request)
+        let response = send_request(self.transport(), &request, self.limits).await?;
+        read(&response, &request)
     }
 
-    /// Where tokens are, and who a client's assertion is for.
+    /// Returns the URL of the token endpoint, which is also the audience of a
+    /// client's assertion.
     pub(in crate::grant) async fn token_uri(&self) -> Result<Uri, TokenError> {
-        if let Location::Known(uri) = &self.place.0 {
+        if let Location::Known(uri) = &self.endpoint.0 {
             return Ok(uri.clone());
         }
         let metadata = self.metadata().await?;
-        Ok(metadata.map_or_else(Uri::default, |known| {
-            let by_certificate = known.mtls_token.as_ref();
-            let by_certificate = by_certificate.filter(|_| self.client.auth.is_tls());
-            by_certificate.unwrap_or(&known.token).clone()
+        Ok(metadata.map_or_else(Uri::default, |metadata| {
+            let alias = metadata.mtls_token.as_ref();
+            let alias = alias.filter(|_| self.client.auth.is_tls());
+            alias.unwrap_or(&metadata.token).clone()
         }))
     }
 
-    /// What the issuer says of itself, if an issuer was named.
+    /// Returns the issuer's metadata, if the endpoint is an issuer.
     pub(super) async fn metadata(&self) -> Result<Option<Arc<Metadata>>, TokenError> {
-        match &self.place.0 {
+        match &self.endpoint.0 {
             Location::Known(_) => Ok(None),
             Location::Issuer(issuer) => {
                 let metadata = issuer.metadata(|| self.transport(), self.limits);
@@ -169,15 +173,14 @@ impl<T: Transport> TokenEndpoint<T> {
     }
 
     fn transport(&self) -> T {
-        let transport = self.transport.lock();
-        transport.unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.transport).clone()
     }
 }
 
 impl<T> fmt::Debug for TokenEndpoint<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenEndpoint")
-            .field("at", &self.place)
+            .field("endpoint", &self.endpoint)
             .field("client", &self.client)
             .field("limits", &self.limits)
             .finish_non_exhaustive()

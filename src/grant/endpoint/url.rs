@@ -1,4 +1,4 @@
-//! The address of an endpoint: a pure decision.
+//! The URL of an endpoint: which ones are accepted, and what can be one.
 
 use http::Uri;
 use url::Url;
@@ -6,41 +6,101 @@ use url::Url;
 use crate::error::ConfigError;
 use crate::origins::is_loopback;
 
-/// The address of an endpoint that is set as `field`. The reason of a refusal
-/// never quotes it, for it may hold a password or a key.
+/// The URL of an endpoint: a `&str`, `String`, [`Uri`] or [`Url`], or a
+/// reference to one.
+///
+/// ```
+/// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
+/// use tower_bearer::PasswordGrant;
+///
+/// let token_endpoint: http::Uri = "https://auth.example.com/token".parse()?;
+/// let grant = PasswordGrant::new(token_endpoint, "my-app", "me", "password")?
+///     .logout_endpoint("https://auth.example.com/logout")?;
+/// # let _ = grant; Ok(()) }
+/// # grant().unwrap();
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the URL of an endpoint",
+    label = "not a URL",
+    note = "a `&str`, `String`, `http::Uri` or `url::Url` is one"
+)]
+pub trait EndpointUrl: sealed::Text {}
+
+#[diagnostic::do_not_recommend]
+impl<T: sealed::Text> EndpointUrl for T {}
+
+mod sealed {
+    use std::borrow::Cow;
+
+    use super::*;
+
+    /// Anything that is a URL, as the string whose form is checked.
+    pub trait Text {
+        fn text(&self) -> Cow<'_, str>;
+    }
+
+    macro_rules! text {
+        ($url:ident: $($type:ty),+ => $text:expr) => {$(
+            impl Text for $type {
+                fn text(&self) -> Cow<'_, str> {
+                    let $url = self;
+                    $text.into()
+                }
+            }
+        )+};
+    }
+
+    text!(url: String, &String, Url, &Url => url.as_str());
+    text!(url: Uri, &Uri => url.to_string());
+    text!(url: &str => **url);
+}
+
+/// Parses what was set as `field`: see [`parse_as`].
+pub(super) fn parse(field: &'static str, url: impl EndpointUrl) -> Result<Uri, ConfigError> {
+    parse_as(field, &url.text())
+}
+
+/// Parses the URL of an endpoint that is set as `field`. The error never quotes
+/// it, because it may hold a password or a key.
 pub(in crate::grant) fn parse_as(field: &'static str, text: &str) -> Result<Uri, ConfigError> {
     let refuse = |reason: &'static str| ConfigError::new(field, reason);
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(refuse("has no scheme: write `https://host/path`"));
     };
-    // The parser of the URL standard forgives these; a reader would not.
+    // The parser of the URL standard accepts these.
     if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
-        return Err(refuse("has a space, a control character or a backslash"));
+        return Err(refuse(
+            "has a space, a control character or a backslash: percent-encode or remove it",
+        ));
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.is_empty() {
-        return Err(refuse("has no host"));
+        return Err(refuse("has no host: write `https://host/path`"));
     }
     if authority.contains('@') {
-        return Err(refuse("has a user name"));
+        return Err(refuse("has a user name or password: remove it"));
     }
     if rest.contains('#') {
-        return Err(refuse("has a fragment"));
+        return Err(refuse("has a fragment: remove it from the `#` on"));
     }
     if !["https", "http"].contains(&scheme.to_ascii_lowercase().as_str()) {
-        return Err(refuse("has a scheme other than https"));
+        return Err(refuse(
+            "has a scheme other than https: write `https://host/path`",
+        ));
     }
     let url =
         Url::parse(text).map_err(|e| ConfigError::new(field, format!("is not a URL: {e}")))?;
     if url.scheme() != "https" && !is_loopback(&url) {
-        return Err(refuse("is plain http, which only loopback may be"));
+        return Err(refuse(
+            "is plain http, which is only for loopback (`localhost`, 127.0.0.0/8, `[::1]`): use https",
+        ));
     }
     if url.port() == Some(0) {
-        return Err(refuse("has port 0"));
+        return Err(refuse("has port 0: give the port of the server, or none"));
     }
     url.as_str()
         .parse()
-        .map_err(|_| refuse("has a character that HTTP cannot carry"))
+        .map_err(|_| refuse("has a character that HTTP cannot carry: percent-encode it"))
 }
 
 #[cfg(test)]

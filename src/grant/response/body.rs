@@ -1,4 +1,4 @@
-//! The members of an answer that matter, of the types they came in.
+//! The JSON of a response: the members that matter, with the types they have.
 
 use std::fmt;
 
@@ -6,17 +6,15 @@ use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Number, Value};
 use zeroize::Zeroizing;
 
-use crate::grant::response::escapes::simplify;
-
-/// A JSON value. No part of it is ever shown.
+/// A JSON value. It has no `Debug`, because it may be secret.
 pub(in crate::grant) enum JsonValue {
     Text(Zeroizing<String>),
     Number(Number),
-    /// What it is, in words.
+    /// Any other value, in words.
     Other(&'static str),
 }
 
-/// The members that matter; one that is missing or `null` is `None`.
+/// The members that matter. One that is missing or `null` is `None`.
 #[derive(Default)]
 pub(in crate::grant) struct TokenResponseBody {
     pub(in crate::grant) access_token: Option<JsonValue>,
@@ -29,7 +27,7 @@ pub(in crate::grant) struct TokenResponseBody {
 }
 
 impl TokenResponseBody {
-    /// The `error` member (RFC 6749, section 5.2), if it can be read.
+    /// Returns the `error` member (RFC 6749, section 5.2) if it is a string.
     pub(in crate::grant) fn code(&self) -> Option<&str> {
         match &self.error {
             Some(JsonValue::Text(code)) => Some(code),
@@ -37,23 +35,23 @@ impl TokenResponseBody {
         }
     }
 
-    /// Reads a body. A byte order mark is skipped (RFC 8259, section 8.1, lets
-    /// a reader do so), members that do not matter too.
+    /// Reads a body. Skips a byte order mark, as RFC 8259, section 8.1, permits,
+    /// and members that do not matter.
     ///
     /// # Errors
     ///
-    /// What is wrong with the body, in words that quote nothing of it. A
-    /// member that matters and comes twice is refused: parsers differ in which
+    /// Returns what is wrong with the body, in words that quote nothing of it. A
+    /// member that matters must not come twice, because parsers differ in which
     /// one they take.
     pub(in crate::grant) fn parse(body: &[u8]) -> Result<Self, &'static str> {
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         if body.trim_ascii().is_empty() {
             return Err("is empty");
         }
-        let mut simple = Zeroizing::new(body.to_vec());
-        let length = simplify(&mut simple);
+        let mut unescaped = Zeroizing::new(body.to_vec());
+        let length = unescape(&mut unescaped);
         let mut twice = false;
-        let mut reader = serde_json::Deserializer::from_slice(&simple[..length]);
+        let mut reader = serde_json::Deserializer::from_slice(&unescaped[..length]);
         let members = reader
             .deserialize_map(Reader { twice: &mut twice })
             .and_then(|members| reader.end().map(|()| members));
@@ -80,6 +78,7 @@ impl From<Value> for JsonValue {
 }
 
 impl JsonValue {
+    /// Returns what the value is, in words.
     pub(in crate::grant) fn what(&self) -> &'static str {
         match self {
             Self::Text(_) => "a string",
@@ -125,5 +124,83 @@ impl<'de> Visitor<'de> for Reader<'_> {
             *slot = map.next_value::<Option<Value>>()?.map(JsonValue::from);
         }
         Ok(members)
+    }
+}
+
+/// Replaces `\/` and `\u00XX` of printable ASCII by the character itself, in
+/// place, and returns the new length. Everything else stays as it is.
+///
+/// A JSON parser unescapes into a buffer of its own, which is not wiped. Some
+/// servers escape the `/` or the `+` of a token; without escapes the parser
+/// copies nothing.
+fn unescape(json: &mut [u8]) -> usize {
+    let (mut from, mut to, mut quoted) = (0, 0, false);
+    while from < json.len() {
+        let (byte, length) = match json[from] {
+            b'\\' if quoted => match plain(&json[from..]) {
+                Some(plain) => plain,
+                None => {
+                    // Kept, with what it escapes: a quote, for example.
+                    json[to] = b'\\';
+                    (from, to) = (from + 1, to + 1);
+                    let Some(escaped) = json.get(from) else { break };
+                    (*escaped, 1)
+                }
+            },
+            byte => {
+                quoted ^= byte == b'"';
+                (byte, 1)
+            }
+        };
+        json[to] = byte;
+        (from, to) = (from + length, to + 1);
+    }
+    to
+}
+
+/// Returns the character that an escape stands for and the escape's length, if
+/// that character needs no escape.
+fn plain(escape: &[u8]) -> Option<(u8, usize)> {
+    match escape {
+        [b'\\', b'/', ..] => Some((b'/', 2)),
+        [b'\\', b'u', b'0', b'0', high, low, ..] => {
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            let byte = u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()?;
+            let plain = (b' '..=b'~').contains(&byte) && !b"\"\\".contains(&byte);
+            plain.then_some((byte, 6))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_escapes_that_stand_for_a_plain_character_in_a_text_go() {
+        for (json, unescaped) in [
+            (r#"{"a":"b"}"#, r#"{"a":"b"}"#),
+            (r#"{"a\/b":"c\/\/d"}"#, r#"{"a/b":"c//d"}"#),
+            (r#""a\u002Bb\u002fc""#, r#""a+b/c""#),
+            (
+                r#""\u0022\u005c\u000a\u007f\u00e9\u2603""#,
+                r#""\u0022\u005c\u000a\u007f\u00e9\u2603""#,
+            ),
+            (r#""\\/\\u0041\"\/""#, r#""\\/\\u0041\"/""#),
+            (r#""a\"b" \/ "\/" \u0031"#, r#""a\"b" \/ "/" \u0031"#),
+            (r#""\u00"#, r#""\u00"#),
+            (r#""\u00g1\u+041""#, r#""\u00g1\u+041""#),
+            (r#""a\"#, r#""a\"#),
+            ("", ""),
+        ] {
+            let mut bytes = json.as_bytes().to_vec();
+            let length = unescape(&mut bytes);
+            assert_eq!(
+                String::from_utf8_lossy(&bytes[..length]),
+                unescaped,
+                "{json}"
+            );
+        }
     }
 }

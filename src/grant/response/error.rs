@@ -1,8 +1,9 @@
-//! What an answer that brings no token means: a pure decision.
+//! What a response without a token means: a pure decision.
 
 use http::StatusCode;
 
 use crate::error::{TokenError, TokenErrorKind};
+use crate::transport::EndpointRequest;
 
 /// What an `error` member says, whatever the status.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -12,62 +13,76 @@ enum Meaning {
     Unknown,
 }
 
-fn meaning(code: &str) -> Meaning {
+/// Returns what a code means; `credentials` names what `invalid_grant` refuses.
+fn meaning(code: &str, credentials: &'static str) -> Meaning {
     match code {
         "temporarily_unavailable" | "server_error" | "slow_down" => Meaning::Later,
-        "invalid_grant" => Meaning::Refused("the token endpoint refused the credentials"),
-        "invalid_client" | "unauthorized_client" => {
-            Meaning::Refused("the token endpoint refused the client")
-        }
-        "access_denied" => Meaning::Refused("the token endpoint denied access"),
-        "invalid_scope" => Meaning::Refused("the token endpoint refused the scope"),
-        "invalid_target" => {
-            Meaning::Refused("the token endpoint refused the audience or the resource")
-        }
-        "unsupported_grant_type" => Meaning::Refused("the token endpoint refused the grant type"),
-        "invalid_request" => Meaning::Refused("the token endpoint refused the form of the request"),
+        "invalid_grant" => Meaning::Refused(credentials),
+        "invalid_client" | "unauthorized_client" => Meaning::Refused("client"),
+        "access_denied" => Meaning::Refused("access"),
+        "invalid_scope" => Meaning::Refused("scope"),
+        "invalid_target" => Meaning::Refused("audience or resource"),
+        "unsupported_grant_type" => Meaning::Refused("grant type"),
+        "invalid_request" => Meaning::Refused("form of the request"),
         _ => Meaning::Unknown,
     }
 }
 
-/// The error for an answer with this status and this `error` member. `echoes`
-/// says whether a text holds one of the secrets that were sent.
+/// Returns the error of a response with this status and this `error` member.
+/// `credentials` names what was sent: `user name or password`.
 pub(in crate::grant) fn error(
     status: StatusCode,
     code: Option<&str>,
-    echoes: impl Fn(&str) -> bool,
+    request: &EndpointRequest<'_>,
+    credentials: &'static str,
 ) -> TokenError {
     use TokenErrorKind::*;
 
-    let meaning = code.map_or(Meaning::Unknown, meaning);
+    let endpoint = request.endpoint();
+    let meaning = code.map_or(Meaning::Unknown, |code| meaning(code, credentials));
+    let later = || {
+        (
+            Unavailable,
+            format!("{endpoint} is temporarily unavailable"),
+        )
+    };
     let (kind, what) = match meaning {
-        Meaning::Later => (Unavailable, LATER),
-        Meaning::Refused(what) => (Refused, what),
-        Meaning::Unknown if asks_to_come_again(status) => (Unavailable, LATER),
-        Meaning::Unknown if status.is_success() && code.is_some() => (Refused, REFUSED),
-        Meaning::Unknown if status.is_client_error() && code.is_some() => (Refused, REFUSED),
-        Meaning::Unknown if status.is_client_error() => (Refused, UNREADABLE),
-        Meaning::Unknown => (
-            InvalidResponse,
-            "the token endpoint answered with a status that makes no sense here",
-        ),
+        Meaning::Later => later(),
+        // Busy servers say so whatever they were asked.
+        Meaning::Refused(_) if matches!(status.as_u16(), 429 | 503) => later(),
+        _ if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            let what = format!("a proxy in front of {endpoint} refused the request");
+            (Connect, what)
+        }
+        Meaning::Refused(what) => (Refused, format!("{endpoint} refused the {what}")),
+        Meaning::Unknown if is_retryable(status) => later(),
+        Meaning::Unknown if status.is_client_error() || (status.is_success() && code.is_some()) => {
+            let cure = match status.as_u16() {
+                _ if code.is_some() => String::new(),
+                404 | 405 => format!(": is this {}?", request.endpoint_name),
+                _ => " without a readable `error`".to_owned(),
+            };
+            (Refused, format!("{endpoint} refused the request{cure}"))
+        }
+        Meaning::Unknown => {
+            let what = format!("{endpoint} answered with an unexpected status");
+            (InvalidResponse, what)
+        }
     };
     // A code that is well known is no echo, even if a password is part of it.
-    let code = code
-        .filter(|code| meaning != Meaning::Unknown || (looks_like_a_code(code) && !echoes(code)));
-    TokenError::new(kind, what).with_answer(status, code)
+    let code = code.filter(|code| {
+        meaning != Meaning::Unknown || (looks_like_a_code(code) && !request.echoes(code))
+    });
+    TokenError::new(kind, what).with_response(status, code)
 }
 
-const LATER: &str = "the token endpoint is not available for the moment";
-const REFUSED: &str = "the token endpoint refused the token request";
-const UNREADABLE: &str = "the token endpoint refused the token request without a readable `error`";
-
-fn asks_to_come_again(status: StatusCode) -> bool {
+/// Whether a status by itself says that the same request may succeed later.
+pub(in crate::grant) fn is_retryable(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
 }
 
-/// `[a-z][a-z0-9_-]{0,63}`: anything else may be a sentence, a page, or what
-/// was sent.
+/// Whether a string is `[a-z][a-z0-9_-]{0,63}`: anything else may be a sentence,
+/// a page, or what was sent.
 fn looks_like_a_code(text: &str) -> bool {
     text.len() <= 64
         && text.starts_with(|c: char| c.is_ascii_lowercase())
@@ -79,12 +94,56 @@ fn looks_like_a_code(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use TokenErrorKind::*;
+    use http::Uri;
 
     use super::*;
 
     fn of(status: u16, code: Option<&str>) -> TokenError {
+        of_request(status, code, "hunter2")
+    }
+
+    fn of_request(status: u16, code: Option<&str>, secret: &str) -> TokenError {
         let status = StatusCode::from_u16(status).expect("a status");
-        error(status, code, |text| text.contains("hunter2"))
+        let uri = Uri::from_static("https://auth.example.com/token?key=1");
+        let request = EndpointRequest {
+            uri: &uri,
+            endpoint_name: "the token endpoint",
+            authorization: None,
+            body: None,
+            secrets: &[secret],
+        };
+        error(status, code, &request, "user name or password")
+    }
+
+    #[test]
+    fn a_refusal_names_the_host_and_what_was_refused() {
+        for (status, code, message) in [
+            (
+                401,
+                Some("invalid_grant"),
+                "the token endpoint at auth.example.com refused the user name or password \
+                 (401, invalid_grant)",
+            ),
+            (
+                404,
+                None,
+                "the token endpoint at auth.example.com refused the request: \
+                 is this the token endpoint? (404)",
+            ),
+            (
+                400,
+                None,
+                "the token endpoint at auth.example.com refused the request \
+                 without a readable `error` (400)",
+            ),
+            (
+                503,
+                None,
+                "the token endpoint at auth.example.com is temporarily unavailable (503)",
+            ),
+        ] {
+            assert_eq!(of(status, code).to_string(), message);
+        }
     }
 
     #[test]
@@ -99,16 +158,20 @@ mod tests {
             (400, Some("invalid_request"), Refused),
             (403, Some("access_denied"), Refused),
             (200, Some("invalid_grant"), Refused),
-            // A status that asks to come again does not undo a refusal.
-            (429, Some("invalid_grant"), Refused),
+            // It does not undo a refusal that the server itself failed, but that
+            // it is too busy says more than what it read.
             (500, Some("invalid_grant"), Refused),
-            (503, Some("invalid_client"), Refused),
-            // Nor does a refusing status stick when the server is only busy.
+            (429, Some("invalid_grant"), Unavailable),
+            (503, Some("invalid_client"), Unavailable),
+            // What a proxy says is not about the credentials.
+            (407, None, Connect),
+            (407, Some("invalid_client"), Connect),
+            // A status of refusal is not final when the server is only busy.
             (400, Some("temporarily_unavailable"), Unavailable),
             (401, Some("server_error"), Unavailable),
             (400, Some("slow_down"), Unavailable),
             (200, Some("temporarily_unavailable"), Unavailable),
-            // Codes nobody knows, and none.
+            // Unknown codes, and none.
             (400, Some("account_locked"), Refused),
             (200, Some("account_locked"), Refused),
             (429, Some("too_many_requests"), Unavailable),
@@ -164,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_short_password_does_not_take_the_reason_from_an_error() {
-        let error = error(StatusCode::BAD_REQUEST, Some("invalid_grant"), |_| true);
+        let error = of_request(400, Some("invalid_grant"), "invalid_grant");
         assert_eq!(error.oauth_error(), Some("invalid_grant"));
     }
 }

@@ -1,7 +1,6 @@
-//! Reads what a token endpoint answers.
+//! Reads the response of a token endpoint.
 
 pub(super) mod body;
 pub(super) mod error;
-mod escapes;
 pub(super) mod retry_after;
 pub(super) mod token;

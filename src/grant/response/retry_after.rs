@@ -5,13 +5,12 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
-/// The longest pause that is read, far from where adding it to a clock
-/// overflows. How much of it is waited is the cache's affair.
+/// The longest pause that is read, which can be added to a clock without
+/// overflow. The cache decides how much of it to wait.
 pub(in crate::grant) const MAX: Duration = Duration::from_secs(10 * 366 * 86_400);
 
-/// How long the server asks to wait from `now`, `max` at most. `None` if it
-/// does not ask for a wait: no header, an unreadable one, zero, or a date that
-/// has passed.
+/// Returns how long the server asks to wait from `now`, at most `max`. `None` if
+/// it does not: no header, an unreadable one, zero, or a date in the past.
 pub(in crate::grant) fn retry_after(
     headers: &HeaderMap,
     now: SystemTime,

@@ -1,92 +1,101 @@
-//! Reads the answer of a token endpoint (RFC 6749, sections 5.1 and 5.2).
+//! Reads the response of a token endpoint (RFC 6749, sections 5.1 and 5.2).
 //!
 //! No error quotes the body, nor a parser's message, which may quote it too.
 
-use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use crate::error::{TokenError, TokenErrorKind};
 use crate::grant::response::body::{JsonValue, TokenResponseBody};
 use crate::grant::response::{error, retry_after};
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
-use crate::transport::EndpointResponse;
+use crate::transport::{EndpointRequest, EndpointResponse};
 
-/// A hundred years: longer than anything a clock is asked to add.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// A hundred years, which any clock can add.
+const MAX_LIFETIME: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// The token, or why there is none. `echoes` says whether a text holds one of
-/// the secrets that were sent, `accepts_token_type` whether a token of that
-/// `issued_token_type` will do.
+/// Returns the token, or why there is none. `credentials` names what was sent,
+/// `accepts_token_type` says whether a token of that `issued_token_type` is
+/// accepted.
 pub(in crate::grant) fn read(
-    answer: &EndpointResponse,
-    echoes: impl Fn(&str) -> bool,
+    response: &EndpointResponse,
+    request: &EndpointRequest<'_>,
+    credentials: &'static str,
     accepts_token_type: impl Fn(Option<&str>) -> bool,
     now: SystemTime,
 ) -> Result<TokenResponse, TokenError> {
-    let members = TokenResponseBody::parse(&answer.body);
-    let code = members.as_ref().ok().and_then(TokenResponseBody::code);
-    let has_token = matches!(&members, Ok(members) if members.access_token.is_some());
-    if !answer.status.is_success() || (code.is_some() && !has_token) {
-        let error = error::error(answer.status, code, echoes);
+    let status = response.status;
+    let body = TokenResponseBody::parse(&response.body);
+    let code = body.as_ref().ok().and_then(TokenResponseBody::code);
+    let has_token = matches!(&body, Ok(body) if body.access_token.is_some());
+    if !status.is_success() || (code.is_some() && !has_token) {
+        let error = error::error(status, code, request, credentials);
         let wait = match error.kind() {
             TokenErrorKind::Unavailable => {
-                retry_after::retry_after(&answer.headers, now, retry_after::MAX)
+                retry_after::retry_after(&response.headers, now, retry_after::MAX)
             }
             _ => None,
         };
         return Err(error.with_retry_after(wait));
     }
-    members
-        .map_err(|what| malformed(format!("the token endpoint's answer {what}")))
-        .and_then(|members| token(members, accepts_token_type))
-        .map_err(|e| e.with_answer(answer.status, None))
+    let malformed = |what: String| {
+        let what = format!("the response of {} {what}", request.endpoint());
+        TokenError::new(TokenErrorKind::InvalidResponse, what)
+    };
+    body.map_err(|what| match what {
+        "is not JSON" => format!("is not JSON: is this {}?", request.endpoint_name),
+        what => what.to_owned(),
+    })
+    .map_err(malformed)
+    .and_then(|body| token(body, accepts_token_type, malformed))
+    .map_err(|e| e.with_response(status, None))
 }
 
 fn token(
-    members: TokenResponseBody,
+    body: TokenResponseBody,
     accepts_token_type: impl Fn(Option<&str>) -> bool,
+    malformed: impl Fn(String) -> TokenError,
 ) -> Result<TokenResponse, TokenError> {
-    let mut token = match members.access_token {
-        Some(JsonValue::Text(text)) => AccessToken::new(text.as_str())?,
-        Some(other) => return Err(not("access_token", other.what(), "a string")),
-        None => {
-            return Err(malformed(
-                "the token endpoint's answer has no `access_token`",
-            ));
-        }
+    let wrong_type = |member: &str, is: &str, should: &str| {
+        malformed(format!("has a `{member}` that is {is}, not {should}"))
     };
-    match members.token_type {
+    let mut token = match body.access_token {
+        Some(JsonValue::Text(text)) => AccessToken::new(text.as_str())?,
+        Some(other) => return Err(wrong_type("access_token", other.what(), "a string")),
+        None => return Err(malformed("has no `access_token`".into())),
+    };
+    match body.token_type {
         Some(JsonValue::Text(text)) if !text.eq_ignore_ascii_case("bearer") => {
-            return Err(malformed(
-                "the token endpoint's answer has a `token_type` other than bearer",
-            ));
+            return Err(malformed("has a `token_type` other than bearer".into()));
         }
         Some(JsonValue::Text(_)) | None => {}
-        Some(other) => return Err(not("token_type", other.what(), "a string")),
+        Some(other) => return Err(wrong_type("token_type", other.what(), "a string")),
     }
-    let issued = match &members.issued_token_type {
+    let issued = match &body.issued_token_type {
         Some(JsonValue::Text(text)) => Some(text.as_str()),
-        Some(other) => return Err(not("issued_token_type", other.what(), "a string")),
+        Some(other) => return Err(wrong_type("issued_token_type", other.what(), "a string")),
         None => None,
     };
     if !accepts_token_type(issued) {
-        return Err(malformed(
-            "the token endpoint issued a token of another type than was asked for \
-             (`issued_token_type`)",
-        ));
+        let what = "has a token of another type than was requested (`issued_token_type`)";
+        return Err(malformed(what.into()));
     }
-    if let Some(member) = &members.expires_in {
-        let lifetime =
-            seconds(member).map_err(|what| not("expires_in", what, "a whole number of seconds"))?;
+    if let Some(member) = &body.expires_in {
+        let lifetime = seconds(member)
+            .map_err(|what| wrong_type("expires_in", what, "a whole number of seconds"))?;
         token = token.with_lifetime(lifetime);
     }
-    let refresh = refresh_token(members.refresh_token, members.refresh_expires_in);
-    Ok(TokenResponse::new(token).with_refresh_token(refresh))
+    let response = TokenResponse::new(token);
+    Ok(
+        match refresh_token(body.refresh_token, body.refresh_expires_in) {
+            Some(refresh_token) => response.with_refresh_token(refresh_token),
+            None => response,
+        },
+    )
 }
 
-/// An unreadable refresh token is as good as none, and an unreadable end of its
-/// life as no known one: the server may refuse it, and the grant's own
-/// credentials serve then. Keycloak says 0 for no fixed end.
+/// Reads a refresh token. An unreadable one counts as none, and an unreadable
+/// lifetime as unknown: the server may refuse the token, and the grant's own
+/// credentials are used then. Keycloak says 0 for no fixed end.
 fn refresh_token(token: Option<JsonValue>, expires_in: Option<JsonValue>) -> Option<RefreshToken> {
     let Some(JsonValue::Text(mut text)) = token else {
         return None;
@@ -98,13 +107,13 @@ fn refresh_token(token: Option<JsonValue>, expires_in: Option<JsonValue>) -> Opt
     }
 }
 
-/// A number of seconds, or what it is instead.
+/// Returns a number of seconds, or what the value is instead.
 fn seconds(member: &JsonValue) -> Result<Duration, &'static str> {
     let JsonValue::Number(number) = member else {
         return Err(member.what());
     };
     if let Some(seconds) = number.as_u64() {
-        return Ok(Duration::from_secs(seconds).min(LONGEST));
+        return Ok(Duration::from_secs(seconds).min(MAX_LIFETIME));
     }
     match number.as_f64() {
         Some(number) if number < 0.0 => Err("negative"),
@@ -113,20 +122,10 @@ fn seconds(member: &JsonValue) -> Result<Duration, &'static str> {
     }
 }
 
-fn not(member: &str, is: &str, should: &str) -> TokenError {
-    malformed(format!(
-        "`{member}` in the token endpoint's answer is {is}, not {should}"
-    ))
-}
-
-fn malformed(what: impl Into<Cow<'static, str>>) -> TokenError {
-    TokenError::new(TokenErrorKind::InvalidResponse, what)
-}
-
 #[cfg(test)]
 mod tests {
     use http::header::RETRY_AFTER;
-    use http::{HeaderMap, StatusCode};
+    use http::{HeaderMap, StatusCode, Uri};
     use zeroize::Zeroizing;
 
     use super::*;
@@ -140,13 +139,20 @@ mod tests {
     }
 
     fn read_all(status: u16, body: &str) -> Result<TokenResponse, TokenError> {
-        let echoes = |text: &str| text.contains("hunter2");
-        read(
-            &answer(status, body),
-            echoes,
-            |_| true,
-            SystemTime::UNIX_EPOCH,
-        )
+        read_answer(&answer(status, body))
+    }
+
+    fn read_answer(answer: &EndpointResponse) -> Result<TokenResponse, TokenError> {
+        let uri = Uri::from_static("https://a.example/token");
+        let request = EndpointRequest {
+            uri: &uri,
+            endpoint_name: "the token endpoint",
+            authorization: None,
+            body: None,
+            secrets: &["hunter2"],
+        };
+        let now = SystemTime::UNIX_EPOCH;
+        read(answer, &request, "credentials", |_| true, now)
     }
 
     fn refused(status: u16, body: &str) -> TokenError {
@@ -219,7 +225,7 @@ mod tests {
             (r#"{"accessToken":"hunter2"}"#, "no `access_token`"),
             (
                 r#"{"access_token":17}"#,
-                "`access_token` in the token endpoint's answer is a number",
+                "a `access_token` that is a number",
             ),
             (r#"{"access_token":["hunter2"]}"#, "is an array"),
             (r#"{"access_token":{"hunter2":1}}"#, "is an object"),
@@ -250,11 +256,11 @@ mod tests {
             ),
             (
                 &with(r#""token_type":1"#),
-                "`token_type` in the token endpoint's answer is a number",
+                "a `token_type` that is a number",
             ),
             (
                 &with(r#""expires_in":"3000""#),
-                "`expires_in` in the token endpoint's answer is a string",
+                "a `expires_in` that is a string",
             ),
             (&with(r#""expires_in":-1"#), "is negative"),
             (&with(r#""expires_in":-1.5"#), "is negative"),
@@ -281,8 +287,7 @@ mod tests {
     fn invalid_utf_8_and_deep_nesting_are_not_json() {
         let mut bytes = answer(200, r#"{"access_token":"?"}"#);
         bytes.body[17] = 0xff;
-        let error =
-            read(&bytes, |_| false, |_| true, SystemTime::UNIX_EPOCH).expect_err("not utf-8");
+        let error = read_answer(&bytes).expect_err("not utf-8");
         assert!(error.to_string().contains("is not JSON"), "{error}");
         let deep = with(&format!(r#""expires_in":{}"#, "[".repeat(60_000)));
         assert!(refused(200, &deep).to_string().contains("is not JSON"));
@@ -293,15 +298,19 @@ mod tests {
         for (seconds, lifetime) in [
             ("0", Duration::ZERO),
             ("1", Duration::from_secs(1)),
-            ("3153600000", LONGEST),
-            ("3153600001", LONGEST),
-            ("18446744073709551615", LONGEST),
+            ("3153600000", MAX_LIFETIME),
+            ("3153600001", MAX_LIFETIME),
+            ("18446744073709551615", MAX_LIFETIME),
         ] {
             let body = with(&format!(r#""expires_in":{seconds}"#));
             let response = read_all(200, &body).expect(seconds);
             assert_eq!(response.access_token().lifetime(), Some(lifetime));
         }
-        assert!(std::time::Instant::now().checked_add(LONGEST).is_some());
+        assert!(
+            std::time::Instant::now()
+                .checked_add(MAX_LIFETIME)
+                .is_some()
+        );
     }
 
     #[test]

@@ -1,29 +1,30 @@
--- A claim. Says what, with a generation, a payload, milliseconds and, for a
--- refresh token, the generation that brought it.
+-- Acquires a token, a failure or a lease. Returns what was acquired, its generation,
+-- the sealed payload, its time to live in milliseconds and, with a refresh token, the
+-- generation under which that was written.
 local token_key, refresh_key, failure_key = KEYS[1], KEYS[2], KEYS[3]
 local lease_key, meta_key = KEYS[4], KEYS[5]
-local newer_than, rejected, pardon = tonumber(ARGV[1]), ARGV[2] == '1', ARGV[3] == '1'
-local lease_ms = tonumber(ARGV[4])
--- The value of an entry that the caller could not open, or nothing.
+local newer_than, rejected = tonumber(ARGV[1]), ARGV[2] == '1'
+local ignore_failure, lease_ms = ARGV[3] == '1', tonumber(ARGV[4])
+-- The value of an entry that the caller could not open, or an empty string.
 local unreadable_token, unreadable_failure = ARGV[5], ARGV[6]
-local longest, meta_ms = tonumber(ARGV[7]), ARGV[8]
+local max_length, meta_ms = tonumber(ARGV[7]), ARGV[8]
 
--- More digits than a double can hold are no generation.
+-- A number of more digits than a double holds is not a generation.
 local function number(text)
   if text and #text <= 15 and string.match(text, '^%d+$') then
     return tonumber(text)
   end
 end
 
--- What is no entry, too long, or would stay for ever, is deleted. A key of
--- another type is an error.
+-- Deletes an entry that is malformed, too long or without expiry. A key of another
+-- type is an error.
 local function entry(key, unreadable)
   local length = redis.call('STRLEN', key)
-  local left = redis.call('PTTL', key)
-  if left == -2 then
+  local ttl = redis.call('PTTL', key)
+  if ttl == -2 then
     return nil
   end
-  if left > 0 and length <= longest then
+  if ttl > 0 and length <= max_length then
     local value = redis.call('GET', key)
     local colon = string.find(value, ':', 1, true)
     local generation = colon and number(string.sub(value, 1, colon - 1))
@@ -31,16 +32,16 @@ local function entry(key, unreadable)
       return {
         generation = generation,
         payload = string.sub(value, colon + 1),
-        left = left,
+        ttl = ttl,
       }
     end
   end
   redis.call('DEL', key)
 end
 
--- Another run of the server may have lost the last steps, and then has refresh
--- tokens again that somebody has sent. So may one that was a replica in between,
--- which the replication id tells.
+-- Another run of the server may have lost the last writes, and then has refresh
+-- tokens again that were sent before. So may a master that was a replica in between,
+-- which the replication id shows.
 local function run_id()
   local server, replication = redis.pcall('INFO', 'server'), redis.pcall('INFO', 'replication')
   if type(server) == 'string' and type(replication) == 'string' then
@@ -50,14 +51,14 @@ local function run_id()
   end
 end
 
-local function shown(generation)
+local function digits(generation)
   return string.format('%.0f', generation)
 end
 
 local token = entry(token_key, unreadable_token)
 if token then
   if token.generation > newer_than then
-    return { 'token', shown(token.generation), token.payload, token.left, 0 }
+    return { 'token', digits(token.generation), token.payload, token.ttl, 0 }
   end
   if rejected then
     redis.call('DEL', token_key)
@@ -66,37 +67,37 @@ end
 
 local failure = entry(failure_key, unreadable_failure)
 if failure then
-  if not pardon then
-    return { 'failed', shown(failure.generation), failure.payload, failure.left, 0 }
+  if not ignore_failure then
+    return { 'failure', digits(failure.generation), failure.payload, failure.ttl, 0 }
   end
   redis.call('DEL', failure_key)
 end
 
-local held = redis.call('GET', lease_key)
-if held then
-  local left = redis.call('PTTL', lease_key)
-  if number(held) and left >= 0 then
-    return { 'held', 0, '', left, 0 }
+local lease = redis.call('GET', lease_key)
+if lease then
+  local ttl = redis.call('PTTL', lease_key)
+  if number(lease) and ttl >= 0 then
+    return { 'busy', 0, '', ttl, 0 }
   end
   redis.call('DEL', lease_key)
 end
 if lease_ms == 0 then
-  return { 'held', 0, '', 0, 0 }
+  return { 'busy', 0, '', 0, 0 }
 end
 
--- All is read before anything is written: an error leaves no lease behind.
+-- Everything is read before anything is written, so an error leaves no lease behind.
 local refresh = entry(refresh_key)
 local meta = redis.call('HMGET', meta_key, 'generation', 'written')
 local now = redis.call('TIME')
 local clock = now[1] * 1000 + math.floor(now[2] / 1000)
 local generation = math.max((number(meta[1]) or 0) + 1, (number(meta[2]) or 0) + 1, clock)
--- A server that lost its memory, and whose clock is behind the one before. What is
--- more than a day ahead comes from elsewhere.
+-- For a server that lost its memory and whose clock is behind the one before. A
+-- generation of more than a day ahead comes from elsewhere.
 if newer_than < clock + 86400000 then
   generation = math.max(generation, newer_than + 1)
 end
-redis.call('SET', lease_key, shown(generation), 'NX', 'PX', lease_ms)
-redis.call('HSET', meta_key, 'generation', shown(generation))
+redis.call('SET', lease_key, digits(generation), 'NX', 'PX', lease_ms)
+redis.call('HSET', meta_key, 'generation', digits(generation))
 redis.call('PEXPIRE', meta_key, meta_ms)
 
 redis.call('DEL', refresh_key)
@@ -104,7 +105,7 @@ if refresh then
   local colon = string.find(refresh.payload, ':', 1, true)
   if colon and string.sub(refresh.payload, 1, colon - 1) == run_id() then
     local payload = string.sub(refresh.payload, colon + 1)
-    return { 'leased', shown(generation), payload, refresh.left, shown(refresh.generation) }
+    return { 'lease', digits(generation), payload, refresh.ttl, digits(refresh.generation) }
   end
 end
-return { 'leased', shown(generation), '', 0, 0 }
+return { 'lease', digits(generation), '', 0, 0 }

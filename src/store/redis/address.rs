@@ -1,4 +1,4 @@
-//! The URLs of a store, and what they come to.
+//! The URLs of a store, parsed and checked.
 
 use redis::cluster::ClusterClientBuilder;
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsCertificates};
@@ -6,46 +6,49 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use url::Url;
 
-use super::target::{Limits, Sentinels, Target, is_tls};
+use super::target::{Sentinels, Target, Timeouts, is_tls};
 use crate::error::ConfigError;
 
 const SENTINEL_PORT: u16 = 26379;
-const URL: &str = "not redis[s]://[user:password@]host[:port][/database]";
+const NOT_A_URL: &str = "expected redis[s]://[user:password@]host[:port][/database]";
 
 #[derive(Clone)]
-pub(super) enum Place {
+pub(super) enum Address {
     Server(String),
     Sentinels {
         sentinels: Vec<String>,
-        /// With its name for the host.
+        /// A URL with its name in place of the host.
         master: String,
     },
     Cluster(Vec<String>),
 }
 
-// The reasons of the parsers could quote a URL, which holds a password.
-impl Place {
+// The parsers' own messages are left out: they could quote a URL, which may hold a
+// password.
+impl Address {
     pub(super) fn target(
         &self,
         pem: Option<Vec<u8>>,
-        limits: Limits,
+        timeouts: Timeouts,
     ) -> Result<Target, ConfigError> {
         let certificates = pem.map(certificates).transpose()?;
         match self {
             Self::Server(url) => {
-                let url = parsed("url", url.as_str())?;
+                let url = parse("url", url.as_str())?;
                 Ok(Target::Server(Box::new(client(
                     url,
                     certificates.as_ref(),
                 )?)))
             }
-            Self::Sentinels { sentinels, master } => sentinels_of(sentinels, master, certificates),
-            Self::Cluster(nodes) => cluster(nodes, certificates, limits),
+            Self::Sentinels { sentinels, master } => {
+                sentinels_target(sentinels, master, certificates)
+            }
+            Self::Cluster(nodes) => cluster_target(nodes, certificates, timeouts),
         }
     }
 }
 
-fn sentinels_of(
+fn sentinels_target(
     urls: &[String],
     master: &str,
     certificates: Option<TlsCertificates>,
@@ -53,18 +56,21 @@ fn sentinels_of(
     let sentinels = urls
         .iter()
         .map(|url| {
-            let mut url = Url::parse(url).map_err(|_| ConfigError::new("sentinels", URL))?;
+            let mut url = Url::parse(url).map_err(|_| ConfigError::new("sentinels", NOT_A_URL))?;
             if url.port().is_none() {
                 let _ = url.set_port(Some(SENTINEL_PORT));
             }
-            parsed("sentinels", url)
+            parse("sentinels", url)
         })
         .collect::<Result<Vec<_>, _>>()?;
-    are_alike("sentinels", &sentinels)?;
-    let master = parsed("url", master)?;
+    check_alike("sentinels", &sentinels)?;
+    let master = parse("url", master)?;
     let (ConnectionAddr::Tcp(name, _) | ConnectionAddr::TcpTls { host: name, .. }) = master.addr()
     else {
-        return Err(ConfigError::new("url", "a master has a name"));
+        return Err(ConfigError::new(
+            "url",
+            "expected the master's name in place of the host",
+        ));
     };
     if certificates.is_some()
         && !sentinels
@@ -81,49 +87,48 @@ fn sentinels_of(
         certificates,
     };
     let built = sentinels.sentinel_builder().and_then(|it| it.build());
-    built.map_err(|_| ConfigError::new("sentinels", "not to be used with these certificates"))?;
+    built.map_err(|_| ConfigError::new("sentinels", "cannot be used with these certificates"))?;
     Ok(Target::Sentinels(Box::new(sentinels)))
 }
 
-fn cluster(
+fn cluster_target(
     urls: &[String],
     certificates: Option<TlsCertificates>,
-    limits: Limits,
+    timeouts: Timeouts,
 ) -> Result<Target, ConfigError> {
-    let nodes = urls.iter().map(|url| parsed("url", url.as_str()));
+    let nodes = urls.iter().map(|url| parse("url", url.as_str()));
     let nodes = nodes.collect::<Result<Vec<_>, _>>()?;
-    are_alike("url", &nodes)?;
+    check_alike("url", &nodes)?;
     let clients = nodes
         .iter()
         .map(|node| client(node.clone(), certificates.as_ref()))
         .collect::<Result<_, _>>()?;
     let mut builder = ClusterClientBuilder::new(nodes)
-        .connection_timeout(limits.connect)
-        .response_timeout(limits.response)
-        // It would send again what may have run.
+        .connection_timeout(timeouts.connect)
+        .response_timeout(timeouts.response)
+        // A retry could run a script twice.
         .retries(0);
     if let Some(certificates) = certificates {
         builder = builder.certs(certificates);
     }
     let client = builder.build();
-    let client = client.map_err(|_| ConfigError::new("url", "not nodes of one cluster"))?;
+    let client =
+        client.map_err(|_| ConfigError::new("url", "these are not the nodes of one cluster"))?;
     Ok(Target::Cluster(Box::new(client), clients))
 }
 
-fn parsed(
-    field: &'static str,
-    url: impl IntoConnectionInfo,
-) -> Result<ConnectionInfo, ConfigError> {
+fn parse(field: &'static str, url: impl IntoConnectionInfo) -> Result<ConnectionInfo, ConfigError> {
     url.into_connection_info()
-        .map_err(|_| ConfigError::new(field, URL))
+        .map_err(|_| ConfigError::new(field, NOT_A_URL))
 }
 
-/// Whoever is told of one has told of all: no database, and the same credentials.
-fn are_alike(field: &'static str, all: &[ConnectionInfo]) -> Result<(), ConfigError> {
+/// Checks that all servers have the same credentials and no database: the redis crate
+/// takes them from one for all.
+fn check_alike(field: &'static str, all: &[ConnectionInfo]) -> Result<(), ConfigError> {
     let Some(first) = all.first() else {
-        return Err(ConfigError::new(field, "there is none"));
+        return Err(ConfigError::new(field, "at least one URL is required"));
     };
-    let who = |info: &ConnectionInfo| {
+    let identity = |info: &ConnectionInfo| {
         let settings = info.redis_settings();
         let [user, password] = [settings.username(), settings.password()];
         (
@@ -137,11 +142,11 @@ fn are_alike(field: &'static str, all: &[ConnectionInfo]) -> Result<(), ConfigEr
         if info.redis_settings().db() != 0 || unix(info) {
             return Err(ConfigError::new(
                 field,
-                "not redis[s]://[user:password@]host[:port]",
+                "expected redis[s]://[user:password@]host[:port]",
             ));
         }
-        if who(info) != who(first) {
-            let reason = "not all with the same scheme, user and password";
+        if identity(info) != identity(first) {
+            let reason = "all URLs must have the same scheme, user and password";
             return Err(ConfigError::new(field, reason));
         }
     }
@@ -153,13 +158,13 @@ fn client(
     certificates: Option<&TlsCertificates>,
 ) -> Result<Client, ConfigError> {
     match certificates {
-        None => Client::open(url).map_err(|_| ConfigError::new("url", "not to be used")),
+        None => Client::open(url).map_err(|_| ConfigError::new("url", "cannot be used")),
         Some(it) => Client::build_with_tls(url, it.clone()).map_err(|_| no_certificates()),
     }
 }
 
 fn certificates(pem: Vec<u8>) -> Result<TlsCertificates, ConfigError> {
-    // None at all would be trusted to be none, and fail when it connects.
+    // The redis crate would accept an empty list, and fail when it connects.
     if CertificateDer::pem_slice_iter(&pem).next().is_none() {
         return Err(no_certificates());
     }
@@ -170,6 +175,6 @@ fn certificates(pem: Vec<u8>) -> Result<TlsCertificates, ConfigError> {
 }
 
 fn no_certificates() -> ConfigError {
-    let reason = "no certificates in PEM, or the URL is not rediss://";
+    let reason = "expected certificates in PEM, and a URL with rediss://";
     ConfigError::new("root_certificates", reason)
 }

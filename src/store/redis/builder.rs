@@ -1,20 +1,20 @@
-//! Setting up a store in Redis.
+//! The settings of a store in Redis.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::address::Place;
+use super::address::Address;
 use super::changes::Changes;
-use super::connection::Link;
-use super::keys::channel;
+use super::connection::Connection;
 use super::redis_store::{Inner, RedisStore};
-use super::target::Limits;
+use super::scripts::channel;
+use super::target::Timeouts;
 use crate::error::ConfigError;
 use crate::store::seal::Sealer;
 use crate::store::store_key::StoreKey;
 
-/// Sets up a [`RedisStore`]; from [`RedisStore::builder`],
-/// [`RedisStore::sentinel`] or [`RedisStore::cluster`].
+/// Configures a [`RedisStore`]. Returned by [`RedisStore::builder`],
+/// [`RedisStore::sentinel`] and [`RedisStore::cluster`].
 ///
 /// ```
 /// use tower_bearer::store::{RedisStore, StoreKey};
@@ -22,14 +22,14 @@ use crate::store::store_key::StoreKey;
 /// # let (new_key, old_key) = (StoreKey::from_bytes([2; 32]), StoreKey::from_bytes([1; 32]));
 /// let store = RedisStore::builder("rediss://app:password@redis.example.com/0")
 ///     .key(new_key) // seals
-///     .key(old_key) // still opens
+///     .key(old_key) // opens what it sealed before
 ///     .build()?;
 /// # Ok::<(), tower_bearer::ConfigError>(())
 /// ```
 #[derive(Clone)]
 #[must_use]
 pub struct RedisStoreBuilder {
-    place: Place,
+    address: Address,
     prefix: String,
     keys: Vec<StoreKey>,
     root_certificates: Option<Vec<u8>>,
@@ -38,25 +38,35 @@ pub struct RedisStoreBuilder {
 }
 
 impl RedisStore {
-    /// A store in the Redis at a URL:
-    /// `redis://[user:password@]host[:port][/database]`, `rediss://` for TLS.
-    /// The password may be part of it; it is in no error and no `Debug`.
+    /// Returns a builder for a store in one Redis server at a URL:
+    /// `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS. The
+    /// password may be part of the URL; it is absent from errors and from `Debug`.
     ///
-    /// Needs a [`key`](RedisStoreBuilder::key).
+    /// A [`key`](RedisStoreBuilder::key) is required.
+    ///
+    /// ```
+    /// use tower_bearer::store::{RedisStore, StoreKey};
+    ///
+    /// # let key = StoreKey::from_bytes([1; 32]);
+    /// let store = RedisStore::builder("rediss://app:password@redis.example.com")
+    ///     .key(key)
+    ///     .build()?;
+    /// # Ok::<(), tower_bearer::ConfigError>(())
+    /// ```
     pub fn builder(url: impl Into<String>) -> RedisStoreBuilder {
-        RedisStoreBuilder::at(Place::Server(url.into()))
+        RedisStoreBuilder::new(Address::Server(url.into()))
     }
 
-    /// A store in the master that sentinels know, one after the other. The store
-    /// asks them each time that it connects, and so follows when they put another
-    /// one in its place.
+    /// Returns a builder for a store in the master that these sentinels know. They
+    /// are asked in this order each time that the store connects, so it follows a
+    /// fail-over.
     ///
-    /// The sentinels are `redis://[user:password@]host[:port]`, with the port 26379
-    /// where there is none, or `rediss://`; all with the same user and password.
-    /// The master is a URL with its name for the host:
+    /// The sentinels are `redis://[user:password@]host[:port]` or `rediss://`, all
+    /// with the same user and password; the port is 26379 by default. The master is
+    /// a URL with its name in place of the host:
     /// `redis://[user:password@]name[/database]`, or `rediss://`.
     ///
-    /// Needs a [`key`](RedisStoreBuilder::key).
+    /// A [`key`](RedisStoreBuilder::key) is required.
     ///
     /// ```
     /// use tower_bearer::store::{RedisStore, StoreKey};
@@ -72,18 +82,18 @@ impl RedisStore {
         sentinels: impl IntoIterator<Item = impl Into<String>>,
         master: impl Into<String>,
     ) -> RedisStoreBuilder {
-        RedisStoreBuilder::at(Place::Sentinels {
+        RedisStoreBuilder::new(Address::Sentinels {
             sentinels: sentinels.into_iter().map(Into::into).collect(),
             master: master.into(),
         })
     }
 
-    /// A store in a Redis Cluster, of which these nodes are a part:
-    /// `redis://[user:password@]host[:port]`, or `rediss://`; all with the same
-    /// user and password, which are those of the others too. One that answers is
-    /// enough to find the others, whenever the store connects.
+    /// Returns a builder for a store in a Redis Cluster, reached through these seed
+    /// nodes: `redis://[user:password@]host[:port]`, or `rediss://`, all with the
+    /// user and password of the whole cluster. Each time that the store connects,
+    /// one seed node that answers is enough to find the other nodes.
     ///
-    /// Needs a [`key`](RedisStoreBuilder::key).
+    /// A [`key`](RedisStoreBuilder::key) is required.
     ///
     /// ```
     /// use tower_bearer::store::{RedisStore, StoreKey};
@@ -95,14 +105,16 @@ impl RedisStore {
     /// # Ok::<(), tower_bearer::ConfigError>(())
     /// ```
     pub fn cluster(nodes: impl IntoIterator<Item = impl Into<String>>) -> RedisStoreBuilder {
-        RedisStoreBuilder::at(Place::Cluster(nodes.into_iter().map(Into::into).collect()))
+        RedisStoreBuilder::new(Address::Cluster(
+            nodes.into_iter().map(Into::into).collect(),
+        ))
     }
 }
 
 impl RedisStoreBuilder {
-    fn at(place: Place) -> Self {
+    fn new(address: Address) -> Self {
         Self {
-            place,
+            address,
             prefix: "tower-bearer".to_owned(),
             keys: Vec::new(),
             root_certificates: None,
@@ -111,78 +123,80 @@ impl RedisStoreBuilder {
         }
     }
 
-    /// A key that seals what is kept, and opens it. To change keys, add the new
-    /// one as the second everywhere, then make it the first everywhere, then
-    /// leave out the old one. What was sealed with a key that is not here counts
-    /// as absent, and is deleted.
+    /// Adds a key. The first one encrypts, all of them decrypt. To change keys, add
+    /// the new key as the second one everywhere, then make it the first one
+    /// everywhere, then remove the old one. An entry that none of the keys decrypts
+    /// counts as absent and is deleted.
     pub fn key(mut self, key: StoreKey) -> Self {
         self.keys.push(key);
         self
     }
 
-    /// What the names of all keys and of the channel begin with; `tower-bearer`
-    /// by default. Fleets with other prefixes have nothing in common.
+    /// Sets the prefix of all keys and of the channel; `tower-bearer` by default.
+    /// Fleets with different prefixes share nothing.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// The certificates (PEM) of which one must have signed the server's, in
-    /// place of those that the system trusts. For `rediss://` only.
+    /// Sets the root certificates (PEM) that the server's certificate is verified
+    /// with, in place of those that the system trusts. For `rediss://` only.
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.root_certificates = Some(pem.into());
         self
     }
 
-    /// How long it may take to connect; 1 s by default. The caches wait for less
-    /// and do without the store meanwhile.
+    /// Sets how long connecting may take; 1 s by default. The caches wait less
+    /// ([`store_timeout`](crate::TokenCacheBuilder::store_timeout)) and fetch without
+    /// the store meanwhile.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long an answer may take; 500 ms by default. After that the connection
-    /// counts as dead and a new one is made.
+    /// Sets how long a response may take; 500 ms by default. After that the
+    /// connection counts as dead and is replaced.
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.response_timeout = timeout;
         self
     }
 
-    /// The store. Nothing connects before its first use, and no runtime is
-    /// needed here; the first use and all others need one of tokio.
+    /// Builds the store. It connects when it is first used, which needs a tokio
+    /// runtime; building it does not.
     ///
     /// # Errors
     ///
-    /// If a URL is none of a Redis server, if there is none or they have not the
-    /// same user, password and scheme where they must, if there is no key, if a timeout is
-    /// zero, or if the certificates are none or no URL is for TLS.
+    /// If there is no key, a timeout is zero, a URL is missing or is not a Redis URL,
+    /// the URLs of sentinels or nodes differ in user, password or scheme, or the
+    /// certificates cannot be read or no URL is `rediss://`.
     pub fn build(self) -> Result<RedisStore, ConfigError> {
         for (field, timeout) in [
             ("connect_timeout", self.connect_timeout),
             ("response_timeout", self.response_timeout),
         ] {
             if timeout.is_zero() {
-                return Err(ConfigError::new(field, "zero leaves no time for anything"));
+                return Err(ConfigError::new(field, "must be more than zero"));
             }
         }
         let Some((first, others)) = self.keys.split_first() else {
-            return Err(ConfigError::new("key", "there is none to seal with"));
+            return Err(ConfigError::new("key", "at least one key is required"));
         };
-        // Keys without a hash tag are in one slot by chance only.
-        if matches!(self.place, Place::Cluster(_)) && self.prefix.contains("{}") {
+        // An empty hash tag in the prefix would replace the account's: its keys would
+        // share a slot only by chance.
+        if matches!(self.address, Address::Cluster(_)) && self.prefix.contains("{}") {
             return Err(ConfigError::new(
                 "prefix",
-                "{} ends what keeps keys together",
+                "must not contain `{}` in a cluster: it would separate the keys of an account",
             ));
         }
-        let limits = Limits {
+        let timeouts = Timeouts {
             connect: self.connect_timeout,
             response: self.response_timeout,
         };
-        let target = self.place.target(self.root_certificates, limits)?;
+        let target = self.address.target(self.root_certificates, timeouts)?;
         Ok(RedisStore::new(Inner {
             sealer: Sealer::new(first, others),
-            link: Link::new(target.clone(), limits),
+            connection: Connection::new(target.clone(), timeouts),
             changes: Changes::new(target, channel(&self.prefix), self.connect_timeout),
             prefix: self.prefix,
         }))
@@ -219,7 +233,7 @@ mod tests {
     const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 
     #[test]
-    fn nonsense_is_refused_by_name_and_without_the_password() {
+    fn invalid_settings_are_refused_by_name_and_without_the_password() {
         let zero = Duration::ZERO;
         for (builder, field) in [
             (RedisStore::builder("redis://localhost"), "key"),

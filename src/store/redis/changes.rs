@@ -1,46 +1,46 @@
-//! Who is told when something changes.
+//! The subscription to changes, and the watchers that it notifies.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use futures_core::Stream;
 use redis::aio::{PubSubSink, PubSubStream};
 use redis::{Msg, RedisResult};
-use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::target::Target;
+use crate::sync::lock;
+use crate::task::BackgroundTask;
 
-/// Between attempts to subscribe: at first, and at most.
+/// The first and the longest pause between attempts to subscribe.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// A subscription that is silent for so long is asked whether it is there.
-const SILENCE: Duration = Duration::from_secs(15);
-/// Accounts kept before those that nobody watches are looked for.
+/// How long a subscription may be silent before it is pinged.
+const PING_AFTER: Duration = Duration::from_secs(15);
+/// How many accounts are kept before those without watchers are removed.
 const PRUNE_FROM: usize = 64;
 
-/// The subscription of a store, and whom it tells. Its task ends with it.
+/// The subscription of a store. Its task ends with it.
 pub(super) struct Changes {
     target: Target,
     channel: String,
-    response_timeout: Duration,
-    watched: Arc<Watched>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    timeout: Duration,
+    watchers: Arc<Watchers>,
+    task: BackgroundTask,
 }
 
 impl Changes {
-    /// `response_timeout`: for a connection, and for each answer.
-    pub(super) fn new(target: Target, channel: String, response_timeout: Duration) -> Self {
+    /// `timeout` limits each connection and each response.
+    pub(super) fn new(target: Target, channel: String, timeout: Duration) -> Self {
         Self {
             target,
             channel,
-            response_timeout,
-            watched: Arc::default(),
-            task: Mutex::default(),
+            timeout,
+            watchers: Arc::default(),
+            task: BackgroundTask::default(),
         }
     }
 
@@ -49,108 +49,102 @@ impl Changes {
     }
 
     pub(super) fn watch(&self, account: &str) -> watch::Receiver<()> {
-        let receiver = self.watched.watch(account);
-        self.listen();
+        let receiver = self.watchers.watch(account);
+        self.ensure_subscribed();
         receiver
     }
 
     pub(super) fn notify(&self, account: &str) {
-        self.watched.notify(account.as_bytes());
+        self.watchers.notify(account.as_bytes());
     }
 
-    /// Listens, if somebody watches: in this runtime, where the one that
-    /// listened before has ended.
-    pub(super) fn listen(&self) {
-        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        if task.as_ref().is_some_and(|task| !task.is_finished()) || self.watched.is_empty() {
+    /// Subscribes if there are watchers, and again in this runtime if the one that
+    /// the subscription ran in has ended.
+    pub(super) fn ensure_subscribed(&self) {
+        if self.watchers.is_empty() {
             return;
         }
-        if let Ok(runtime) = Handle::try_current() {
-            *task = Some(runtime.spawn(listen(
+        self.task.ensure_running(|| {
+            let watchers = Arc::downgrade(&self.watchers);
+            keep_subscribed(
                 self.target.clone(),
                 self.channel.clone(),
-                self.response_timeout,
-                Arc::downgrade(&self.watched),
-            )));
-        }
+                self.timeout,
+                watchers,
+            )
+        });
     }
 }
 
 impl Drop for Changes {
     fn drop(&mut self) {
-        let task = self.task.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(task) = task {
-            task.abort();
-        }
+        self.task.abort();
     }
 }
 
 #[derive(Default)]
-struct Watched {
-    accounts: Mutex<(HashMap<String, watch::Sender<()>>, usize)>,
+struct Watchers(Mutex<Accounts>);
+
+#[derive(Default)]
+struct Accounts {
+    senders: HashMap<String, watch::Sender<()>>,
+    /// At how many accounts those without watchers are removed.
+    prune_at: usize,
 }
 
-impl Watched {
-    fn with<R>(
-        &self,
-        f: impl FnOnce(&mut HashMap<String, watch::Sender<()>>, &mut usize) -> R,
-    ) -> R {
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        let (accounts, prune_at) = &mut *accounts;
-        f(accounts, prune_at)
-    }
-
+impl Watchers {
     fn is_empty(&self) -> bool {
-        self.with(|accounts, _| accounts.is_empty())
+        lock(&self.0).senders.is_empty()
     }
 
     fn watch(&self, account: &str) -> watch::Receiver<()> {
-        self.with(|accounts, prune_at| {
-            if let Some(sender) = accounts.get(account) {
-                return sender.subscribe();
-            }
-            if accounts.len() >= *prune_at {
-                accounts.retain(|_, sender| sender.receiver_count() > 0);
-                *prune_at = PRUNE_FROM.max(2 * accounts.len());
-            }
-            let (sender, receiver) = watch::channel(());
-            accounts.insert(account.to_owned(), sender);
-            receiver
-        })
+        let mut accounts = lock(&self.0);
+        if let Some(sender) = accounts.senders.get(account) {
+            return sender.subscribe();
+        }
+        if accounts.senders.len() >= accounts.prune_at {
+            accounts
+                .senders
+                .retain(|_, sender| sender.receiver_count() > 0);
+            accounts.prune_at = PRUNE_FROM.max(2 * accounts.senders.len());
+        }
+        let (sender, receiver) = watch::channel(());
+        accounts.senders.insert(account.to_owned(), sender);
+        receiver
     }
 
     fn notify(&self, account: &[u8]) {
         let account = std::str::from_utf8(account).unwrap_or_default();
-        self.with(|accounts, _| {
-            if let Some(sender) = accounts.get(account) {
-                sender.send_replace(());
-            }
-        });
+        if let Some(sender) = lock(&self.0).senders.get(account) {
+            sender.send_replace(());
+        }
     }
 
     fn notify_all(&self) {
-        self.with(|accounts, _| accounts.values().for_each(|sender| sender.send_replace(())));
+        let accounts = lock(&self.0);
+        accounts
+            .senders
+            .values()
+            .for_each(|sender| sender.send_replace(()));
     }
 }
 
-/// Subscribes again and again, for as long as there is somebody to tell.
-async fn listen(
+/// Subscribes, and again after each failure, as long as the store exists.
+async fn keep_subscribed(
     target: Target,
     channel: String,
-    response_timeout: Duration,
-    watched: Weak<Watched>,
+    limit: Duration,
+    watchers: Weak<Watchers>,
 ) {
     let (mut pause, mut attempt) = (PAUSE.0, 0);
-    while watched.strong_count() > 0 {
+    while watchers.strong_count() > 0 {
         let subscription = subscribe(&target, attempt, &channel);
         attempt += 1;
-        if let Ok(Ok((sink, stream))) =
-            timeout(target.hops() * response_timeout, subscription).await
-        {
+        if let Ok(Ok((sink, stream))) = timeout(target.hops() * limit, subscription).await {
             pause = PAUSE.0;
-            // What happened in between, nobody told.
-            watched.upgrade().inspect(|watched| watched.notify_all());
-            follow(sink, stream, response_timeout, &watched).await;
+            // Changes since the last subscription were missed.
+            watchers.upgrade().inspect(|watchers| watchers.notify_all());
+            forward(sink, stream, limit, &watchers).await;
         }
         sleep(pause.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
         pause = (2 * pause).min(PAUSE.1);
@@ -162,33 +156,34 @@ async fn subscribe(
     attempt: usize,
     channel: &str,
 ) -> RedisResult<(PubSubSink, PubSubStream)> {
-    let pubsub_client = target.pubsub_client(attempt).await?;
-    let mut subscription = pubsub_client.get_async_pubsub().await?;
+    let client = target.pubsub_client(attempt).await?;
+    let mut subscription = client.get_async_pubsub().await?;
     subscription.subscribe(channel).await?;
     Ok(subscription.split())
 }
 
-/// Passes on what comes, until the connection is over or silent to a sentinel_builder.
-async fn follow(
+/// Forwards messages to the watchers until the connection ends or does not answer a
+/// ping.
+async fn forward(
     mut sink: PubSubSink,
     mut stream: PubSubStream,
-    response_timeout: Duration,
-    watched: &Weak<Watched>,
+    limit: Duration,
+    watchers: &Weak<Watchers>,
 ) {
-    let mut ask_at = Instant::now() + SILENCE;
+    let mut ping_at = Instant::now() + PING_AFTER;
     loop {
-        match timeout_at(ask_at, next(&mut stream)).await {
-            Ok(Some(message)) => match watched.upgrade() {
-                Some(watched) => watched.notify(message.get_payload_bytes()),
+        match timeout_at(ping_at, next(&mut stream)).await {
+            Ok(Some(message)) => match watchers.upgrade() {
+                Some(watchers) => watchers.notify(message.get_payload_bytes()),
                 None => return,
             },
             Ok(None) => return,
-            Err(_) => match timeout(response_timeout, sink.ping::<redis::Value>()).await {
+            Err(_) => match timeout(limit, sink.ping::<redis::Value>()).await {
                 Ok(Ok(_)) => {}
                 _ => return,
             },
         }
-        ask_at = Instant::now() + SILENCE;
+        ping_at = Instant::now() + PING_AFTER;
     }
 }
 
@@ -201,18 +196,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accounts_that_nobody_watches_do_not_pile_up() {
-        let watched = Watched::default();
+    fn accounts_without_watchers_do_not_pile_up() {
+        let watchers = Watchers::default();
         let kept: Vec<_> = (0..10)
-            .map(|n| watched.watch(&format!("kept {n}")))
+            .map(|n| watchers.watch(&format!("kept {n}")))
             .collect();
         for n in 0..10_000 {
-            watched.watch(&format!("gone {n}"));
+            watchers.watch(&format!("gone {n}"));
         }
-        watched.with(|accounts, _| {
-            assert!(accounts.len() <= 2 * PRUNE_FROM);
-            let kept = (0..kept.len()).all(|n| accounts.contains_key(&format!("kept {n}")));
-            assert!(kept);
-        });
+        let accounts = lock(&watchers.0);
+        assert!(accounts.senders.len() <= 2 * PRUNE_FROM);
+        let kept = (0..kept.len()).all(|n| accounts.senders.contains_key(&format!("kept {n}")));
+        assert!(kept);
     }
 }

@@ -1,4 +1,4 @@
--- What the holder of a lease brings. 1 unless something newer was there.
+-- Writes the result of a lease. Returns 0 if a newer result was written before, else 1.
 local token_key, refresh_key, failure_key = KEYS[1], KEYS[2], KEYS[3]
 local lease_key, meta_key = KEYS[4], KEYS[5]
 local generation = ARGV[1]
@@ -21,8 +21,9 @@ local function put(key, value, ms)
   end
 end
 
--- With the run of the server and the replication id, whose memory is the only one
--- to trust. Where they are not to be known, no refresh token is kept.
+-- Writes the refresh token with the run of the server and the replication id: only
+-- the same server may hand it over. Where they are not known, no refresh token is
+-- kept.
 local function put_refresh()
   local server, replication = redis.pcall('INFO', 'server'), redis.pcall('INFO', 'replication')
   local run = type(server) == 'string' and string.match(server, 'run_id:(%x+)')
@@ -35,9 +36,9 @@ local function put_refresh()
   end
 end
 
-local held = redis.call('GET', lease_key)
+local lease = redis.call('GET', lease_key)
 local written = number(redis.call('HGET', meta_key, 'written')) or 0
-if held == generation then
+if lease == generation then
   redis.call('DEL', lease_key)
 end
 redis.call('PUBLISH', channel, account)

@@ -1,6 +1,6 @@
 //! The connection on which the scripts run.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::aio::ConnectionLike;
@@ -8,68 +8,69 @@ use redis::{ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use super::error::Fault;
-use super::scripts::Step;
-use super::target::{Connection, Limits, Target};
+use super::error::Error;
+use super::scripts::ScriptCall;
+use super::target::{Backend, Target, Timeouts};
+use crate::sync::lock;
 
-pub(super) struct Link {
+/// A connection that is made when it is first needed, and replaced after an error.
+pub(super) struct Connection {
     target: Target,
-    limits: Limits,
-    /// A bound on a step, should the connection not keep its own.
-    longest: Duration,
-    current: Mutex<Arc<OnceCell<Connection>>>,
+    timeouts: Timeouts,
+    /// The longest that a call may take, in case the backend ignores its timeouts.
+    call_timeout: Duration,
+    current: Mutex<Arc<OnceCell<Backend>>>,
 }
 
-impl Link {
-    pub(super) fn new(target: Target, limits: Limits) -> Self {
-        let longest = target.hops() * limits.connect + 2 * limits.response;
+impl Connection {
+    pub(super) fn new(target: Target, timeouts: Timeouts) -> Self {
+        let call_timeout = target.hops() * timeouts.connect + 2 * timeouts.response;
         Self {
             target,
-            limits,
-            longest,
+            timeouts,
+            call_timeout,
             current: Mutex::default(),
         }
     }
 
-    /// Runs a step, once at most.
-    pub(super) async fn run<T: FromRedisValue>(&self, step: &Step) -> Result<T, Fault> {
-        match self.attempt(step).await {
-            // It did not run there. A new connection knows where it will.
-            Err(fault) if is_redirected(&fault) => self.attempt(step).await,
-            answer => answer,
+    /// Runs a script, at most once.
+    pub(super) async fn run<T: FromRedisValue>(&self, call: &ScriptCall) -> Result<T, Error> {
+        match self.attempt(call).await {
+            // It did not run there. A new connection leads to the right server.
+            Err(error) if is_redirected(&error) => self.attempt(call).await,
+            result => result,
         }
     }
 
-    async fn attempt<T: FromRedisValue>(&self, step: &Step) -> Result<T, Fault> {
+    async fn attempt<T: FromRedisValue>(&self, call: &ScriptCall) -> Result<T, Error> {
         let current = self.current();
-        let answer = async {
-            let connect = || self.target.connect(self.limits);
+        let result = async {
+            let connect = || self.target.connect(self.timeouts);
             match current.get_or_try_init(connect).await?.clone() {
-                Connection::Server(mut it) => run(&mut it, step).await,
-                Connection::Master(mut it) => run(&mut it, step).await,
-                Connection::Cluster(mut it) => run(&mut it, step).await,
+                Backend::Server(mut it) => run(&mut it, call).await,
+                Backend::Master(mut it) => run(&mut it, call).await,
+                Backend::Cluster(mut it) => run(&mut it, call).await,
             }
         };
-        let fault = match timeout(self.longest, answer).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) if error.is_timeout() => Fault::Timeout,
-            Ok(Err(error)) => Fault::Redis(error),
-            Err(_) => Fault::Timeout,
+        let error = match timeout(self.call_timeout, result).await {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) if error.is_timeout() => Error::Timeout,
+            Ok(Err(error)) => Error::Redis(error),
+            Err(_) => Error::Timeout,
         };
-        // A connection that is broken, stalled or refused is not used again.
-        // Which errors leave it whole is not worth the sentinel_builder.
+        // Some errors leave the connection usable; telling them apart is not worth
+        // the effort.
         self.discard(&current);
-        Err(fault)
+        Err(error)
     }
 
-    /// The connection that there is, or one that connects on its first use.
-    fn current(&self) -> Arc<OnceCell<Connection>> {
-        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&current)
+    /// Returns the current connection, or one that connects when it is used.
+    fn current(&self) -> Arc<OnceCell<Backend>> {
+        Arc::clone(&lock(&self.current))
     }
 
-    fn discard(&self, failed: &Arc<OnceCell<Connection>>) {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+    fn discard(&self, failed: &Arc<OnceCell<Backend>>) {
+        let mut current = lock(&self.current);
         if Arc::ptr_eq(&current, failed) {
             *current = Arc::default();
         }
@@ -78,23 +79,24 @@ impl Link {
 
 async fn run<T: FromRedisValue>(
     connection: &mut impl ConnectionLike,
-    step: &Step,
+    call: &ScriptCall,
 ) -> Result<T, RedisError> {
     let no_script = ErrorKind::Server(ServerErrorKind::NoScript);
-    match step.by_hash().query_async(connection).await {
-        Err(error) if error.kind() == no_script => step.by_text().query_async(connection).await,
-        answer => answer,
+    match call.by_hash().query_async(connection).await {
+        Err(error) if error.kind() == no_script => call.by_text().query_async(connection).await,
+        result => result,
     }
 }
 
-/// Whether a step that failed so may never have reached the server.
-pub(super) fn lost_connection(fault: &Fault) -> bool {
-    matches!(fault, Fault::Redis(error) if error.is_connection_dropped())
+/// Whether the connection was lost, so that the script may never have reached the
+/// server.
+pub(super) fn lost_connection(error: &Error) -> bool {
+    matches!(error, Error::Redis(error) if error.is_connection_dropped())
 }
 
-/// Whether the server left a step to another one: a slot that moved, or a master
-/// that is none any more.
-fn is_redirected(fault: &Fault) -> bool {
+/// Whether the server did not run the script because another server has to: a slot
+/// that moved, or a former master that is now a replica.
+fn is_redirected(error: &Error) -> bool {
     let kinds = [ServerErrorKind::Moved, ServerErrorKind::ReadOnly];
-    matches!(fault, Fault::Redis(error) if kinds.map(ErrorKind::Server).contains(&error.kind()))
+    matches!(error, Error::Redis(error) if kinds.map(ErrorKind::Server).contains(&error.kind()))
 }

@@ -1,49 +1,57 @@
-//! What goes wrong with a store in Redis.
+//! What can go wrong with a store in Redis.
 
 use std::error::Error as StdError;
 use std::fmt;
 
 use redis::RedisError;
 
-/// Why the store could not be asked.
+use crate::store::seal::SealError;
+
+/// Why Redis could not be used.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub(super) enum Error {
     Redis(RedisError),
-    /// Nothing came in time.
+    /// No answer arrived in time.
     Timeout,
-    /// The call's runtime ended before it.
-    Ended,
-    /// An entry that nobody could read back.
+    /// The runtime of the call ended before the call did.
+    RuntimeEnded,
+    /// The entry is too long to be read back.
     TooLong,
-    /// The system gave no random numbers.
-    Random,
-    /// Entries that do not open came back each time that they were deleted.
+    Seal(SealError),
+    /// Entries that cannot be opened came back each time that they were deleted.
     Unreadable,
 }
 
-impl From<RedisError> for Fault {
+impl From<RedisError> for Error {
     fn from(error: RedisError) -> Self {
         Self::Redis(error)
     }
 }
 
-impl fmt::Display for Fault {
+impl From<SealError> for Error {
+    fn from(error: SealError) -> Self {
+        Self::Seal(error)
+    }
+}
+
+impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Redis(_) => "Redis could not be asked",
+            Self::Redis(_) => "Redis could not be used",
             Self::Timeout => "Redis did not answer in time",
-            Self::Ended => "the runtime ended before Redis answered",
-            Self::TooLong => "what is to be kept in Redis is too long",
-            Self::Random => "the system gave no random numbers to seal with",
-            Self::Unreadable => "what Redis has for this account does not open",
+            Self::RuntimeEnded => "the tokio runtime ended before Redis answered",
+            Self::TooLong => "the entry is too long for Redis",
+            Self::Seal(_) => "the entry could not be encrypted",
+            Self::Unreadable => "the entries in Redis for this account cannot be decrypted",
         })
     }
 }
 
-impl StdError for Fault {
+impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::Redis(error) => Some(error),
+            Self::Seal(error) => Some(error),
             _ => None,
         }
     }

@@ -7,24 +7,26 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 use super::changes::Changes;
-use super::connection::{Link, lost_connection};
-use super::error::Fault;
-use super::keys::keys;
-use super::scripts::{self, Answer, flag, lease_millis, meta_millis, millis, text};
+use super::connection::{Connection, lost_connection};
+use super::error::Error;
+use super::scripts::{self, AcquireResult, flag, keys, lease_millis, meta_millis, millis, text};
 use crate::error::BoxError;
-use crate::store::payload::Payload;
 use crate::store::seal::{AssociatedData, Kind, Sealer};
-use crate::store::token_store::{Acquire, Acquired, Completion, Entry, Lease, TokenStore};
+use crate::store::token_store::{Acquire, Acquired, Completion, Entry, Lease, Stored, TokenStore};
 
-/// How often a acquire deletes what it cannot open: a token, a failure, and what
-/// somebody wrote meanwhile.
-const DELETIONS: usize = 4;
+/// How often one call deletes an entry that it cannot open: a token, a failure, and
+/// what others write meanwhile.
+const MAX_DELETIONS: usize = 4;
 
-/// A store in Redis, or in Valkey, which speaks the same. Cheap to clone; clones
-/// share a connection for the steps and one for the subscription.
+/// The room that the scripts need in an entry for what they put before it, in bytes.
+const ENTRY_PREFIX: usize = 128;
+
+/// A store in Redis or Valkey, for many processes. Cheap to clone; clones share one
+/// connection for the scripts and one for the subscription.
 ///
-/// From [`RedisStore::builder`]. When to use it, what it needs of the server and
-/// how it fails is in [`store`](crate::store).
+/// Built by [`RedisStore::builder`], [`RedisStore::sentinel`] or
+/// [`RedisStore::cluster`]. The documentation of the [module](crate::store) explains
+/// what it needs of the server and how it fails.
 #[derive(Clone)]
 pub struct RedisStore {
     inner: Arc<Inner>,
@@ -33,7 +35,7 @@ pub struct RedisStore {
 pub(super) struct Inner {
     pub(super) prefix: String,
     pub(super) sealer: Sealer,
-    pub(super) link: Link,
+    pub(super) connection: Connection,
     pub(super) changes: Changes,
 }
 
@@ -45,25 +47,25 @@ impl RedisStore {
     }
 }
 
-// A acquire has a task of its own: a caller that does not wait for it leaves no
-// lease that nobody knows of, and a connection that takes long is made for the
-// next one. A completion ends with its caller, for its times would be wrong.
+// `acquire` runs in its own task: if the caller stops waiting, a lease that arrives
+// late is returned, and a connection that takes long is ready for the next call.
+// `complete` ends with its caller, because its times would be wrong later.
 impl TokenStore for RedisStore {
     async fn acquire(&self, account: &str, acquire: &Acquire) -> Result<Acquired, BoxError> {
-        self.inner.changes.listen();
+        self.inner.changes.ensure_subscribed();
         let (inner, account, acquire) = (Arc::clone(&self.inner), account.to_owned(), *acquire);
-        let (tell, told) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         tokio::spawn(async move {
             let acquired = inner.acquire(&account, &acquire).await;
-            if let Err(Ok(Acquired::Lease(unheard))) = tell.send(acquired) {
-                inner.give_back(&account, unheard).await;
+            if let Err(Ok(Acquired::Lease(unused))) = sender.send(acquired) {
+                inner.return_lease(&account, unused).await;
             }
         });
-        Ok(told.await.unwrap_or(Err(Fault::Ended))?)
+        Ok(receiver.await.unwrap_or(Err(Error::RuntimeEnded))?)
     }
 
     async fn complete(&self, account: &str, completion: &Completion) -> Result<bool, BoxError> {
-        self.inner.changes.listen();
+        self.inner.changes.ensure_subscribed();
         Ok(self.inner.complete(account, completion).await?)
     }
 
@@ -73,104 +75,107 @@ impl TokenStore for RedisStore {
 }
 
 impl Inner {
-    async fn acquire(&self, account: &str, acquire: &Acquire) -> Result<Acquired, Fault> {
-        let (mut token, mut failure) = (Vec::new(), Vec::new());
-        for _ in 0..DELETIONS {
-            let step = scripts::acquire(
+    async fn acquire(&self, account: &str, acquire: &Acquire) -> Result<Acquired, Error> {
+        let (mut unreadable_token, mut unreadable_failure) = (Vec::new(), Vec::new());
+        for _ in 0..MAX_DELETIONS {
+            let call = scripts::acquire(
                 keys(&self.prefix, account),
                 vec![
                     text(acquire.newer_than),
                     flag(acquire.rejected),
                     flag(acquire.ignore_failure),
                     lease_millis(acquire.lease),
-                    std::mem::take(&mut token),
-                    std::mem::take(&mut failure),
-                    text(scripts::LONGEST),
+                    std::mem::take(&mut unreadable_token),
+                    std::mem::take(&mut unreadable_failure),
+                    text(scripts::MAX_ENTRY),
                     meta_millis(),
                 ],
             );
-            let answer = match self.link.run(&step).await {
-                // A lease from the first attempt is nobody's, and ends.
-                Err(fault) if lost_connection(&fault) => self.link.run(&step).await?,
-                answer => answer?,
+            let result = match self.connection.run(&call).await {
+                // A lease from the first attempt has no holder, and expires.
+                Err(error) if lost_connection(&error) => self.connection.run(&call).await?,
+                result => result?,
             };
-            let (what, generation, sealed, left, refresh_generation): Answer = answer;
-            let left = Duration::from_millis(left);
+            let (kind, generation, sealed, ttl, refresh_generation): AcquireResult = result;
+            let ttl = Duration::from_millis(ttl);
             let open = |kind, generation| {
-                self.sealer
-                    .open(self.label(account, kind, generation), &sealed)
+                let data = self.associated_data(account, kind, generation);
+                self.sealer.open(data, &sealed)
             };
             let entry = |kind| {
                 open(kind, generation).map(|payload| Entry {
                     generation,
                     payload,
-                    left,
+                    ttl,
                 })
             };
-            let acquired = match what.as_str() {
+            let acquired = match kind.as_str() {
                 "token" => entry(Kind::Token).map(Acquired::Token),
-                "failed" => entry(Kind::Failure).map(Acquired::Failure),
-                "held" => Some(Acquired::Busy(left)),
+                "failure" => entry(Kind::Failure).map(Acquired::Failure),
+                "busy" => Some(Acquired::Busy(ttl)),
                 _ => Some(Acquired::Lease(Lease {
                     generation,
                     refresh_token: open(Kind::RefreshToken, refresh_generation)
-                        .map(|payload| (payload, left)),
+                        .map(|payload| Stored { payload, ttl }),
                 })),
             };
             if let Some(acquired) = acquired {
                 return Ok(acquired);
             }
-            let value = [format!("{generation}:").as_bytes(), &sealed].concat();
-            match what.as_str() {
-                "token" => token = value,
-                _ => failure = value,
+            let unreadable = [format!("{generation}:").as_bytes(), &sealed].concat();
+            match kind.as_str() {
+                "token" => unreadable_token = unreadable,
+                _ => unreadable_failure = unreadable,
             }
         }
-        Err(Fault::Unreadable)
+        Err(Error::Unreadable)
     }
 
-    async fn complete(&self, account: &str, completion: &Completion) -> Result<bool, Fault> {
+    async fn complete(&self, account: &str, completion: &Completion) -> Result<bool, Error> {
         let generation = completion.generation;
-        let part = |kind, part: &Option<(Payload, Duration)>| match part {
-            Some((payload, span)) => {
-                let label = self.label(account, kind, generation);
-                Ok([self.sealer.seal(label, payload)?, millis(*span)])
+        let seal = |kind, stored: &Option<Stored>| match stored {
+            Some(Stored { payload, ttl }) => {
+                let data = self.associated_data(account, kind, generation);
+                Ok([self.sealer.seal(data, payload)?, millis(*ttl)])
             }
-            None => Ok::<_, Fault>([Vec::new(), text(0)]),
+            None => Ok::<_, Error>([Vec::new(), text(0)]),
         };
         let parts = [
-            part(Kind::Token, &completion.token)?,
-            part(Kind::RefreshToken, &completion.refresh_token)?,
-            part(Kind::Failure, &completion.failure)?,
+            seal(Kind::Token, &completion.token)?,
+            seal(Kind::RefreshToken, &completion.refresh_token)?,
+            seal(Kind::Failure, &completion.failure)?,
         ];
-        // With room for what the scripts put before it.
-        if parts
-            .iter()
-            .any(|[sealed, _]| sealed.len() > scripts::LONGEST - 128)
-        {
-            return Err(Fault::TooLong);
+        let longest = scripts::MAX_ENTRY - ENTRY_PREFIX;
+        if parts.iter().any(|[sealed, _]| sealed.len() > longest) {
+            return Err(Error::TooLong);
         }
         let mut args = vec![text(generation)];
         args.extend(parts.into_iter().flatten());
         args.extend([meta_millis(), text(self.changes.channel()), text(account)]);
-        let step = scripts::complete(keys(&self.prefix, account), args);
-        // Never twice: between two, somebody may have taken the refresh token.
-        let kept: u8 = self.link.run(&step).await?;
+        let call = scripts::complete(keys(&self.prefix, account), args);
+        // Never sent twice: in between, another process may have taken the refresh
+        // token.
+        let written: u8 = self.connection.run(&call).await?;
         self.changes.notify(account);
-        Ok(kept == 1)
+        Ok(written == 1)
     }
 
-    /// Ends the lease of a caller who is gone, and keeps its refresh token.
-    async fn give_back(&self, account: &str, unheard: Lease) {
+    /// Ends a lease whose caller is gone, and keeps its refresh token.
+    async fn return_lease(&self, account: &str, unused: Lease) {
         let completion = Completion {
-            refresh_token: unheard.refresh_token.clone(),
-            ..Completion::of(&unheard)
+            refresh_token: unused.refresh_token.clone(),
+            ..Completion::of(&unused)
         };
-        // Else the lease ends by itself.
+        // On an error the lease expires.
         let _ = self.complete(account, &completion).await;
     }
 
-    fn label<'a>(&'a self, account: &'a str, kind: Kind, generation: u64) -> AssociatedData<'a> {
+    fn associated_data<'a>(
+        &'a self,
+        account: &'a str,
+        kind: Kind,
+        generation: u64,
+    ) -> AssociatedData<'a> {
         AssociatedData {
             kind,
             generation,

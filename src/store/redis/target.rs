@@ -1,9 +1,10 @@
-//! Where the store is: one server, a master that sentinels know, or a cluster.
+//! What the store connects to: one server, a master found through sentinels, or a
+//! cluster.
 
 use std::pin::Pin;
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
@@ -11,18 +12,17 @@ use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, RedisResult, TlsCertificates,
     TlsMode,
 };
-
-use super::tls;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 #[derive(Clone)]
 pub(super) enum Target {
     Server(Box<Client>),
     Sentinels(Box<Sentinels>),
-    /// With a client for each of the nodes that were named.
+    /// A cluster, and a client for each of its seed nodes.
     Cluster(Box<ClusterClient>, Vec<Client>),
 }
 
-/// Who knows the master, and how to speak to it.
+/// The sentinels that know the master, and how to connect to it.
 #[derive(Clone)]
 pub(super) struct Sentinels {
     pub(super) sentinels: Vec<ConnectionInfo>,
@@ -32,51 +32,52 @@ pub(super) struct Sentinels {
     pub(super) certificates: Option<TlsCertificates>,
 }
 
-/// Boxed, for the futures of the crate are deep, and those of the callers deeper.
-type Boxed<'a, T> = Pin<Box<dyn Future<Output = RedisResult<T>> + Send + 'a>>;
+/// A boxed future: those of the redis crate are large, and so are the callers'.
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = RedisResult<T>> + Send + 'a>>;
 
 #[derive(Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct Timeouts {
     pub(super) connect: Duration,
     pub(super) response: Duration,
 }
 
-/// A connection on which scripts run. None sends anything a second time.
+/// A connection of the redis crate. None of them sends a command a second time.
 #[derive(Clone)]
-pub(super) enum Connection {
+pub(super) enum Backend {
     Server(ConnectionManager),
-    Master(redis::aio::MultiplexedConnection),
+    Master(MultiplexedConnection),
     Cluster(ClusterConnection),
 }
 
 impl Target {
-    /// How many connections one after the other it takes to be there.
+    /// Returns how many connections have to be made, one after the other, until the
+    /// scripts can run.
     pub(super) fn hops(&self) -> u32 {
         match self {
             Self::Server(_) => 1,
             Self::Cluster(..) => 2,
-            // A sentinel, the master for its role, the master.
+            // A sentinel, the master to confirm its role, the master.
             Self::Sentinels(_) => 3,
         }
     }
 
-    pub(super) fn connect(&self, limits: Limits) -> Boxed<'_, Connection> {
-        Box::pin(self.connected(limits))
+    pub(super) fn connect(&self, timeouts: Timeouts) -> BoxFuture<'_, Backend> {
+        Box::pin(self.connect_unboxed(timeouts))
     }
 
-    async fn connected(&self, limits: Limits) -> RedisResult<Connection> {
-        let (connect, response) = (Some(limits.connect), Some(limits.response));
+    async fn connect_unboxed(&self, timeouts: Timeouts) -> RedisResult<Backend> {
+        let (connect, response) = (Some(timeouts.connect), Some(timeouts.response));
         match self {
             Self::Server(client) => {
-                tls::prepare(client.get_connection_info().addr());
+                ensure_crypto_provider(client.get_connection_info().addr());
                 let config = ConnectionManagerConfig::new()
                     .set_connection_timeout(connect)
                     .set_response_timeout(response)
-                    // Whoever calls has its own pauses.
+                    // The caches have their own pauses between attempts.
                     .set_number_of_retries(0);
                 let manager =
                     ConnectionManager::new_lazy_with_config(client.as_ref().clone(), config)?;
-                Ok(Connection::Server(manager))
+                Ok(Backend::Server(manager))
             }
             Self::Sentinels(sentinels) => {
                 let config = AsyncConnectionConfig::new()
@@ -84,75 +85,85 @@ impl Target {
                     .set_response_timeout(response);
                 let master = sentinels.master().await?;
                 let connection = master.get_multiplexed_async_connection_with_config(&config);
-                Ok(Connection::Master(connection.await?))
+                Ok(Backend::Master(connection.await?))
             }
             Self::Cluster(cluster, nodes) => {
                 for node in nodes {
-                    tls::prepare(node.get_connection_info().addr());
+                    ensure_crypto_provider(node.get_connection_info().addr());
                 }
-                Ok(Connection::Cluster(cluster.get_async_connection().await?))
+                Ok(Backend::Cluster(cluster.get_async_connection().await?))
             }
         }
     }
 
-    /// The server that tells of changes: any node of a cluster does, each attempt
-    /// is for the next one.
-    pub(super) fn pubsub_client(&self, attempt: usize) -> Boxed<'_, Client> {
+    /// Returns a client of a server that publishes the changes. In a cluster every
+    /// node does, and each attempt takes the next one.
+    pub(super) fn pubsub_client(&self, attempt: usize) -> BoxFuture<'_, Client> {
         Box::pin(async move {
             let client = match self {
                 Self::Server(client) => client.as_ref().clone(),
                 Self::Sentinels(sentinels) => sentinels.master().await?,
                 Self::Cluster(_, nodes) => nodes[attempt % nodes.len()].clone(),
             };
-            tls::prepare(client.get_connection_info().addr());
+            ensure_crypto_provider(client.get_connection_info().addr());
             Ok(client)
         })
     }
 }
 
 impl Sentinels {
-    /// Who is the master now. Asked each time on connections of their own, which
-    /// end with the sentinel_builder.
+    /// Asks the sentinels for the current master, on connections that are closed
+    /// afterwards.
     async fn master(&self) -> RedisResult<Client> {
-        let addresses = self.sentinels.iter().chain([&self.master]);
-        addresses.for_each(|it| tls::prepare(it.addr()));
+        let servers = self.sentinels.iter().chain([&self.master]);
+        servers.for_each(|it| ensure_crypto_provider(it.addr()));
         self.sentinel_builder()?.build()?.async_get_client().await
     }
 
-    /// The crate's form of it, which also says whether all fits together.
+    /// Returns the redis crate's builder, which also checks the settings.
     pub(super) fn sentinel_builder(&self) -> RedisResult<SentinelClientBuilder> {
         let addresses = self.sentinels.iter().map(|it| it.addr().clone());
         let kind = SentinelServerType::Master;
-        let mut sentinel_builder = SentinelClientBuilder::new(addresses, &self.name, kind)?;
+        let mut builder = SentinelClientBuilder::new(addresses, &self.name, kind)?;
         let certificates = || self.certificates.clone();
-        if let Some(asked) = self.sentinels.first() {
-            if let Some(user) = asked.redis_settings().username() {
-                sentinel_builder = sentinel_builder.set_client_to_sentinel_username(user);
+        if let Some(sentinel) = self.sentinels.first() {
+            if let Some(user) = sentinel.redis_settings().username() {
+                builder = builder.set_client_to_sentinel_username(user);
             }
-            if let Some(password) = asked.redis_settings().password() {
-                sentinel_builder = sentinel_builder.set_client_to_sentinel_password(password);
+            if let Some(password) = sentinel.redis_settings().password() {
+                builder = builder.set_client_to_sentinel_password(password);
             }
-            if let (true, Some(pem)) = (is_tls(asked.addr()), certificates()) {
-                sentinel_builder = sentinel_builder.set_client_to_sentinel_certificates(pem);
+            if let (true, Some(pem)) = (is_tls(sentinel.addr()), certificates()) {
+                builder = builder.set_client_to_sentinel_certificates(pem);
             }
         }
         let master = self.master.redis_settings();
         if let Some(user) = master.username() {
-            sentinel_builder = sentinel_builder.set_client_to_redis_username(user);
+            builder = builder.set_client_to_redis_username(user);
         }
         if let Some(password) = master.password() {
-            sentinel_builder = sentinel_builder.set_client_to_redis_password(password);
+            builder = builder.set_client_to_redis_password(password);
         }
         if is_tls(self.master.addr()) {
-            sentinel_builder = sentinel_builder.set_client_to_redis_tls_mode(TlsMode::Secure);
+            builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
             if let Some(pem) = certificates() {
-                sentinel_builder = sentinel_builder.set_client_to_redis_certificates(pem);
+                builder = builder.set_client_to_redis_certificates(pem);
             }
         }
-        Ok(sentinel_builder.set_client_to_redis_db(master.db()))
+        Ok(builder.set_client_to_redis_db(master.db()))
     }
 }
 
 pub(super) fn is_tls(address: &ConnectionAddr) -> bool {
     matches!(address, ConnectionAddr::TcpTls { .. })
+}
+
+/// Installs a provider of cryptography for rustls, which `rediss://` needs, unless
+/// the program has installed its own. Called as late as possible, right before a
+/// connection is made, so that the program comes first.
+fn ensure_crypto_provider(address: &ConnectionAddr) {
+    if is_tls(address) && CryptoProvider::get_default().is_none() {
+        // Another thread may have installed one in between.
+        let _ = aws_lc_rs::default_provider().install_default();
+    }
 }

@@ -1,23 +1,30 @@
-//! What may happen.
+//! The actions of the model.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// A 401 before it, or not.
-    Claim(usize, bool),
-    /// The process has gone on without the answer: nobody has it, or the store's
-    /// client has and gives the lease back.
-    ClaimUnheard(usize, bool),
-    Ask(usize),
+    /// A process asks the store; the flag says that an API rejected its token.
+    Acquire(usize, bool),
+    /// A process asks the store and does not wait for the answer. The lease is lost,
+    /// or, with the flag, the store's client returns it.
+    AcquireAbandoned(usize, bool),
+    /// The holder of a lease sends its token request.
+    Fetch(usize),
+    /// The token endpoint answers.
     Answer(usize, Answer),
-    Settle(usize),
-    /// The process does not wait for what comes of it.
-    SettleLate(usize),
-    /// The last one of them arrives; it is sent again where a rule is broken.
-    Arrives(usize, bool),
-    IsLost(usize),
-    Alone(usize),
+    /// The holder of a lease writes its result.
+    Complete(usize),
+    /// The same, but the message is late and the process does not wait.
+    CompleteLate(usize),
+    /// A late message arrives; with the flag, which breaks a rule, it stays on its way
+    /// and arrives again.
+    Arrive(usize, bool),
+    /// A late message is lost.
+    Lose(usize),
+    /// A process that cannot reach the store fetches without it.
+    FetchAlone(usize),
     Crash(usize),
     LeaseEnds,
+    /// The store loses everything.
     Flush,
     Save,
     Restore,
@@ -26,10 +33,10 @@ pub enum Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     Tokens,
-    /// Of a refresh token.
+    /// The refresh token is refused.
     Refused,
-    /// 429 or 503.
+    /// The response is 429 or 503.
     PutOff,
-    /// None came; who knows what the server did.
+    /// There is no answer, and the request may have been processed.
     None,
 }

@@ -1,22 +1,22 @@
-//! Everything that there is at one moment.
+//! The state of the model.
 
-use crate::store::{Generation, RefreshToken, Settlement, Store};
+use crate::store::{Completion, Generation, RefreshToken, Store};
 
 pub const PROCESSES: usize = 3;
 
-/// How often something may happen, so that there is an end.
+/// How often each thing may happen, so that the model is finite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Limits {
     pub leases: u8,
     pub crashes: u8,
-    /// Messages that are late at one time.
+    /// Messages that may be late at the same time.
     pub late: u8,
     pub flushes: u8,
-    /// Of the store, to what it was at any moment before.
+    /// Restores of the store to any earlier state.
     pub restores: u8,
-    /// Token requests of a process that cannot ask the store.
+    /// Token requests of a process that cannot reach the store.
     pub alone: u8,
-    /// Answers 429 or 503.
+    /// Responses 429 or 503.
     pub put_off: u8,
 }
 
@@ -27,11 +27,11 @@ pub struct State {
     pub(crate) run: u8,
     pub(crate) saved: Option<Store>,
     pub(crate) processes: [Process; PROCESSES],
-    /// On its way to the store; the order is nobody's.
-    pub(crate) late: Vec<Settlement>,
+    /// Messages on their way to the store, which may arrive in any order.
+    pub(crate) late: Vec<Completion>,
     pub(crate) left: Limits,
     pub(crate) server: Server,
-    /// The highest generation that was ever given to a lease.
+    /// The highest generation of any lease.
     pub(crate) highest: Generation,
     pub(crate) generation_came_twice: bool,
     pub(crate) newer_was_replaced: bool,
@@ -41,11 +41,11 @@ pub struct State {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Server {
     issued: RefreshToken,
-    /// A bit for each refresh token that it got.
+    /// A bit for each refresh token that it received.
     sent: u32,
     pub(crate) sent_twice: bool,
     put_off: Option<RefreshToken>,
-    /// One that it had put off came again, as it may.
+    /// A refresh token that it had put off was sent again, which is allowed.
     pub(crate) came_again: bool,
 }
 
@@ -61,7 +61,7 @@ impl Server {
         self.sent |= 1 << token;
     }
 
-    /// It did nothing with this one.
+    /// Does not process this one.
     pub(crate) fn put_off(&mut self, token: RefreshToken) {
         self.sent &= !(1 << token);
         self.put_off = Some(token);
@@ -70,19 +70,19 @@ impl Server {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Process {
-    pub(crate) at: At,
+    pub(crate) phase: Phase,
     /// The generation of its token.
     pub(crate) had: Generation,
-    /// A refresh token from a time when it was alone.
+    /// A refresh token that it fetched without the store.
     pub(crate) own: Option<RefreshToken>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum At {
+pub(crate) enum Phase {
     #[default]
     Idle,
     Leased(Generation, Option<RefreshToken>),
-    /// Waits for the token endpoint, with a refresh token or the password.
-    Asking(Generation, Option<RefreshToken>),
-    Brings(Settlement),
+    /// Waits for the token endpoint, to which it sent a refresh token or the password.
+    Fetching(Generation, Option<RefreshToken>),
+    Fetched(Completion),
 }

@@ -3,10 +3,10 @@
 //!
 //! Three processes share an account. Each may stop for as long as it likes
 //! between any two steps, or crash. Messages to the store and its answers may be
-//! late or lost. A lease may end at any time, the store may forget everything,
-//! or come back as it was some time ago.
+//! late or lost. A lease may end at any time. The store may lose everything, or be
+//! restored to an earlier state.
 //!
-//! [`Rules`] can be broken one by one, which must show.
+//! Breaking one of the [`Rules`] must break one of the properties.
 
 mod action;
 mod fleet;

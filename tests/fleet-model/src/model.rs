@@ -1,10 +1,10 @@
-//! What may happen next.
+//! Which actions are possible, and what must hold.
 
 use stateright::{Model, Property};
 
 use crate::action::{Action, Answer};
-use crate::fleet::{At, Limits, Process, Server, State};
-use crate::store::{Rules, Settlement, Store};
+use crate::fleet::{Limits, Phase, Process, Server, State};
+use crate::store::{Completion, Rules, Store};
 
 pub const SENT_ONCE: &str = "no refresh token is sent twice";
 pub const NEWER_STAYS: &str = "a newer token is never replaced by an older one";
@@ -39,24 +39,24 @@ impl Model for Fleet {
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         let left = &state.left;
         for (n, process) in state.processes.iter().enumerate() {
-            match &process.at {
-                At::Idle => {
+            match &process.phase {
+                Phase::Idle => {
                     let news = state.store.token.is_some_and(|token| token > process.had);
                     if news || (state.store.lease.is_none() && left.leases > 0) {
-                        actions.extend([Action::Claim(n, false), Action::Claim(n, true)]);
+                        actions.extend([Action::Acquire(n, false), Action::Acquire(n, true)]);
                     }
                     if !news && state.store.lease.is_none() && left.leases > 0 && left.crashes > 0 {
-                        actions.push(Action::ClaimUnheard(n, false));
+                        actions.push(Action::AcquireAbandoned(n, false));
                         if left.late > 0 {
-                            actions.push(Action::ClaimUnheard(n, true));
+                            actions.push(Action::AcquireAbandoned(n, true));
                         }
                     }
                     if left.alone > 0 {
-                        actions.push(Action::Alone(n));
+                        actions.push(Action::FetchAlone(n));
                     }
                 }
-                At::Leased(..) => actions.push(Action::Ask(n)),
-                At::Asking(_, refresh) => {
+                Phase::Leased(..) => actions.push(Action::Fetch(n)),
+                Phase::Fetching(_, refresh) => {
                     actions.push(Action::Answer(n, Answer::Tokens));
                     actions.push(Action::Answer(n, Answer::None));
                     if refresh.is_some() {
@@ -66,10 +66,10 @@ impl Model for Fleet {
                         actions.push(Action::Answer(n, Answer::PutOff));
                     }
                 }
-                At::Brings(_) => {
-                    actions.push(Action::Settle(n));
+                Phase::Fetched(_) => {
+                    actions.push(Action::Complete(n));
                     if left.late > 0 {
-                        actions.push(Action::SettleLate(n));
+                        actions.push(Action::CompleteLate(n));
                     }
                 }
             }
@@ -78,11 +78,11 @@ impl Model for Fleet {
             }
         }
         for n in 0..state.late.len() {
-            actions.push(Action::Arrives(n, false));
-            if !self.rules.settled_once {
-                actions.push(Action::Arrives(n, true));
+            actions.push(Action::Arrive(n, false));
+            if !self.rules.completed_once {
+                actions.push(Action::Arrive(n, true));
             }
-            actions.push(Action::IsLost(n));
+            actions.push(Action::Lose(n));
         }
         if state.store.lease.is_some() {
             actions.push(Action::LeaseEnds);
@@ -103,7 +103,7 @@ impl Model for Fleet {
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
         let mut next = state.clone();
         self.act(&mut next, action);
-        // Who is who makes no difference.
+        // Processes are interchangeable.
         next.processes.sort();
         (next != *state).then_some(next)
     }
@@ -113,15 +113,15 @@ impl Model for Fleet {
             Property::always(SENT_ONCE, |_, state: &State| !state.server.sent_twice),
             Property::always(NEWER_STAYS, |_, state: &State| !state.newer_was_replaced),
             Property::always(GENERATIONS, |_, state: &State| !state.generation_came_twice),
-            // Else nothing of this was tried.
+            // These show that the model reaches the interesting states.
             Property::sometimes("two fetch at the same time", |_, state: &State| {
-                let asking = |process: &&Process| matches!(process.at, At::Asking(..));
-                state.processes.iter().filter(asking).count() > 1
+                let fetching = |process: &&Process| matches!(process.phase, Phase::Fetching(..));
+                state.processes.iter().filter(fetching).count() > 1
             }),
             Property::sometimes(
-                "an older settlement finds a newer one",
+                "an older completion finds a newer one",
                 |_, state: &State| {
-                    let older = |it: &Settlement| it.token && it.generation < state.store.written;
+                    let older = |it: &Completion| it.token && it.generation < state.store.written;
                     state.late.iter().any(older)
                 },
             ),

@@ -1,36 +1,36 @@
-//! What comes of each action.
+//! The effect of each action.
 
 use crate::action::{Action, Answer};
-use crate::fleet::{At, Process, State};
+use crate::fleet::{Phase, Process, State};
 use crate::model::Fleet;
-use crate::store::{Claimed, Settlement, Store};
+use crate::store::{Acquired, Completion, Store};
 
 impl Fleet {
     pub(crate) fn act(&self, state: &mut State, action: Action) {
         match action {
-            Action::Claim(n, rejected) => self.claim(state, n, rejected),
-            Action::ClaimUnheard(n, given_back) => self.claim_unheard(state, n, given_back),
-            Action::Ask(n) => ask(state, n),
+            Action::Acquire(n, rejected) => self.acquire(state, n, rejected),
+            Action::AcquireAbandoned(n, given_back) => self.acquire_abandoned(state, n, given_back),
+            Action::Fetch(n) => fetch(state, n),
             Action::Answer(n, answer) => self.answer(state, n, answer),
-            Action::Settle(n) => self.settle(state, n),
-            Action::SettleLate(n) => {
-                if let At::Brings(settlement) = std::mem::take(&mut state.processes[n].at) {
-                    send_late(state, settlement);
+            Action::Complete(n) => self.complete(state, n),
+            Action::CompleteLate(n) => {
+                if let Phase::Fetched(completion) = std::mem::take(&mut state.processes[n].phase) {
+                    send_late(state, completion);
                 }
             }
-            Action::Arrives(n, again) => {
-                let settlement = state.late[n].clone();
-                self.write(state, &settlement);
+            Action::Arrive(n, again) => {
+                let completion = state.late[n].clone();
+                self.write(state, &completion);
                 if !again {
                     state.late.remove(n);
                     state.left.late += 1;
                 }
             }
-            Action::IsLost(n) => {
+            Action::Lose(n) => {
                 state.late.remove(n);
                 state.left.late += 1;
             }
-            Action::Alone(n) => {
+            Action::FetchAlone(n) => {
                 state.left.alone -= 1;
                 if let Some(own) = state.processes[n].own {
                     state.server.send(own);
@@ -55,88 +55,88 @@ impl Fleet {
         }
     }
 
-    fn ask_store(&self, state: &mut State, n: usize, rejected: bool) -> Claimed {
+    fn acquire_from_store(&self, state: &mut State, n: usize, rejected: bool) -> Acquired {
         let wanted = (state.processes[n].had, rejected);
         let clock = state.highest + 1;
-        let claimed = state.store.claim(&self.rules, wanted, (clock, state.run));
-        if let Claimed::Leased(generation, _) = claimed {
+        let acquired = state.store.acquire(&self.rules, wanted, (clock, state.run));
+        if let Acquired::Lease(generation, _) = acquired {
             state.left.leases -= 1;
             state.generation_came_twice |= generation <= state.highest;
             state.highest = state.highest.max(generation);
         }
-        claimed
+        acquired
     }
 
-    fn claim(&self, state: &mut State, n: usize, rejected: bool) {
-        match self.ask_store(state, n, rejected) {
-            Claimed::Token(token) => state.processes[n].had = token,
-            Claimed::Held => {}
-            Claimed::Leased(generation, refresh) => {
-                state.processes[n].at = At::Leased(generation, refresh);
+    fn acquire(&self, state: &mut State, n: usize, rejected: bool) {
+        match self.acquire_from_store(state, n, rejected) {
+            Acquired::Token(token) => state.processes[n].had = token,
+            Acquired::Busy => {}
+            Acquired::Lease(generation, refresh) => {
+                state.processes[n].phase = Phase::Leased(generation, refresh);
             }
         }
     }
 
-    fn claim_unheard(&self, state: &mut State, n: usize, given_back: bool) {
+    fn acquire_abandoned(&self, state: &mut State, n: usize, given_back: bool) {
         state.left.crashes -= 1;
-        if let Claimed::Leased(generation, refresh) = self.ask_store(state, n, false)
+        if let Acquired::Lease(generation, refresh) = self.acquire_from_store(state, n, false)
             && given_back
         {
-            let back = settlement(generation, refresh);
+            let back = completion(generation, refresh);
             send_late(state, back);
         }
     }
 
     fn answer(&self, state: &mut State, n: usize, answer: Answer) {
-        let At::Asking(generation, sent) = state.processes[n].at else {
+        let Phase::Fetching(generation, sent) = state.processes[n].phase else {
             return;
         };
-        let mut brings = settlement(generation, None);
+        let mut completion = completion(generation, None);
         match answer {
             Answer::Tokens => {
-                brings.token = true;
-                brings.refresh = Some(state.server.issue());
+                completion.token = true;
+                completion.refresh = Some(state.server.issue());
             }
-            Answer::None => brings.failure = true,
+            Answer::None => completion.failure = true,
             Answer::PutOff => {
                 state.left.put_off -= 1;
-                brings.failure = true;
-                brings.refresh = sent.inspect(|token| state.server.put_off(*token));
+                completion.failure = true;
+                completion.refresh = sent.inspect(|token| state.server.put_off(*token));
             }
-            // Reads the store again, then logs in.
+            // Reads the store again, and logs in if it has nothing newer.
             Answer::Refused => match state.store.token {
                 Some(token) if token > state.processes[n].had => state.processes[n].had = token,
                 _ => {
-                    state.processes[n].at = At::Asking(generation, None);
+                    state.processes[n].phase = Phase::Fetching(generation, None);
                     return;
                 }
             },
         }
-        state.processes[n].at = At::Brings(brings);
+        state.processes[n].phase = Phase::Fetched(completion);
     }
 
-    fn settle(&self, state: &mut State, n: usize) {
-        let At::Brings(settlement) = std::mem::take(&mut state.processes[n].at) else {
+    fn complete(&self, state: &mut State, n: usize) {
+        let Phase::Fetched(completion) = std::mem::take(&mut state.processes[n].phase) else {
             return;
         };
-        let written = self.write(state, &settlement);
+        let written = self.write(state, &completion);
         let process = &mut state.processes[n];
-        if settlement.token && written {
-            process.had = settlement.generation;
+        if completion.token && written {
+            process.had = completion.generation;
         } else if let Some(token) = state.store.token {
             process.had = process.had.max(token);
         }
     }
 
-    fn write(&self, state: &mut State, settlement: &Settlement) -> bool {
-        let (written, replaced) = state.store.settle(&self.rules, settlement, state.run);
+    fn write(&self, state: &mut State, completion: &Completion) -> bool {
+        let (written, replaced) = state.store.complete(&self.rules, completion, state.run);
         state.newer_was_replaced |= replaced;
         written
     }
 }
 
-fn settlement(generation: u8, refresh: Option<u8>) -> Settlement {
-    Settlement {
+fn completion(generation: u8, refresh: Option<u8>) -> Completion {
+    Completion {
         generation,
         token: false,
         failure: false,
@@ -144,21 +144,22 @@ fn settlement(generation: u8, refresh: Option<u8>) -> Settlement {
     }
 }
 
-/// With the refresh token of the lease, or its own, or the password.
-fn ask(state: &mut State, n: usize) {
+/// Sends a token request with the refresh token of the lease, or the process's own, or
+/// the password.
+fn fetch(state: &mut State, n: usize) {
     let process = &mut state.processes[n];
-    if let At::Leased(generation, given) = process.at {
+    if let Phase::Leased(generation, given) = process.phase {
         let own = process.own.take();
         let refresh = given.or(own);
-        process.at = At::Asking(generation, refresh);
+        process.phase = Phase::Fetching(generation, refresh);
         if let Some(token) = refresh {
             state.server.send(token);
         }
     }
 }
 
-fn send_late(state: &mut State, settlement: Settlement) {
+fn send_late(state: &mut State, completion: Completion) {
     state.left.late -= 1;
-    state.late.push(settlement);
+    state.late.push(completion);
     state.late.sort();
 }

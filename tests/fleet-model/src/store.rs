@@ -1,18 +1,18 @@
-//! What the store does, as the scripts in Redis do it.
+//! The store, which does what the scripts in Redis do.
 
-/// What keeps a fleet safe. All hold unless a test breaks one.
+/// The rules that keep a fleet safe. All hold unless a test breaks one.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     /// A lease deletes the refresh token that it hands over.
     pub lease_takes_refresh_token: bool,
-    /// What has a lower generation than what was written is not written.
+    /// A result with a lower generation than the last written one is not written.
     pub fenced: bool,
-    /// A generation is never below the clock, which outlives the store's memory.
+    /// A generation is never below the clock, which survives the loss of the store.
     pub clock: bool,
     /// A refresh token from another run of the server is not handed over.
     pub run_id: bool,
-    /// A settlement is sent once, whether it is answered or not.
-    pub settled_once: bool,
+    /// A completion is sent once, answered or not.
+    pub completed_once: bool,
 }
 
 impl Default for Rules {
@@ -22,35 +22,35 @@ impl Default for Rules {
             fenced: true,
             clock: true,
             run_id: true,
-            settled_once: true,
+            completed_once: true,
         }
     }
 }
 
-/// The number of a lease, and of what it brought.
+/// The number of a lease, and of its result.
 pub type Generation = u8;
 /// A refresh token, by the order in which the server issued them.
 pub type RefreshToken = u8;
 
-/// What is kept for the account.
+/// The entries of the account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Store {
     pub token: Option<Generation>,
-    /// With the run of the server that got it.
+    /// With the run of the server that it was given to.
     pub refresh: Option<(RefreshToken, u8)>,
     pub lease: Option<Generation>,
     pub generation: Generation,
     pub written: Generation,
 }
 
-pub enum Claimed {
+pub enum Acquired {
     Token(Generation),
-    Held,
-    Leased(Generation, Option<RefreshToken>),
+    Busy,
+    Lease(Generation, Option<RefreshToken>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Settlement {
+pub struct Completion {
     pub generation: Generation,
     pub token: bool,
     pub failure: bool,
@@ -58,20 +58,20 @@ pub struct Settlement {
 }
 
 impl Store {
-    /// `clock`: above all generations that there were.
-    pub fn claim(
+    /// Acquires a token or a lease. `clock` is above all earlier generations.
+    pub fn acquire(
         &mut self,
         rules: &Rules,
         (newer_than, rejected): (Generation, bool),
         (clock, run): (Generation, u8),
-    ) -> Claimed {
+    ) -> Acquired {
         match self.token {
-            Some(token) if token > newer_than => return Claimed::Token(token),
+            Some(token) if token > newer_than => return Acquired::Token(token),
             Some(_) if rejected => self.token = None,
             _ => {}
         }
         if self.lease.is_some() {
-            return Claimed::Held;
+            return Acquired::Busy;
         }
         let mut generation = self.generation.max(self.written) + 1;
         if rules.clock {
@@ -84,11 +84,12 @@ impl Store {
             self.refresh = None;
         }
         let refresh = kept.filter(|(_, of)| !rules.run_id || *of == run);
-        Claimed::Leased(generation, refresh.map(|(token, _)| token))
+        Acquired::Lease(generation, refresh.map(|(token, _)| token))
     }
 
-    /// Whether it was written, and whether that replaced a newer token.
-    pub fn settle(&mut self, rules: &Rules, it: &Settlement, run: u8) -> (bool, bool) {
+    /// Writes the result of a lease. Returns whether it was written, and whether that
+    /// replaced a newer token.
+    pub fn complete(&mut self, rules: &Rules, it: &Completion, run: u8) -> (bool, bool) {
         if self.lease == Some(it.generation) {
             self.lease = None;
         }

@@ -1,4 +1,4 @@
-//! With all rules nothing goes wrong, whatever happens; without one, it does.
+//! With all rules every property holds; without one of them, a property is broken.
 
 use std::time::Instant;
 
@@ -32,7 +32,7 @@ fn all_hold(limits: Limits) {
     );
 }
 
-fn shows(property: &'static str, rules: Rules) {
+fn breaks(property: &'static str, rules: Rules) {
     let limits = LIMITS;
     let fleet = Fleet { rules, limits }.checker().threads(2);
     let checker = fleet
@@ -50,7 +50,7 @@ fn no_refresh_token_is_sent_twice_and_no_newer_token_is_replaced() {
 
 #[test]
 fn without_the_hand_over_a_refresh_token_is_sent_twice() {
-    shows(
+    breaks(
         SENT_ONCE,
         Rules {
             lease_takes_refresh_token: false,
@@ -61,7 +61,7 @@ fn without_the_hand_over_a_refresh_token_is_sent_twice() {
 
 #[test]
 fn without_the_fence_a_newer_token_is_replaced() {
-    shows(
+    breaks(
         NEWER_STAYS,
         Rules {
             fenced: false,
@@ -72,7 +72,7 @@ fn without_the_fence_a_newer_token_is_replaced() {
 
 #[test]
 fn without_the_clock_a_flushed_store_gives_a_generation_twice() {
-    shows(
+    breaks(
         GENERATIONS,
         Rules {
             clock: false,
@@ -83,7 +83,7 @@ fn without_the_clock_a_flushed_store_gives_a_generation_twice() {
 
 #[test]
 fn without_the_run_id_a_restored_store_gives_a_refresh_token_twice() {
-    shows(
+    breaks(
         SENT_ONCE,
         Rules {
             run_id: false,
@@ -93,11 +93,11 @@ fn without_the_run_id_a_restored_store_gives_a_refresh_token_twice() {
 }
 
 #[test]
-fn a_settlement_that_is_sent_again_gives_a_refresh_token_twice() {
-    shows(
+fn a_completion_that_is_sent_twice_gives_a_refresh_token_twice() {
+    breaks(
         SENT_ONCE,
         Rules {
-            settled_once: false,
+            completed_once: false,
             ..Rules::default()
         },
     );

@@ -19,9 +19,9 @@ pub(crate) async fn any_grant_serves_by_its_name(world: Arc<World>) -> String {
     let requests = Counter::default();
     let cache = |name: &str| {
         let grant = ExtensionGrant::new(world.token_url(CASES), name).expect("https");
-        let grant = grant.client_id(CLIENT).field("username", USER);
-        let grant = grant.and_then(|grant| grant.field("password", PASSWORD));
-        TokenCache::new(grant.expect("members").transport(requests.https()))
+        let grant = grant.client_id(CLIENT).param("username", USER);
+        let grant = grant.and_then(|grant| grant.param("password", PASSWORD));
+        TokenCache::new(grant.expect("parameters").transport(requests.https()))
     };
     renewed_once(&cache("password"), &api).await;
     // This leaves no event, so that it is counted here.

@@ -26,7 +26,8 @@ pub(crate) async fn an_assertion_of_nobody_known_is_refused_once(world: Arc<Worl
     let key = KeyPair::generate().expect("a key").serialize_pem();
     let key = PrivateKey::from_pem(key).expect("a key");
     let endpoint = world.token_url(CASES);
-    let about = SignedJwt::new(key, "https://nobody.example.com", &*endpoint).subject("plain");
+    let about = SignedJwt::new(key).issuer("https://nobody.example.com");
+    let about = about.audience(&*endpoint).subject("plain");
     let grant = JwtBearerGrant::new(endpoint, about).expect("https");
     let grant = grant.client_id(CLIENT).client_secret(SECRET);
     let requests = Counter::default();

@@ -11,7 +11,7 @@ use rcgen::{
 };
 use serde_json::{Value, json};
 use tower_bearer::TokenCache;
-use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant, PrivateKey, PrivateKeyJwt};
+use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant, PrivateKey, SignedJwt};
 
 use super::{CALLS, refused, renewed_once};
 use crate::api::Check;
@@ -36,10 +36,10 @@ pub(crate) async fn keys_of_each_sort_serve_for_a_secret(world: Arc<World>) -> S
         realm.add_client(representation(&client, name, &keys)).await;
         let endpoint = world.token_url(CASES);
         let cache = |jwt| cache(&endpoint, &client, jwt);
-        renewed_once(&cache(PrivateKeyJwt::new(private(&key))), &api).await;
-        let to_the_issuer = PrivateKeyJwt::new(private(&key)).audience(&issuer);
+        renewed_once(&cache(SignedJwt::new(private(&key))), &api).await;
+        let to_the_issuer = SignedJwt::new(private(&key)).audience(&issuer);
         renewed_once(&cache(to_the_issuer), &api).await;
-        let another = PrivateKeyJwt::new(private(&pair(sort)));
+        let another = SignedJwt::new(private(&pair(sort)));
         let error = refused(&cache(another), &api).await;
         let tally = realm.tally(&client).await;
         assert_eq!(tally, "4 CLIENT_LOGIN, 1 CLIENT_LOGIN_ERROR", "{name}");
@@ -48,7 +48,7 @@ pub(crate) async fn keys_of_each_sort_serve_for_a_secret(world: Arc<World>) -> S
     format!("{found}{CALLS} calls for each token")
 }
 
-fn cache(endpoint: &str, client: &str, jwt: PrivateKeyJwt) -> TokenCache {
+fn cache(endpoint: &str, client: &str, jwt: SignedJwt) -> TokenCache {
     let grant = ClientCredentialsGrant::new(endpoint, client).expect("https");
     let grant = grant.client_auth(ClientAuth::private_key_jwt(jwt));
     Kind::Hyper.tokens(grant).build().expect("settings")

@@ -1,0 +1,117 @@
+//! Calls of a store, and what goes into them.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tower_bearer::store::{
+    Acquire, Acquired, Completion, Entry, Lease, Payload, Stored, TokenStore,
+};
+
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+/// Short, and long enough that a few steps of a real store fit on a busy machine.
+pub(crate) const SHORT: Duration = Duration::from_millis(700);
+
+/// Waits until [`SHORT`] is over by the store's clock too.
+pub(crate) async fn wait_for_short() {
+    sleep(SHORT + Duration::from_millis(20)).await;
+}
+
+pub(crate) fn payload(text: &str) -> Payload {
+    Payload::from(text.as_bytes().to_vec())
+}
+
+/// A payload that is kept for a long time.
+pub(crate) fn stored(text: &str) -> Stored {
+    Stored::new(payload(text), LONG)
+}
+
+/// A request for a newer token, or for a long lease.
+pub(crate) fn request(newer_than: u64) -> Acquire {
+    let mut acquire = Acquire::default();
+    acquire.newer_than = newer_than;
+    acquire.lease = LONG;
+    acquire
+}
+
+pub(crate) fn request_for(newer_than: u64, lease: Duration) -> Acquire {
+    let mut acquire = request(newer_than);
+    acquire.lease = lease;
+    acquire
+}
+
+/// A completion that only ends the lease.
+pub(crate) fn completion(generation: u64) -> Completion {
+    let mut completion = Completion::default();
+    completion.generation = generation;
+    completion
+}
+
+pub(crate) fn completion_with_tokens(generation: u64, token: &str, refresh: &str) -> Completion {
+    let mut completion = completion(generation);
+    completion.token = Some(stored(token));
+    completion.refresh_token = Some(stored(refresh));
+    completion
+}
+
+pub(crate) fn completion_with_refresh_token(generation: u64, refresh: &str) -> Completion {
+    let mut completion = completion(generation);
+    completion.refresh_token = Some(stored(refresh));
+    completion
+}
+
+pub(crate) fn completion_with_failure(generation: u64, text: &str) -> Completion {
+    let mut completion = completion(generation);
+    completion.failure = Some(stored(text));
+    completion
+}
+
+pub(crate) async fn acquire(store: &impl TokenStore, account: &str, acquire: Acquire) -> Acquired {
+    store.acquire(account, &acquire).await.expect("an answer")
+}
+
+pub(crate) async fn acquire_lease(
+    store: &impl TokenStore,
+    account: &str,
+    request: Acquire,
+) -> Lease {
+    match acquire(store, account, request).await {
+        Acquired::Lease(lease) => lease,
+        other => panic!("no lease: {other:?}"),
+    }
+}
+
+pub(crate) async fn acquire_token(
+    store: &impl TokenStore,
+    account: &str,
+    newer_than: u64,
+) -> Entry {
+    match acquire(store, account, request(newer_than)).await {
+        Acquired::Token(entry) => entry,
+        other => panic!("no token: {other:?}"),
+    }
+}
+
+pub(crate) async fn complete(
+    store: &impl TokenStore,
+    account: &str,
+    completion: Completion,
+) -> bool {
+    let written = store.complete(account, &completion).await;
+    written.expect("an answer")
+}
+
+/// The refresh token of a lease, whose time to live is checked.
+pub(crate) fn refresh_payload(lease: &Lease) -> Option<Payload> {
+    lease.refresh_token.as_ref().map(|stored| {
+        assert!(
+            !stored.ttl.is_zero() && stored.ttl <= LONG,
+            "{:?}",
+            stored.ttl
+        );
+        stored.payload.clone()
+    })
+}
+
+pub(crate) fn is_busy(acquired: &Acquired, at_most: Duration) -> bool {
+    matches!(acquired, Acquired::Busy(left) if *left <= at_most)
+}

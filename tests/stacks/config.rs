@@ -1,0 +1,518 @@
+//! Sources from files and from the environment.
+
+#![cfg(all(feature = "config", feature = "reqwest"))]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::path::PathBuf;
+
+use serde_json::json;
+use tower_bearer::config::SourceConfig;
+use tower_bearer::testing::TokenServer;
+use tower_bearer::{BoxError, ConfigError, RefreshToken, TokenSource};
+
+use support::{Log, TOKEN, answer, endpoint};
+
+/// A file that is gone when the test is over.
+struct Scrap(PathBuf);
+
+impl Scrap {
+    fn new(name: &str, content: &str) -> Self {
+        let name = format!("tower-bearer-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, content).expect("written");
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("a path in Unicode")
+    }
+}
+
+impl Drop for Scrap {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn config(keys: serde_json::Value) -> SourceConfig {
+    serde_json::from_value(keys).expect("a configuration")
+}
+
+/// What a source of this configuration sends.
+async fn sent(config: &SourceConfig) -> Result<support::Received, BoxError> {
+    let log = Log::default();
+    let transport = endpoint(&log, |_| answer(200, &[], TOKEN));
+    config.source_through(transport)?.fetch().await?;
+    Ok(log.all().pop().expect("a request"))
+}
+
+/// These keys, and those of a token endpoint and a client.
+fn with(mut keys: serde_json::Value) -> serde_json::Value {
+    keys["token_endpoint"] = "https://a.example/token".into();
+    keys["client_id"] = "billing".into();
+    keys
+}
+
+const URN: &str = "urn%3Aietf%3Aparams%3Aoauth";
+
+#[tokio::test]
+async fn each_grant_is_sent_as_its_configuration_says() -> Result<(), BoxError> {
+    let file = Scrap::new("secret", "from-file\r\n");
+    let file = file.path();
+    let token = format!("{URN}%3Atoken-type%3Aaccess_token");
+    for (keys, form) in [
+        (
+            json!({ "grant": "voipex", "username": "me", "password_file": file }),
+            "client_id=api&username=me&password=from-file&grant_type=password".to_owned(),
+        ),
+        (
+            with(
+                json!({ "grant": "password", "username": "me", "password": "pw\n",
+                "client_auth": "client_secret_post", "client_secret": "s", "scope": ["a", "b"],
+                "params": { "totp": "1" } }),
+            ),
+            "client_id=billing&username=me&password=pw%0A&grant_type=password\
+             &client_secret=s&scope=a+b&totp=1"
+                .to_owned(),
+        ),
+        (
+            with(json!({ "grant": "client_credentials", "client_secret_file": file })),
+            "client_id=billing&grant_type=client_credentials".to_owned(),
+        ),
+        (
+            with(json!({ "grant": "client_credentials", "client_assertion_file": file })),
+            format!(
+                "client_id=billing&grant_type=client_credentials&client_assertion_type=\
+                 {URN}%3Aclient-assertion-type%3Ajwt-bearer&client_assertion=from-file"
+            ),
+        ),
+        (
+            with(
+                json!({ "grant": "client_credentials", "client_auth": "tls_client_auth", "scope": "a b" }),
+            ),
+            "client_id=billing&grant_type=client_credentials&scope=a+b".to_owned(),
+        ),
+        (
+            with(json!({ "grant": "refresh_token", "refresh_token_file": file })),
+            "client_id=billing&refresh_token=from-file&grant_type=refresh_token".to_owned(),
+        ),
+        (
+            with(json!({ "grant": "jwt_bearer", "assertion_file": file })),
+            format!(
+                "client_id=billing&assertion=from-file&grant_type={URN}%3Agrant-type%3Ajwt-bearer"
+            ),
+        ),
+        (
+            json!({ "grant": "token_exchange", "token_endpoint": "https://a.example/token",
+                "subject_token_file": file, "audience": "one two" }),
+            format!(
+                "subject_token=from-file&subject_token_type={token}\
+                 &grant_type={URN}%3Agrant-type%3Atoken-exchange&audience=one&audience=two"
+            ),
+        ),
+        (
+            with(
+                json!({ "grant": "token_exchange", "subject_token_file": file,
+                "subject_token_type": "access_token", "actor_token_file": file,
+                "actor_token_type": "access_token", "requested_token_type": "access_token",
+                "resource": ["https://r.example"] }),
+            ),
+            format!(
+                "client_id=billing&subject_token=from-file&subject_token_type={token}\
+                 &actor_token=from-file&actor_token_type={token}&requested_token_type={token}\
+                 &grant_type={URN}%3Agrant-type%3Atoken-exchange&resource=https%3A%2F%2Fr.example"
+            ),
+        ),
+        (
+            with(json!({ "grant": "urn:x:y", "params": { "username": "me", "a": "b" } })),
+            "client_id=billing&a=b&username=me&grant_type=urn%3Ax%3Ay".to_owned(),
+        ),
+    ] {
+        let config = config(keys);
+        assert_eq!(sent(&config).await?.body, form, "{config:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_unknown_key_is_refused_by_its_name_in_every_format() {
+    let json = r#"{ "grant": "voipex", "username": "me", "passwrd": "hunter2" }"#;
+    let toml = "grant = 'voipex'\nusername = 'me'\npasswrd = 'x'\n";
+    let yaml = "grant: voipex\nusername: me\npasswrd: hunter2\n";
+    let nested = "grant: voipex\ncache:\n  passwrd: 1\n";
+    let vars = [("X_GRANT", "voipex"), ("X_PASSWRD", "hunter2")];
+    let deep = [("X_GRANT", "voipex"), ("X_CACHE__PASSWRD", "hunter2")];
+    for error in [
+        serde_json::from_str::<SourceConfig>(json)
+            .unwrap_err()
+            .to_string(),
+        toml::from_str::<SourceConfig>(toml)
+            .unwrap_err()
+            .to_string(),
+        serde_yaml_ng::from_str::<SourceConfig>(yaml)
+            .unwrap_err()
+            .to_string(),
+        serde_yaml_ng::from_str::<SourceConfig>(nested)
+            .unwrap_err()
+            .to_string(),
+        SourceConfig::from_vars("X_", vars).unwrap_err().to_string(),
+        SourceConfig::from_vars("x_", deep).unwrap_err().to_string(),
+    ] {
+        assert!(error.contains("unknown field `passwrd`"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_source_comes_from_each_format() -> Result<(), BoxError> {
+    let toml = r#"
+        grant = "client_credentials"
+        token_endpoint = "https://a.example/token"
+        client_id = "billing"
+        client_secret = "s"
+        client_auth = "client_secret_post"
+        scope = "a b"
+        timeout = "5s"
+        max_response = 1000
+        [cache]
+        wait_timeout = 20
+        renew_before_fraction = 0.5
+        renew_before_max = "1h"
+        [params]
+        audience = "x"
+    "#;
+    let yaml = "
+grant: client_credentials
+token_endpoint: https://a.example/token
+client_id: billing
+client_secret: s
+client_auth: client_secret_post
+scope: [a, b]
+timeout: 5
+max_response: 1000
+cache: { wait_timeout: 20s, renew_before_fraction: 0.5, renew_before_max: 3600 }
+params: { audience: x }
+";
+    let vars = [
+        ("GRANT", "client_credentials"),
+        ("TOKEN_ENDPOINT", "https://a.example/token"),
+        ("CLIENT_ID", "billing"),
+        ("CLIENT_SECRET", "s"),
+        ("CLIENT_AUTH", "client_secret_post"),
+        ("SCOPE", "a b"),
+        ("TIMEOUT", "5s"),
+        ("MAX_RESPONSE", "1000"),
+        ("CACHE__WAIT_TIMEOUT", "20"),
+        ("CACHE__RENEW_BEFORE_FRACTION", "0.5"),
+        ("CACHE__RENEW_BEFORE_MAX", "1h"),
+        ("PARAMS__AUDIENCE", "x"),
+        ("USERNAME", ""),
+    ];
+    let vars = vars.map(|(name, value)| (format!("My_Auth_{name}"), value));
+    let others = [("MY_PORT".to_owned(), "hunter2"), ("MY".to_owned(), "x")];
+    for config in [
+        toml::from_str(toml)?,
+        serde_yaml_ng::from_str(yaml)?,
+        SourceConfig::from_vars("MY_AUTH_", vars.into_iter().chain(others))?,
+    ] {
+        assert_eq!(
+            sent(&config).await?.body,
+            "client_id=billing&grant_type=client_credentials&client_secret=s&scope=a+b&audience=x"
+        );
+        let cache = format!("{:?}", config.token_cache_builder()?);
+        assert!(
+            cache.contains("wait_timeout: 20s") && cache.contains("renew_before_fraction: 0.5"),
+            "{cache}"
+        );
+    }
+    Ok(())
+}
+
+/// The error of a configuration, whichever part of it finds it.
+fn refused(keys: serde_json::Value) -> ConfigError {
+    let shown = keys.to_string();
+    let config = config(keys);
+    match config.token_cache() {
+        Ok(_) => panic!("{shown}"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn what_is_missing_or_not_used_is_named() {
+    let secret = Scrap::new("empty", "\n");
+    let password = || json!({ "grant": "password", "username": "me", "password": "hunter2" });
+    let plus = |mut keys: serde_json::Value, name: &str, value: &str| {
+        keys[name] = value.into();
+        keys
+    };
+    let client = || with(json!({ "grant": "client_credentials" }));
+    for (keys, field, reason) in [
+        (json!({ "grant": "pasword" }), "grant", "none of `voipex`"),
+        (password(), "client_id", "missing"),
+        (
+            plus(password(), "client_id", "x"),
+            "token_endpoint",
+            "and so is `issuer`",
+        ),
+        (
+            plus(with(password()), "issuer", "https://a.example"),
+            "issuer",
+            "set only one",
+        ),
+        (
+            plus(with(password()), "password_file", "/x"),
+            "password_file",
+            "conflicts with `password`",
+        ),
+        (
+            with(json!({ "grant": "password", "username": "me" })),
+            "password",
+            "missing",
+        ),
+        (
+            with(json!({ "grant": "password", "password": "hunter2" })),
+            "username",
+            "missing",
+        ),
+        (
+            plus(
+                with(json!({ "grant": "password", "username": "me" })),
+                "password_file",
+                "/no/where",
+            ),
+            "password_file",
+            "/no/where",
+        ),
+        (
+            plus(client(), "client_secret_file", secret.path()),
+            "client_secret_file",
+            "is empty",
+        ),
+        (
+            plus(client(), "username", "me"),
+            "username",
+            "grant `client_credentials`",
+        ),
+        (
+            plus(client(), "client_auth", "hunter2"),
+            "client_auth",
+            "is none of",
+        ),
+        (
+            plus(client(), "client_auth", "client_secret_basic"),
+            "client_secret",
+            "missing",
+        ),
+        (
+            plus(client(), "client_auth", "private_key_jwt"),
+            "private_key",
+            "",
+        ),
+        (plus(client(), "key_id", "hunter2"), "key_id", "is not used"),
+        (
+            plus(
+                plus(client(), "client_auth", "tls_client_auth"),
+                "client_secret",
+                "hunter2",
+            ),
+            "client_secret",
+            "is not used",
+        ),
+        (
+            json!({ "grant": "voipex", "username": "me", "password": "hunter2", "issuer": "x" }),
+            "issuer",
+            "not used by the grant `voipex`",
+        ),
+        (
+            with(json!({ "grant": "jwt_bearer" })),
+            "assertion_file",
+            "missing",
+        ),
+        (
+            with(json!({ "grant": "refresh_token" })),
+            "refresh_token",
+            "missing",
+        ),
+        (
+            with(json!({ "grant": "token_exchange" })),
+            "subject_token_file",
+            "missing",
+        ),
+        (
+            with(
+                json!({ "grant": "token_exchange", "subject_token_file": "x", "actor_token_file": "y" }),
+            ),
+            "actor_token_type",
+            "missing",
+        ),
+        (
+            with(json!({ "grant": "urn:x", "params": { "scope": "hunter2" } })),
+            "param",
+            "`scope`",
+        ),
+        (
+            with(json!({ "grant": "client_credentials", "timeout": 0 })),
+            "timeout",
+            "is zero",
+        ),
+        (
+            with(json!({ "grant": "client_credentials", "cache": { "renew_before_max": 5 } })),
+            "renew_before_fraction",
+            "missing beside `renew_before_max`",
+        ),
+        (
+            with(json!({ "grant": "client_credentials", "cache": { "wait_timeout": 0 } })),
+            "wait_timeout",
+            "",
+        ),
+        (
+            plus(
+                plus(client(), "logout_endpoint", "https://a/l"),
+                "revocation_endpoint",
+                "https://a/r",
+            ),
+            "revocation_endpoint",
+            "set only one",
+        ),
+    ] {
+        let shown = keys.to_string();
+        let error = refused(keys);
+        assert_eq!(error.field(), field, "{shown}: {error}");
+        assert!(error.to_string().contains(reason), "{shown}: {error}");
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn no_secret_is_in_debug_or_in_the_error_of_a_value_that_does_not_fit() {
+    let keys = with(
+        json!({ "grant": "password", "username": "me", "password": "hunter2",
+        "client_secret": "hunter2", "private_key": "hunter2", "refresh_token": "hunter2",
+        "params": { "totp": "hunter2" } }),
+    );
+    assert!(!format!("{:?}", config(keys)).contains("hunter2"));
+    for keys in [
+        json!({ "grant": "voipex", "password": 472_193 }),
+        json!({ "grant": "voipex", "password": -472_193 }),
+        json!({ "grant": "voipex", "password": true }),
+        json!({ "grant": "voipex", "password": ["472193"] }),
+        json!({ "grant": "voipex", "password": [472_193] }),
+        json!({ "grant": "voipex", "password": "" }),
+        json!({ "grant": "voipex", "params": { "totp": 472_193 } }),
+        json!({ "grant": "voipex", "timeout": "472193 weeks" }),
+        json!({ "grant": "voipex", "max_response": "472193x" }),
+        json!({ "grant": "voipex", "cache": { "renew_jitter": "x472193" } }),
+    ] {
+        let shown = keys.to_string();
+        let error = serde_json::from_value::<SourceConfig>(keys).expect_err(&shown);
+        assert!(!error.to_string().contains("472193"), "{error}");
+        let as_yaml = serde_yaml_ng::from_str::<SourceConfig>(&shown).expect_err(&shown);
+        assert!(!as_yaml.to_string().contains("472193"), "{as_yaml}");
+    }
+    for table in ["X_CACHE", "X_PARAMS"] {
+        let vars = [("X_GRANT", "voipex"), (table, "hunter2")];
+        let error = SourceConfig::from_vars("X_", vars).expect_err(table);
+        assert!(error.to_string().contains("is a table"), "{error}");
+        assert!(!error.to_string().contains("hunter2"));
+    }
+}
+
+#[cfg(feature = "private-key-jwt")]
+#[tokio::test]
+async fn a_key_signs_with_its_id_for_its_audience() -> Result<(), BoxError> {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    let pem = rcgen::KeyPair::generate()?.serialize_pem();
+    let file = Scrap::new("key", &pem);
+    for (name, value) in [
+        ("private_key", pem.as_str()),
+        ("private_key_file", file.path()),
+    ] {
+        let mut keys = with(json!({ "grant": "client_credentials", "key_id": "k7",
+            "assertion_audience": "https://a.example" }));
+        keys[name] = value.into();
+        let body = sent(&config(keys)).await?.body;
+        let assertion = body.rsplit_once("client_assertion=").expect("one").1;
+        let parts = assertion.split('.').take(2).map(|part| {
+            let json = URL_SAFE_NO_PAD.decode(part).expect("base64url");
+            serde_json::from_slice::<serde_json::Value>(&json).expect("JSON")
+        });
+        let parts: Vec<_> = parts.collect();
+        assert_eq!(parts[0]["kid"], "k7");
+        assert_eq!(parts[0]["alg"], "ES256");
+        assert_eq!(parts[1]["aud"], "https://a.example");
+    }
+    Ok(())
+}
+
+#[test]
+fn certificates_are_for_the_default_transport_and_have_to_be_some() {
+    for (name, content) in [
+        ("client_certificate_file", "hunter2"),
+        ("root_certificates_file", "hunter2"),
+        ("root_certificates_file", ""),
+    ] {
+        let file = Scrap::new(name, content);
+        let mut keys =
+            with(json!({ "grant": "client_credentials", "client_auth": "tls_client_auth" }));
+        keys[name] = file.path().into();
+        let config = config(keys);
+        let error = config.source().expect_err("no certificate");
+        assert!(name.starts_with(error.field()), "{error}");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        let service = TokenServer::builder().in_process().service();
+        let error = config.source_through(service).expect_err("not used");
+        assert_eq!(error.field(), name);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotated_token_is_kept_in_its_file_for_the_next_start() -> Result<(), BoxError> {
+    let server = TokenServer::builder()
+        .user("me", "pw")
+        .rotate_refresh_tokens(true)
+        .in_process();
+    let login = server.grant().fetch().await?;
+    let first = login.refresh_token().map(RefreshToken::secret);
+    let first = first.expect("a refresh token").to_owned();
+    let kept = Scrap::new("rotated", "");
+    std::fs::remove_file(&kept.0)?;
+    let config = config(
+        json!({ "grant": "refresh_token", "token_endpoint": server.token_url(),
+        "client_id": "api", "refresh_token": first, "rotated_token_file": kept.path() }),
+    );
+    let source = config.source_through(server.service())?;
+    source.fetch().await?;
+    let second = std::fs::read_to_string(&kept.0)?;
+    assert_ne!(first, second);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(&kept.0)?.permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    drop(source);
+    config.source_through(server.service())?.fetch().await?;
+    assert_ne!(second, std::fs::read_to_string(&kept.0)?);
+    let counts = server.counts();
+    assert_eq!((counts.refresh_grants, counts.refresh_token_reuses), (2, 0));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configured_source_revokes_as_its_grant_does() -> Result<(), BoxError> {
+    let server = TokenServer::builder().user("me", "pw").in_process();
+    let config = config(json!({ "grant": "password", "issuer": server.api_url(),
+        "client_id": "api", "username": "me", "password": "pw", "cache": { "wait_timeout": "5s" } }));
+    let source = config.source_through(server.service())?;
+    let tokens = config.token_cache_builder_for(source)?.build()?;
+    tokens.token().await?;
+    assert_eq!(server.counts().open_sessions, 1);
+    tokens.revoke().await?;
+    assert_eq!(server.counts().open_sessions, 0);
+    Ok(())
+}

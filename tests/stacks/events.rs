@@ -1,0 +1,294 @@
+//! Events, spans and metrics: stable names and fields, no secret.
+
+#![cfg(all(feature = "testing", feature = "tracing", feature = "metrics"))]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+
+use http::StatusCode;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use tokio::time::sleep;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+use common::{api, call, secs, served};
+use tower_bearer::TokenCache;
+use tower_bearer::testing::{MockResponse, TokenServer, TokenServerBuilder};
+
+fn slow_server() -> TokenServerBuilder {
+    TokenServer::builder().delay(secs(1))
+}
+
+/// Runs with paused time, on this thread.
+fn run_paused(work: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime")
+        .block_on(work);
+}
+
+thread_local! {
+    /// What was logged on this thread, and so in this test.
+    static LOGGED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+struct LogWriter;
+
+impl io::Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LOGGED.with_borrow_mut(|logged| logged.extend_from_slice(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The lines that this crate logged during that work, without their times.
+fn log_of(work: impl Future<Output = ()>) -> Vec<String> {
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_span_events(FmtSpan::NEW | FmtSpan::CLOSE)
+        .with_ansi(false)
+        .without_time()
+        .with_writer(|| LogWriter)
+        .try_init();
+    run_paused(work);
+    let text = String::from_utf8(LOGGED.take()).expect("text");
+    assert!(!text.contains("pw") && !text.contains("Bearer"), "{text}");
+    let ours = text.lines().filter(|line| line.contains("tower_bearer"));
+    ours.map(|line| line.trim().to_owned()).collect()
+}
+
+#[track_caller]
+fn assert_one(lines: &[String], parts: &[&str]) {
+    let found = lines
+        .iter()
+        .filter(|line| parts.iter().all(|part| line.contains(part)))
+        .count();
+    assert_eq!(found, 1, "{parts:?} in {lines:#?}");
+}
+
+#[test]
+fn a_fetch_and_each_wait_for_it_are_spans() {
+    let lines = log_of(async {
+        let (server, _) = served(slow_server());
+        let tokens = TokenCache::builder(server.grant())
+            .label("voipex")
+            .build()
+            .expect("valid");
+        let callers: Vec<_> = (0..3)
+            .map(|_| tokio::spawn(call_once(&server, &tokens)))
+            .collect();
+        for caller in callers {
+            caller.await.expect("no panic");
+        }
+    });
+    assert_one(
+        &lines,
+        &[
+            "tower_bearer.fetch{account=\"voipex\" reason=\"cold\"}",
+            "new",
+        ],
+    );
+    assert_one(
+        &lines,
+        &[
+            "tower_bearer.fetch{",
+            "outcome=\"ok\"",
+            "waiters=3",
+            "generation=1",
+            "close",
+        ],
+    );
+    assert_one(
+        &lines,
+        &[
+            "DEBUG",
+            "token fetched account=\"voipex\" generation=1 reason=\"cold\" by=\"credentials\"",
+            "took_ms=1000 waiters=3 valid_for_s=2990",
+        ],
+    );
+    let waits = lines
+        .iter()
+        .filter(|line| line.contains("tower_bearer.wait{account=\"voipex\"}"));
+    assert_eq!(waits.count(), 6, "three new, three closed: {lines:#?}");
+}
+
+fn call_once(server: &TokenServer, tokens: &TokenCache) -> impl Future<Output = u16> + use<> {
+    let api = api(server, tokens);
+    async move { call(&api).await.0 }
+}
+
+#[test]
+fn each_reason_has_its_name() {
+    let lines = log_of(async {
+        let (server, tokens) = served(slow_server());
+        call_once(&server, &tokens).await;
+        sleep(secs(2800)).await;
+        call_once(&server, &tokens).await;
+        sleep(secs(5000)).await;
+        call_once(&server, &tokens).await;
+        server.revoke_access_tokens();
+        call_once(&server, &tokens).await;
+        tokens.invalidate();
+        call_once(&server, &tokens).await;
+        sleep(secs(1000)).await;
+        tokens.token_valid_for(secs(2500)).await.expect("a token");
+    });
+    for reason in ["cold", "due", "expired", "rejected", "invalidated", "short"] {
+        assert_one(&lines, &["token fetched", &format!("reason=\"{reason}\"")]);
+    }
+    assert_one(
+        &lines,
+        &["request sent again after a 401", "outcome=\"accepted\""],
+    );
+}
+
+#[test]
+fn a_refusal_is_an_error_and_a_transient_failure_a_warning() {
+    let lines = log_of(async {
+        let (server, tokens) = served(slow_server());
+        server
+            .token_endpoint()
+            .enqueue([MockResponse::status(StatusCode::SERVICE_UNAVAILABLE).retry_after("7")]);
+        tokens.token().await.expect_err("away");
+        sleep(secs(10)).await;
+        server.disable_user("me");
+        tokens.token().await.expect_err("refused");
+    });
+    assert_one(
+        &lines,
+        &[
+            "WARN",
+            "token fetch failed",
+            "status=503",
+            "retry_after_ms=7000",
+        ],
+    );
+    assert_one(
+        &lines,
+        &[
+            "ERROR",
+            "token refused",
+            "status=400",
+            "oauth_error=\"invalid_grant\"",
+            "retry_after_ms=60000",
+        ],
+    );
+}
+
+/// The metrics after that work, by name and labels.
+fn metrics_of(work: impl Future<Output = ()>) -> BTreeMap<String, DebugValue> {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    metrics::with_local_recorder(&recorder, || run_paused(work));
+    let mut counted = BTreeMap::new();
+    for (key, unit, description, value) in snapshotter.snapshot().into_vec() {
+        let (_, key) = key.into_parts();
+        assert!(unit.is_some() && description.is_some(), "{key:?}");
+        let labels: Vec<_> = key
+            .labels()
+            .map(|label| format!("{}={}", label.key(), label.value()))
+            .collect();
+        counted.insert(format!("{}{{{}}}", key.name(), labels.join(",")), value);
+    }
+    counted
+}
+
+#[test]
+fn metrics_follow_the_naming_rules_and_count_what_they_say() {
+    let counted = metrics_of(async {
+        let (server, tokens) = served(slow_server());
+        call_once(&server, &tokens).await;
+        server.revoke_access_tokens();
+        call_once(&server, &tokens).await;
+        server
+            .api()
+            .set_default(MockResponse::status(StatusCode::UNAUTHORIZED));
+        call_once(&server, &tokens).await;
+        call_once(&server, &tokens).await;
+        server.token_endpoint().set_default(MockResponse::close());
+        tokens.invalidate();
+        tokens.token().await.expect_err("no connection");
+    });
+    let value = |key: &str| {
+        let found = counted.get(key);
+        found.unwrap_or_else(|| panic!("no {key} in {:#?}", counted.keys()))
+    };
+    let account = "account=default";
+    for (key, count) in [
+        ("fetches_total{ACC,reason=cold,outcome=ok}", 1),
+        ("fetches_total{ACC,reason=rejected,outcome=ok}", 2),
+        ("fetches_total{ACC,reason=invalidated,outcome=connect}", 1),
+        ("replays_total{ACC,outcome=accepted}", 1),
+        ("replays_total{ACC,outcome=rejected}", 1),
+        ("renewals_backed_off_total{ACC}", 2),
+    ] {
+        let key = format!("tower_bearer_{}", key.replace("ACC", account));
+        assert_eq!(value(&key), &DebugValue::Counter(count), "{key}");
+    }
+    let waiters = value("tower_bearer_waiters{account=default}");
+    assert_eq!(waiters, &DebugValue::Gauge(0.0.into()));
+    match value("tower_bearer_wait_duration_seconds{account=default}") {
+        DebugValue::Histogram(waits) => {
+            assert_eq!(waits.len(), 4);
+            assert!(
+                waits.iter().all(|it| (0.9..2.1).contains(&it.0)),
+                "{waits:?}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    match value("tower_bearer_token_expiry_timestamp_seconds{account=default}") {
+        DebugValue::Gauge(until) => assert!(until.0 > 1.7e9, "{until}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_reports_tokens_failures_and_the_end() {
+    let (server, tokens) = served(slow_server());
+    let mut watch = tokens.watch();
+    tokens.warm_up().await.expect("a token");
+    let status = watch.changed().await.expect("there");
+    assert_eq!(
+        (status.generation, status.last_error.is_none()),
+        (Some(1), true)
+    );
+    server.disable_user("me");
+    server.end_sessions();
+    tokens.invalidate();
+    tokens.warm_up().await.expect_err("refused");
+    let status = watch.changed().await.expect("there");
+    assert_eq!(status.generation, None);
+    assert!(status.last_error.is_some());
+    let ended = tokio::spawn(async move { while watch.changed().await.is_some() {} });
+    drop(tokens);
+    ended.await.expect("no panic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_alone_makes_a_program_ready() {
+    let (server, tokens) = served(slow_server());
+    let error = tokens.ready().expect_err("not yet");
+    assert_eq!(error.kind(), tower_bearer::TokenErrorKind::WaitTimeout);
+    sleep(secs(2)).await;
+    tokens.ready().expect("ready");
+    server.disable_user("me");
+    server.end_sessions();
+    tokens.invalidate();
+    tokens.ready().expect_err("fetching");
+    sleep(secs(3)).await;
+    let error = tokens.ready().expect_err("refused");
+    assert_eq!(error.kind(), tower_bearer::TokenErrorKind::Refused);
+    assert!(error.retry_after().is_some());
+    assert_eq!(server.counts().token_requests, 3);
+}
