@@ -14,7 +14,7 @@ use crate::auth::error::Error;
 use crate::auth::message::{HttpRequest, HttpResponse, authorize};
 use crate::auth::readiness::{Queued, Standby};
 use crate::auth::replay::ReplayPolicy;
-use crate::auth::response::{Action, Attempt, renewal_failed};
+use crate::auth::response::{Action, Attempt, not_copied, renewal_failed};
 use crate::cache::{CachedToken, Next, Requirements, Shared, WaitForToken};
 use crate::error::{TokenError, TokenErrorKind};
 use crate::origins::OriginId;
@@ -58,6 +58,8 @@ pin_project! {
             #[pin] timer: Option<Sleep>,
             pending: Option<Pending<S, P, Req, Res>>,
         },
+        /// Waiting for a newer token, to return what rejected the one before.
+        AwaitRenewal { #[pin] token: WaitForToken, rejection: Option<Res> },
         /// Reading the rest of the response that rejected the token.
         Drain { #[pin] drain: D, live: Arc<CachedToken>, shared: Arc<Shared>, pending: Option<Pending<S, P, Req, Res>> },
         Done,
@@ -202,6 +204,15 @@ where
             };
             match attempt.on_response(response, replay.is_some()) {
                 Action::Return(response) => return Poll::Ready(Ok(response)),
+                Action::ReturnRenewed(rejection, shared) => {
+                    let token = WaitForToken::new(shared, attempt.needs());
+                    state.set(State::Slow {
+                        slow: SlowState::AwaitRenewal {
+                            token,
+                            rejection: Some(rejection),
+                        },
+                    });
+                }
                 Action::Replay(rejection) => {
                     let (attempt, replay) = (*attempt, replay.take());
                     state.set(State::Slow {
@@ -296,6 +307,16 @@ where
                             return Poll::Ready(Transition::End(pending.fail(error)));
                         }
                         (None, _) => Self::Done,
+                    }
+                }
+                SlowStateProj::AwaitRenewal { token, rejection } => {
+                    let renewed = ready!(token.poll(cx));
+                    match rejection.take() {
+                        Some(rejection) => {
+                            let response = not_copied(rejection, renewed);
+                            return Poll::Ready(Transition::End(Ok(response)));
+                        }
+                        None => Self::Done,
                     }
                 }
                 SlowStateProj::AwaitReady {

@@ -8,7 +8,7 @@ use reqwest::{Request, Response};
 use reqwest_middleware::{Error, Middleware, Result};
 
 use crate::auth::message::{HttpResponse, authorize, has_authorization};
-use crate::auth::response::{Action, Attempt, renewal_failed};
+use crate::auth::response::{Action, Attempt, not_copied, renewal_failed};
 use crate::auth::{self, BearerAuthLayer, ReplayPolicy};
 use crate::cache::{Requirements, Shared, WaitForToken};
 use crate::error::TokenError;
@@ -58,6 +58,10 @@ pub(crate) async fn send<P: ReplayPolicy<Request>>(
     }
     let rejection = match attempt.on_response(response, copy.is_some()) {
         Action::Return(response) => return Ok(response),
+        Action::ReturnRenewed(rejection, shared) => {
+            let renewed = WaitForToken::new(shared, attempt.needs()).await;
+            return Ok(not_copied(rejection, renewed));
+        }
         Action::Replay(rejection) => rejection,
     };
     let newer = WaitForToken::new(shared.clone(), attempt.needs()).await;
@@ -71,7 +75,9 @@ pub(crate) async fn send<P: ReplayPolicy<Request>>(
     let attempt = Attempt::new(shared, &live, origin, true);
     let response = next.run(request, extensions).await?;
     match attempt.on_response(response, false) {
-        Action::Return(response) | Action::Replay(response) => Ok(response),
+        Action::Return(response)
+        | Action::Replay(response)
+        | Action::ReturnRenewed(response, _) => Ok(response),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What follows from a response, for tower and for reqwest-middleware alike.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 
 use crate::auth::challenge::{Verdict, verdict};
@@ -25,8 +27,9 @@ pub enum Outcome {
     /// The request was sent a second time, with a newer token; this is the
     /// response to that.
     Replayed,
-    /// A newer token is being fetched, but the request could not be sent again:
-    /// its [`ReplayPolicy`](crate::ReplayPolicy) did not copy it.
+    /// The request could not be sent again: its
+    /// [`ReplayPolicy`](crate::ReplayPolicy) did not copy it. A newer token is
+    /// there by now, so sending it once more is worth it.
     NotCopied,
     /// The 401 is not about the token: its challenge names another scheme or a
     /// scope that the token lacks, or it came from another origin, to which the
@@ -59,6 +62,9 @@ pub(crate) enum Action<Res> {
     /// The request is to be sent again with a newer token. If there is none, the
     /// response is what the caller gets.
     Replay(Res),
+    /// The response is what the caller gets, once the newer token is there: the
+    /// request that comes next may well be the same one again.
+    ReturnRenewed(Res, Arc<Shared>),
 }
 
 impl Attempt {
@@ -145,12 +151,10 @@ impl Attempt {
                     _ if self.replayed => Outcome::Replayed,
                     Rejection::RenewalBackedOff => Outcome::RenewalBackedOff,
                     Rejection::Renew if copied => return Action::Replay(response),
-                    Rejection::Renew => {
-                        if let Some(shared) = shared {
-                            shared.renew_rejected(self.generation);
-                        }
-                        Outcome::NotCopied
-                    }
+                    Rejection::Renew => match shared {
+                        Some(shared) => return Action::ReturnRenewed(response, shared),
+                        None => Outcome::NotCopied,
+                    },
                 }
             }
             Verdict::Unrelated | Verdict::Rejected => Outcome::Unrelated,
@@ -158,6 +162,18 @@ impl Attempt {
         response.extensions_mut().insert(outcome);
         Action::Return(response)
     }
+}
+
+/// The response that rejected the token of a request that was not copied.
+pub(crate) fn not_copied<Res: HttpResponse>(
+    mut response: Res,
+    renewed: Result<Arc<CachedToken>, TokenError>,
+) -> Res {
+    if let Err(error) = renewed {
+        return renewal_failed(response, error);
+    }
+    response.extensions_mut().insert(Outcome::NotCopied);
+    response
 }
 
 /// The response that rejected a token, to a caller who gets no newer one.

@@ -180,7 +180,7 @@ mod tests {
     fn error(kind: TokenErrorKind, status: Option<u16>) -> TokenError {
         let error = TokenError::new(kind, "test");
         match status.and_then(|status| StatusCode::from_u16(status).ok()) {
-            Some(status) => error.with_answer(status, None),
+            Some(status) => error.with_response(status, None),
             None => error,
         }
     }

@@ -169,7 +169,7 @@ mod tests {
         let error = |kind, status: Option<u16>| {
             let error = TokenError::new(kind, "test");
             match status.and_then(|status| StatusCode::from_u16(status).ok()) {
-                Some(status) => error.with_answer(status, None),
+                Some(status) => error.with_response(status, None),
                 None => error,
             }
         };

@@ -362,7 +362,7 @@ mod tests {
             (
                 503,
                 r#"{"error":"invalid_grant"}"#,
-                Refused,
+                Unavailable,
                 Some("invalid_grant"),
             ),
             (
