@@ -13,6 +13,7 @@ pub(crate) mod reqwest_middleware;
 mod response;
 mod send;
 mod service;
+mod slow;
 
 pub use error::Error;
 pub use future::ResponseFuture;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use tower_service::Service;
 
-use crate::auth::future::{Replay, ResponseFuture, Unsent};
+use crate::auth::future::ResponseFuture;
 use crate::auth::message::{
     HttpRequest, HttpResponse, attach, authorize, destination_error, has_authorization,
 };
 use crate::auth::readiness::Inner;
 use crate::auth::replay::ReplayPolicy;
 use crate::auth::response::Attempt;
+use crate::auth::slow::{Replay, Unsent};
 use crate::cache::{Next, Requirements, Shared, TokenReader, WaitForToken};
 use crate::error::TokenError;
 use crate::origins::OriginId;

@@ -1,0 +1,330 @@
+//! The states of a request off the hot path: waiting for a token, and for the
+//! client to be ready.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tower_service::Service;
+
+use crate::auth::error::Error;
+use crate::auth::message::{HttpRequest, HttpResponse, authorize};
+use crate::auth::readiness::{Queued, Standby};
+use crate::auth::replay::ReplayPolicy;
+use crate::auth::response::{Attempt, not_copied, renewal_failed};
+use crate::cache::{CachedToken, Next, Requirements, Shared, WaitForToken};
+use crate::error::{TokenError, TokenErrorKind};
+use crate::origins::OriginId;
+
+pin_project! {
+    #[project = SlowStateProj]
+    pub(crate) enum SlowState<S, P, Req, F, Res, D> {
+        /// No token may go there, or the caller brought one.
+        Pass { #[pin] response: F },
+        /// The same, but another request has taken the readiness.
+        PassQueued { queued: Queued<S>, request: Option<Req> },
+        Fail { error: Option<TokenError> },
+        /// Waiting for a token: the first one, or a newer one than was rejected.
+        AwaitToken { #[pin] token: WaitForToken, pending: Option<Pending<S, P, Req, Res>> },
+        /// There is a token; waiting for the service to be ready.
+        AwaitReady {
+            needs: Requirements,
+            shared: Arc<Shared>,
+            #[pin] timer: Option<Sleep>,
+            pending: Option<Pending<S, P, Req, Res>>,
+        },
+        /// Waiting for a newer token, to return what rejected the one before.
+        AwaitRenewal { #[pin] token: WaitForToken, rejection: Option<Res> },
+        /// Reading the rest of the response that rejected the token.
+        Drain { #[pin] drain: D, live: Arc<CachedToken>, shared: Arc<Shared>, pending: Option<Pending<S, P, Req, Res>> },
+        Done,
+    }
+}
+
+/// What a rejection of the token calls for.
+pub(crate) struct Replay<S, Req> {
+    pub(crate) request: Req,
+    pub(crate) standby: Standby<S>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// A request that was sent.
+pub(crate) struct Sent<S, Req, F> {
+    pub(crate) response: F,
+    pub(crate) attempt: Attempt,
+    pub(crate) replay: Option<Replay<S, Req>>,
+}
+
+/// A request that is not sent yet.
+pub(crate) struct Unsent<S, P, Req> {
+    queued: Queued<S>,
+    /// `None` for a replay, which is not replayed again.
+    policy: Option<P>,
+    origin: OriginId,
+    request: Req,
+}
+
+impl<S, P, Req> Unsent<S, P, Req> {
+    pub(crate) fn new(queued: Queued<S>, policy: P, origin: OriginId, request: Req) -> Self {
+        Self {
+            queued,
+            policy: Some(policy),
+            origin,
+            request,
+        }
+    }
+}
+
+/// A request that is not sent yet, and the response that the caller gets if it
+/// never is: that which rejected the token.
+pub(crate) struct Pending<S, P, Req, Res> {
+    unsent: Unsent<S, P, Req>,
+    rejection: Option<Res>,
+}
+
+pub(crate) type SlowStateOf<S, P, Req> = SlowState<
+    S,
+    P,
+    Req,
+    <S as Service<Req>>::Future,
+    <S as Service<Req>>::Response,
+    <<S as Service<Req>>::Response as HttpResponse>::Drain,
+>;
+
+/// Where the states off the hot path lead to.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "moved once, where a caller has waited"
+)]
+pub(crate) enum Transition<S, Req>
+where
+    S: Service<Req>,
+    S::Response: HttpResponse,
+{
+    Sent(Sent<S, Req, S::Future>),
+    End(Result<S::Response, Error<S::Error>>),
+}
+
+impl<S, P, Req> SlowStateOf<S, P, Req>
+where
+    S: Service<Req> + Clone,
+    S::Response: HttpResponse,
+    P: ReplayPolicy<Req>,
+    Req: HttpRequest,
+{
+    /// Waits for a newer token. Queues for readiness before that of the first
+    /// attempt is given back with its future.
+    pub(crate) fn renew(
+        attempt: Attempt,
+        replay: Option<Replay<S, Req>>,
+        rejection: S::Response,
+    ) -> Self {
+        let Some(replay) = replay else {
+            return Self::Done;
+        };
+        let unsent = Unsent {
+            queued: replay.standby.queue(),
+            policy: None,
+            origin: attempt.origin(),
+            request: replay.request,
+        };
+        Self::AwaitToken {
+            token: WaitForToken::new(replay.shared, attempt.needs()),
+            pending: Some(Pending {
+                unsent,
+                rejection: Some(rejection),
+            }),
+        }
+    }
+
+    #[inline(never)]
+    pub(crate) fn step(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Transition<S, Req>> {
+        let inner_error = |error| Poll::Ready(Transition::End(Err(Error::Inner(error))));
+        loop {
+            let next = match self.as_mut().project() {
+                SlowStateProj::Pass { response } => {
+                    return response
+                        .poll(cx)
+                        .map(|result| Transition::End(result.map_err(Error::Inner)));
+                }
+                SlowStateProj::PassQueued { queued, request } => {
+                    if let Err(error) = ready!(queued.poll_ready(cx)) {
+                        return inner_error(error);
+                    }
+                    match request.take() {
+                        Some(request) => Self::Pass {
+                            response: queued.service().call(request),
+                        },
+                        None => Self::Done,
+                    }
+                }
+                SlowStateProj::Fail { error } => match error.take() {
+                    Some(error) => {
+                        return Poll::Ready(Transition::End(Err(Error::Token(error))));
+                    }
+                    None => Self::Done,
+                },
+                SlowStateProj::AwaitToken { mut token, pending } => {
+                    let fetched = ready!(token.as_mut().poll(cx));
+                    let token = token.as_ref();
+                    match (pending.take(), fetched) {
+                        (Some(pending), Ok(_)) => Self::AwaitReady {
+                            needs: token.needs(),
+                            shared: token.shared().clone(),
+                            timer: token.deadline().map(sleep_until),
+                            pending: Some(pending),
+                        },
+                        (Some(pending), Err(error)) => {
+                            return Poll::Ready(Transition::End(pending.fail(error)));
+                        }
+                        (None, _) => Self::Done,
+                    }
+                }
+                SlowStateProj::AwaitRenewal { token, rejection } => {
+                    let renewed = ready!(token.poll(cx));
+                    match rejection.take() {
+                        Some(rejection) => {
+                            let response = not_copied(rejection, renewed);
+                            return Poll::Ready(Transition::End(Ok(response)));
+                        }
+                        None => Self::Done,
+                    }
+                }
+                SlowStateProj::AwaitReady {
+                    needs,
+                    shared,
+                    mut timer,
+                    pending,
+                } => {
+                    if let Some(waiting) = pending {
+                        match waiting.unsent.queued.poll_ready(cx) {
+                            Poll::Ready(Ok(())) => {}
+                            Poll::Ready(Err(error)) => return inner_error(error),
+                            Poll::Pending => {
+                                if timer.is_none() {
+                                    let limit = shared.settings.wait_timeout;
+                                    timer.set(Some(sleep_until(Instant::now() + limit)));
+                                }
+                                let Some(timer) = timer.as_pin_mut() else {
+                                    return Poll::Pending;
+                                };
+                                ready!(timer.poll(cx));
+                                let what =
+                                    "the client was not ready in the time that a caller waits";
+                                let error = TokenError::new(TokenErrorKind::WaitTimeout, what);
+                                let Some(pending) = pending.take() else {
+                                    return Poll::Pending;
+                                };
+                                return Poll::Ready(Transition::End(pending.fail(error)));
+                            }
+                        }
+                    }
+                    match pending.take() {
+                        // It may have been a long wait.
+                        Some(mut pending) => match shared.lookup(*needs) {
+                            Next::Serve(live) => match pending.rejection.take() {
+                                Some(rejection) => Self::Drain {
+                                    drain: rejection.drain(),
+                                    live,
+                                    shared: shared.clone(),
+                                    pending: Some(pending),
+                                },
+                                None => {
+                                    let sent = pending.unsent.send(&live, shared.clone());
+                                    return Poll::Ready(Transition::Sent(sent));
+                                }
+                            },
+                            Next::Fail(error) => {
+                                return Poll::Ready(Transition::End(pending.fail(error)));
+                            }
+                            Next::Wait { waiter, started } => Self::AwaitToken {
+                                token: WaitForToken::joined(
+                                    shared.clone(),
+                                    *needs,
+                                    waiter,
+                                    started,
+                                ),
+                                pending: Some(pending),
+                            },
+                        },
+                        None => Self::Done,
+                    }
+                }
+                SlowStateProj::Drain {
+                    drain,
+                    live,
+                    shared,
+                    pending,
+                } => {
+                    ready!(drain.poll(cx));
+                    match pending.take() {
+                        Some(pending) => {
+                            let sent = pending.unsent.send(live, shared.clone());
+                            return Poll::Ready(Transition::Sent(sent));
+                        }
+                        None => Self::Done,
+                    }
+                }
+                SlowStateProj::Done => panic!("`ResponseFuture` polled after it was ready"),
+            };
+            self.set(next);
+        }
+    }
+}
+
+impl<S, P, Req, F, Res, D> SlowState<S, P, Req, F, Res, D> {
+    /// Waits for the first token.
+    pub(crate) fn await_token(token: WaitForToken, unsent: Unsent<S, P, Req>) -> Self {
+        Self::AwaitToken {
+            token,
+            pending: Some(Pending {
+                unsent,
+                rejection: None,
+            }),
+        }
+    }
+}
+
+impl<S, P, Req, Res: HttpResponse> Pending<S, P, Req, Res> {
+    /// The end of a request that is not sent.
+    fn fail<E>(self, error: TokenError) -> Result<Res, Error<E>> {
+        match self.rejection {
+            Some(rejection) => Ok(renewal_failed(rejection, error)),
+            None => Err(Error::Token(error)),
+        }
+    }
+}
+
+impl<S, P, Req> Unsent<S, P, Req>
+where
+    S: Service<Req> + Clone,
+    S::Response: HttpResponse,
+    P: ReplayPolicy<Req>,
+    Req: HttpRequest,
+{
+    /// Sends the request, which is a replay if it is not replayed again.
+    fn send(self, live: &CachedToken, shared: Arc<Shared>) -> Sent<S, Req, S::Future> {
+        let Self {
+            mut queued,
+            policy,
+            origin,
+            mut request,
+        } = self;
+        let copy = policy.as_ref().and_then(|policy| policy.copy(&request));
+        authorize(&mut request, live.header());
+        let attempt = Attempt::new(&shared, live, origin, policy.is_none());
+        let replay = copy.map(|request| Replay {
+            request,
+            standby: queued.next(),
+            shared,
+        });
+        Sent {
+            response: queued.service().call(request),
+            attempt,
+            replay,
+        }
+    }
+}
