@@ -141,7 +141,7 @@ pub use auth::{
     BearerAuth, BearerAuthLayer, CloneBody, EmptyBody, Error, HttpRequest, HttpResponse, NoReplay,
     Outcome, ReplayPolicy, ResponseFuture,
 };
-pub use cache::{Status, StatusWatch, TokenCache, TokenCacheBuilder};
+pub use cache::{Renewal, Status, StatusWatch, TokenCache, TokenCacheBuilder};
 pub use error::{BoxError, ConfigError, TokenError, TokenErrorKind};
 pub use grant::PasswordGrant;
 pub use origins::Origins;

@@ -30,6 +30,15 @@ pin_project! {
     }
 }
 
+type StateOf<S, P, Req> = State<
+    S,
+    P,
+    Req,
+    <S as Service<Req>>::Future,
+    <S as Service<Req>>::Response,
+    <<S as Service<Req>>::Response as HttpResponse>::Drain,
+>;
+
 pin_project! {
     /// The hot state apart from the others, so that it costs one branch.
     #[project = StateProj]
@@ -67,6 +76,12 @@ where
 
     pub(crate) fn await_token(token: WaitForToken, unsent: Unsent<S, P, Req>) -> Self {
         Self::slow(SlowState::await_token(token, unsent))
+    }
+
+    pub(crate) fn counted(sent: Sent<S, Req, S::Future>) -> Self {
+        Self {
+            state: State::from(sent),
+        }
     }
 
     #[inline]
@@ -107,17 +122,14 @@ where
                 StateProj::Slow { slow } => match ready!(slow.step(cx)) {
                     Transition::End(result) => return Poll::Ready(result),
                     Transition::Sent(sent) => {
-                        let Sent {
-                            response,
-                            attempt,
-                            replay,
-                        } = sent;
-                        state.set(State::Sent {
-                            response,
-                            attempt,
-                            replay,
-                        });
+                        state.set(State::from(sent));
                         continue;
+                    }
+                    Transition::Responded(response, attempt, replay) => {
+                        match state.as_mut().on_response(response, attempt, replay) {
+                            Some(response) => return Poll::Ready(Ok(response)),
+                            None => continue,
+                        }
                     }
                 },
             };
@@ -126,24 +138,64 @@ where
                 Ok(response) => response,
                 Err(error) => return Poll::Ready(Err(Error::Inner(error))),
             };
-            match attempt.on_response(response, replay.is_some()) {
-                Action::Return(response) => return Poll::Ready(Ok(response)),
-                Action::ReturnRenewed(rejection, shared) => {
-                    let token = WaitForToken::new(shared, attempt.needs());
-                    state.set(State::Slow {
-                        slow: SlowState::AwaitRenewal {
-                            token,
-                            rejection: Some(rejection),
-                        },
-                    });
-                }
-                Action::Replay(rejection) => {
-                    let (attempt, replay) = (*attempt, replay.take());
-                    state.set(State::Slow {
-                        slow: SlowState::renew(attempt, replay, rejection),
-                    });
-                }
+            let (attempt, replay) = (*attempt, replay.take());
+            if let Some(response) = state.as_mut().on_response(response, attempt, replay) {
+                return Poll::Ready(Ok(response));
             }
+        }
+    }
+}
+
+impl<S, P, Req> StateOf<S, P, Req>
+where
+    S: Service<Req> + Clone,
+    S::Response: HttpResponse,
+    P: ReplayPolicy<Req>,
+    Req: HttpRequest,
+{
+    /// Goes on from a response; returns it if it is the end.
+    #[inline(never)]
+    fn on_response(
+        mut self: Pin<&mut Self>,
+        response: S::Response,
+        attempt: Attempt,
+        replay: Option<Replay<S, Req>>,
+    ) -> Option<S::Response> {
+        let slow = match attempt.on_response(response, replay.is_some()) {
+            Action::Return(response) => return Some(response),
+            Action::ReturnRenewed(rejection, shared) => SlowState::AwaitRenewal {
+                token: WaitForToken::new(shared, attempt.needs()),
+                rejection: Some(rejection),
+            },
+            Action::Replay(rejection) => SlowState::renew(attempt, replay, rejection),
+        };
+        self.set(State::Slow { slow });
+        None
+    }
+}
+
+impl<S, P, Req, Res, D, F> From<Sent<S, Req, F>> for State<S, P, Req, F, Res, D> {
+    fn from(sent: Sent<S, Req, F>) -> Self {
+        let Sent {
+            response,
+            attempt,
+            replay,
+            in_use,
+        } = sent;
+        match in_use {
+            None => Self::Sent {
+                response,
+                attempt,
+                replay,
+            },
+            Some(in_use) => Self::Slow {
+                slow: SlowState::Counted {
+                    response,
+                    attempt,
+                    replay,
+                    in_use: Some(in_use),
+                },
+            },
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The layer as a reqwest-middleware `Middleware`.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 
 use http::Extensions;
@@ -10,7 +11,7 @@ use reqwest_middleware::{Error, Middleware, Result};
 use crate::auth::message::{HttpResponse, authorize, has_authorization};
 use crate::auth::response::{Action, Attempt, not_copied, renewal_failed};
 use crate::auth::{self, BearerAuthLayer, ReplayPolicy};
-use crate::cache::{Requirements, Shared, WaitForToken};
+use crate::cache::{CachedToken, InUse, Next, Requirements, Shared, WaitForToken};
 use crate::error::TokenError;
 use crate::origins::OriginId;
 
@@ -47,12 +48,14 @@ pub(crate) async fn send<P: ReplayPolicy<Request>>(
     extensions: &mut Extensions,
     next: reqwest_middleware::Next<'_>,
 ) -> Result<Response> {
-    let first = WaitForToken::new(shared.clone(), Requirements::default());
-    let live = first.await.map_err(failed)?;
+    let (live, in_use) = token(shared, Requirements::default())
+        .await
+        .map_err(failed)?;
     let copy = policy.copy(&request);
     authorize(&mut request, live.header());
     let attempt = Attempt::new(shared, &live, origin, false);
     let response = next.clone().run(request, extensions).await?;
+    drop(in_use);
     if attempt.is_final(&response) {
         return Ok(response);
     }
@@ -64,9 +67,9 @@ pub(crate) async fn send<P: ReplayPolicy<Request>>(
         }
         Action::Replay(rejection) => rejection,
     };
-    let newer = WaitForToken::new(shared.clone(), attempt.needs()).await;
-    let (live, mut request) = match (newer, copy) {
-        (Ok(live), Some(copy)) => (live, copy),
+    let newer = token(shared, attempt.needs()).await;
+    let (live, in_use, mut request) = match (newer, copy) {
+        (Ok((live, in_use)), Some(copy)) => (live, in_use, copy),
         (Err(error), _) => return Ok(renewal_failed(rejection, error)),
         (Ok(_), None) => return Ok(rejection),
     };
@@ -74,10 +77,27 @@ pub(crate) async fn send<P: ReplayPolicy<Request>>(
     authorize(&mut request, live.header());
     let attempt = Attempt::new(shared, &live, origin, true);
     let response = next.run(request, extensions).await?;
+    drop(in_use);
     match attempt.on_response(response, false) {
         Action::Return(response)
         | Action::Replay(response)
         | Action::ReturnRenewed(response, _) => Ok(response),
+    }
+}
+
+/// Waits for a token, and counts its use where uses are counted.
+async fn token(
+    shared: &Arc<Shared>,
+    needs: Requirements,
+) -> std::result::Result<(Arc<CachedToken>, Option<InUse>), TokenError> {
+    let mut wait = pin!(WaitForToken::new(shared.clone(), needs));
+    loop {
+        match shared.lookup(needs) {
+            Next::Serve { live, in_use } => return Ok((live, in_use)),
+            Next::Fail(error) => return Err(error),
+            // Its time goes on where the fetch was not what is needed.
+            Next::Wait { .. } => drop(wait.as_mut().await?),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::auth::message::{
 use crate::auth::readiness::Inner;
 use crate::auth::replay::ReplayPolicy;
 use crate::auth::response::Attempt;
-use crate::auth::slow::{Replay, Unsent};
+use crate::auth::slow::{Replay, Sent, Unsent};
 use crate::cache::{Next, Requirements, Shared, TokenReader, WaitForToken};
 use crate::error::TokenError;
 use crate::origins::OriginId;
@@ -121,15 +121,19 @@ where
     let needs = Requirements::default();
     match shared.lookup(needs) {
         Next::Fail(error) => fail(inner, error),
-        Next::Serve(live) => {
+        Next::Serve { live, in_use } => {
             let replay = policy.copy(&request).map(|copy| Replay {
                 request: copy,
                 standby: inner.standby(),
                 shared: shared.clone(),
             });
             authorize(&mut request, live.header());
-            let attempt = Attempt::new(shared, &live, origin, false);
-            ResponseFuture::sent(inner.ready().call(request), attempt, replay)
+            ResponseFuture::counted(Sent {
+                response: inner.ready().call(request),
+                attempt: Attempt::new(shared, &live, origin, false),
+                replay,
+                in_use,
+            })
         }
         Next::Wait { waiter, started } => {
             let token = WaitForToken::joined(shared.clone(), needs, waiter, started);

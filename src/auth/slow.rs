@@ -15,7 +15,7 @@ use crate::auth::message::{HttpRequest, HttpResponse, authorize};
 use crate::auth::readiness::{Queued, Standby};
 use crate::auth::replay::ReplayPolicy;
 use crate::auth::response::{Attempt, not_copied, renewal_failed};
-use crate::cache::{CachedToken, Next, Requirements, Shared, WaitForToken};
+use crate::cache::{CachedToken, InUse, Next, Requirements, Shared, WaitForToken};
 use crate::error::{TokenError, TokenErrorKind};
 use crate::origins::OriginId;
 
@@ -36,10 +36,17 @@ pin_project! {
             #[pin] timer: Option<Sleep>,
             pending: Option<Pending<S, P, Req, Res>>,
         },
+        /// Sent, with a token whose uses are counted.
+        Counted {
+            #[pin] response: F,
+            attempt: Attempt,
+            replay: Option<Replay<S, Req>>,
+            in_use: Option<InUse>,
+        },
         /// Waiting for a newer token, to return what rejected the one before.
         AwaitRenewal { #[pin] token: WaitForToken, rejection: Option<Res> },
         /// Reading the rest of the response that rejected the token.
-        Drain { #[pin] drain: D, live: Arc<CachedToken>, shared: Arc<Shared>, pending: Option<Pending<S, P, Req, Res>> },
+        Drain { #[pin] drain: D, live: Arc<CachedToken>, in_use: Option<InUse>, shared: Arc<Shared>, pending: Option<Pending<S, P, Req, Res>> },
         Done,
     }
 }
@@ -56,6 +63,7 @@ pub(crate) struct Sent<S, Req, F> {
     pub(crate) response: F,
     pub(crate) attempt: Attempt,
     pub(crate) replay: Option<Replay<S, Req>>,
+    pub(crate) in_use: Option<InUse>,
 }
 
 /// A request that is not sent yet.
@@ -105,6 +113,8 @@ where
     S::Response: HttpResponse,
 {
     Sent(Sent<S, Req, S::Future>),
+    /// A response to be read.
+    Responded(S::Response, Attempt, Option<Replay<S, Req>>),
     End(Result<S::Response, Error<S::Error>>),
 }
 
@@ -183,6 +193,21 @@ where
                         (None, _) => Self::Done,
                     }
                 }
+                SlowStateProj::Counted {
+                    response,
+                    attempt,
+                    replay,
+                    in_use,
+                } => {
+                    let response = match ready!(response.poll(cx)) {
+                        Ok(response) => response,
+                        Err(error) => return inner_error(error),
+                    };
+                    // The API has read the token.
+                    drop(in_use.take());
+                    let responded = Transition::Responded(response, *attempt, replay.take());
+                    return Poll::Ready(responded);
+                }
                 SlowStateProj::AwaitRenewal { token, rejection } => {
                     let renewed = ready!(token.poll(cx));
                     match rejection.take() {
@@ -225,15 +250,16 @@ where
                     match pending.take() {
                         // It may have been a long wait.
                         Some(mut pending) => match shared.lookup(*needs) {
-                            Next::Serve(live) => match pending.rejection.take() {
+                            Next::Serve { live, in_use } => match pending.rejection.take() {
                                 Some(rejection) => Self::Drain {
                                     drain: rejection.drain(),
                                     live,
+                                    in_use,
                                     shared: shared.clone(),
                                     pending: Some(pending),
                                 },
                                 None => {
-                                    let sent = pending.unsent.send(&live, shared.clone());
+                                    let sent = pending.unsent.send(&live, in_use, shared.clone());
                                     return Poll::Ready(Transition::Sent(sent));
                                 }
                             },
@@ -256,13 +282,14 @@ where
                 SlowStateProj::Drain {
                     drain,
                     live,
+                    in_use,
                     shared,
                     pending,
                 } => {
                     ready!(drain.poll(cx));
                     match pending.take() {
                         Some(pending) => {
-                            let sent = pending.unsent.send(live, shared.clone());
+                            let sent = pending.unsent.send(live, in_use.take(), shared.clone());
                             return Poll::Ready(Transition::Sent(sent));
                         }
                         None => Self::Done,
@@ -306,7 +333,12 @@ where
     Req: HttpRequest,
 {
     /// Sends the request, which is a replay if it is not replayed again.
-    fn send(self, live: &CachedToken, shared: Arc<Shared>) -> Sent<S, Req, S::Future> {
+    fn send(
+        self,
+        live: &CachedToken,
+        in_use: Option<InUse>,
+        shared: Arc<Shared>,
+    ) -> Sent<S, Req, S::Future> {
         let Self {
             mut queued,
             policy,
@@ -325,6 +357,7 @@ where
             response: queued.service().call(request),
             attempt,
             replay,
+            in_use,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::cache::clock::Clock;
+use crate::cache::exclusive::Renewal;
 use crate::cache::settings::{Backoff, FleetMember, SharedSettings, Window, with_settings};
 use crate::cache::token_cache::TokenCache;
 use crate::error::ConfigError;
@@ -41,6 +42,13 @@ impl TokenCache {
 }
 
 impl TokenCacheBuilder {
+    /// Sets whether the token in use may be sent while it is being refreshed.
+    /// Default: [`Renewal::Automatic`].
+    pub fn renewal(mut self, renewal: Renewal) -> Self {
+        self.settings.renewal = renewal;
+        self
+    }
+
     /// Names this cache in spans, events and metrics (features `tracing` and
     /// `metrics`). Default: its account in the
     /// [store](Self::store), else `default`.

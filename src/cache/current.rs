@@ -13,6 +13,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use crate::cache::clock::{CoarseTime, FAST_WINDOW, Moment};
+use crate::cache::exclusive::Uses;
 use crate::cache::schedule::{Freshness, Schedule};
 use crate::origins::OriginId;
 use crate::sync::model::{Arc, ArcSwapOption, AtomicU64, Ordering};
@@ -29,6 +30,8 @@ pub(crate) struct CachedToken {
     pub(crate) by: FetchedBy,
     /// The origin whose rejection of the token before led to this one.
     pub(crate) forced_by: Option<OriginId>,
+    /// Requests that carry it, where they are counted.
+    pub(crate) uses: Option<Arc<Uses>>,
     /// The start of the window in which the coarse clock alone will do.
     fast_from: AtomicU64,
     /// None for one of many accounts: they would be most of its memory.
@@ -58,9 +61,28 @@ impl CachedToken {
             schedule,
             by,
             forced_by,
+            uses: None,
             fast_from: AtomicU64::new(CoarseTime::NEVER.0),
             copies: None,
         }
+    }
+
+    /// The same token as another one whose uses are counted.
+    pub(crate) fn recounted(&self) -> Self {
+        Self::new(
+            self.token.clone(),
+            self.requested_at,
+            self.schedule,
+            self.by,
+            self.forced_by,
+        )
+        .counted()
+    }
+
+    /// The same, with its uses counted.
+    pub(crate) fn counted(mut self) -> Self {
+        self.uses = Some(Arc::default());
+        self
     }
 
     /// The same for many threads at once.

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::cache::background;
 use crate::cache::current::CachedToken;
+use crate::cache::exclusive::InUse;
 use crate::cache::shared::{FetchOutcome, Shared, no_runtime};
 use crate::cache::single_flight::{Driver, Joined, Waiter};
 use crate::cache::source_call::{FetchContext, GRACE};
@@ -20,7 +21,11 @@ use crate::telemetry::{self, Event, FetchSummary};
 
 /// What a caller does next.
 pub(crate) enum Next {
-    Serve(Arc<CachedToken>),
+    Serve {
+        live: Arc<CachedToken>,
+        /// To be kept until the token was sent and answered.
+        in_use: Option<InUse>,
+    },
     Fail(TokenError),
     Wait {
         waiter: Waiter<FetchOutcome>,
@@ -33,11 +38,15 @@ impl Shared {
     /// Serves, starts a renewal, or has the caller wait.
     pub(crate) fn lookup(self: &Arc<Self>, needs: Requirements) -> Next {
         match self.with_state(|state, now| state.lookup(needs, now)) {
-            Lookup::Serve { live, renew } => {
+            Lookup::Serve {
+                live,
+                in_use,
+                renew,
+            } => {
                 if renew {
                     self.renew();
                 }
-                Next::Serve(live)
+                Next::Serve { live, in_use }
             }
             Lookup::Fail(error) => Next::Fail(error),
             Lookup::Fetch => self.fetch(needs),
@@ -46,7 +55,7 @@ impl Shared {
 
     fn fetch(self: &Arc<Self>, needs: Requirements) -> Next {
         let joined = self.join(needs, |lookup| match lookup {
-            Lookup::Serve { live, .. } => Some(Next::Serve(live)),
+            Lookup::Serve { live, in_use, .. } => Some(Next::Serve { live, in_use }),
             Lookup::Fail(error) => Some(Next::Fail(error)),
             Lookup::Fetch => None,
         });
@@ -222,7 +231,7 @@ impl Drop for FetchTask {
     fn drop(&mut self) {
         if self.driver.is_some() {
             self.shared
-                .with_state(|state, _| state.current_fetch.finish(self.begun.id));
+                .with_state(|state, now| state.abandon(self.begun.id, now));
             let reason = self.begun.reason;
             self.shared.emit(&Event::Abandoned { reason });
         }

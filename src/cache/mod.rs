@@ -9,6 +9,7 @@ mod credentials;
 mod current;
 #[cfg(all(test, tower_bearer_loom))]
 mod current_loom;
+mod exclusive;
 mod failures;
 mod fetch;
 mod fleet;
@@ -33,6 +34,8 @@ mod wait;
 pub(crate) use builder::Template;
 pub use builder::TokenCacheBuilder;
 pub(crate) use current::{CachedToken, TokenReader};
+pub(crate) use exclusive::InUse;
+pub use exclusive::Renewal;
 pub(crate) use fetch::Next;
 #[cfg(feature = "config")]
 pub(crate) use settings::{Setting, Settings};

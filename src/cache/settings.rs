@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::cache::clock::Clock;
+use crate::cache::exclusive::Renewal;
 use crate::error::ConfigError;
 use crate::store::DynTokenStore;
 
@@ -125,6 +126,7 @@ macro_rules! define_settings {
             pub(crate) clock: Clock,
             /// Bounds how many fetches of several caches run at once.
             pub(crate) fetch_permits: Option<Arc<Semaphore>>,
+            pub(crate) renewal: Renewal,
             /// Whether many threads are expected to send the same token: not for
             /// one of many accounts, for copies of its header would be most of its
             /// memory.
@@ -137,6 +139,7 @@ macro_rules! define_settings {
                     $($name: $default,)*
                     clock: Clock::default(),
                     fetch_permits: None,
+                    renewal: Renewal::default(),
                     many_threads: true,
                 }
             }

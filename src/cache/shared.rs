@@ -46,7 +46,7 @@ impl Shared {
         label: Arc<str>,
         settings: SharedSettings,
     ) -> Self {
-        let striped = settings.many_threads;
+        let state = State::new(&settings);
         Self {
             cache_id: next_cache_id(),
             label,
@@ -57,7 +57,7 @@ impl Shared {
             keep_warm: BackgroundTask::default(),
             keeps_warm: AtomicBool::new(false),
             changes: Changes::default(),
-            state: Mutex::new(State::new(striped)),
+            state: Mutex::new(state),
             flight: SingleFlight::new(),
         }
     }
@@ -65,8 +65,14 @@ impl Shared {
     /// An API rejected this generation at `origin`.
     pub(crate) fn rejected(&self, generation: u64, origin: OriginId, replayed: bool) -> Rejection {
         let settings = &self.settings;
-        let rejection = self
-            .with_state(|state, now| state.rejected(generation, origin, replayed, now, settings));
+        let (rejection, exclusive) = self.with_state(|state, now| {
+            let exclusive = state.learn_renewal(generation, now);
+            let rejection = state.rejected(generation, origin, replayed, now, settings);
+            (rejection, exclusive)
+        });
+        if exclusive {
+            self.emit(&Event::RenewalExclusive);
+        }
         if replayed {
             let replay = Replay::Rejected;
             self.emit(&Event::Replayed { generation, replay });

@@ -104,9 +104,16 @@ impl Shared {
         refresh_token: &RefreshToken,
     ) -> FetchResult {
         self.keep_alive(context, Duration::ZERO);
+        if let Some(uses) = self.with_state(|state, now| state.start_refresh(now)) {
+            uses.ended().await;
+        }
         let requested_at = self.settings.clock.now();
         let call = async { self.source.refresh(refresh_token).await };
         let answer = self.with_timeout(call).await;
+        if answer.is_err() {
+            // The token in use serves on. Otherwise it does until it is replaced.
+            self.with_state(|state, now| state.finish_refresh(now));
+        }
         let mut fetched = FetchResult::new(answer, requested_at);
         fetched.by = FetchedBy::RefreshToken;
         fetched.sent = Some(refresh_token.clone());

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::cache::clock::Moment;
 use crate::cache::credentials::CredentialMemory;
 use crate::cache::current::CachedToken;
+use crate::cache::exclusive::{Exclusivity, InUse, Uses};
 use crate::cache::failures::Failures;
 use crate::cache::in_flight::{CurrentFetch, FetchResult};
 use crate::cache::refresh_token::{AfterRefresh, HeldRefreshToken, after_failed_refresh};
@@ -36,6 +37,7 @@ pub(crate) struct Requirements {
 pub(crate) enum Lookup {
     Serve {
         live: Arc<CachedToken>,
+        in_use: Option<InUse>,
         /// A renewal in the background is called for.
         renew: bool,
     },
@@ -73,6 +75,7 @@ pub(crate) struct State {
     /// The generation that was rejected last, and where.
     suspect: Option<(u64, OriginId)>,
     pub(crate) current_fetch: CurrentFetch,
+    exclusivity: Exclusivity,
     /// The generation of the last token that came from the fleet's store, or
     /// went there.
     store_generation: u64,
@@ -94,9 +97,10 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(striped: bool) -> Self {
+    pub(crate) fn new(settings: &Settings) -> Self {
         Self {
-            striped,
+            striped: settings.many_threads,
+            exclusivity: Exclusivity::new(settings.renewal),
             ..Self::default()
         }
     }
@@ -107,12 +111,17 @@ impl State {
             return Lookup::Fail(TokenError::new(TokenErrorKind::ShutDown, what));
         }
         self.drop_expired(now);
-        if let Some(live) = self.live.as_ref().filter(|it| suffices(it, needs, now)) {
+        let handed_out = self
+            .live
+            .as_ref()
+            .filter(|_| !self.exclusivity.is_withheld());
+        if let Some(live) = handed_out.filter(|it| suffices(it, needs, now)) {
             let renew = live.freshness(now) == Freshness::Due
                 && !self.is_fetching(now.monotonic)
                 && self.backoff_left(now.monotonic).is_none();
             return Lookup::Serve {
                 live: live.clone(),
+                in_use: live.uses.as_ref().map(InUse::new),
                 renew,
             };
         }
@@ -203,7 +212,10 @@ impl State {
         let Some(live) = self.live.as_ref().filter(|_| !self.closed) else {
             return Duration::ZERO;
         };
-        if self.rejections.wants_success() || !self.is_proven(live) {
+        if self.rejections.wants_success()
+            || !self.is_proven(live)
+            || self.exclusivity.is_exclusive()
+        {
             return Duration::ZERO;
         }
         let age = now.since(&live.requested_at);
@@ -259,6 +271,7 @@ impl State {
             self.record_late(fetched);
             return None;
         };
+        self.exclusivity.finish(now.monotonic);
         let (pause, memory) = (fetched.pause, fetched.memory.clone());
         let recorded = self.record_token(fetched, forced_by, now, settings, random);
         Some(recorded.map_err(|error| {
@@ -270,6 +283,13 @@ impl State {
             self.memory = Some(memory);
             error.with_retry_after(pause)
         }))
+    }
+
+    /// The fetch with this id was dropped before its end.
+    pub(crate) fn abandon(&mut self, id: u64, now: &Moment) {
+        if self.current_fetch.finish(id).is_some() {
+            self.exclusivity.finish(now.monotonic);
+        }
     }
 
     /// Counts a failure that is not the end of its fetch.
@@ -331,6 +351,9 @@ impl State {
         if self.striped {
             live = live.striped();
         }
+        if self.exclusivity.is_exclusive() {
+            live = live.counted();
+        }
         if by == FetchedBy::Credentials {
             self.longest_left = live.remaining(now);
         }
@@ -340,6 +363,32 @@ impl State {
         self.failures.clear();
         self.memory = None;
         Ok(live)
+    }
+
+    /// A refresh token is about to be sent. Returns the uses to be waited for of
+    /// the token in use.
+    pub(crate) fn start_refresh(&mut self, now: &Moment) -> Option<Arc<Uses>> {
+        self.drop_expired(now);
+        let live = self.live.as_ref();
+        let generation = live.map(|live| live.generation());
+        self.exclusivity.start(generation, now.monotonic);
+        live.filter(|_| self.exclusivity.is_withheld())?
+            .uses
+            .clone()
+    }
+
+    pub(crate) fn finish_refresh(&mut self, now: &Moment) {
+        self.exclusivity.finish(now.monotonic);
+    }
+
+    /// Learns from a rejection how the server renews. Tells whether renewals are
+    /// exclusive from now on.
+    pub(crate) fn learn_renewal(&mut self, generation: u64, now: &Moment) -> bool {
+        let exclusive = self.exclusivity.rejected(generation, now.monotonic);
+        if exclusive {
+            self.live = self.live.take().map(|live| Arc::new(live.recounted()));
+        }
+        exclusive
     }
 
     /// What follows the request with a refresh token that brought this.

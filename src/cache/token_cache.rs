@@ -241,7 +241,7 @@ impl TokenCache {
     /// way.
     pub fn ready(&self) -> Result<(), TokenError> {
         match self.shared.lookup(Requirements::default()) {
-            Next::Serve(_) => Ok(()),
+            Next::Serve { .. } => Ok(()),
             Next::Fail(error) => Err(error),
             Next::Wait { .. } => {
                 let what = "a token is being fetched";

@@ -88,7 +88,7 @@ impl Future for WaitForToken {
         loop {
             let Some(waiter) = this.waiter else {
                 match this.shared.lookup(*this.needs) {
-                    Next::Serve(live) => return Poll::Ready(Ok(live)),
+                    Next::Serve { live, .. } => return Poll::Ready(Ok(live)),
                     Next::Fail(error) => return Poll::Ready(Err(error)),
                     Next::Wait { waiter, started } => {
                         (*this.waiter, *this.started) = (Some(waiter), started);

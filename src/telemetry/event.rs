@@ -25,6 +25,9 @@ pub(crate) enum Event<'a> {
     Replayed { generation: u64, replay: Replay },
     /// A 401 led to no renewal, because recent renewals did not help.
     RenewalBackedOff { generation: u64 },
+    /// The server ends the token in use at each refresh: renewals are exclusive
+    /// from now on.
+    RenewalExclusive,
     /// The fleet's store failed; `first` if it worked before.
     StoreError { error: &'a TokenError, first: bool },
     /// The fleet's store works again.

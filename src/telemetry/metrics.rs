@@ -41,7 +41,7 @@ pub(super) fn emit(label: &str, event: &Event<'_>) {
         }
         Event::RenewalBackedOff { .. } => counter!(BACKED_OFF, "account" => account()).increment(1),
         Event::StoreError { .. } => counter!(STORE_ERRORS, "account" => account()).increment(1),
-        Event::StoreRecovered | Event::Revoked { .. } => {}
+        Event::RenewalExclusive | Event::StoreRecovered | Event::Revoked { .. } => {}
     }
 }
 

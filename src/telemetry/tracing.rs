@@ -87,6 +87,11 @@ pub(super) fn emit(label: &str, event: &Event<'_>) {
             generation,
             "renewal after a 401 backed off: recent renewals did not help"
         ),
+        Event::RenewalExclusive => info!(
+            target: "tower_bearer",
+            account = label,
+            "the server ends the token in use at each refresh: renewals are exclusive from now on"
+        ),
         Event::StoreError { error, first: true } => warn!(
             target: "tower_bearer",
             account = label,

@@ -1,0 +1,196 @@
+//! Renewal where the server ends the access token in use when it answers a
+//! refresh. Spring Authorization Server does so by default, and so do Ory Hydra,
+//! django-oauth-toolkit, Authlib, zitadel and canaille.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+/// Whether the token in use may be sent while it is being refreshed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Renewal {
+    /// It may, until it turns out that the server ends it: where an API rejects
+    /// the old token during a refresh or shortly after, at two refreshes, the
+    /// cache goes over to [`Exclusive`](Self::Exclusive).
+    #[default]
+    Automatic,
+    /// It may not: before a refresh token is sent the token in use is no longer
+    /// handed out, and requests that carry it are waited for, a second at the
+    /// most. Requests are counted for that, which costs each some 200 ns.
+    Exclusive,
+}
+
+/// For how long after a refresh a rejection of the old token is blamed on it.
+const SHORTLY: Duration = Duration::from_secs(5);
+
+/// How many refreshes have to end the token in use before that is taken for the
+/// server's way.
+const ENOUGH: u8 = 2;
+
+/// How long requests with the token in use are waited for.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// What a cache knows of its refreshes.
+#[derive(Debug, Default)]
+pub(crate) struct Exclusivity {
+    exclusive: bool,
+    /// The token in use is not handed out.
+    withheld: bool,
+    /// Refreshes after which the old token was rejected, one after the other.
+    ended: u8,
+    last: Option<Refresh>,
+}
+
+#[derive(Debug)]
+struct Refresh {
+    /// Of the token that was in use.
+    generation: u64,
+    started: Instant,
+    finished: Option<Instant>,
+    counted: bool,
+}
+
+impl Exclusivity {
+    pub(crate) fn new(renewal: Renewal) -> Self {
+        Self {
+            exclusive: renewal == Renewal::Exclusive,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn is_exclusive(&self) -> bool {
+        self.exclusive
+    }
+
+    pub(crate) fn is_withheld(&self) -> bool {
+        self.withheld
+    }
+
+    /// A refresh token is about to be sent, while this generation is in use.
+    pub(crate) fn start(&mut self, generation: Option<u64>, now: Instant) {
+        if let Some(last) = &self.last
+            && !last.counted
+        {
+            // The one before ended nothing.
+            self.ended = 0;
+        }
+        self.withheld = self.exclusive;
+        self.last = generation.map(|generation| Refresh {
+            generation,
+            started: now,
+            finished: None,
+            counted: false,
+        });
+    }
+
+    pub(crate) fn finish(&mut self, now: Instant) {
+        self.withheld = false;
+        if let Some(last) = &mut self.last {
+            last.finished = Some(now);
+        }
+    }
+
+    /// An API rejected this generation. Tells whether renewals are exclusive from
+    /// now on, which they were not.
+    pub(crate) fn rejected(&mut self, generation: u64, now: Instant) -> bool {
+        let Some(last) = &mut self.last else {
+            return false;
+        };
+        let blamed = last.generation == generation
+            && now >= last.started
+            && last
+                .finished
+                .is_none_or(|finished| now <= finished + SHORTLY);
+        if !blamed || last.counted || self.exclusive {
+            return false;
+        }
+        last.counted = true;
+        self.ended += 1;
+        self.exclusive = self.ended >= ENOUGH;
+        self.exclusive
+    }
+}
+
+/// How many requests carry a token.
+#[derive(Debug, Default)]
+pub(crate) struct Uses {
+    count: AtomicUsize,
+    ended: Notify,
+}
+
+/// A request that carries a token whose uses are counted.
+#[derive(Debug)]
+pub(crate) struct InUse(Arc<Uses>);
+
+impl InUse {
+    pub(crate) fn new(uses: &Arc<Uses>) -> Self {
+        uses.count.fetch_add(1, Ordering::SeqCst);
+        Self(uses.clone())
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.ended.notify_waiters();
+        }
+    }
+}
+
+impl Uses {
+    /// Waits for all requests that carry the token, but not for long.
+    pub(crate) async fn ended(&self) {
+        let all = async {
+            loop {
+                let ended = self.ended.notified();
+                if self.count.load(Ordering::SeqCst) == 0 {
+                    return;
+                }
+                ended.await;
+            }
+        };
+        let _ = timeout(LONGEST_WAIT, all).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_refreshes_in_a_row_that_end_the_old_token_make_renewals_exclusive() {
+        let start = Instant::now();
+        let at = |secs| start + Duration::from_secs(secs);
+        let mut renewals = Exclusivity::new(Renewal::Automatic);
+        renewals.start(Some(1), at(0));
+        renewals.finish(at(1));
+        assert!(!renewals.rejected(1, at(2)));
+        assert!(!renewals.rejected(1, at(2)), "counted once");
+        renewals.start(Some(2), at(100));
+        assert!(renewals.rejected(2, at(100)), "while it is under way, too");
+        assert!(renewals.is_exclusive() && !renewals.is_withheld());
+        renewals.start(Some(3), at(200));
+        assert!(renewals.is_withheld());
+        renewals.finish(at(201));
+        assert!(!renewals.is_withheld());
+    }
+
+    #[test]
+    fn a_revocation_now_and_then_does_not() {
+        let start = Instant::now();
+        let at = |secs| start + Duration::from_secs(secs);
+        let mut renewals = Exclusivity::new(Renewal::Automatic);
+        for n in 0..10 {
+            renewals.start(Some(n), at(100 * n));
+            renewals.finish(at(100 * n + 1));
+            // At every other refresh, long after one, or of another token.
+            assert!(n % 2 == 1 || !renewals.rejected(n, at(100 * n + 2)));
+            assert!(!renewals.rejected(n, at(100 * n + 50)));
+            assert!(!renewals.rejected(n + 7, at(100 * n + 2)));
+        }
+    }
+}
