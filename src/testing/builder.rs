@@ -72,6 +72,7 @@ impl TokenServerBuilder {
                 access_lifetime: Duration::from_secs(3000),
                 refresh_lifetime: Some(Duration::from_secs(7200)),
                 rotate: false,
+                refresh_ends_access_tokens: false,
                 wrong_password_status: StatusCode::UNAUTHORIZED,
                 direct_grants: true,
                 client_assertion: false,
@@ -143,6 +144,14 @@ impl TokenServerBuilder {
     /// session.
     pub fn rotate_refresh_tokens(mut self, rotate: bool) -> Self {
         self.config.rotate = rotate;
+        self
+    }
+
+    /// Sets whether a refresh ends the access tokens of its session, as Spring
+    /// Authorization Server does by default, and Ory Hydra and others; off by
+    /// default. See [`Renewal`](crate::Renewal).
+    pub fn refresh_ends_access_tokens(mut self, ends: bool) -> Self {
+        self.config.refresh_ends_access_tokens = ends;
         self
     }
 

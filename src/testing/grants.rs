@@ -91,7 +91,10 @@ fn refresh(shared: &Shared, form: &Form) -> Result<Members, Refusal> {
             "No refresh token",
         ));
     };
-    let used = shared.write().use_refresh(token, shared.config.rotate);
+    let config = &shared.config;
+    let mut state = shared.write();
+    let used = state.use_refresh(token, config.rotate, config.refresh_ends_access_tokens);
+    drop(state);
     let ticket = used.map_err(|error| {
         if matches!(error, RefreshError::Reused | RefreshError::ReusedLate) {
             add(&shared.counters.refresh_token_reuses);

@@ -19,6 +19,7 @@ pub(super) struct Config {
     pub(super) access_lifetime: Duration,
     pub(super) refresh_lifetime: Option<Duration>,
     pub(super) rotate: bool,
+    pub(super) refresh_ends_access_tokens: bool,
     pub(super) wrong_password_status: StatusCode,
     pub(super) direct_grants: bool,
     pub(super) client_assertion: bool,

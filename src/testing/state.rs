@@ -201,6 +201,7 @@ impl State {
         &mut self,
         token: &str,
         rotate: bool,
+        ends_access_tokens: bool,
     ) -> Result<Ticket, RefreshError> {
         let refresh = *self.refresh.get(token).ok_or(RefreshError::Unknown)?;
         if !is_alive(refresh.ends) {
@@ -231,6 +232,10 @@ impl State {
                 });
             }
             session.used = Some(refresh.number);
+        }
+        if ends_access_tokens {
+            let of_session = Some(refresh.session);
+            self.access.retain(|_, access| access.session != of_session);
         }
         Ok(self.ticket(Some(refresh.session)))
     }
