@@ -115,7 +115,7 @@ where
 
 impl TokenSource for AccessToken {
     async fn fetch(&self) -> Result<TokenResponse, TokenError> {
-        Ok(self.clone().into())
+        self.aged().map(TokenResponse::from)
     }
 }
 

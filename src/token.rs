@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::HeaderValue;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::error::{TokenError, TokenErrorKind};
@@ -31,6 +32,7 @@ pub struct AccessToken {
     lifetime: Option<Duration>,
     generation: u64,
     expires_at: Option<SystemTime>,
+    lifetime_set_at: Option<(Instant, SystemTime)>,
 }
 
 impl AccessToken {
@@ -65,14 +67,41 @@ impl AccessToken {
             lifetime: None,
             generation: 0,
             expires_at: None,
+            lifetime_set_at: None,
         })
     }
 
-    /// Sets how long the token is valid, counted from when its request was sent.
+    /// Sets how long the token is valid, counted from when its request was sent; for
+    /// a fixed token, which is its own [source](crate::TokenSource), from now.
     #[must_use]
     pub fn with_lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);
+        self.lifetime_set_at = Some((Instant::now(), SystemTime::now()));
         self
+    }
+
+    /// The token with what is left of its lifetime since that was set.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenErrorKind::Expired`] if there is nothing left of it.
+    pub(crate) fn aged(&self) -> Result<Self, TokenError> {
+        let (Some(lifetime), Some((monotonic, wall))) = (self.lifetime, self.lifetime_set_at)
+        else {
+            return Ok(self.clone());
+        };
+        // The longer of the two: a machine may have been suspended.
+        let age = monotonic.elapsed().max(wall.elapsed().unwrap_or_default());
+        match lifetime.checked_sub(age) {
+            Some(left) if !left.is_zero() => Ok(Self {
+                lifetime: Some(left),
+                ..self.clone()
+            }),
+            _ => {
+                let what = "the fixed token has expired";
+                Err(TokenError::new(TokenErrorKind::Expired, what))
+            }
+        }
     }
 
     /// Returns the header value in memory of its own.
