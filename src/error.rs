@@ -160,7 +160,21 @@ impl TokenError {
         self.inner.is_unsupported
     }
 
-    pub(crate) fn with_response(self, status: StatusCode, code: Option<&str>) -> Self {
+    /// Adds the status of the token endpoint's response and its `error` member
+    /// (RFC 6749, section 5.2), for a [`TokenSource`](crate::TokenSource) of your
+    /// own. The cache reads from the status whether the credentials were answered,
+    /// and so how long the next attempt has to wait.
+    ///
+    /// ```
+    /// use http::StatusCode;
+    /// use tower_bearer::{TokenError, TokenErrorKind};
+    ///
+    /// let error = TokenError::new(TokenErrorKind::Refused, "the vault refused the role")
+    ///     .with_response(StatusCode::FORBIDDEN, Some("access_denied"));
+    /// assert_eq!(error.oauth_error(), Some("access_denied"));
+    /// ```
+    #[must_use]
+    pub fn with_response(self, status: StatusCode, code: Option<&str>) -> Self {
         self.edit(|inner| {
             inner.status = Some(status);
             inner.code = code.map(Into::into);
