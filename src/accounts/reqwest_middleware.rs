@@ -9,7 +9,7 @@ use reqwest_middleware::{Middleware, Next, Result};
 use crate::accounts::find::{FindAccount, RequestWithExtensions};
 use crate::accounts::layer::AccountsLayer;
 use crate::accounts::service::no_account;
-use crate::auth::reqwest_middleware::{failed, send};
+use crate::auth::reqwest_middleware::{failed, pass_through, send};
 use crate::auth::{ReplayPolicy, has_authorization};
 
 /// By default the account is an extension of the request:
@@ -27,9 +27,11 @@ where
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> Result<Response> {
-        let origin = match self.origins.origin_of_url(request.url()) {
-            Some(origin) if !has_authorization(&request) => origin,
-            _ => return next.run(request, extensions).await,
+        if has_authorization(&request) {
+            return next.run(request, extensions).await;
+        }
+        let Some(origin) = self.origins.origin_of_url(request.url()) else {
+            return pass_through(request, extensions, next).await;
         };
         let key = self
             .find

@@ -157,7 +157,7 @@ impl<S, K, F, P> AccountsBearerAuth<S, K, F, P> {
         Req: HttpRequest,
     {
         if self.config.pass_without_account || has_authorization(&request) {
-            return call(&mut self.inner, request);
+            return call(&mut self.inner, request, false);
         }
         fail(&mut self.inner, no_account())
     }

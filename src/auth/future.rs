@@ -59,14 +59,16 @@ where
         }
     }
 
-    pub(crate) fn pass(response: S::Future) -> Self {
-        Self::slow(SlowState::Pass { response })
+    /// `unlisted`: it got no token because its origin is not listed.
+    pub(crate) fn pass(response: S::Future, unlisted: bool) -> Self {
+        Self::slow(SlowState::Pass { response, unlisted })
     }
 
-    pub(crate) fn pass_queued(queued: Queued<S>, request: Req) -> Self {
+    pub(crate) fn pass_queued(queued: Queued<S>, request: Req, unlisted: bool) -> Self {
         Self::slow(SlowState::PassQueued {
             queued,
             request: Some(request),
+            unlisted,
         })
     }
 

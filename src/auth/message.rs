@@ -32,6 +32,9 @@ pub trait HttpRequest: sealed::Sealed {
     fn origin(&self, origins: &Origins) -> Option<OriginId>;
     #[doc(hidden)]
     fn has_origin(&self) -> bool;
+    /// The origin as a log may show it.
+    #[doc(hidden)]
+    fn shown_origin(&self) -> String;
     #[doc(hidden)]
     fn headers(&self) -> &HeaderMap;
     #[doc(hidden)]
@@ -135,6 +138,15 @@ impl<B> HttpRequest for Request<B> {
         self.uri().scheme().is_some() && self.uri().authority().is_some()
     }
 
+    fn shown_origin(&self) -> String {
+        let scheme = self.uri().scheme_str().unwrap_or_default();
+        let host = self.uri().host().unwrap_or_default();
+        match self.uri().port_u16() {
+            Some(port) => format!("{scheme}://{host}:{port}"),
+            None => format!("{scheme}://{host}"),
+        }
+    }
+
     #[inline]
     fn headers(&self) -> &HeaderMap {
         self.headers()
@@ -220,6 +232,10 @@ impl HttpRequest for reqwest::Request {
 
     fn has_origin(&self) -> bool {
         true
+    }
+
+    fn shown_origin(&self) -> String {
+        self.url().origin().ascii_serialization()
     }
 
     fn headers(&self) -> &HeaderMap {

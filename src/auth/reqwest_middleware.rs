@@ -8,12 +8,13 @@ use http::Extensions;
 use reqwest::{Request, Response};
 use reqwest_middleware::{Error, Middleware, Result};
 
-use crate::auth::message::{HttpResponse, authorize, has_authorization};
-use crate::auth::response::{Action, Attempt, not_copied, renewal_failed};
+use crate::auth::message::{HttpRequest, HttpResponse, authorize, has_authorization};
+use crate::auth::response::{Action, Attempt, not_copied, passed, renewal_failed};
 use crate::auth::{self, BearerAuthLayer, ReplayPolicy};
 use crate::cache::{CachedToken, InUse, Next, Requirements, Shared, WaitForToken};
 use crate::error::TokenError;
 use crate::origins::OriginId;
+use crate::telemetry;
 
 /// A failure to get a token reaches the caller as
 /// [`Error::Middleware`](reqwest_middleware::Error::Middleware), from which
@@ -30,11 +31,12 @@ where
         next: reqwest_middleware::Next<'_>,
     ) -> Result<Response> {
         match self.origins.origin_of_url(request.url()) {
-            Some(origin) if !has_authorization(&request) => {
+            _ if has_authorization(&request) => next.run(request, extensions).await,
+            Some(origin) => {
                 let shared = &self.tokens.shared;
                 send(shared, &self.policy, origin, request, extensions, next).await
             }
-            _ => next.run(request, extensions).await,
+            None => pass_through(request, extensions, next).await,
         }
     }
 }
@@ -83,6 +85,17 @@ pub(crate) async fn send<P: ReplayPolicy<Request>>(
         | Action::Replay(response)
         | Action::ReturnRenewed(response, _) => Ok(response),
     }
+}
+
+/// Sends a request to an origin that is not listed.
+pub(crate) async fn pass_through(
+    request: Request,
+    extensions: &mut Extensions,
+    next: reqwest_middleware::Next<'_>,
+) -> Result<Response> {
+    telemetry::origin_not_listed(|| request.shown_origin());
+    let response = next.run(request, extensions).await?;
+    Ok(passed(response, true))
 }
 
 /// Waits for a token, and counts its use where uses are counted.

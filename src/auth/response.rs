@@ -20,7 +20,7 @@ use crate::origins::OriginId;
 /// }
 /// ```
 ///
-/// A response to a request that the layer attached no token to has none.
+/// A response to a request with an `Authorization` of the caller's own has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -35,6 +35,9 @@ pub enum Outcome {
     /// scope that the token lacks, or it came from another origin, to which the
     /// client was redirected.
     Unrelated,
+    /// The request was sent without a token, because its origin is not one of the
+    /// layer's [`Origins`](crate::Origins).
+    OriginNotListed,
     /// No newer token was fetched, since fresh ones were rejected lately.
     RenewalBackedOff,
     /// A newer token could not be had. Why is in the extensions too, as a
@@ -162,6 +165,15 @@ impl Attempt {
         response.extensions_mut().insert(outcome);
         Action::Return(response)
     }
+}
+
+/// The response to a request that was sent without a token.
+pub(crate) fn passed<Res: HttpResponse>(mut response: Res, unlisted: bool) -> Res {
+    if unlisted && response.status() == StatusCode::UNAUTHORIZED {
+        let outcome = Outcome::OriginNotListed;
+        response.extensions_mut().insert(outcome);
+    }
+    response
 }
 
 /// The response that rejected the token of a request that was not copied.

@@ -16,6 +16,7 @@ use crate::auth::slow::{Replay, Sent, Unsent};
 use crate::cache::{Next, Requirements, Shared, TokenReader, WaitForToken};
 use crate::error::TokenError;
 use crate::origins::OriginId;
+use crate::telemetry;
 
 /// Sends a request to one of the origins.
 #[inline]
@@ -43,7 +44,7 @@ where
     });
     let (copy, generation) = match attached {
         Some(Some(attached)) => attached,
-        Some(None) => return ResponseFuture::pass(inner.ready().call(request)),
+        Some(None) => return ResponseFuture::pass(inner.ready().call(request), false),
         None => return send_slow(inner, policy, shared, origin, request),
     };
     let attempt = Attempt::on_fast_path(shared, generation, origin);
@@ -69,22 +70,31 @@ where
     S::Response: HttpResponse,
     Req: HttpRequest,
 {
-    match destination_error(&request) {
-        None => call(inner, request),
-        Some(error) => fail(inner, error),
+    if let Some(error) = destination_error(&request) {
+        return fail(inner, error);
     }
+    let unlisted = !has_authorization(&request);
+    if unlisted {
+        telemetry::origin_not_listed(|| request.shown_origin());
+    }
+    call(inner, request, unlisted)
 }
 
-/// Calls the inner service without a token.
-pub(crate) fn call<S, P, Req>(inner: &mut Inner<S>, request: Req) -> ResponseFuture<S, P, Req>
+/// Calls the inner service without a token; `unlisted` if that is because the
+/// origin is not listed.
+pub(crate) fn call<S, P, Req>(
+    inner: &mut Inner<S>,
+    request: Req,
+    unlisted: bool,
+) -> ResponseFuture<S, P, Req>
 where
     S: Service<Req> + Clone,
     S::Response: HttpResponse,
 {
     if inner.is_lent() && !inner.reclaim() {
-        return ResponseFuture::pass_queued(inner.queue(), request);
+        return ResponseFuture::pass_queued(inner.queue(), request, unlisted);
     }
-    ResponseFuture::pass(inner.ready().call(request))
+    ResponseFuture::pass(inner.ready().call(request), unlisted)
 }
 
 /// Fails a request that is not sent, and gives its readiness back.
@@ -116,7 +126,7 @@ where
     Req: HttpRequest,
 {
     if has_authorization(&request) {
-        return ResponseFuture::pass(inner.ready().call(request));
+        return ResponseFuture::pass(inner.ready().call(request), false);
     }
     let needs = Requirements::default();
     match shared.lookup(needs) {
@@ -159,7 +169,7 @@ where
     Req: HttpRequest,
 {
     if has_authorization(&request) {
-        return ResponseFuture::pass_queued(inner.queue(), request);
+        return ResponseFuture::pass_queued(inner.queue(), request, false);
     }
     let token = WaitForToken::new(shared.clone(), Requirements::default());
     let unsent = Unsent::new(inner.queue(), policy.clone(), origin, request);

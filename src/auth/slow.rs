@@ -14,7 +14,7 @@ use crate::auth::error::Error;
 use crate::auth::message::{HttpRequest, HttpResponse, authorize};
 use crate::auth::readiness::{Queued, Standby};
 use crate::auth::replay::ReplayPolicy;
-use crate::auth::response::{Attempt, not_copied, renewal_failed};
+use crate::auth::response::{Attempt, not_copied, passed, renewal_failed};
 use crate::cache::{CachedToken, InUse, Next, Requirements, Shared, WaitForToken};
 use crate::error::{TokenError, TokenErrorKind};
 use crate::origins::OriginId;
@@ -23,9 +23,9 @@ pin_project! {
     #[project = SlowStateProj]
     pub(crate) enum SlowState<S, P, Req, F, Res, D> {
         /// No token may go there, or the caller brought one.
-        Pass { #[pin] response: F },
+        Pass { #[pin] response: F, unlisted: bool },
         /// The same, but another request has taken the readiness.
-        PassQueued { queued: Queued<S>, request: Option<Req> },
+        PassQueued { queued: Queued<S>, request: Option<Req>, unlisted: bool },
         Fail { error: Option<TokenError> },
         /// Waiting for a token: the first one, or a newer one than was rejected.
         AwaitToken { #[pin] token: WaitForToken, pending: Option<Pending<S, P, Req, Res>> },
@@ -155,18 +155,25 @@ where
         let inner_error = |error| Poll::Ready(Transition::End(Err(Error::Inner(error))));
         loop {
             let next = match self.as_mut().project() {
-                SlowStateProj::Pass { response } => {
-                    return response
-                        .poll(cx)
-                        .map(|result| Transition::End(result.map_err(Error::Inner)));
+                SlowStateProj::Pass { response, unlisted } => {
+                    let unlisted = *unlisted;
+                    return response.poll(cx).map(|result| {
+                        let passed = result.map(|response| passed(response, unlisted));
+                        Transition::End(passed.map_err(Error::Inner))
+                    });
                 }
-                SlowStateProj::PassQueued { queued, request } => {
+                SlowStateProj::PassQueued {
+                    queued,
+                    request,
+                    unlisted,
+                } => {
                     if let Err(error) = ready!(queued.poll_ready(cx)) {
                         return inner_error(error);
                     }
                     match request.take() {
                         Some(request) => Self::Pass {
                             response: queued.service().call(request),
+                            unlisted: *unlisted,
                         },
                         None => Self::Done,
                     }

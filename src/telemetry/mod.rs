@@ -17,3 +17,11 @@ mod tracing;
 
 pub(crate) use event::{Event, FetchSummary, FetchedBy, Reason, Replay, emit};
 pub(crate) use span::{Wait, in_span};
+
+/// Emits that a request was sent without a token, because its origin is not one
+/// of the layer's.
+#[cfg_attr(not(feature = "tracing"), allow(unused_variables, reason = "no log"))]
+pub(crate) fn origin_not_listed(origin: impl FnOnce() -> String) {
+    #[cfg(feature = "tracing")]
+    tracing::origin_not_listed(origin);
+}

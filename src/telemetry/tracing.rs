@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use tracing::field::Empty;
-use tracing::{Instrument, Span, debug, error, info, info_span, warn};
+use tracing::{Instrument, Level, Span, debug, enabled, error, info, info_span, warn};
 
 use crate::error::{TokenError, TokenErrorKind};
 use crate::telemetry::event::{Event, FetchSummary, Reason, outcome};
@@ -34,6 +34,16 @@ pub(super) fn in_span<F: Future>(
 /// Returns the span of a caller's wait, within the span of its request.
 pub(super) fn wait_span(label: &str) -> Span {
     info_span!(target: "tower_bearer", "tower_bearer.wait", account = label)
+}
+
+pub(super) fn origin_not_listed(origin: impl FnOnce() -> String) {
+    if enabled!(target: "tower_bearer", Level::DEBUG) {
+        debug!(
+            target: "tower_bearer",
+            origin = origin(),
+            "request sent without a token: its origin is not one of the layer's `Origins`"
+        );
+    }
 }
 
 pub(super) fn emit(label: &str, event: &Event<'_>) {

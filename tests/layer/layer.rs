@@ -529,3 +529,24 @@ fn layer_service_and_future_can_be_shared_and_say_no_secret() {
     let (mock, _handle) = mock::pair::<Req, Res>();
     sent(layer_on(&layer, mock).oneshot(request(API)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_401_from_an_origin_that_is_not_listed_says_so() {
+    let (layer, fetches) = layer();
+    let api = service_fn(|_: Request<Full<Bytes>>| async { Ok::<_, Infallible>(response(401)) });
+    let api = ServiceBuilder::new().layer(layer).service(api);
+    let request = Request::get("https://elsewhere.example.com/").body(Full::default());
+    let answer = api.clone().oneshot(request.expect("a request")).await;
+    let outcome = answer.expect("an answer").extensions().get().copied();
+    assert_eq!(outcome, Some(Outcome::OriginNotListed));
+    let own = Request::get("https://elsewhere.example.com/").header("authorization", "Basic bWU=");
+    let answer = api
+        .oneshot(own.body(Full::default()).expect("a request"))
+        .await;
+    let outcome = answer
+        .expect("an answer")
+        .extensions()
+        .get::<Outcome>()
+        .copied();
+    assert_eq!((outcome, fetches.get()), (None, 0));
+}
