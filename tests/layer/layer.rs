@@ -129,9 +129,10 @@ async fn a_request_to_another_origin_passes_untouched() {
         "ftp://api.test/calls",
     ] {
         let response = api.clone().oneshot(request(uri)).await.expect("an answer");
-        // Its 401 is nothing to us either.
+        // Its 401 leads to nothing, and says why there was no token.
         assert_eq!(response.status(), 401, "{uri}");
-        assert_eq!(response.extensions().get::<Outcome>(), None);
+        let outcome = response.extensions().get();
+        assert_eq!(outcome, Some(&Outcome::OriginNotListed));
     }
     assert_eq!((calls.get(), fetches.get()), (5, 0));
 }
