@@ -4,7 +4,7 @@ use std::future::{Ready, ready};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::{Empty, Full};
 use tower::{Layer, retry};
 use tower_bearer::{CloneBody, TokenCache};
 
@@ -55,13 +55,13 @@ pub(crate) fn with_retry_and_constant() -> Box<dyn Stack> {
 #[derive(Clone)]
 struct Copying;
 
-impl<E> retry::Policy<Request<Full<Bytes>>, Response<String>, E> for Copying {
+impl<E> retry::Policy<Request<Full<Bytes>>, Response<Empty<Bytes>>, E> for Copying {
     type Future = Ready<()>;
 
     fn retry(
         &mut self,
         _: &mut Request<Full<Bytes>>,
-        result: &mut Result<Response<String>, E>,
+        result: &mut Result<Response<Empty<Bytes>>, E>,
     ) -> Option<Ready<()>> {
         let again = result.as_ref().is_ok_and(|answer| answer.status() == 401);
         again.then(|| ready(()))

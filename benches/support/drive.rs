@@ -7,7 +7,9 @@ use std::sync::{Barrier, OnceLock};
 use std::task::Context;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::Request;
+use http_body_util::Empty;
 use tokio::runtime::Handle;
 use tower::{Service, ServiceExt};
 
@@ -72,7 +74,7 @@ pub(crate) struct Driven<S, B> {
 /// A stack for requests with this body.
 pub(crate) fn stack<S, B>(service: S, body: B) -> Box<dyn Stack>
 where
-    S: Service<Request<B>, Response = http::Response<String>> + Clone + Send + Sync + 'static,
+    S: Service<Request<B>, Response = http::Response<Empty<Bytes>>> + Clone + Send + Sync + 'static,
     S::Future: Send,
     B: Clone + Send + Sync + 'static,
 {
@@ -81,7 +83,7 @@ where
 
 impl<S, B> Stack for Driven<S, B>
 where
-    S: Service<Request<B>, Response = http::Response<String>> + Clone + Send + Sync + 'static,
+    S: Service<Request<B>, Response = http::Response<Empty<Bytes>>> + Clone + Send + Sync + 'static,
     S::Future: Send,
     B: Clone + Send + Sync + 'static,
 {

@@ -7,8 +7,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, USER_AGENT};
 use http::{HeaderValue, Request, Response};
+use http_body_util::Empty;
 use tower::Service;
 use tower_bearer::{AccessToken, BearerAuthLayer, NoReplay, Origins, TokenCache, TokenSource};
 use tower_http::set_header::SetRequestHeaderLayer;
@@ -47,7 +49,7 @@ impl<E> Clone for Noop<E> {
 }
 
 impl<B, E> Service<Request<B>> for Noop<E> {
-    type Response = Response<String>;
+    type Response = Response<Empty<Bytes>>;
     type Error = E;
     type Future = MockResponse<E>;
 
@@ -68,11 +70,11 @@ impl<B, E> Service<Request<B>> for Noop<E> {
 pub(crate) struct MockResponse<E>(PhantomData<fn() -> E>);
 
 impl<E> Future for MockResponse<E> {
-    type Output = Result<Response<String>, E>;
+    type Output = Result<Response<Empty<Bytes>>, E>;
 
     #[inline(never)]
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(Ok(Response::new(String::new())))
+        Poll::Ready(Ok(Response::new(Empty::new())))
     }
 }
 

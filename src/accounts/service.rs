@@ -109,6 +109,7 @@ where
             Err(error) => return fail(&mut self.inner, error),
         };
         drop(key);
+        cached.reader.suspend(self.inner.is_lent());
         let tokens = &cached.account.tokens().shared;
         send(
             &mut self.inner,

@@ -40,11 +40,12 @@ type StateOf<S, P, Req> = State<
 >;
 
 pin_project! {
-    /// The hot state apart from the others, so that it costs one branch.
+    /// The hot states apart from the others, which are boxed: so they cost one
+    /// branch, and the future is small.
     #[project = StateProj]
     enum State<S, P, Req, F, Res, D> {
         Sent { #[pin] response: F, attempt: Attempt, replay: Option<Replay<S, Req>> },
-        Slow { #[pin] slow: SlowState<S, P, Req, F, Res, D> },
+        Slow { slow: Pin<Box<SlowState<S, P, Req, F, Res, D>>> },
     }
 }
 
@@ -55,13 +56,15 @@ where
 {
     fn slow(slow: SlowStateOf<S, P, Req>) -> Self {
         Self {
-            state: State::Slow { slow },
+            state: State::Slow {
+                slow: Box::pin(slow),
+            },
         }
     }
 
     /// `unlisted`: it got no token because its origin is not listed.
     pub(crate) fn pass(response: S::Future, unlisted: bool) -> Self {
-        Self::slow(SlowState::Pass { response, unlisted })
+        Self::sent(response, Attempt::without_token(unlisted), None)
     }
 
     pub(crate) fn pass_queued(queued: Queued<S>, request: Req, unlisted: bool) -> Self {
@@ -114,37 +117,16 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
-        loop {
-            let (response, attempt, replay) = match state.as_mut().project() {
-                StateProj::Sent {
-                    response,
-                    attempt,
-                    replay,
-                } => (response, attempt, replay),
-                StateProj::Slow { slow } => match ready!(slow.step(cx)) {
-                    Transition::End(result) => return Poll::Ready(result),
-                    Transition::Sent(sent) => {
-                        state.set(State::from(sent));
-                        continue;
-                    }
-                    Transition::Responded(response, attempt, replay) => {
-                        match state.as_mut().on_response(response, attempt, replay) {
-                            Some(response) => return Poll::Ready(Ok(response)),
-                            None => continue,
-                        }
-                    }
-                },
+        if let StateProj::Sent { response, .. } = state.as_mut().project() {
+            return match response.poll(cx) {
+                Poll::Ready(Ok(response)) if Attempt::is_final(&response) => {
+                    Poll::Ready(Ok(response))
+                }
+                Poll::Ready(answer) => state.poll_answered(answer, cx),
+                Poll::Pending => Poll::Pending,
             };
-            let response = match ready!(response.poll(cx)) {
-                Ok(response) if attempt.is_final(&response) => return Poll::Ready(Ok(response)),
-                Ok(response) => response,
-                Err(error) => return Poll::Ready(Err(Error::Inner(error))),
-            };
-            let (attempt, replay) = (*attempt, replay.take());
-            if let Some(response) = state.as_mut().on_response(response, attempt, replay) {
-                return Poll::Ready(Ok(response));
-            }
         }
+        state.poll_slow(cx)
     }
 }
 
@@ -155,6 +137,66 @@ where
     P: ReplayPolicy<Req>,
     Req: HttpRequest,
 {
+    /// Goes on from what the inner service answered.
+    #[inline(never)]
+    fn poll_answered(
+        mut self: Pin<&mut Self>,
+        answer: Result<S::Response, S::Error>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<S::Response, Error<S::Error>>> {
+        let response = match answer {
+            Ok(response) => response,
+            Err(error) => return Poll::Ready(Err(Error::Inner(error))),
+        };
+        let StateProj::Sent {
+            attempt, replay, ..
+        } = self.as_mut().project()
+        else {
+            return Poll::Ready(Ok(response));
+        };
+        let (attempt, replay) = (*attempt, replay.take());
+        match self.as_mut().on_response(response, attempt, replay) {
+            Some(response) => Poll::Ready(Ok(response)),
+            None => self.poll_slow(cx),
+        }
+    }
+
+    /// Polls whatever the state is.
+    #[inline(never)]
+    fn poll_slow(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<S::Response, Error<S::Error>>> {
+        loop {
+            match self.as_mut().project() {
+                StateProj::Sent {
+                    response,
+                    attempt,
+                    replay,
+                } => {
+                    let response = ready!(response.poll(cx)).map_err(Error::Inner)?;
+                    let (attempt, replay) = (*attempt, replay.take());
+                    if Attempt::is_final(&response) {
+                        return Poll::Ready(Ok(response));
+                    }
+                    if let Some(response) = self.as_mut().on_response(response, attempt, replay) {
+                        return Poll::Ready(Ok(response));
+                    }
+                }
+                StateProj::Slow { slow } => match ready!(slow.as_mut().step(cx)) {
+                    Transition::End(result) => return Poll::Ready(result),
+                    Transition::Sent(sent) => self.set(State::from(sent)),
+                    Transition::Responded(response, attempt, replay) => {
+                        if let Some(response) = self.as_mut().on_response(response, attempt, replay)
+                        {
+                            return Poll::Ready(Ok(response));
+                        }
+                    }
+                },
+            }
+        }
+    }
+
     /// Goes on from a response; returns it if it is the end.
     #[inline(never)]
     fn on_response(
@@ -171,7 +213,9 @@ where
             },
             Action::Replay(rejection) => SlowState::renew(attempt, replay, rejection),
         };
-        self.set(State::Slow { slow });
+        self.set(State::Slow {
+            slow: Box::pin(slow),
+        });
         None
     }
 }
@@ -184,20 +228,20 @@ impl<S, P, Req, Res, D, F> From<Sent<S, Req, F>> for State<S, P, Req, F, Res, D>
             replay,
             in_use,
         } = sent;
-        match in_use {
-            None => Self::Sent {
+        if in_use.is_none() && !attempt.is_listening() {
+            return Self::Sent {
                 response,
                 attempt,
                 replay,
-            },
-            Some(in_use) => Self::Slow {
-                slow: SlowState::Counted {
-                    response,
-                    attempt,
-                    replay,
-                    in_use: Some(in_use),
-                },
-            },
+            };
+        }
+        Self::Slow {
+            slow: Box::pin(SlowState::Watched {
+                response,
+                attempt,
+                replay,
+                in_use,
+            }),
         }
     }
 }

@@ -62,11 +62,17 @@ impl<S> Inner<S> {
         self.service
     }
 
-    /// The service that is ready, to be called now. For the fast path: only if
-    /// [`is_lent`](Self::is_lent) says no.
+    /// The service itself. To be called only if [`is_lent`](Self::is_lent) says no,
+    /// and polled only if [`is_lending`](Self::is_lending) says no.
     #[inline]
     pub(crate) fn ready(&mut self) -> &mut S {
         &mut self.service
+    }
+
+    /// Whether requests may take over the readiness.
+    #[inline]
+    pub(crate) fn is_lending(&self) -> bool {
+        self.lending.is_some()
     }
 
     /// Whether [`reclaim`](Self::reclaim) has to be called before the service is.
@@ -134,19 +140,7 @@ impl<S: Clone> Inner<S> {
         self.lending.insert(lending).clone()
     }
 
-    #[inline]
     pub(crate) fn poll_ready<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
-    where
-        S: Service<Req>,
-    {
-        if self.lending.is_none() {
-            return self.service.poll_ready(cx);
-        }
-        self.poll_ready_for_all(cx)
-    }
-
-    #[inline(never)]
-    fn poll_ready_for_all<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
     where
         S: Service<Req>,
     {

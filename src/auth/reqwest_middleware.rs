@@ -55,10 +55,10 @@ pub(crate) async fn send<P: ReplayPolicy<Request>>(
         .map_err(failed)?;
     let copy = policy.copy(&request);
     authorize(&mut request, live.header());
-    let attempt = Attempt::new(shared, &live, origin, false);
+    let attempt = Attempt::new(&live, origin, false);
     let response = next.clone().run(request, extensions).await?;
     drop(in_use);
-    if attempt.is_final(&response) {
+    if Attempt::is_final(&response) && !attempt.is_listening() {
         return Ok(response);
     }
     let rejection = match attempt.on_response(response, copy.is_some()) {
@@ -77,7 +77,7 @@ pub(crate) async fn send<P: ReplayPolicy<Request>>(
     };
     rejection.drain().await;
     authorize(&mut request, live.header());
-    let attempt = Attempt::new(shared, &live, origin, true);
+    let attempt = Attempt::new(&live, origin, true);
     let response = next.run(request, extensions).await?;
     drop(in_use);
     match attempt.on_response(response, false) {

@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use crate::auth::challenge::{Verdict, verdict};
 use crate::auth::message::HttpResponse;
-use crate::cache::{CachedToken, Rejection, Requirements, Shared, registry};
+use crate::cache::{CachedToken, Carried, Rejection, Requirements, Shared, registry};
 use crate::error::TokenError;
 use crate::origins::OriginId;
 
@@ -45,14 +45,11 @@ pub enum Outcome {
     RenewalFailed,
 }
 
-/// A request on its way, and which token of which cache it carries.
-///
-/// The cache is known by its id: holding it would mean to count references on
-/// every request.
+/// A request on its way.
 #[derive(Clone, Copy)]
 pub(crate) struct Attempt {
-    cache: u64,
-    generation: u64,
+    /// The token that it carries. Of generation 0 if it carries none.
+    carried: Carried,
     origin: OriginId,
     replayed: bool,
     /// A success is to be reported.
@@ -71,15 +68,9 @@ pub(crate) enum Action<Res> {
 }
 
 impl Attempt {
-    pub(crate) fn new(
-        shared: &Shared,
-        live: &CachedToken,
-        origin: OriginId,
-        replayed: bool,
-    ) -> Self {
+    pub(crate) fn new(live: &CachedToken, origin: OriginId, replayed: bool) -> Self {
         Self {
-            cache: shared.cache_id,
-            generation: live.generation(),
+            carried: live.carried(),
             origin,
             replayed,
             listening: replayed || live.wants_outcome(),
@@ -88,20 +79,33 @@ impl Attempt {
 
     /// Of a request that took the fast path.
     #[inline]
-    pub(crate) fn on_fast_path(shared: &Shared, generation: u64, origin: OriginId) -> Self {
+    pub(crate) fn on_fast_path(carried: Carried, origin: OriginId) -> Self {
         Self {
-            cache: shared.cache_id,
-            generation,
+            carried,
             origin,
             replayed: false,
             listening: false,
         }
     }
 
+    /// Of a request without a token; `unlisted` if that is because its origin is
+    /// not listed.
+    pub(crate) fn without_token(unlisted: bool) -> Self {
+        Self {
+            carried: Carried {
+                cache: 0,
+                generation: 0,
+            },
+            origin: OriginId::UNKNOWN,
+            replayed: false,
+            listening: unlisted,
+        }
+    }
+
     /// What a replay needs.
     pub(crate) fn needs(&self) -> Requirements {
         Requirements {
-            newer_than: self.generation,
+            newer_than: self.carried.generation,
             ..Requirements::default()
         }
     }
@@ -110,10 +114,16 @@ impl Attempt {
         self.origin
     }
 
-    /// Whether a response says nothing that has to be read.
+    /// Whether a response says nothing that has to be read, where a success is not
+    /// to be reported.
     #[inline]
-    pub(crate) fn is_final<Res: HttpResponse>(&self, response: &Res) -> bool {
-        response.status() != StatusCode::UNAUTHORIZED && !self.listening
+    pub(crate) fn is_final<Res: HttpResponse>(response: &Res) -> bool {
+        response.status() != StatusCode::UNAUTHORIZED
+    }
+
+    /// Whether a success is to be reported, too.
+    pub(crate) fn is_listening(&self) -> bool {
+        self.listening
     }
 
     /// Reads a response. `copied`: there is a copy of the request to send.
@@ -123,10 +133,13 @@ impl Attempt {
         mut response: Res,
         copied: bool,
     ) -> Action<Res> {
+        if self.carried.generation == 0 {
+            return Action::Return(passed(response, self.listening));
+        }
         let status = response.status();
         // Without a handle left, there is no token to renew. Whoever has a copy
         // has a handle.
-        let shared = registry::find(self.cache);
+        let shared = registry::find(self.carried.cache);
         let elsewhere = response
             .origin()
             .is_some_and(|origin| origin != self.origin);
@@ -135,7 +148,7 @@ impl Attempt {
                 // A 5xx may come from in front of whoever reads tokens.
                 let reads_tokens = !status.is_server_error() && !elsewhere;
                 if let Some(shared) = shared.filter(|_| reads_tokens) {
-                    shared.accepted(self.generation, self.origin, self.replayed);
+                    shared.accepted(self.carried.generation, self.origin, self.replayed);
                 }
                 if !self.replayed {
                     return Action::Return(response);
@@ -148,7 +161,7 @@ impl Attempt {
             Verdict::Unrelated if self.replayed => Outcome::Replayed,
             Verdict::Rejected if !elsewhere => {
                 let rejection = shared.as_ref().map_or(Rejection::Renew, |shared| {
-                    shared.rejected(self.generation, self.origin, self.replayed)
+                    shared.rejected(self.carried.generation, self.origin, self.replayed)
                 });
                 match rejection {
                     _ if self.replayed => Outcome::Replayed,

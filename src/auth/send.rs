@@ -18,7 +18,8 @@ use crate::error::TokenError;
 use crate::origins::OriginId;
 use crate::telemetry;
 
-/// Sends a request to one of the origins.
+/// Sends a request to one of the origins. The reader has to be suspended where the
+/// inner service is lent.
 #[inline]
 pub(crate) fn send<S, P, Req>(
     inner: &mut Inner<S>,
@@ -34,29 +35,29 @@ where
     P: ReplayPolicy<Req> + Clone,
     Req: HttpRequest,
 {
-    if inner.is_lent() && !inner.reclaim() {
-        return queue(inner, policy, shared, origin, request);
-    }
-    let attached = reader.try_fast(&shared.current, |header, generation| {
+    let attached = reader.try_fast(&shared.current, |header, carried| {
         let copy = policy.copy(&request);
         let attached = attach(request.headers_mut(), header);
-        attached.then_some((copy, generation))
+        attached.then_some((copy, carried))
     });
-    let (copy, generation) = match attached {
+    let (copy, carried) = match attached {
         Some(Some(attached)) => attached,
         Some(None) => return ResponseFuture::pass(inner.ready().call(request), false),
-        None => return send_slow(inner, policy, shared, origin, request),
+        None => return send_slow(inner, policy, shared, reader, origin, request),
     };
-    let attempt = Attempt::on_fast_path(shared, generation, origin);
-    let replay = match copy {
-        None => None,
-        Some(request) => Some(Replay {
-            request,
-            standby: inner.standby(),
-            shared: shared.clone(),
-        }),
-    };
-    ResponseFuture::sent(inner.ready().call(request), attempt, replay)
+    let attempt = Attempt::on_fast_path(carried, origin);
+    // Two ways to the same, so that nothing is moved where there is no copy.
+    match copy {
+        None => ResponseFuture::sent(inner.ready().call(request), attempt, None),
+        Some(copy) => {
+            let replay = Replay {
+                request: copy,
+                standby: inner.standby(),
+                shared: shared.clone(),
+            };
+            ResponseFuture::sent(inner.ready().call(request), attempt, Some(replay))
+        }
+    }
 }
 
 /// For a request that gets no token: it is for none of the origins.
@@ -116,6 +117,7 @@ fn send_slow<S, P, Req>(
     inner: &mut Inner<S>,
     policy: &P,
     shared: &Arc<Shared>,
+    reader: &mut TokenReader,
     origin: OriginId,
     mut request: Req,
 ) -> ResponseFuture<S, P, Req>
@@ -125,6 +127,9 @@ where
     P: ReplayPolicy<Req> + Clone,
     Req: HttpRequest,
 {
+    if inner.is_lent() {
+        return send_reclaimed(inner, policy, shared, reader, origin, request);
+    }
     if has_authorization(&request) {
         return ResponseFuture::pass(inner.ready().call(request), false);
     }
@@ -140,7 +145,7 @@ where
             authorize(&mut request, live.header());
             ResponseFuture::counted(Sent {
                 response: inner.ready().call(request),
-                attempt: Attempt::new(shared, &live, origin, false),
+                attempt: Attempt::new(&live, origin, false),
                 replay,
                 in_use,
             })
@@ -153,12 +158,15 @@ where
     }
 }
 
-/// When another request has taken the readiness that this one was called with.
+/// When the readiness that this request was called with is to be had back first,
+/// and another request may have taken it.
 #[cold]
-fn queue<S, P, Req>(
+#[inline(never)]
+fn send_reclaimed<S, P, Req>(
     inner: &mut Inner<S>,
     policy: &P,
     shared: &Arc<Shared>,
+    reader: &mut TokenReader,
     origin: OriginId,
     request: Req,
 ) -> ResponseFuture<S, P, Req>
@@ -168,6 +176,11 @@ where
     P: ReplayPolicy<Req> + Clone,
     Req: HttpRequest,
 {
+    let reclaimed = inner.reclaim();
+    reader.suspend(false);
+    if reclaimed {
+        return send(inner, policy, shared, reader, origin, request);
+    }
     if has_authorization(&request) {
         return ResponseFuture::pass_queued(inner.queue(), request, false);
     }

@@ -80,7 +80,10 @@ where
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx).map_err(Error::Inner)
+        if self.inner.is_lending() {
+            return self.poll_ready_lending(cx);
+        }
+        self.inner.ready().poll_ready(cx).map_err(Error::Inner)
     }
 
     #[inline]
@@ -98,6 +101,19 @@ where
             origin,
             request,
         )
+    }
+}
+
+impl<S, P> BearerAuth<S, P> {
+    #[inline(never)]
+    fn poll_ready_lending<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error<S::Error>>>
+    where
+        S: Service<Req> + Clone,
+    {
+        let polled = self.inner.poll_ready(cx);
+        // So that the fast path does not have to ask.
+        self.reader.suspend(self.inner.is_lent());
+        polled.map_err(Error::Inner)
     }
 }
 

@@ -36,8 +36,9 @@ pin_project! {
             #[pin] timer: Option<Sleep>,
             pending: Option<Pending<S, P, Req, Res>>,
         },
-        /// Sent, with a token whose uses are counted.
-        Counted {
+        /// Sent, with a token whose uses are counted, or whose success is to be
+        /// reported.
+        Watched {
             #[pin] response: F,
             attempt: Attempt,
             replay: Option<Replay<S, Req>>,
@@ -200,7 +201,7 @@ where
                         (None, _) => Self::Done,
                     }
                 }
-                SlowStateProj::Counted {
+                SlowStateProj::Watched {
                     response,
                     attempt,
                     replay,
@@ -354,7 +355,7 @@ where
         } = self;
         let copy = policy.as_ref().and_then(|policy| policy.copy(&request));
         authorize(&mut request, live.header());
-        let attempt = Attempt::new(&shared, live, origin, policy.is_none());
+        let attempt = Attempt::new(live, origin, policy.is_none());
         let replay = copy.map(|request| Replay {
             request,
             standby: queued.next(),

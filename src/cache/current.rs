@@ -24,6 +24,8 @@ use crate::token::AccessToken;
 #[derive(Debug)]
 pub(crate) struct CachedToken {
     pub(crate) token: AccessToken,
+    /// The id of its cache.
+    cache: u64,
     /// When its request was about to be sent.
     pub(crate) requested_at: Moment,
     pub(crate) schedule: Schedule,
@@ -50,6 +52,7 @@ const STRIPES: usize = 8;
 impl CachedToken {
     pub(crate) fn new(
         token: AccessToken,
+        cache: u64,
         requested_at: Moment,
         schedule: Schedule,
         by: FetchedBy,
@@ -57,6 +60,7 @@ impl CachedToken {
     ) -> Self {
         Self {
             token,
+            cache,
             requested_at,
             schedule,
             by,
@@ -71,6 +75,7 @@ impl CachedToken {
     pub(crate) fn recounted(&self) -> Self {
         Self::new(
             self.token.clone(),
+            self.cache,
             self.requested_at,
             self.schedule,
             self.by,
@@ -93,6 +98,13 @@ impl CachedToken {
 
     pub(crate) fn generation(&self) -> u64 {
         self.token.generation()
+    }
+
+    pub(crate) fn carried(&self) -> Carried {
+        Carried {
+            cache: self.cache,
+            generation: self.generation(),
+        }
     }
 
     /// Whether the token may be sent without a lookup.
@@ -178,13 +190,22 @@ impl CurrentToken {
 pub(crate) struct TokenReader {
     local: Option<Local>,
     called: bool,
+    suspended: bool,
 }
 
 #[derive(Debug)]
 struct Local {
     live: Arc<CachedToken>,
     header: HeaderValue,
-    generation: u64,
+    carried: Carried,
+}
+
+/// Which token a request carries, and of which cache. The cache is known by its
+/// id: holding it would mean to count references on every request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Carried {
+    pub(crate) cache: u64,
+    pub(crate) generation: u64,
 }
 
 impl TokenReader {
@@ -193,13 +214,21 @@ impl TokenReader {
     pub(crate) fn try_fast<R>(
         &mut self,
         current: &CurrentToken,
-        send: impl FnOnce(&HeaderValue, u64) -> R,
+        send: impl FnOnce(&HeaderValue, Carried) -> R,
     ) -> Option<R> {
         match &self.local {
             Some(local) if local.live.is_fast_at(CoarseTime::now()) => {
-                Some(send(&local.header, local.generation))
+                Some(send(&local.header, local.carried))
             }
             _ => self.reload(current, send),
+        }
+    }
+
+    /// Has every call make a lookup, until it is resumed.
+    pub(crate) fn suspend(&mut self, suspended: bool) {
+        self.suspended = suspended;
+        if suspended {
+            self.local = None;
         }
     }
 
@@ -207,8 +236,11 @@ impl TokenReader {
     fn reload<R>(
         &mut self,
         current: &CurrentToken,
-        send: impl FnOnce(&HeaderValue, u64) -> R,
+        send: impl FnOnce(&HeaderValue, Carried) -> R,
     ) -> Option<R> {
+        if self.suspended {
+            return None;
+        }
         let live = current.0.load();
         // What is kept of the token in use stays while its window is renewed.
         if !matches!((&self.local, &*live), (Some(local), Some(live)) if Arc::ptr_eq(&local.live, live))
@@ -222,14 +254,14 @@ impl TokenReader {
             // Perhaps a clone for this one request: neither worth a copy nor
             // worth counting references where other threads do.
             self.called = true;
-            return Some(send(live.header(), live.generation()));
+            return Some(send(live.header(), live.carried()));
         }
         let local = self.local.get_or_insert_with(|| Local {
             live: live.clone(),
             header: live.token.copied_header(),
-            generation: live.generation(),
+            carried: live.carried(),
         });
-        Some(send(&local.header, local.generation))
+        Some(send(&local.header, local.carried))
     }
 }
 

@@ -33,7 +33,7 @@ mod wait;
 #[cfg(feature = "accounts")]
 pub(crate) use builder::Template;
 pub use builder::TokenCacheBuilder;
-pub(crate) use current::{CachedToken, TokenReader};
+pub(crate) use current::{CachedToken, Carried, TokenReader};
 pub(crate) use exclusive::InUse;
 pub use exclusive::Renewal;
 pub(crate) use fetch::Next;

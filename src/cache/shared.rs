@@ -46,9 +46,10 @@ impl Shared {
         label: Arc<str>,
         settings: SharedSettings,
     ) -> Self {
-        let state = State::new(&settings);
+        let cache_id = next_cache_id();
+        let state = State::new(cache_id, &settings);
         Self {
-            cache_id: next_cache_id(),
+            cache_id,
             label,
             source,
             fleet: fleet.map(Box::new),

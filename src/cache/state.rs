@@ -94,11 +94,13 @@ pub(crate) struct State {
     closed: bool,
     /// Many threads are expected to send the same token.
     striped: bool,
+    cache_id: u64,
 }
 
 impl State {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(cache_id: u64, settings: &Settings) -> Self {
         Self {
+            cache_id,
             striped: settings.many_threads,
             exclusivity: Exclusivity::new(settings.renewal),
             ..Self::default()
@@ -347,7 +349,8 @@ impl State {
         }
         self.generation += 1;
         let token = token.cached(self.generation, requested_at.wall, age);
-        let mut live = CachedToken::new(token, requested_at, schedule, by, forced_by);
+        let mut live =
+            CachedToken::new(token, self.cache_id, requested_at, schedule, by, forced_by);
         if self.striped {
             live = live.striped();
         }
