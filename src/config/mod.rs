@@ -22,7 +22,7 @@
 #![cfg_attr(feature = "reqwest", doc = "```no_run")]
 #![cfg_attr(not(feature = "reqwest"), doc = "```ignore")]
 //! use tower_bearer::config::SourceConfig;
-//! # // The tests of the guides run this with the real one.
+//! # // A stand-in: the guide `configuration` is tested with the real one.
 //! # mod toml {
 //! #     pub use serde_json::from_str;
 //! # }
