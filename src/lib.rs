@@ -113,8 +113,10 @@ mod cache;
 pub mod config;
 mod error;
 pub mod grant;
+// Its code is tested by `tests/guide`, which has the clients that it is about.
 #[cfg(all(
-    any(doc, doctest),
+    doc,
+    not(doctest),
     feature = "accounts",
     feature = "config",
     feature = "metrics",

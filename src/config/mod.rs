@@ -22,6 +22,10 @@
 #![cfg_attr(feature = "reqwest", doc = "```no_run")]
 #![cfg_attr(not(feature = "reqwest"), doc = "```ignore")]
 //! use tower_bearer::config::SourceConfig;
+//! # // A stand-in: the guide `configuration` is tested with the real one.
+//! # mod toml {
+//! #     pub use serde_json::from_str;
+//! # }
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -81,12 +85,13 @@
 //! A duration is a number of seconds, or a string with a unit: `500ms`, `10s`,
 //! `5m`, `1h`.
 
-mod cache;
+mod cache_config;
 mod client;
 mod env;
 mod rotated_token;
 mod source;
 mod source_config;
+mod token_cache;
 mod values;
 
 pub use source_config::SourceConfig;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::cache::CacheConfig;
+use super::cache_config::CacheConfig;
 use super::values::{DurationValue, Number, Secret, StringList};
 use crate::error::ConfigError;
 

@@ -1,15 +1,25 @@
 //! The transport of a grant that was given no other.
 
 #[cfg(feature = "reqwest")]
-use std::time::Duration;
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
 
 #[cfg(feature = "reqwest")]
-use reqwest::{Certificate, Identity};
+use {
+    bytes::Bytes,
+    http::{Request, Response},
+    http_body_util::Full,
+    reqwest::{Certificate, Identity},
+    tower_service::Service,
+};
 
 #[cfg(feature = "reqwest")]
-use crate::error::ConfigError;
-#[cfg(feature = "reqwest")]
-use crate::transport::reqwest::{LazyClient, Settings};
+use crate::{
+    error::{BoxError, ConfigError},
+    transport::reqwest::{Exchange, LazyClient, ResponseBody, Settings},
+};
 
 /// The transport of a grant that was given no other.
 ///
@@ -30,7 +40,7 @@ use crate::transport::reqwest::{LazyClient, Settings};
 #[derive(Clone, Debug, Default)]
 pub struct DefaultTransport {
     #[cfg(feature = "reqwest")]
-    pub(super) client: LazyClient,
+    client: LazyClient,
 }
 
 impl DefaultTransport {
@@ -106,5 +116,33 @@ impl DefaultTransport {
         Self {
             client: self.client.set(change),
         }
+    }
+}
+
+#[cfg(feature = "reqwest")]
+impl Service<Request<Full<Bytes>>> for DefaultTransport {
+    type Response = Response<ResponseBody>;
+    type Error = BoxError;
+    type Future = Exchange;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
+        self.client.send(request)
+    }
+}
+
+#[cfg(all(test, feature = "reqwest"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connect_timeout_of_zero_is_refused_by_name() {
+        let error = DefaultTransport::new()
+            .connect_timeout(Duration::ZERO)
+            .expect_err("zero");
+        assert_eq!(error.field(), "connect_timeout");
     }
 }

@@ -27,7 +27,6 @@
 
 mod body;
 mod default;
-mod redact;
 mod redirect;
 mod request;
 #[cfg(feature = "reqwest")]

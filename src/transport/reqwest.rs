@@ -4,7 +4,6 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,10 +11,8 @@ use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use reqwest::{Body, Certificate, Client, Identity, redirect, retry};
-use tower_service::Service;
 
 use crate::error::{BoxError, TokenError, TokenErrorKind};
-use crate::transport::DefaultTransport;
 
 const USER_AGENT: &str = concat!("tower-bearer/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -92,17 +89,15 @@ impl fmt::Debug for LazyClient {
     }
 }
 
-impl Service<Request<Full<Bytes>>> for DefaultTransport {
-    type Response = Response<UnsyncBoxBody<Bytes, BoxError>>;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+/// The response's future.
+pub(super) type Exchange =
+    Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
+pub(super) type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
 
-    fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
-        let client = self.client.client().cloned();
+impl LazyClient {
+    pub(super) fn send(&self, request: Request<Full<Bytes>>) -> Exchange {
+        let client = self.client().cloned();
         Box::pin(async move {
             let request = request.map(Body::wrap).try_into().map_err(bare)?;
             let response = client?.execute(request).await.map_err(bare)?;
@@ -128,17 +123,9 @@ mod tests {
 
     #[test]
     fn clones_share_one_client() {
-        let first = DefaultTransport::new();
+        let first = LazyClient::default();
         let second = first.clone();
-        assert!(first.client.client().is_ok());
-        assert!(second.client.built.get().is_some());
-    }
-
-    #[test]
-    fn a_connect_timeout_of_zero_is_refused_by_name() {
-        let error = DefaultTransport::new()
-            .connect_timeout(Duration::ZERO)
-            .expect_err("zero");
-        assert_eq!(error.field(), "connect_timeout");
+        assert!(first.client().is_ok());
+        assert!(second.built.get().is_some());
     }
 }

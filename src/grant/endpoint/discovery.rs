@@ -10,8 +10,7 @@ use tokio::time::Instant;
 
 use crate::error::{ConfigError, TokenError, TokenErrorKind};
 use crate::grant::endpoint::metadata::{self, Metadata};
-use crate::grant::response::error::is_retryable;
-use crate::grant::response::retry_after;
+use crate::grant::response::error::{self, is_retryable};
 use crate::transport::{EndpointRequest, EndpointResponse, Limits, Transport, send_request};
 
 const ENDPOINT_NAME: &str = "the issuer";
@@ -118,7 +117,7 @@ fn no_metadata(
     };
     if is_retryable(status) {
         let now = SystemTime::now();
-        let wait = retry_after::retry_after(&response.headers, now, retry_after::MAX);
+        let wait = error::retry_after(&response.headers, now, error::MAX_RETRY_AFTER);
         let what = "is temporarily unavailable";
         return Err(error(TokenErrorKind::Unavailable, what).with_retry_after(wait));
     }

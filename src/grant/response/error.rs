@@ -1,6 +1,9 @@
-//! What a response without a token means: a pure decision.
+//! What a response without a token means: pure decisions.
 
-use http::StatusCode;
+use std::time::{Duration, SystemTime};
+
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, StatusCode};
 
 use crate::error::{TokenError, TokenErrorKind};
 use crate::transport::EndpointRequest;
@@ -89,6 +92,31 @@ fn looks_like_a_code(text: &str) -> bool {
         && text
             .bytes()
             .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
+}
+
+/// The longest pause that is read, which can be added to a clock without
+/// overflow. The cache decides how much of it to wait.
+pub(in crate::grant) const MAX_RETRY_AFTER: Duration = Duration::from_secs(10 * 366 * 86_400);
+
+/// Reads `Retry-After` (RFC 9110, section 10.2.3): returns how long the server asks
+/// to wait from `now`, at most `max`. `None` if
+/// it does not: no header, an unreadable one, zero, or a date in the past.
+pub(in crate::grant) fn retry_after(
+    headers: &HeaderMap,
+    now: SystemTime,
+    max: Duration,
+) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        // Only too many digits can fail.
+        text.parse().map_or(max, Duration::from_secs)
+    } else {
+        httpdate::parse_http_date(text)
+            .ok()?
+            .duration_since(now)
+            .ok()?
+    };
+    Some(wait.min(max)).filter(|wait| !wait.is_zero())
 }
 
 #[cfg(test)]
@@ -229,5 +257,39 @@ mod tests {
     fn a_short_password_does_not_take_the_reason_from_an_error() {
         let error = of_request(400, Some("invalid_grant"), "invalid_grant");
         assert_eq!(error.oauth_error(), Some("invalid_grant"));
+    }
+
+    #[test]
+    fn both_forms_of_retry_after_are_read_and_capped() {
+        const MAX: Duration = Duration::from_secs(300);
+        // 1994-11-06 08:49:07, thirty seconds before the RFC's example.
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_747);
+        for (text, seconds) in [
+            ("1", Some(1)),
+            ("120", Some(120)),
+            (" 7 ", Some(7)),
+            ("300", Some(300)),
+            ("301", Some(300)),
+            ("1000000000000000000000000000000", Some(300)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(30)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", Some(30)),
+            ("Sun Nov  6 08:49:37 1994", Some(30)),
+            ("Mon, 07 Nov 1994 08:49:37 GMT", Some(300)),
+            ("Sun, 06 Nov 1994 08:49:07 GMT", None),
+            ("Sun, 06 Nov 1994 08:49:06 GMT", None),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", None),
+            ("0", None),
+            ("-1", None),
+            ("+1", None),
+            ("1.5", None),
+            ("1s", None),
+            ("", None),
+            ("soon", None),
+        ] {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().expect("a value"))]);
+            let expected = seconds.map(Duration::from_secs);
+            assert_eq!(retry_after(&headers, now, MAX), expected, "{text:?}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now, MAX), None);
     }
 }

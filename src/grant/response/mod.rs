@@ -2,5 +2,4 @@
 
 pub(super) mod body;
 pub(super) mod error;
-pub(super) mod retry_after;
 pub(super) mod token;

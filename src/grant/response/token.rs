@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::{TokenError, TokenErrorKind};
 use crate::grant::response::body::{JsonValue, TokenResponseBody};
-use crate::grant::response::{error, retry_after};
+use crate::grant::response::error;
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
 use crate::transport::{EndpointRequest, EndpointResponse};
 
@@ -31,7 +31,7 @@ pub(in crate::grant) fn read(
         let error = error::error(status, code, request, credentials);
         let wait = match error.kind() {
             TokenErrorKind::Unavailable => {
-                retry_after::retry_after(&response.headers, now, retry_after::MAX)
+                error::retry_after(&response.headers, now, error::MAX_RETRY_AFTER)
             }
             _ => None,
         };

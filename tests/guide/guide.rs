@@ -1,0 +1,43 @@
+//! The code of the guides in `src/guide`, compiled and run where it can be. It is
+//! not there but here, because it needs axum, tonic and others, which the crate
+//! itself does without.
+#![cfg(all(
+    doctest,
+    feature = "accounts",
+    feature = "config",
+    feature = "metrics",
+    feature = "private-key-jwt",
+    feature = "redis",
+    feature = "reqwest-middleware",
+    feature = "testing",
+    feature = "tracing"
+))]
+
+macro_rules! guides {
+    ($($name:ident)*) => {
+        $(
+            #[doc = include_str!(concat!("../../src/guide/", stringify!($name), ".md"))]
+            pub mod $name {}
+        )*
+    };
+}
+
+guides! {
+    accounts
+    axum
+    coming_from
+    compile_errors
+    configuration
+    fleets
+    getting_started
+    grants
+    hyper
+    operations
+    performance
+    reqwest
+    security
+    stacks
+    testing
+    tonic
+    what_happens_when
+}
