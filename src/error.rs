@@ -200,7 +200,7 @@ impl TokenError {
         use TokenErrorKind::*;
         matches!(
             self.kind(),
-            Connect | Timeout | Unavailable | WaitTimeout | Source
+            Connect | Timeout | Unavailable | Expired | WaitTimeout | Source
         )
     }
 

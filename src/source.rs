@@ -81,6 +81,13 @@ pub trait TokenSource: Send + Sync + 'static {
         true
     }
 
+    /// Whether each fetch yields the same token, whose life began when the
+    /// source was made.
+    #[doc(hidden)]
+    fn is_fixed(&self) -> bool {
+        false
+    }
+
     /// Ends the session of these tokens at the server.
     /// [`TokenCache::revoke`](crate::TokenCache::revoke) calls it with the tokens
     /// of the cache, perhaps while `fetch` runs. The default does nothing.
@@ -117,6 +124,10 @@ impl TokenSource for AccessToken {
     async fn fetch(&self) -> Result<TokenResponse, TokenError> {
         Ok(self.clone().into())
     }
+
+    fn is_fixed(&self) -> bool {
+        true
+    }
 }
 
 impl<S: TokenSource> TokenSource for Arc<S> {
@@ -143,6 +154,10 @@ impl<S: TokenSource> TokenSource for Arc<S> {
         (**self).may_lock()
     }
 
+    fn is_fixed(&self) -> bool {
+        (**self).is_fixed()
+    }
+
     fn revoke(
         &self,
         access_token: Option<&AccessToken>,
@@ -167,6 +182,7 @@ pub(crate) trait DynTokenSource: Send + Sync + 'static {
     fn fingerprint(&self) -> u64;
     fn prepare(&self) -> BoxFuture<'_, ()>;
     fn may_lock(&self) -> bool;
+    fn is_fixed(&self) -> bool;
 }
 
 impl<S: TokenSource> DynTokenSource for S {
@@ -196,5 +212,9 @@ impl<S: TokenSource> DynTokenSource for S {
 
     fn may_lock(&self) -> bool {
         TokenSource::may_lock(self)
+    }
+
+    fn is_fixed(&self) -> bool {
+        TokenSource::is_fixed(self)
     }
 }

@@ -139,7 +139,9 @@ impl Shared {
             }
         };
         self.keep_alive(context, Duration::ZERO);
-        requested_at = self.settings.clock.now();
+        requested_at = self
+            .fixed_since
+            .unwrap_or_else(|| self.settings.clock.now());
         let call = async { self.source.fetch().await };
         let answer = self.with_timeout(call).await;
         let mut fetched = FetchResult::new(answer, requested_at);

@@ -313,10 +313,12 @@ impl State {
         let (token, refresh) = answer?.into_parts();
         self.invalidated = None;
         self.store_generation = store_generation.unwrap_or(self.store_generation);
-        match refresh {
-            // RFC 6749, section 6: the old one stays in use.
-            None if refreshed => self.refresh.count_success(),
-            refresh => self.refresh.set(refresh, requested_at),
+        if refreshed {
+            self.refresh.count_success();
+        }
+        // RFC 6749, section 6: without a new one the old one stays in use.
+        if refresh.is_some() || !refreshed {
+            self.refresh.set(refresh, requested_at);
         }
         let schedule = Schedule::new(settings, token.lifetime(), random).aged(age);
         if schedule.freshness(now.since(&requested_at)) == Freshness::Expired {

@@ -14,14 +14,27 @@ use tower::ServiceExt;
 use tower_bearer::testing::{MockBody, MockResponse, TokenServer, TokenService};
 use tower_bearer::transport::Transport;
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Login,
+    Refresh,
+    /// To end a session.
+    Other,
+}
+
 /// What a token endpoint was asked for, and when.
 #[derive(Clone, Default)]
-pub(crate) struct Requests(Arc<Mutex<Vec<(Instant, bool)>>>);
+pub(crate) struct Requests(Arc<Mutex<Vec<(Instant, Asked)>>>);
 
 impl Requests {
-    fn add(&self, is_refresh: bool) {
+    fn add(&self, asked: Asked) {
         let mut requests = self.0.lock().expect("no panic");
-        requests.push((Instant::now(), is_refresh));
+        requests.push((Instant::now(), asked));
+    }
+
+    fn count(&self, asked: Asked) -> usize {
+        let requests = self.0.lock().expect("no panic");
+        requests.iter().filter(|(_, it)| *it == asked).count()
     }
 
     pub(crate) fn all(&self) -> usize {
@@ -29,12 +42,11 @@ impl Requests {
     }
 
     pub(crate) fn refreshes(&self) -> usize {
-        let requests = self.0.lock().expect("no panic");
-        requests.iter().filter(|(_, refresh)| *refresh).count()
+        self.count(Asked::Refresh)
     }
 
     pub(crate) fn logins(&self) -> usize {
-        self.all() - self.refreshes()
+        self.count(Asked::Login)
     }
 
     /// The shortest time from one request to the next.
@@ -70,9 +82,12 @@ pub(crate) fn by_grant(
         async move {
             let (head, body) = request.into_parts();
             let body = body.collect().await.expect("a body").to_bytes();
-            let is_refresh = is_refresh(&body);
-            requests.add(is_refresh);
-            let service = if is_refresh { refreshes } else { logins };
+            let asked = asked(&body);
+            requests.add(asked);
+            let service = match asked {
+                Asked::Refresh => refreshes,
+                _ => logins,
+            };
             let request = Request::from_parts(head, Full::new(body));
             service.oneshot(request).await
         }
@@ -87,16 +102,22 @@ pub(crate) fn panicking(requests: &Requests, logins: TokenService) -> impl Trans
         async move {
             let (head, body) = request.into_parts();
             let body = body.collect().await.expect("a body").to_bytes();
-            let is_refresh = is_refresh(&body);
-            requests.add(is_refresh);
-            assert!(!is_refresh, "a refresh");
+            let asked = asked(&body);
+            requests.add(asked);
+            assert_ne!(asked, Asked::Refresh);
             let request = Request::from_parts(head, Full::new(body));
             logins.oneshot(request).await as io::Result<Response<MockBody>>
         }
     })
 }
 
-fn is_refresh(form: &[u8]) -> bool {
+fn asked(form: &[u8]) -> Asked {
     let form = std::str::from_utf8(form).expect("ascii");
-    form.contains("grant_type=refresh_token")
+    if form.contains("grant_type=refresh_token") {
+        Asked::Refresh
+    } else if form.contains("grant_type=") {
+        Asked::Login
+    } else {
+        Asked::Other
+    }
 }

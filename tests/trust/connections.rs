@@ -1,18 +1,15 @@
 //! What a healed 401 costs in connections, over HTTP/1.1.
 
 use std::io;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Uri;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tower::{Layer, Service, ServiceExt};
+use tower::{Layer, ServiceExt};
 
 use tower_bearer::{AccessToken, BearerAuthLayer, Origins, Outcome, TokenCache};
 
@@ -26,32 +23,43 @@ enum Rejection {
     BodyLater(usize, Duration),
 }
 
-/// An API that rejects the first request to each path and takes the second.
+/// An API that rejects the tokens up to a number.
 struct Api {
     url: String,
     connections: Count,
+    revoked: Count,
+    rejections: Count,
 }
 
 impl Api {
     async fn start(rejection: Rejection) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let (connections, seen) = (Count::default(), Arc::<Mutex<Vec<String>>>::default());
-        let counted = connections.clone();
+        let (connections, revoked, rejections) = Default::default();
+        let api = Self {
+            url,
+            connections,
+            revoked,
+            rejections,
+        };
+        let (counted, revoked) = (api.connections.clone(), api.revoked.clone());
+        let rejections = api.rejections.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 counted.up();
-                tokio::spawn(serve(stream, rejection, seen.clone()));
+                let (revoked, rejections) = (revoked.clone(), rejections.clone());
+                tokio::spawn(serve(stream, rejection, revoked, rejections));
             }
         });
-        Ok(Self { url, connections })
+        Ok(api)
     }
 }
 
 async fn serve(
     mut stream: TcpStream,
     rejection: Rejection,
-    seen: Arc<Mutex<Vec<String>>>,
+    revoked: Count,
+    rejections: Count,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (mut read, mut chunk) = (Vec::new(), [0; 4096]);
@@ -64,21 +72,17 @@ async fn serve(
             }
             continue;
         };
-        let path = head.lines().next().unwrap_or_default().to_owned();
-        assert!(head.to_ascii_lowercase().contains("authorization: bearer t"));
+        let head = head.to_ascii_lowercase();
+        let token = head.lines().find_map(|it| it.strip_prefix("authorization: bearer t"));
+        let token: usize = token.and_then(|it| it.parse().ok()).expect("a token");
         let end = head.len() + 4;
         read.drain(..end);
-        let first = {
-            let mut seen = seen.lock().expect("no panic");
-            let first = !seen.contains(&path);
-            seen.push(path);
-            first
-        };
-        if !first {
+        if token > revoked.get() {
             let ok = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
             stream.write_all(ok.as_bytes()).await?;
             continue;
         }
+        rejections.up();
         let (length, later) = match rejection {
             Rejection::Whole(length) => (length, Duration::ZERO),
             Rejection::BodyLater(length, later) => (length, later),
@@ -96,44 +100,50 @@ async fn serve(
     }
 }
 
-/// So many requests, each of which meets a 401 first, by so many callers at
-/// once: how many connections they took.
-async fn connections(rejection: Rejection, callers: usize, each: usize) -> usize {
+/// Rounds of so many calls at once. Before each round the token is revoked, so
+/// that all of them meet a 401. Returns how many connections they took.
+async fn connections(rejection: Rejection, callers: usize, rounds: usize) -> usize {
     let api = Api::start(rejection).await.expect("a port");
     let fetches = Count::default();
+    let counted = fetches.clone();
     let tokens = TokenCache::new(move || {
-        let number = fetches.up();
-        async move { AccessToken::new(format!("t{number}")) }
+        let number = counted.up();
+        async move {
+            // So that those who come late do not meet the next token.
+            tokio::time::sleep(millis(20)).await;
+            AccessToken::new(format!("t{number}"))
+        }
     });
     let origins = Origins::only([&api.url]).expect("an origin");
-    let connected = Count::default();
-    let (mut http, count) = (HttpConnector::new(), connected.clone());
-    http.set_nodelay(true);
-    let connector = tower::service_fn(move |uri: Uri| {
-        count.up();
-        http.call(uri)
-    });
-    let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(connector);
-    let client = BearerAuthLayer::new(tokens, origins).layer(client);
-    let callers: Vec<_> = (0..callers)
-        .map(|caller| {
-            let (client, url) = (client.clone(), api.url.clone());
-            tokio::spawn(async move {
-                for number in 0..each {
-                    let request = get(&format!("{url}/{caller}/{number}"));
-                    let response = client.clone().oneshot(request).await.expect("an answer");
+    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+    let client = BearerAuthLayer::new(tokens.clone(), origins).layer(client);
+    for round in 0..rounds {
+        tokens.token().await.expect("a token");
+        while api.revoked.get() < fetches.get() {
+            api.revoked.up();
+        }
+        let callers: Vec<_> = (0..callers)
+            .map(|_| {
+                let (client, url) = (client.clone(), api.url.clone());
+                tokio::spawn(async move {
+                    let response = client.oneshot(get(&url)).await.expect("an answer");
                     assert_eq!(response.status(), 200);
-                    assert_eq!(response.extensions().get(), Some(&Outcome::Replayed));
+                    let outcome = response.extensions().get().copied();
                     response.into_body().collect().await.expect("a body");
-                }
+                    outcome
+                })
             })
-        })
-        .collect();
-    for caller in callers {
-        caller.await.expect("no panic");
+            .collect();
+        for caller in callers {
+            let outcome = caller.await.expect("no panic");
+            assert_eq!(outcome, Some(Outcome::Replayed), "{round}");
+        }
     }
-    println!("{rejection:?}: {} connections", api.connections.get());
-    api.connections.get()
+    assert_eq!(api.rejections.get(), callers * rounds);
+    assert_eq!(fetches.get(), rounds + 1);
+    let taken = api.connections.get();
+    println!("{rejection:?}: {taken} connections for {} 401s", callers * rounds);
+    taken
 }
 
 #[tokio::test]

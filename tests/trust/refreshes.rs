@@ -19,8 +19,7 @@ use crate::endpoint::{Requests, answering, by_grant, panicking};
 
 const DAY: u64 = 24 * 3600;
 
-/// A call each minute for a day: how many failed, in how many lives of a token,
-/// and the most that failed in one of them.
+/// A call each minute for a day: how many failed, and the most in a row.
 async fn a_day_of_calls(server: &TokenServer, transport: impl Transport) -> (usize, usize) {
     let tokens = TokenCache::new(server.grant().transport(transport));
     let start = Instant::now();
@@ -87,7 +86,7 @@ async fn a_refresh_that_fails_in_whatever_way_costs_no_call_while_the_password_w
 
 /// Tokens that live for so short a time that none is left at the next call.
 #[tokio::test(start_paused = true)]
-async fn only_the_first_refresh_that_fails_in_passing_with_no_token_left_costs_a_call() {
+async fn of_all_refreshes_that_fail_with_no_token_left_the_first_alone_costs_a_call() {
     for (case, answer) in failures() {
         let server = TokenServer::builder()
             .access_token_lifetime(secs(50))
@@ -96,7 +95,10 @@ async fn only_the_first_refresh_that_fails_in_passing_with_no_token_left_costs_a
         let transport = by_grant(&requests, server.service(), answering(answer));
         let (failed, most) = a_day_of_calls(&server, transport).await;
         println!("{case}: {failed} of 1440 failed, {most} in a row");
-        assert!(failed <= 1, "{case}: {failed}");
+        // Nobody asks within the time that the endpoint asked for.
+        let allowed = if case == "503 later" { 2 } else { 1 };
+        assert!(failed <= allowed, "{case}: {failed}");
+        assert_eq!(failed, most, "{case}: in the first life only");
     }
 }
 

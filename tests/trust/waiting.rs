@@ -182,7 +182,7 @@ async fn a_wall_clock_that_looks_at_the_cache_deadlocks_nothing() {
         if let Some(tokens) = inner.get() {
             count.up();
             let _ = (tokens.status(), tokens.ready());
-            tokens.invalidate();
+            tokens.reset();
         }
         SystemTime::now()
     });
@@ -237,6 +237,20 @@ async fn a_waker_that_panics_harms_no_other_waiter() {
     assert_eq!(tokens.token().await.expect("a token").secret(), "t2");
     let mut noop = Context::from_waker(Waker::noop());
     assert!(matches!(pin!(harmful).poll(&mut noop), Poll::Ready(Ok(_))));
+}
+
+/// One that follows the status harms no fetch.
+#[tokio::test(start_paused = true)]
+async fn a_waker_that_panics_where_the_status_changes_harms_no_fetch() {
+    let (tokens, fetches) = slow(3000);
+    let mut status = tokens.watch();
+    let waker = Waker::from(Arc::new(Panics));
+    let mut changed = Box::pin(status.changed());
+    let mut context = Context::from_waker(&waker);
+    assert!(changed.as_mut().poll(&mut context).is_pending());
+    let token = tokio::time::timeout(secs(5), tokens.token()).await;
+    assert_eq!(token.expect("in time").expect("a token").secret(), "t1");
+    assert_eq!(fetches.get(), 1);
 }
 
 fn waited(
