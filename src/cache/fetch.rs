@@ -101,7 +101,11 @@ impl Shared {
         let wall = self.settings.clock.user_wall();
         let mut begun = Begun::default();
         let joined = self.flight.join(
-            || self.with_state_at(wall, |state, now| state.current_fetch.give_up(now.monotonic)),
+            || {
+                self.with_state_at(wall, |state, now| {
+                    state.current_fetch.give_up(now.monotonic)
+                })
+            },
             || {
                 self.with_state_at(wall, |state, now| {
                     let settled = settled(state.lookup(needs, now));
@@ -129,7 +133,9 @@ impl Shared {
     pub(crate) fn give_up_stalled(&self) -> Option<Duration> {
         let wall = self.settings.clock.user_wall();
         self.flight.abandon_if(|| {
-            self.with_state_at(wall, |state, now| state.current_fetch.give_up(now.monotonic))
+            self.with_state_at(wall, |state, now| {
+                state.current_fetch.give_up(now.monotonic)
+            })
         });
         self.with_state(|state, now| state.current_fetch.remaining(now.monotonic))
     }

@@ -37,12 +37,8 @@ impl Numbers {
 
 fn api(
     revoked: &Count,
-) -> impl Service<
-    Request<Body>,
-    Response = Response<Body>,
-    Error = Infallible,
-    Future: Send + 'static,
-> + Clone
+) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
++ Clone
 + Send
 + 'static
 + use<> {

@@ -48,7 +48,10 @@ async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Out
         }
     })
     .await;
-    futures.into_iter().filter_map(|(_, output)| output).collect()
+    futures
+        .into_iter()
+        .filter_map(|(_, output)| output)
+        .collect()
 }
 
 /// A client that is the transport to the token endpoint too.
@@ -106,12 +109,8 @@ async fn the_same_with_a_task_for_each_call_and_one_service_for_all() {
 /// tokens up to a number.
 fn api(
     revoked: &Count,
-) -> impl Service<
-    Request<Body>,
-    Response = Response<Body>,
-    Error = Infallible,
-    Future: Send + 'static,
-> + Clone
+) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
++ Clone
 + Send
 + 'static
 + use<> {
@@ -329,5 +328,8 @@ async fn callers_who_leave_while_they_wait_keep_no_permit() {
     sleep(secs(1)).await;
     left.iter().for_each(tokio::task::JoinHandle::abort);
     let answer: Pin<Box<_>> = Box::pin(timeout(secs(5), client.oneshot(get(API))));
-    assert_eq!(answer.await.expect("no hang").expect("an answer").status(), 200);
+    assert_eq!(
+        answer.await.expect("no hang").expect("an answer").status(),
+        200
+    );
 }

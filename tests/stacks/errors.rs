@@ -20,7 +20,10 @@ fn chain(error: &(dyn StdError + 'static)) -> Vec<String> {
 fn assert_told_once(messages: &[String]) {
     for (at, message) in messages.iter().enumerate() {
         for earlier in &messages[..at] {
-            assert!(!earlier.contains(message.as_str()), "told twice: {messages:?}");
+            assert!(
+                !earlier.contains(message.as_str()),
+                "told twice: {messages:?}"
+            );
         }
     }
 }
@@ -41,7 +44,9 @@ async fn token_error(answer: MockResponse) -> Error<reqwest::Error> {
     let tokens = TokenCache::new(server.grant());
     let origins = Origins::only([server.api_url()]).expect("an origin");
     let client = BearerAuthLayer::new(tokens, origins).layer(reqwest::Client::new());
-    let url = format!("{}/calls", server.api_url()).parse().expect("a URL");
+    let url = format!("{}/calls", server.api_url())
+        .parse()
+        .expect("a URL");
     let request = reqwest::Request::new(reqwest::Method::GET, url);
     client.oneshot(request).await.expect_err("no token")
 }
@@ -66,7 +71,10 @@ async fn anyhows_chain_has_the_inner_reqwest_error_and_all_of_its_causes_once() 
 #[tokio::test]
 async fn anyhows_chain_has_the_tokens_error_once_and_tells_it_once() {
     for (answer, kind) in [
-        (MockResponse::error(400, "invalid_grant"), TokenErrorKind::Refused),
+        (
+            MockResponse::error(400, "invalid_grant"),
+            TokenErrorKind::Refused,
+        ),
         (MockResponse::status(500), TokenErrorKind::Unavailable),
         (MockResponse::close(), TokenErrorKind::Connect),
         (
@@ -88,7 +96,11 @@ async fn anyhows_chain_has_the_tokens_error_once_and_tells_it_once() {
         assert_eq!(found[0].kind(), kind);
         // As it is printed at the end of a program.
         let printed = format!("{error:?}");
-        assert_eq!(printed.matches(&found[0].to_string()).count(), 1, "{printed}");
+        assert_eq!(
+            printed.matches(&found[0].to_string()).count(),
+            1,
+            "{printed}"
+        );
         let own = error.downcast_ref::<Error<reqwest::Error>>();
         assert!(matches!(own, Some(Error::Token(_))));
     }
@@ -97,7 +109,9 @@ async fn anyhows_chain_has_the_tokens_error_once_and_tells_it_once() {
 #[tokio::test]
 async fn a_boxed_error_that_was_given_more_context_is_found_all_the_same() {
     let error = token_error(MockResponse::status(500)).await;
-    let error = anyhow::Error::from(error).context("loading the calls").context("at start");
+    let error = anyhow::Error::from(error)
+        .context("loading the calls")
+        .context("at start");
     let found = TokenError::find(error.as_ref()).expect("found");
     assert_eq!(found.kind(), TokenErrorKind::Unavailable);
 }

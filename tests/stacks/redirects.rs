@@ -25,8 +25,14 @@ async fn a_401_of_another_allowed_origin_that_reqwest_was_redirected_to_takes_no
     let client = BearerAuthLayer::new(tokens.clone(), origins).layer(reqwest::Client::new());
     let elsewhere = format!("{}/v1/calls", second.api_url());
     for status in [302, 307, 308] {
-        first.api().enqueue([MockResponse::redirect(status, &elsewhere)]);
-        let response = client.clone().oneshot(get(&first)).await.expect("an answer");
+        first
+            .api()
+            .enqueue([MockResponse::redirect(status, &elsewhere)]);
+        let response = client
+            .clone()
+            .oneshot(get(&first))
+            .await
+            .expect("an answer");
         assert_eq!(response.status(), 401, "{status}");
         assert_eq!(response.url().as_str(), elsewhere);
         let outcome = response.extensions().get::<Outcome>();
@@ -34,7 +40,11 @@ async fn a_401_of_another_allowed_origin_that_reqwest_was_redirected_to_takes_no
         // reqwest leaves the header out where the host changes.
         let token = tokens.token().await.expect("a token");
         assert_eq!(token.generation(), 1, "the good token is kept");
-        let response = client.clone().oneshot(get(&first)).await.expect("an answer");
+        let response = client
+            .clone()
+            .oneshot(get(&first))
+            .await
+            .expect("an answer");
         assert_eq!(response.status(), 200);
     }
     assert_eq!(first.token_requests(), 1);
@@ -47,10 +57,16 @@ async fn a_401_after_a_redirect_within_the_origin_is_about_the_token() {
     let tokens = TokenCache::new(server.grant());
     let origins = Origins::only([server.api_url()]).expect("an origin");
     let client = BearerAuthLayer::new(tokens, origins).layer(reqwest::Client::new());
-    let response = client.clone().oneshot(get(&server)).await.expect("an answer");
+    let response = client
+        .clone()
+        .oneshot(get(&server))
+        .await
+        .expect("an answer");
     assert_eq!(response.status(), 200);
     server.revoke_access_tokens();
-    server.api().enqueue([MockResponse::redirect(307, "/v1/other")]);
+    server
+        .api()
+        .enqueue([MockResponse::redirect(307, "/v1/other")]);
     let response = client.oneshot(get(&server)).await.expect("an answer");
     assert_eq!(response.status(), 200);
     assert_eq!(response.extensions().get(), Some(&Outcome::Replayed));

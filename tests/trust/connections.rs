@@ -73,7 +73,9 @@ async fn serve(
             continue;
         };
         let head = head.to_ascii_lowercase();
-        let token = head.lines().find_map(|it| it.strip_prefix("authorization: bearer t"));
+        let token = head
+            .lines()
+            .find_map(|it| it.strip_prefix("authorization: bearer t"));
         let token: usize = token.and_then(|it| it.parse().ok()).expect("a token");
         let end = head.len() + 4;
         read.drain(..end);
@@ -142,7 +144,10 @@ async fn connections(rejection: Rejection, callers: usize, rounds: usize) -> usi
     assert_eq!(api.rejections.get(), callers * rounds);
     assert_eq!(fetches.get(), rounds + 1);
     let taken = api.connections.get();
-    println!("{rejection:?}: {taken} connections for {} 401s", callers * rounds);
+    println!(
+        "{rejection:?}: {taken} connections for {} 401s",
+        callers * rounds
+    );
     taken
 }
 

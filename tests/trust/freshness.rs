@@ -47,7 +47,10 @@ async fn a_token_of_a_fleet_that_lives_too_short_is_replaced_by_a_new_one() {
     let store = MemoryStore::new();
     let member = || {
         let builder = TokenCache::builder(server.grant());
-        builder.store(store.clone(), "account").build().expect("valid")
+        builder
+            .store(store.clone(), "account")
+            .build()
+            .expect("valid")
     };
     let first = member();
     assert!(first.token().await.is_ok());
@@ -87,7 +90,14 @@ async fn near_a_sessions_end_a_login_yields_the_token_that_lives_as_long_as_aske
     assert_ne!(second.secret(), "short");
     assert_eq!((requests.refreshes(), requests.logins()), (1, 2));
     // Whoever asks for less is served without a request.
-    assert_eq!(tokens.token_valid_for(secs(100)).await.expect("it").generation(), 2);
+    assert_eq!(
+        tokens
+            .token_valid_for(secs(100))
+            .await
+            .expect("it")
+            .generation(),
+        2
+    );
     assert_eq!((requests.refreshes(), requests.logins()), (1, 2));
 }
 
@@ -106,7 +116,9 @@ async fn a_token_that_was_given_up_is_never_handed_out_however_short_the_life_as
     // Also where the answer from memory has been learned.
     assert!(tokens.token_valid_for(secs(299)).await.is_err());
     tokens.invalidate();
-    server.token_endpoint().set_default(MockResponse::status(503));
+    server
+        .token_endpoint()
+        .set_default(MockResponse::status(503));
     for span in [0, 1, 280, 299] {
         assert!(tokens.token_valid_for(secs(span)).await.is_err(), "{span}");
     }
@@ -141,7 +153,9 @@ async fn a_token_that_expired_is_not_sent_after_the_wall_clock_went_back_an_hour
 
 #[tokio::test(start_paused = true)]
 async fn a_fixed_token_with_a_lifetime_is_expired_an_hour_later() {
-    let fixed = AccessToken::new("fixed").expect("valid").with_lifetime(secs(60));
+    let fixed = AccessToken::new("fixed")
+        .expect("valid")
+        .with_lifetime(secs(60));
     let tokens = TokenCache::new(fixed);
     assert_eq!(tokens.token().await.expect("valid").secret(), "fixed");
     sleep(secs(3600)).await;
@@ -162,9 +176,55 @@ async fn a_fixed_token_with_a_lifetime_is_expired_an_hour_later() {
 /// It counts from when the cache was made, not from its first use.
 #[tokio::test(start_paused = true)]
 async fn a_fixed_token_that_nobody_used_expires_all_the_same() {
-    let fixed = AccessToken::new("fixed").expect("valid").with_lifetime(secs(60));
+    let fixed = AccessToken::new("fixed")
+        .expect("valid")
+        .with_lifetime(secs(60));
     let tokens = TokenCache::new(fixed);
     sleep(secs(3600)).await;
     let error = tokens.token().await.expect_err("an hour old");
     assert_eq!(error.kind(), TokenErrorKind::Expired);
+}
+
+/// The refresh token still works, but what it yields lives too short, and the
+/// password was changed.
+#[tokio::test(start_paused = true)]
+async fn where_no_login_can_yield_more_life_a_hundred_calls_cost_no_request_each() {
+    for (case, refusal) in [
+        ("refused", MockResponse::error(401, "invalid_grant")),
+        ("500", MockResponse::status(500)),
+        ("hang", MockResponse::hang()),
+    ] {
+        let server = TokenServer::builder()
+            .access_token_lifetime(secs(300))
+            .in_process();
+        let requests = Requests::default();
+        let refreshed = MockResponse::body(
+            200,
+            "application/json",
+            r#"{"access_token":"short","expires_in":120,"token_type":"Bearer"}"#,
+        );
+        let transport = by_grant(
+            &requests,
+            server.service(),
+            answering(refreshed.after(millis(50))),
+        );
+        let tokens = TokenCache::new(server.grant().transport(transport));
+        assert!(tokens.token().await.is_ok());
+        server.token_endpoint().set_default(refusal);
+        sleep(secs(150)).await;
+        for _ in 0..100 {
+            assert!(tokens.token_valid_for(secs(200)).await.is_err(), "{case}");
+            assert!(tokens.token().await.is_ok(), "{case}: others are served");
+            sleep(millis(100)).await;
+        }
+        println!("{case}: {} requests", requests.all());
+        // Those that hang go on for a quarter of an hour, the others for ten seconds.
+        let allowed = if case == "hang" { 30 } else { 8 };
+        assert!(requests.all() <= allowed, "{case}: {}", requests.all());
+        // The session goes on by refreshes.
+        for _ in 0..600 {
+            assert!(tokens.token().await.is_ok(), "{case}");
+            sleep(secs(1)).await;
+        }
+    }
 }

@@ -106,17 +106,16 @@ async fn of_all_refreshes_that_fail_with_no_token_left_the_first_alone_costs_a_c
 fn takes_logins_only(
     seen: &Arc<Mutex<Vec<String>>>,
     refreshed: &Arc<Mutex<Vec<String>>>,
-) -> impl Service<
-    Request<Body>,
-    Response = Response<Empty<Bytes>>,
-    Error = Infallible,
-    Future: Send,
-> + Clone
+) -> impl Service<Request<Body>, Response = Response<Empty<Bytes>>, Error = Infallible, Future: Send>
++ Clone
 + use<> {
     let (seen, refreshed) = (seen.clone(), refreshed.clone());
     service_fn(move |request: Request<Body>| {
         let token = request.headers()[AUTHORIZATION].to_str().expect("text");
-        let bad = refreshed.lock().expect("no panic").contains(&token[7..].to_owned());
+        let bad = refreshed
+            .lock()
+            .expect("no panic")
+            .contains(&token[7..].to_owned());
         seen.lock().expect("no panic").push(token.to_owned());
         async move {
             let mut response = Response::new(Empty::new());
@@ -184,7 +183,10 @@ async fn where_a_forced_refresh_yields_a_rejected_token_the_next_renewal_is_a_lo
     };
     assert_eq!(call().await, 200);
     let first = tokens.token().await.expect("a token");
-    refreshed.lock().expect("no panic").push(first.secret().to_owned());
+    refreshed
+        .lock()
+        .expect("no panic")
+        .push(first.secret().to_owned());
     let mut statuses = Vec::new();
     for _ in 0..120 {
         statuses.push(call().await);

@@ -99,10 +99,7 @@ async fn a_password_answered_by_500_or_429_is_sent_eighteen_times_an_hour_never_
         ("501", MockResponse::status(501)),
         ("502", MockResponse::status(502)),
         ("503", MockResponse::status(503)),
-        (
-            "503 and now",
-            MockResponse::status(503).retry_after("0"),
-        ),
+        ("503 and now", MockResponse::status(503).retry_after("0")),
         ("504", MockResponse::status(504)),
         ("520", MockResponse::status(520)),
         ("429", MockResponse::status(429)),
@@ -244,7 +241,9 @@ async fn refusals_between_failures_that_pass_count_as_if_those_had_not_been() {
                 refused.up();
                 server.token_endpoint().set_default(MockResponse::close());
             } else {
-                server.token_endpoint().set_default(MockResponse::status(401));
+                server
+                    .token_endpoint()
+                    .set_default(MockResponse::status(401));
             }
         }
         sleep(millis(500)).await;
@@ -264,4 +263,40 @@ async fn a_closure_that_says_refused_is_called_five_times_in_twelve_hours_at_the
     });
     call_for(&tokens, 12 * HOUR).await;
     assert!((4..=5).contains(&calls.get()), "{}", calls.get());
+}
+
+/// Callers of many caches with the same credentials, while the endpoint says
+/// nothing at all: what waits for its turn is not sent later.
+#[tokio::test(start_paused = true)]
+async fn many_caches_with_the_same_credentials_send_no_more_logins_than_there_are_after_an_outage()
+{
+    let server = TokenServer::builder().in_process();
+    server.token_endpoint().set_default(MockResponse::hang());
+    let caches: Vec<_> = (0..50).map(|_| TokenCache::new(server.grant())).collect();
+    let callers: Vec<_> = caches
+        .iter()
+        .map(|tokens| {
+            let tokens = tokens.clone();
+            tokio::spawn(async move {
+                let start = Instant::now();
+                while start.elapsed() < secs(600) {
+                    let _ = tokens.token().await;
+                    sleep(secs(1)).await;
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.expect("no panic");
+    }
+    let during = server.token_requests();
+    server.clear_responses();
+    sleep(secs(60)).await;
+    for tokens in &caches {
+        tokens.token().await.expect("a token");
+    }
+    sleep(secs(60)).await;
+    let after = server.token_requests() - during;
+    println!("{during} requests in ten minutes of an outage, {after} after it");
+    assert!(after <= 100, "{after}");
 }

@@ -61,10 +61,12 @@ async fn good_beside_bad(case: &str, renewals: impl Fn(&TokenServer)) {
     let (server, tokens) = served(TokenServer::builder());
     let rejected = Count::default();
     let once = rejected.clone();
-    let judge: Judge =
-        Arc::new(move |request| request.uri().path() != "/bad" || once.up() > 1);
+    let judge: Judge = Arc::new(move |request| request.uri().path() != "/bad" || once.up() > 1);
     let api = api(&tokens, judge);
-    let call = |path: &str| api.clone().oneshot(get(&format!("https://good.test{path}")));
+    let call = |path: &str| {
+        api.clone()
+            .oneshot(get(&format!("https://good.test{path}")))
+    };
     assert_eq!(call("/good").await.expect("an answer").status(), 200);
     renewals(&server);
     let bad = parked(call("/bad")).await;
@@ -109,9 +111,7 @@ async fn beside_an_origin_that_always_rejects_a_good_ones_revoked_token_costs_on
         let counted = fetches.clone();
         let tokens = TokenCache::new(move || {
             let number = counted.up();
-            async move {
-                AccessToken::new(format!("t{number}")).map(|it| it.with_lifetime(secs(3000)))
-            }
+            async move { AccessToken::new(format!("t{number}")).map(|it| it.with_lifetime(secs(3000))) }
         });
         let gone = revoked.clone();
         let judge: Judge = Arc::new(move |request| {
@@ -128,10 +128,17 @@ async fn beside_an_origin_that_always_rejects_a_good_ones_revoked_token_costs_on
             sleep(secs(1)).await;
         }
         let token = tokens.token().await.expect("a token");
-        revoked.lock().expect("no panic").insert(token.secret().to_owned());
+        revoked
+            .lock()
+            .expect("no panic")
+            .insert(token.secret().to_owned());
         let before = fetches.get();
         let answer = call("good.test").await.expect("an answer");
-        assert_eq!(read(&answer), (200, Some(Outcome::Replayed)), "at {moment} s");
+        assert_eq!(
+            read(&answer),
+            (200, Some(Outcome::Replayed)),
+            "at {moment} s"
+        );
         assert_eq!(fetches.get(), before + 1, "at {moment} s");
     }
 }
@@ -160,6 +167,26 @@ async fn an_origin_that_always_rejects_is_no_load_on_the_token_endpoint() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_route_that_always_rejects_beside_a_good_one_is_no_load_on_the_token_endpoint() {
+    let (server, tokens) = served(TokenServer::builder());
+    let judge: Judge = Arc::new(|request| request.uri().path() == "/good");
+    let api = api(&tokens, judge);
+    for _ in 0..3600 {
+        for (path, expected) in [("/bad", 401), ("/good", 200)] {
+            let answer = api
+                .clone()
+                .oneshot(get(&format!("https://good.test{path}")))
+                .await;
+            assert_eq!(answer.expect("an answer").status(), expected);
+        }
+        sleep(secs(1)).await;
+    }
+    let requests = server.token_requests();
+    println!("{requests} token requests in an hour");
+    assert!(requests <= 80, "{requests}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn if_the_renewal_fails_the_caller_gets_the_apis_own_401_and_the_reason_beside_it() {
     use TokenErrorKind::{Connect, Refused, Unavailable, UnexpectedRedirect, WaitTimeout};
     for (answer, kind) in [
@@ -169,12 +196,19 @@ async fn if_the_renewal_fails_the_caller_gets_the_apis_own_401_and_the_reason_be
         (MockResponse::redirect(302, "/login"), UnexpectedRedirect),
         (MockResponse::error(400, "invalid_grant"), Refused),
         (MockResponse::hang(), TokenErrorKind::Timeout),
-        (MockResponse::default().after(secs(9)).stall_at(3), TokenErrorKind::Timeout),
+        (
+            MockResponse::default().after(secs(9)).stall_at(3),
+            TokenErrorKind::Timeout,
+        ),
         (MockResponse::status(503).retry_after("100"), Unavailable),
         (MockResponse::hang(), WaitTimeout),
     ] {
         let server = TokenServer::builder().in_process();
-        let wait = if kind == WaitTimeout { secs(5) } else { secs(30) };
+        let wait = if kind == WaitTimeout {
+            secs(5)
+        } else {
+            secs(30)
+        };
         let tokens = TokenCache::builder(server.grant()).wait_timeout(wait);
         let tokens = tokens.build().expect("valid");
         let api = served_api(&server, &tokens);
@@ -183,11 +217,20 @@ async fn if_the_renewal_fails_the_caller_gets_the_apis_own_401_and_the_reason_be
         let own = MockResponse::body(401, "text/plain", "the API's own words");
         server.api().enqueue([own]);
         let mut response = send(&api).await.expect("the API's own answer");
-        assert_eq!(read(&response), (401, Some(Outcome::RenewalFailed)), "{kind:?}");
+        assert_eq!(
+            read(&response),
+            (401, Some(Outcome::RenewalFailed)),
+            "{kind:?}"
+        );
         let error = response.extensions().get::<TokenError>().expect("a reason");
         assert_eq!(error.kind(), kind);
         assert_eq!(response.headers()["content-type"], "text/plain");
-        let body = response.body_mut().collect().await.expect("a body").to_bytes();
+        let body = response
+            .body_mut()
+            .collect()
+            .await
+            .expect("a body")
+            .to_bytes();
         assert_eq!(body, "the API's own words");
         // And the token, which other routes take, is still there.
         assert_eq!(tokens.token().await.expect("a token").generation(), 1);

@@ -69,7 +69,10 @@ fn a_fetch_that_was_left_in_an_undriven_runtime_is_gone_on_with_and_not_doubled(
         let source = move || {
             let (number, running, most) = (fetches.up(), running.clone(), most.clone());
             async move {
-                most.fetch_max(running.1.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                most.fetch_max(
+                    running.1.fetch_add(1, Ordering::SeqCst) + 1,
+                    Ordering::SeqCst,
+                );
                 sleep(millis(30)).await;
                 running.1.fetch_sub(1, Ordering::SeqCst);
                 AccessToken::new(format!("t{number}")).map(|it| it.with_lifetime(millis(900)))
@@ -121,7 +124,9 @@ async fn of_a_thousand_cold_callers_none_fails_for_one_failure_that_passes() {
 #[tokio::test(start_paused = true)]
 async fn after_a_second_failure_in_a_row_the_callers_are_told() {
     let (server, tokens) = served(TokenServer::builder());
-    server.token_endpoint().set_default(MockResponse::status(502));
+    server
+        .token_endpoint()
+        .set_default(MockResponse::status(502));
     let error = tokens.token().await.expect_err("none");
     assert_eq!(error.kind(), TokenErrorKind::Unavailable);
     assert_eq!(server.token_requests(), 2);
@@ -147,9 +152,8 @@ fn a_healthy_runtimes_callers_are_not_blamed_for_those_that_die_beside_it() {
                 let mut died = 0;
                 while !done.load(Ordering::SeqCst) {
                     let runtime = runtime();
-                    let _ = runtime.block_on(async {
-                        tokio::time::timeout(millis(1), tokens.token()).await
-                    });
+                    let _ = runtime
+                        .block_on(async { tokio::time::timeout(millis(1), tokens.token()).await });
                     drop(runtime);
                     died += 1;
                 }
@@ -167,7 +171,10 @@ fn a_healthy_runtimes_callers_are_not_blamed_for_those_that_die_beside_it() {
         }
     }
     done.store(true, Ordering::SeqCst);
-    let died: usize = dying.into_iter().map(|it| it.join().expect("no panic")).sum();
+    let died: usize = dying
+        .into_iter()
+        .map(|it| it.join().expect("no panic"))
+        .sum();
     println!("{failed} of 500 failed beside {died} runtimes that died");
     assert_eq!(failed, 0, "{kinds:?}");
     assert!(died > 100, "{died}");
