@@ -5,23 +5,21 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/limited.rs"]
+mod limited;
 
-use std::convert::Infallible;
-
-use http::header::AUTHORIZATION;
-use http::{Request, Response};
+use http::Request;
 use tokio::time::{sleep, timeout};
 use tower::balance::p2c::Balance;
 use tower::buffer::Buffer;
 use tower::discover::ServiceList;
 use tower::limit::ConcurrencyLimit;
 use tower::load::Constant;
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Layer, ServiceExt};
 
 use common::{Body, Count, get, millis, secs};
-use tower_bearer::{AccessToken, BearerAuthLayer, Origins, TokenCache};
-
-const API: &str = "http://localhost/v1/calls";
+use limited::{API, api, origins};
+use tower_bearer::{AccessToken, BearerAuthLayer, TokenCache};
 
 /// Numbers that look random.
 struct Numbers(u64);
@@ -33,28 +31,6 @@ impl Numbers {
         self.0 ^= self.0 << 17;
         self.0 % end
     }
-}
-
-fn api(
-    revoked: &Count,
-) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
-+ Clone
-+ Send
-+ 'static
-+ use<> {
-    let revoked = revoked.clone();
-    service_fn(move |request: Request<Body>| {
-        let token = request.headers()[AUTHORIZATION].to_str().expect("text");
-        let token: usize = token["Bearer t".len()..].parse().expect("a number");
-        let revoked = revoked.clone();
-        async move {
-            sleep(millis(10)).await;
-            let mut response = Response::new(Body::default());
-            let status: u16 = if token > revoked.get() { 200 } else { 401 };
-            *response.status_mut() = status.try_into().expect("a status");
-            Ok(response)
-        }
-    })
 }
 
 async fn history(seed: u64) {
@@ -72,9 +48,8 @@ async fn history(seed: u64) {
     let limit = 1 + numbers.below(2) as usize;
     let services: Vec<_> = (0..endpoints)
         .map(|_| {
-            let origins = Origins::only(["http://localhost"]).expect("an origin");
             let client = ConcurrencyLimit::new(api(&revoked), limit);
-            let client = BearerAuthLayer::new(tokens.clone(), origins).layer(client);
+            let client = BearerAuthLayer::new(tokens.clone(), origins()).layer(client);
             Constant::new(client, 1)
         })
         .collect();

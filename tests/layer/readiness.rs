@@ -5,13 +5,11 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/limited.rs"]
+mod limited;
 
-use std::convert::Infallible;
-use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::Poll;
 
-use http::header::AUTHORIZATION;
 use http::{Request, Response};
 use tokio::time::{Instant, sleep, timeout};
 use tower::balance::p2c::Balance;
@@ -19,40 +17,14 @@ use tower::buffer::Buffer;
 use tower::discover::ServiceList;
 use tower::limit::ConcurrencyLimit;
 use tower::load::Constant;
-use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt};
 
 use common::{Body, Count, get, millis, secs};
+use limited::{API, api, join_all, origins, tokens};
 use tower_bearer::testing::{TokenServer, TokenService};
 use tower_bearer::{
-    AccessToken, BearerAuth, BearerAuthLayer, Origins, TokenCache, TokenError, TokenErrorKind,
+    AccessToken, BearerAuth, BearerAuthLayer, TokenCache, TokenError, TokenErrorKind,
 };
-
-const API: &str = "http://localhost/v1/calls";
-
-fn origins() -> Origins {
-    Origins::only(["http://localhost"]).expect("an origin")
-}
-
-/// All of them, in one task.
-async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-    let mut futures: Vec<_> = futures.into_iter().map(|it| (Box::pin(it), None)).collect();
-    poll_fn(|cx| {
-        for (future, output) in futures.iter_mut().filter(|(_, output)| output.is_none()) {
-            if let Poll::Ready(ready) = future.as_mut().poll(cx) {
-                *output = Some(ready);
-            }
-        }
-        match futures.iter().all(|(_, output)| output.is_some()) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        }
-    })
-    .await;
-    futures
-        .into_iter()
-        .filter_map(|(_, output)| output)
-        .collect()
-}
 
 /// A client that is the transport to the token endpoint too.
 fn one_client_for_both(limit: usize) -> (TokenServer, BearerAuth<ConcurrencyLimit<TokenService>>) {
@@ -103,42 +75,6 @@ async fn the_same_with_a_task_for_each_call_and_one_service_for_all() {
             }
         }
     }
-}
-
-/// A client for tests that have no server: it takes a while, and rejects the
-/// tokens up to a number.
-fn api(
-    revoked: &Count,
-) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
-+ Clone
-+ Send
-+ 'static
-+ use<> {
-    let revoked = revoked.clone();
-    service_fn(move |request: Request<Body>| {
-        let token = request.headers()[AUTHORIZATION].to_str().expect("text");
-        let token: usize = token["Bearer t".len()..].parse().expect("a number");
-        let revoked = revoked.clone();
-        async move {
-            sleep(millis(10)).await;
-            let mut response = Response::new(Body::default());
-            let status: u16 = if token > revoked.get() { 200 } else { 401 };
-            *response.status_mut() = status.try_into().expect("a status");
-            Ok(response)
-        }
-    })
-}
-
-/// Tokens `t1`, `t2` and so on, each of which takes a while.
-fn tokens() -> TokenCache {
-    let fetches = Count::default();
-    TokenCache::new(move || {
-        let number = fetches.up();
-        async move {
-            sleep(millis(50)).await;
-            AccessToken::new(format!("t{number}"))
-        }
-    })
 }
 
 fn refused() -> TokenCache {
@@ -288,33 +224,6 @@ async fn behind_a_balancer_all_calls_that_meet_a_401_or_a_cold_start_are_answere
             }
         }
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_replay_of_the_only_caller_is_not_shed() {
-    let (tokens, revoked) = (tokens(), Count::default());
-    let client = ServiceBuilder::new()
-        .load_shed()
-        .concurrency_limit(1)
-        .service(api(&revoked));
-    let client = BearerAuthLayer::new(tokens, origins()).layer(client);
-    for _ in 0..5 {
-        let answer = client.clone().oneshot(get(API)).await.expect("not shed");
-        assert_eq!(answer.status(), 200);
-        revoked.up();
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn callers_who_wait_for_a_token_are_not_shed_above_the_layer() {
-    let client = ConcurrencyLimit::new(api(&Count::default()), 4);
-    let client = BearerAuthLayer::new(tokens(), origins()).layer(client);
-    let client = ServiceBuilder::new().load_shed().service(client);
-    let calls = (0..16).map(|_| client.clone().oneshot(get(API)));
-    let answers: Vec<_> = timeout(secs(5), join_all(calls)).await.expect("no hang");
-    let ok = answers.iter().filter(|it| it.is_ok()).count();
-    println!("{ok} of 16 ok");
-    assert_eq!(ok, 16);
 }
 
 /// A place in the queue that is lost with its caller is no loss for others.
