@@ -10,6 +10,7 @@
 //! ever. So while requests wait, the service keeps what it has polled in a place
 //! that they share, and the first of them may take it from there.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
@@ -288,7 +289,10 @@ impl Wakers {
 
     fn wake_all(&self) {
         let wakers = std::mem::take(&mut *lock(&self.0));
-        wakers.into_iter().for_each(Waker::wake);
+        for waker in wakers {
+            // One that panics keeps no other from being woken.
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        }
     }
 }
 

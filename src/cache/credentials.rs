@@ -168,10 +168,12 @@ impl Drop for Attempt {
         if lock(&self.memory.failures).is_clear() {
             let mut registry = registry();
             let fingerprint = self.memory.fingerprint;
-            if registry
+            let is_registered = registry
                 .get(&fingerprint)
-                .is_some_and(|it| Arc::ptr_eq(it, &self.memory))
-            {
+                .is_some_and(|it| Arc::ptr_eq(it, &self.memory));
+            // Unless others hold it: they wait for their turn, and whoever comes
+            // next waits behind them.
+            if is_registered && Arc::strong_count(&self.memory) <= 2 {
                 registry.remove(&fingerprint);
             }
         }

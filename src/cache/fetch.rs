@@ -107,11 +107,16 @@ impl Shared {
         settled: impl FnOnce(Lookup) -> Option<R>,
     ) -> Joined<FetchOutcome, R, FetchTask> {
         let limit = self.fetch_deadline();
+        let wall = self.settings.clock.user_wall();
         let mut begun = Begun::default();
         let joined = self.flight.join(
-            || self.with_state(|state, now| state.current_fetch.give_up(now.monotonic)),
             || {
-                self.with_state(|state, now| {
+                self.with_state_at(wall, |state, now| {
+                    state.current_fetch.give_up(now.monotonic)
+                })
+            },
+            || {
+                self.with_state_at(wall, |state, now| {
                     let settled = settled(state.lookup(needs, now));
                     if settled.is_none() {
                         begun = state.begin_fetch(needs, now, limit);
@@ -135,8 +140,11 @@ impl Shared {
     /// Gives up the fetch in progress if it is stalled, and wakes its waiters.
     /// Returns when to look at it again.
     pub(crate) fn give_up_stalled(&self) -> Option<Duration> {
+        let wall = self.settings.clock.user_wall();
         self.flight.abandon_if(|| {
-            self.with_state(|state, now| state.current_fetch.give_up(now.monotonic))
+            self.with_state_at(wall, |state, now| {
+                state.current_fetch.give_up(now.monotonic)
+            })
         });
         self.with_state(|state, now| state.current_fetch.remaining(now.monotonic))
     }

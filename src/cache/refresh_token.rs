@@ -39,7 +39,8 @@ pub(crate) fn after_failed_refresh(
 #[derive(Debug, Default)]
 pub(crate) struct HeldRefreshToken {
     held: Option<Box<Held>>,
-    /// Requests with it that failed in a row.
+    /// Requests with this one or those before it that failed in a row: a login
+    /// in between says nothing of refreshes.
     failed: u32,
 }
 
@@ -58,7 +59,6 @@ impl HeldRefreshToken {
                 requested_at,
             })
         });
-        self.failed = 0;
     }
 
     /// Returns the refresh token, if it is still alive.

@@ -1,7 +1,9 @@
 //! What all handles and tasks of a cache share.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::SystemTime;
 
 use tokio::sync::watch;
 
@@ -100,7 +102,15 @@ impl Shared {
     /// Reads or changes the state, and makes a change known to the hot path.
     pub(crate) fn with_state<R>(&self, f: impl FnOnce(&mut State, &Moment) -> R) -> R {
         // Before the lock, for a wall clock of the user's may ask the cache.
-        let wall = self.settings.clock.user_wall();
+        self.with_state_at(self.settings.clock.user_wall(), f)
+    }
+
+    /// The same under another lock, before which the user's wall clock was read.
+    pub(crate) fn with_state_at<R>(
+        &self,
+        wall: Option<SystemTime>,
+        f: impl FnOnce(&mut State, &Moment) -> R,
+    ) -> R {
         let mut state = lock(&self.state);
         // Not before the wait for the lock: decisions are made now.
         let now = Moment::at(wall);
@@ -143,7 +153,8 @@ pub(crate) struct Changes(OnceLock<watch::Sender<()>>);
 impl Changes {
     pub(crate) fn notify(&self) {
         if let Some(sender) = self.0.get() {
-            sender.send_replace(());
+            // A waker that panics harms only those who follow the status.
+            let _ = catch_unwind(AssertUnwindSafe(|| sender.send_replace(())));
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::cache::credentials::Attempt;
+use crate::cache::credentials::{Attempt, CredentialMemory};
 use crate::cache::failures::{is_about_credentials, is_worth_another_attempt};
 use crate::cache::in_flight::FetchResult;
 use crate::cache::refresh_token::AfterRefresh;
@@ -88,6 +88,8 @@ impl Shared {
             AfterRefresh::TooShort => {
                 let fetched = self.fetch_with_credentials(context).await;
                 if fetched.answer.is_err() {
+                    let (settings, random) = (&self.settings, fastrand::f64());
+                    self.with_state(|state, now| state.note_short(&fetched, now, settings, random));
                     return refreshed;
                 }
                 if let Some(unused) = refreshed.into_refresh_token() {
@@ -136,14 +138,10 @@ impl Shared {
         let attempt = match fingerprint {
             // Credentials that nobody can tell apart.
             0 => None,
-            _ => {
-                let limit = self.settings.source_timeout + GRACE;
-                self.keep_alive(context, limit);
-                match Attempt::begin(fingerprint, limit).await {
-                    Ok(attempt) => Some(attempt),
-                    Err(memory) => return FetchResult::remembered(memory, requested_at),
-                }
-            }
+            _ => match self.begin_attempt(context, fingerprint).await {
+                Ok(attempt) => Some(attempt),
+                Err(memory) => return FetchResult::remembered(memory, requested_at),
+            },
         };
         self.keep_alive(context, Duration::ZERO);
         requested_at = self.settings.clock.now();
@@ -166,6 +164,23 @@ impl Shared {
             _ => self.draw_pause(&mut fetched, locks),
         }
         fetched
+    }
+
+    /// Waits until these credentials may be sent. As long as this is driven, the
+    /// fetch is not stalled.
+    async fn begin_attempt(
+        &self,
+        context: FetchContext,
+        fingerprint: u64,
+    ) -> Result<Attempt, Arc<CredentialMemory>> {
+        let limit = self.settings.source_timeout + GRACE;
+        let mut attempt = pin!(Attempt::begin(fingerprint, limit));
+        loop {
+            self.keep_alive(context, limit);
+            if let Ok(begun) = timeout(limit, attempt.as_mut()).await {
+                return begun;
+            }
+        }
     }
 
     /// Draws the pause after a failure that this cache alone remembers.

@@ -86,6 +86,9 @@ pub(crate) struct State {
     /// What was left of the last token of a login when it arrived; `None` if it
     /// has no known end.
     longest_left: Option<Duration>,
+    /// Logins that failed where a longer life was asked for than a refresh
+    /// yields. They keep nobody from the next refresh.
+    short: Failures,
     /// Failures before this do not count, not those of the fleet either.
     ignore_failures: bool,
     /// Why the fleet's store could not be asked.
@@ -133,6 +136,13 @@ impl State {
         // Before failures: those say nothing of a token that nobody can have.
         if self.live.is_some() && self.longest_left.is_some_and(|left| needs.valid_for > left) {
             return Lookup::Fail(lives_too_short());
+        }
+        let short = || self.short.blocking(now.monotonic);
+        if let Some(error) = self.live.as_ref().and_then(|live| {
+            let is_too_short = live.generation() > needs.newer_than;
+            is_too_short.then(short)?
+        }) {
+            return Lookup::Fail(error);
         }
         match self.blocking(now.monotonic) {
             Some(error) => Lookup::Fail(error),
@@ -301,6 +311,23 @@ impl State {
         }
     }
 
+    /// Notes a login that failed where only its token would live long enough.
+    pub(crate) fn note_short(
+        &mut self,
+        login: &FetchResult,
+        now: &Moment,
+        settings: &Settings,
+        random: f64,
+    ) {
+        let Err(error) = &login.answer else {
+            return;
+        };
+        let remembered = login.pause.filter(|_| login.memory.is_some());
+        let own = || self.short.pause(error, true, settings, random);
+        let pause = remembered.unwrap_or_else(own);
+        self.short.record(error, pause, now);
+    }
+
     /// The answer to a fetch that was given up is older than what came after it,
     /// but a rotated refresh token may be the only one that is still alive.
     fn record_late(&mut self, fetched: FetchResult) {
@@ -335,10 +362,12 @@ impl State {
         let (token, refresh) = answer?.into_parts();
         self.invalidated = None;
         self.store_generation = store_generation.unwrap_or(self.store_generation);
-        match refresh {
-            // RFC 6749, section 6: the old one stays in use.
-            None if refreshed => self.refresh.count_success(),
-            refresh => self.refresh.set(refresh, requested_at),
+        if refreshed {
+            self.refresh.count_success();
+        }
+        // RFC 6749, section 6: without a new one the old one stays in use.
+        if refresh.is_some() || !refreshed {
+            self.refresh.set(refresh, requested_at);
         }
         let schedule = Schedule::new(settings, token.lifetime(), random).aged(age);
         if schedule.freshness(now.since(&requested_at)) == Freshness::Expired {
@@ -359,6 +388,7 @@ impl State {
         }
         if by == FetchedBy::Credentials {
             self.longest_left = live.remaining(now);
+            self.short.clear();
         }
         let live = Arc::new(live);
         self.live = Some(live.clone());
@@ -523,6 +553,7 @@ impl State {
         self.failures.clear();
         self.memory = None;
         self.ignore_failures = true;
+        self.short.clear();
         self.rejections.clear();
     }
 }
