@@ -1,7 +1,7 @@
 //! What all handles and tasks of a cache share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
 
@@ -14,7 +14,7 @@ use crate::cache::state::{Rejection, State};
 use crate::error::{TokenError, TokenErrorKind};
 use crate::origins::OriginId;
 use crate::source::DynTokenSource;
-use crate::sync::lock;
+use crate::sync::model::{Mutex, lock};
 use crate::task::BackgroundTask;
 use crate::telemetry::{self, Event, Replay};
 

@@ -168,7 +168,7 @@ impl Wake for Parked {
     }
 }
 
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(super) fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(std::sync::Arc::new(Parked(thread::current())));
     let mut future = pin!(future);
     loop {
@@ -180,13 +180,13 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 /// Polls a waiter once, as a caller does who then goes elsewhere.
-fn try_fast(waiter: &mut Waiter<Outcome>) {
+fn poll_once(waiter: &mut Waiter<Outcome>) {
     let _ = pin!(waiter).poll(&mut Context::from_waker(Waker::noop()));
 }
 
 /// Runs every interleaving of a model, or those with at most so many
 /// preemptions; `LOOM_MAX_PREEMPTIONS` has the last word.
-fn explore(bound: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
+pub(super) fn explore(bound: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(bound);
     let bound = builder.preemption_bound;
@@ -291,13 +291,13 @@ fn one_leaves_and_one_moves(bound: Option<usize>, ends: &'static [End], parked: 
         };
         let leaver = model.clone();
         thread::spawn(move || match leaver.join(fly(leaver.clone())) {
-            Ok(mut waiter) if parked => glance(&mut waiter),
+            Ok(mut waiter) if parked => poll_once(&mut waiter),
             _ => {}
         });
         model.caller();
         let outcome = match model.join(fly(model.clone())) {
             Ok(mut waiter) => {
-                glance(&mut waiter);
+                poll_once(&mut waiter);
                 block_on(waiter)
             }
             Err(outcome) => Some(outcome),
