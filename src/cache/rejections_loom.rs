@@ -83,9 +83,8 @@ impl Cache {
         let token = AccessToken::new("token").expect("valid");
         let mut fetched = FetchResult::new(Ok(TokenResponse::from(token)), requested_at);
         fetched.age = age;
-        let outcome = shared.with_state(|state, now| {
-            state.record(begun.id, fetched, now, &shared.settings, 0.0)
-        });
+        let outcome = shared
+            .with_state(|state, now| state.record(begun.id, fetched, now, &shared.settings, 0.0));
         driver.complete(outcome.expect("in progress"));
     }
 
@@ -164,7 +163,9 @@ fn a_generation_that_many_reject_leads_to_one_newer_one() {
         let cache = Cache::new(FRESH);
         let callers = [(); 2].map(|()| cache.spawn(|cache| cache.meet_rejection(1)));
         cache.read();
-        callers.map(|caller| caller.join().expect("no panic"));
+        for caller in callers {
+            caller.join().expect("no panic");
+        }
         cache.check();
     });
 }
@@ -178,7 +179,9 @@ fn a_rejection_beside_a_renewal_leads_to_one_newer_token() {
             cache.spawn(|cache| cache.renew()),
         ];
         cache.read();
-        callers.map(|caller| caller.join().expect("no panic"));
+        for caller in callers {
+            caller.join().expect("no panic");
+        }
         cache.check();
     });
 }

@@ -115,7 +115,7 @@ impl Model {
     /// its own.
     fn call(self: &Shared) -> Outcome {
         self.call_with(|model, number, driver| {
-            thread::spawn(move || model.fly(number, driver));
+            thread::spawn(move || model.run(number, driver));
         })
     }
 
@@ -253,7 +253,7 @@ fn drivers_go_with_their_runtime_and_waiters_do_not() {
             let (model, runtime) = (model.clone(), runtime.clone());
             move || {
                 let _ = model.call_with(|model, number, driver| {
-                    let task = move || model.fly(number, driver);
+                    let task = move || model.run(number, driver);
                     if number > 0 {
                         return task(); // in a runtime that lives on
                     }
@@ -286,7 +286,7 @@ fn one_leaves_and_one_moves(bound: Option<usize>, ends: &'static [End], parked: 
         let model = Model::new(ends);
         let fly = |model: Shared| {
             move |number, driver| {
-                thread::spawn(move || model.fly(number, driver));
+                thread::spawn(move || model.run(number, driver));
             }
         };
         let leaver = model.clone();

@@ -72,12 +72,7 @@ fn arrived(world: &World, request: &Request<()>) -> (u64, bool, std::time::Durat
     (serial, replayed, state.api_latency)
 }
 
-fn judged(
-    world: &World,
-    serial: u64,
-    replayed: bool,
-    headers: &mut http::HeaderMap,
-) -> StatusCode {
+fn judged(world: &World, serial: u64, replayed: bool, headers: &mut http::HeaderMap) -> StatusCode {
     let mut state = world.lock();
     let challenge = match state.api_mood {
         ApiMood::Failing => return StatusCode::BAD_GATEWAY,

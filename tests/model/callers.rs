@@ -188,10 +188,7 @@ impl State {
             Ok(response) => {
                 let outcome = response.extensions().get::<Outcome>();
                 let rejected = response.status() == 401;
-                self.check(
-                    outcome.is_some() || !rejected,
-                    "a 401 without a reason",
-                );
+                self.check(outcome.is_some() || !rejected, "a 401 without a reason");
                 let error = response.extensions().get::<TokenError>();
                 let failed = outcome == Some(&Outcome::RenewalFailed);
                 self.check(failed == error.is_some(), "an outcome of another error");
