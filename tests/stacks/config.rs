@@ -223,7 +223,8 @@ params: { audience: x }
         );
         let cache = format!("{:?}", config.token_cache_builder()?);
         assert!(
-            cache.contains("wait_timeout: 20s") && cache.contains("renew_before_fraction: 0.5"),
+            cache.contains("wait_timeout: 20s")
+                && cache.contains("renew_before: Window { fraction: 0.5, max: 3600s }"),
             "{cache}"
         );
     }
