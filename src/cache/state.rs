@@ -67,6 +67,9 @@ pub(crate) struct State {
     generation: u64,
     /// Failures that this cache alone remembers.
     pub(crate) failures: Failures,
+    /// Failures of logins for a token that lives longer than those that come by
+    /// the refresh token.
+    pub(crate) failed_logins: Failures,
     /// Failures of the credentials, which all caches with the same remember.
     memory: Option<Arc<CredentialMemory>>,
     rejections: Rejections,
@@ -123,7 +126,12 @@ impl State {
         if self.live.is_some() && self.longest_left.is_some_and(|left| needs.valid_for > left) {
             return Lookup::Fail(lives_too_short());
         }
-        match self.blocking(now.monotonic) {
+        let longer = self.live.is_some() && !needs.valid_for.is_zero();
+        let failed_login = longer.then(|| self.failed_logins.blocking(now.monotonic));
+        match failed_login
+            .flatten()
+            .or_else(|| self.blocking(now.monotonic))
+        {
             Some(error) => Lookup::Fail(error),
             None => Lookup::Fetch,
         }
@@ -308,9 +316,15 @@ impl State {
             age,
             store_generation,
             by,
+            failed_login,
             ..
         } = fetched;
         let (token, refresh) = answer?.into_parts();
+        match failed_login {
+            Some((error, pause)) => drop(self.failed_logins.record(&error, pause, now)),
+            None if by == FetchedBy::Credentials => self.failed_logins.clear(),
+            None => {}
+        }
         self.invalidated = None;
         self.store_generation = store_generation.unwrap_or(self.store_generation);
         match refresh {
@@ -360,7 +374,8 @@ impl State {
                 let login_lives_longer = self
                     .longest_left
                     .is_none_or(|longest| needs.valid_for <= longest);
-                return if too_short && login_lives_longer {
+                let may_log_in = self.failed_logins.backoff_left(now.monotonic).is_none();
+                return if too_short && login_lives_longer && may_log_in {
                     AfterRefresh::TooShort
                 } else {
                     AfterRefresh::Done
@@ -469,6 +484,7 @@ impl State {
     /// Forgets all failures and rejections.
     pub(crate) fn reset(&mut self) {
         self.failures.clear();
+        self.failed_logins.clear();
         self.memory = None;
         self.ignore_failures = true;
         self.rejections.clear();

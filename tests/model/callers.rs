@@ -155,7 +155,7 @@ impl State {
     fn handed(&mut self, answer: &Handed, span: Option<Duration>) {
         let now = self.now();
         if answer.is_err() {
-            let held = self.reference.may_deny(&now);
+            let held = self.reference.may_deny(span.is_some(), &now);
             self.check(held, "failed from memory after the pause");
         }
         self.handed_to_waiter(answer, span);

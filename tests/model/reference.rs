@@ -93,6 +93,41 @@ struct Login {
 /// A token, and the refresh token beside it.
 type Yield = (Known, Option<Known>);
 
+/// What failures lead to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Backoff {
+    failures: u32,
+    refusals: u32,
+    /// No attempt before the first, and none is denied from the second on.
+    pause: Option<(Instant, Instant)>,
+}
+
+impl Backoff {
+    fn may_try(&self, now: &Moment) -> bool {
+        self.pause.is_none_or(|(least, _)| now.awake >= least)
+    }
+
+    fn may_deny(&self, now: &Moment) -> bool {
+        self.pause.is_some_and(|(_, most)| now.awake < most)
+    }
+
+    /// A random pause, but no shorter than asked for.
+    fn failed(&mut self, asked: Option<Duration>, now: &Moment) {
+        let asked = asked.unwrap_or_default().min(Duration::from_secs(300));
+        let bound = doubled(Duration::from_millis(250), self.failures).min(Duration::from_secs(30));
+        self.failures += 1;
+        self.pause = Some((now.awake + asked, now.awake + bound.max(asked)));
+    }
+
+    fn refused(&mut self, now: &Moment) {
+        let step = REFUSED.len().min(self.refusals as usize + 1) - 1;
+        let pause = Duration::from_secs(REFUSED[step]);
+        self.refusals += 1;
+        self.failures = 0;
+        self.pause = Some((now.awake + pause, now.awake + pause.mul_f64(1.25)));
+    }
+}
+
 /// The cache as it should be.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reference {
@@ -103,10 +138,9 @@ pub(crate) struct Reference {
     pub(crate) doubted: bool,
     /// A 401 came for the token in use.
     suspected: bool,
-    failures: u32,
-    refusals: u32,
-    /// No fetch before the first, and none is denied from the second on.
-    pause: Option<(Instant, Instant)>,
+    backoff: Backoff,
+    /// That of logins for a longer life than a refresh yields.
+    login_backoff: Backoff,
 
     /// Requests with the refresh token that failed in a row.
     failed_refreshes: u32,
@@ -114,6 +148,8 @@ pub(crate) struct Reference {
     /// What a login goes on with if it fails.
     too_short: Option<Yield>,
     started: Option<Instant>,
+    /// Somebody wanted a token that lives longer when it began.
+    for_longer: bool,
     attempt: Attempt,
     retry: Option<Retry>,
 
@@ -136,8 +172,10 @@ impl Reference {
         self.refresh.as_ref().filter(|token| token.is_valid(now))
     }
 
-    pub(crate) fn may_deny(&self, now: &Moment) -> bool {
-        self.pause.is_some_and(|(_, most)| now.awake < most)
+    /// Whether a caller may get an error from memory, who asks for so much life.
+    pub(crate) fn may_deny(&self, longer: bool, now: &Moment) -> bool {
+        let longer = longer && self.valid(now).is_some();
+        self.backoff.may_deny(now) || (longer && self.login_backoff.may_deny(now))
     }
 
     /// A token request comes, with this refresh token or with the password;
@@ -153,6 +191,9 @@ impl Reference {
             if refresh.is_none() && login.at == now.awake {
                 *self = *login.before;
                 self.too_short = login.too_short;
+                if self.too_short.is_some() && !self.login_backoff.may_try(now) {
+                    return Err("a login for a longer life during its pause");
+                }
                 return Ok(());
             }
             if login.must {
@@ -167,11 +208,13 @@ impl Reference {
             self.refresh = None;
         }
         self.may_discard = false;
-        let may_fetch = self.pause.is_none_or(|(least, _)| now.awake >= least);
+        let may_fetch = self.backoff.may_try(now);
         let retry = self.retry.take();
+        self.for_longer = asked || (retry.is_some() && self.for_longer);
         match retry.filter(|retry| now.awake <= retry.until) {
             Some(Retry { must: true, .. }) => self.attempt = Attempt::Second,
-            Some(_) => self.attempt = Attempt::Either,
+            // Of a fetch that has begun now, perhaps.
+            Some(_) => (self.attempt, self.started) = (Attempt::Either, Some(now.awake)),
             None if retry.is_some_and(|retry| retry.must) => {
                 return Err("no second attempt");
             }
@@ -213,18 +256,11 @@ impl Reference {
         (self.login, self.too_short, self.retry) = (None, None, None);
     }
 
-    /// A token came, perhaps with a refresh token; `longer`: somebody wants one
-    /// that lives longer.
-    pub(crate) fn issued(
-        &mut self,
-        token: Known,
-        refresh: Option<Known>,
-        longer: bool,
-        now: &Moment,
-    ) {
+    /// A token came, perhaps with a refresh token.
+    pub(crate) fn issued(&mut self, token: Known, refresh: Option<Known>, now: &Moment) {
         let before = Box::new(self.clone());
         self.take_in((token, refresh), now);
-        self.login = (token.refreshed && longer).then_some(Login {
+        self.login = (token.refreshed && self.for_longer).then_some(Login {
             at: now.awake,
             must: false,
             before,
@@ -235,6 +271,9 @@ impl Reference {
     fn take_in(&mut self, (token, refresh): Yield, now: &Moment) {
         self.too_short = None;
         self.failed_refreshes = 0;
+        if !token.refreshed {
+            self.login_backoff = Backoff::default();
+        }
         if refresh.is_some() || !token.refreshed {
             self.refresh = refresh;
             self.may_discard = false;
@@ -250,7 +289,7 @@ impl Reference {
             (self.doubted, self.suspected) = (false, false);
             self.forgive();
         } else {
-            self.count_failure(None, now);
+            self.backoff.failed(None, now);
         }
     }
 
@@ -264,16 +303,17 @@ impl Reference {
     ) {
         if let Some(short) = self.too_short.take() {
             // The token of the refresh will do.
-            return self.take_in(short, now);
+            self.take_in(short, now);
+            return self.login_backoff.failed(asked, now);
         }
         if refreshing {
             self.failed_refreshes += 1;
         }
         let before = Box::new(self.clone());
-        self.count_failure(asked, now);
+        self.backoff.failed(asked, now);
         let served = self.valid(now).is_some();
         if unconnected && self.attempt != Attempt::Second {
-            let (least, most) = self.pause.expect("it has failed");
+            let (least, most) = self.backoff.pause.expect("it has failed");
             let spent = |until: Instant| self.started.map(|started| until - started);
             if spent(least).is_some_and(|spent| spent < WAIT) {
                 let surely = spent(most).is_some_and(|spent| spent < WAIT);
@@ -297,25 +337,13 @@ impl Reference {
         }
     }
 
-    /// A random pause, but no shorter than asked for.
-    fn count_failure(&mut self, asked: Option<Duration>, now: &Moment) {
-        let asked = asked.unwrap_or_default().min(Duration::from_secs(300));
-        let bound = doubled(Duration::from_millis(250), self.failures).min(Duration::from_secs(30));
-        self.failures += 1;
-        self.pause = Some((now.awake + asked, now.awake + bound.max(asked)));
-    }
-
     /// The password was refused.
     pub(crate) fn refused(&mut self, now: &Moment) {
         if let Some(short) = self.too_short.take() {
-            // The token of the refresh will do.
-            return self.take_in(short, now);
+            self.take_in(short, now);
+            return self.login_backoff.refused(now);
         }
-        let step = REFUSED.len().min(self.refusals as usize + 1) - 1;
-        let pause = Duration::from_secs(REFUSED[step]);
-        self.refusals += 1;
-        self.failures = 0;
-        self.pause = Some((now.awake + pause, now.awake + pause.mul_f64(1.25)));
+        self.backoff.refused(now);
     }
 
     /// The refresh token was refused.
@@ -331,12 +359,13 @@ impl Reference {
     }
 
     pub(crate) fn forgive(&mut self) {
-        (self.failures, self.refusals, self.pause) = (0, 0, None);
+        self.backoff = Backoff::default();
     }
 
     /// Everything that went wrong is forgotten.
     pub(crate) fn reset(&mut self) {
         self.forgive();
+        self.login_backoff = Backoff::default();
         (self.accepted, self.takes_refreshed, self.fruitless) = (0, false, false);
     }
 
@@ -354,6 +383,12 @@ impl Reference {
             return;
         };
         self.suspected = true;
+        // It is in use: no login for a longer life follows in its fetch.
+        self.login.take_if(|login| {
+            login
+                .too_short
+                .is_some_and(|(short, _)| short.serial == serial)
+        });
         let unproven = self.accepted != serial;
         if token.refreshed && !self.takes_refreshed && (unproven || replayed) {
             if unproven && !self.fruitless && !token.forced {

@@ -166,8 +166,8 @@ impl Request {
                 None => token,
             })
         });
-        let (token_known, longer) = (known(access, state.lifetime), state.longer > 0);
-        state.reference.issued(token_known, kept, longer, now);
+        let lifetime = state.lifetime;
+        state.reference.issued(known(access, lifetime), kept, now);
         let response = TokenResponse::new(token);
         Ok(match refresh.transpose()? {
             Some(refresh) => response.with_refresh_token(refresh),
