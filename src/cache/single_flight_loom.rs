@@ -160,21 +160,36 @@ impl Drop for Model {
 
 /// Unparks a thread. Leaner than loom's own `block_on`, whose reference counts
 /// and spurious wake-ups are interleavings too.
-struct Parked(thread::Thread);
+struct Parked {
+    thread: thread::Thread,
+    woken: AtomicBool,
+}
 
 impl Wake for Parked {
     fn wake(self: std::sync::Arc<Self>) {
-        self.0.unpark();
+        self.woken.store(true, Relaxed);
+        self.thread.unpark();
     }
 }
 
 pub(super) fn block_on<F: Future>(future: F) -> F::Output {
-    let waker = Waker::from(std::sync::Arc::new(Parked(thread::current())));
+    let parked = std::sync::Arc::new(Parked {
+        thread: thread::current(),
+        woken: AtomicBool::new(false),
+    });
+    let waker = Waker::from(parked.clone());
     let mut future = pin!(future);
     loop {
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
+            // Loom also wakes a thread when a lock is released that it took
+            // last. The waker would then come late, when the thread waits for
+            // another lock, which loom does not bear.
+            Poll::Pending => {
+                while !parked.woken.swap(false, Relaxed) {
+                    thread::park();
+                }
+            }
         }
     }
 }
