@@ -1,21 +1,53 @@
 //! Failures of the token endpoint: what passes is tried again with a growing
-//! pause, what was refused sticks, and callers know how long.
+//! pause, what was refused sticks, and callers know how long. A person's account
+//! can be locked, so it is asked for less often than a client's.
 
 #![cfg(feature = "testing")]
 
 mod common;
 
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 use tokio::time::{Instant, sleep};
 
 use common::{api, at_once, call, millis, secs, send, served, token};
-use tower_bearer::testing::{MockResponse, TokenServer};
+use tower_bearer::grant::ClientCredentialsGrant;
+use tower_bearer::testing::{MockResponse, TokenServer, TokenService};
 use tower_bearer::{TokenCache, TokenError, TokenErrorKind};
 
 fn server() -> (TokenServer, TokenCache) {
     served(TokenServer::builder())
+}
+
+/// The same for a client's own tokens: no person can be locked out.
+fn client_server() -> (TokenServer, TokenCache) {
+    static CLIENTS: AtomicU32 = AtomicU32::new(0);
+    // All servers have the same URL, and so would the memory of failures.
+    let id = format!("client-{}", CLIENTS.fetch_add(1, Ordering::SeqCst));
+    let builder = TokenServer::builder().client_id(&id);
+    let server = builder.client_secret("secret").in_process();
+    let tokens = TokenCache::new(client(&server, "secret"));
+    (server, tokens)
+}
+
+fn client(server: &TokenServer, secret: &str) -> ClientCredentialsGrant<TokenService> {
+    ClientCredentialsGrant::new(server.token_url(), server.client_id())
+        .expect("a grant")
+        .client_secret(secret)
+        .transport(server.service())
+}
+
+/// A pause that is longer than its least by up to a quarter at random.
+#[track_caller]
+fn assert_pause(pause: Option<Duration>, least: Duration, case: &str) -> Duration {
+    let pause = pause.expect("a pause");
+    assert!(
+        (least..=least * 5 / 4).contains(&pause),
+        "{case}: {pause:?}"
+    );
+    pause
 }
 
 fn status(status: u16) -> MockResponse {
@@ -33,31 +65,73 @@ async fn failure(tokens: &TokenCache) -> TokenError {
 #[tokio::test(start_paused = true)]
 async fn what_passes_by_itself_is_transient_and_over_after_its_pause() {
     use TokenErrorKind::*;
-    for (answer, kind) in [
-        (status(408), Unavailable),
-        (status(425), Unavailable),
-        (status(429), Unavailable),
-        (status(500), Unavailable),
-        (status(502), Unavailable),
-        (status(503), Unavailable),
-        (refusal(400, "temporarily_unavailable"), Unavailable),
-        (MockResponse::close(), Connect),
-        (MockResponse::default().close_at(10), Connect),
-        (MockResponse::hang(), Timeout),
-        (MockResponse::default().stall_at(10), Timeout),
+    // The pauses where the password was answered, and where it was not.
+    let answered = |n: u32| (secs(5) * n, secs(25) * n / 4);
+    let unanswered = |n: u32| (Duration::ZERO, millis(250) * n);
+    // How many attempts there are before the caller is told.
+    for (answer, kind, attempts, (least, most)) in [
+        (status(408), Unavailable, 1, unanswered(1)),
+        (status(425), Unavailable, 1, unanswered(1)),
+        (status(429), Unavailable, 1, answered(1)),
+        (status(500), Unavailable, 1, answered(1)),
+        (status(502), Unavailable, 2, answered(2)),
+        (status(503), Unavailable, 2, answered(2)),
+        (status(504), Unavailable, 2, answered(2)),
+        (
+            refusal(400, "temporarily_unavailable"),
+            Unavailable,
+            1,
+            answered(1),
+        ),
+        (refusal(429, "invalid_grant"), Unavailable, 1, answered(1)),
+        (refusal(503, "invalid_grant"), Unavailable, 2, answered(2)),
+        (MockResponse::close(), Connect, 2, unanswered(2)),
+        (
+            MockResponse::default().close_at(10),
+            Connect,
+            2,
+            unanswered(2),
+        ),
+        (MockResponse::hang(), Timeout, 1, unanswered(1)),
+        (
+            MockResponse::default().stall_at(10),
+            Timeout,
+            1,
+            unanswered(1),
+        ),
     ] {
         let (server, tokens) = server();
         let case = format!("{answer:?}");
-        server.token_endpoint().enqueue([answer]);
+        let answers = std::iter::repeat_n(answer, attempts);
+        server.token_endpoint().enqueue(answers);
         let error = failure(&tokens).await;
         assert_eq!(error.kind(), kind, "{case}");
         assert!(error.is_transient(), "{case}");
         let pause = error.retry_after().expect("a pause");
-        assert!(pause <= millis(250), "{case}: {pause:?}");
+        assert!((least..=most).contains(&pause), "{case}: {pause:?}");
         sleep(pause + millis(1)).await;
         assert_eq!(tokens.token().await.expect(&case).generation(), 1);
-        assert_eq!(server.token_requests(), 2, "{case}");
+        assert_eq!(server.token_requests(), attempts as u64 + 1, "{case}");
         assert!(tokens.status().last_error.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_failure_in_passing_is_tried_once_more_before_anybody_is_told() {
+    for answer in [
+        MockResponse::close(),
+        status(502),
+        status(503),
+        status(504),
+        status(503).retry_after("20"),
+    ] {
+        let (server, tokens) = server();
+        let case = format!("{answer:?}");
+        server.token_endpoint().enqueue([answer]);
+        let start = Instant::now();
+        assert_eq!(tokens.token().await.expect(&case).generation(), 1);
+        assert!(start.elapsed() < secs(30), "{case}: {:?}", start.elapsed());
+        assert_eq!(server.token_requests(), 2, "{case}");
     }
 }
 
@@ -100,10 +174,10 @@ async fn retry_after_is_respected_in_both_forms_and_nonsense_is_no_wait() {
         ("".to_owned(), 0, 1),
         ("in a moment".to_owned(), 0, 1),
     ] {
-        let (server, tokens) = server();
+        let (server, tokens) = client_server();
         server
             .token_endpoint()
-            .enqueue([status(503).retry_after(&text)]);
+            .enqueue([status(429).retry_after(&text)]);
         let pause = failure(&tokens).await.retry_after().expect("a pause");
         assert!(
             (secs(least)..=secs(most)).contains(&pause),
@@ -116,8 +190,8 @@ async fn retry_after_is_respected_in_both_forms_and_nonsense_is_no_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_that_stays_down_sees_a_request_each_half_minute_at_the_most() {
-    let (server, tokens) = server();
+async fn an_endpoint_that_stays_down_sees_a_client_each_half_minute_at_the_most() {
+    let (server, tokens) = client_server();
     server.token_endpoint().set_default(status(503));
     let start = Instant::now();
     while start.elapsed() < secs(3600) {
@@ -130,6 +204,27 @@ async fn an_endpoint_that_stays_down_sees_a_request_each_half_minute_at_the_most
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_endpoint_that_answers_a_password_by_5xx_sees_it_18_times_in_an_hour() {
+    for code in [500, 503, 429] {
+        let (server, tokens) = server();
+        server.token_endpoint().set_default(status(code));
+        let (start, mut seen, mut last) = (Instant::now(), 0, None);
+        while start.elapsed() < secs(3600) {
+            assert!(tokens.token().await.is_err());
+            let (requests, now) = (server.token_requests(), start.elapsed());
+            if requests > seen {
+                let since = last.map(|last| now - last);
+                assert!(since.is_none_or(|since| since >= secs(5)), "{since:?}");
+                (seen, last) = (requests, Some(now));
+            }
+            sleep(millis(50)).await;
+        }
+        // 5 s doubling to 5 min, each up to a quarter longer.
+        assert!((14..=18).contains(&seen), "{code}: {seen}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn refused_credentials_are_tried_once_and_then_answered_from_memory() {
     for (answer, code) in [
         (refusal(401, "invalid_grant"), Some("invalid_grant")),
@@ -139,7 +234,6 @@ async fn refused_credentials_are_tried_once_and_then_answered_from_memory() {
             refusal(401, "unauthorized_client"),
             Some("unauthorized_client"),
         ),
-        (refusal(503, "invalid_grant"), Some("invalid_grant")),
         (status(400), None),
         (status(401), None),
         (status(403), None),
@@ -152,23 +246,25 @@ async fn refused_credentials_are_tried_once_and_then_answered_from_memory() {
         let (server, tokens) = server();
         let case = format!("{answer:?} {code:?}");
         server.token_endpoint().set_default(answer);
+        let mut pause = None;
         for _ in 0..1000 {
             let error = failure(&tokens).await;
             assert_eq!(error.kind(), TokenErrorKind::Refused, "{case}");
             assert_eq!(error.oauth_error(), code, "{case}");
             assert!(!error.is_transient());
-            assert_eq!(error.retry_after(), Some(secs(60)), "{case}");
+            let left = assert_pause(error.retry_after(), secs(60), &case);
+            assert_eq!(*pause.get_or_insert(left), left, "{case}");
         }
         assert_eq!(server.token_requests(), 1, "{case}");
     }
 }
 
-/// Attempts at 0, 1, 3, 7, 15, 30 and 45 minutes: what 60 s doubling to 15 min
-/// imply for an hour.
-const ATTEMPTS_IN_AN_HOUR: u64 = 7;
+/// Attempts at 0, 1 and 11 minutes, if not somewhat later: what pauses of 1 min,
+/// 10 min and an hour imply for an hour.
+const ATTEMPTS_IN_AN_HOUR: u64 = 3;
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_callers_with_a_wrong_password_make_seven_attempts_in_an_hour() {
+async fn a_thousand_callers_with_a_wrong_password_make_three_attempts_in_an_hour() {
     let (server, tokens) = server();
     let api = api(&server, &tokens);
     server.set_password("me", "changed");
@@ -205,24 +301,29 @@ async fn a_thousand_callers_with_a_wrong_password_make_seven_attempts_in_an_hour
 #[tokio::test(start_paused = true)]
 async fn refusals_wait_longer_each_time_also_when_the_endpoint_is_down_in_between() {
     let (server, tokens) = server();
-    for pause in [60, 120, 240, 480, 900, 900] {
+    let hour = 3600;
+    for pause in [60, 600, hour, 6 * hour, 6 * hour] {
         server
             .token_endpoint()
-            .enqueue([refusal(400, "invalid_grant"), status(503)]);
+            .enqueue([refusal(400, "invalid_grant"), status(503), status(503)]);
         let error = failure(&tokens).await;
         assert_eq!(error.kind(), TokenErrorKind::Refused);
-        assert_eq!(error.retry_after(), Some(secs(pause)));
-        sleep(secs(pause)).await;
-        assert_eq!(failure(&tokens).await.kind(), TokenErrorKind::Unavailable);
-        sleep(millis(250)).await;
+        let pause = assert_pause(error.retry_after(), secs(pause), "refused");
+        sleep(pause - millis(1)).await;
+        assert_eq!(failure(&tokens).await.kind(), TokenErrorKind::Refused);
+        sleep(millis(1)).await;
+        let error = failure(&tokens).await;
+        assert_eq!(error.kind(), TokenErrorKind::Unavailable);
+        sleep(assert_pause(error.retry_after(), secs(10), "down")).await;
     }
+    assert_eq!(server.token_requests(), 15);
     // A success clears it.
     assert!(tokens.token().await.is_ok());
     tokens.invalidate();
     server
         .token_endpoint()
         .enqueue([refusal(400, "invalid_grant"), refusal(400, "invalid_grant")]);
-    assert_eq!(failure(&tokens).await.retry_after(), Some(secs(60)));
+    assert_pause(failure(&tokens).await.retry_after(), secs(60), "cleared");
 }
 
 #[tokio::test(start_paused = true)]
@@ -259,10 +360,10 @@ async fn what_is_not_understood_is_held_back_and_then_tried_again() {
             );
             sleep(millis(100)).await;
         }
-        let requests = server.token_requests();
-        assert!(requests < 100, "{case}: {requests}");
+        // The password was answered, in whatever words.
+        assert_eq!(server.token_requests(), 2, "{case}");
         server.clear_responses();
-        sleep(secs(30)).await;
+        sleep(failure(&tokens).await.retry_after().expect("a pause")).await;
         assert!(tokens.token().await.is_ok(), "{case}");
     }
 }
@@ -272,6 +373,7 @@ async fn every_pause_can_be_set() {
     let (server, _) = server();
     let tokens = TokenCache::builder(server.grant())
         .refusal_backoff(secs(5), secs(7))
+        .deferred_backoff(secs(40), secs(50))
         .max_retry_after(secs(3600))
         .build()
         .expect("settings");
@@ -284,9 +386,28 @@ async fn every_pause_can_be_set() {
         server
             .token_endpoint()
             .enqueue([refusal(400, "invalid_grant")]);
-        assert_eq!(failure(&tokens).await.retry_after(), Some(secs(pause)));
-        sleep(secs(pause)).await;
+        let left = failure(&tokens).await.retry_after();
+        sleep(assert_pause(left, secs(pause), "refused")).await;
     }
+    tokens.reset();
+    for pause in [40, 50, 50] {
+        server.token_endpoint().enqueue([status(503)]);
+        let left = failure(&tokens).await.retry_after();
+        sleep(assert_pause(left, secs(pause), "down")).await;
+    }
+    // That of clients, and of what was not answered.
+    let (server, _) = client_server();
+    let tokens = TokenCache::builder(client(&server, "wrong"))
+        .client_refusal_backoff(secs(2), secs(3))
+        .backoff(millis(1), millis(2))
+        .build()
+        .expect("settings");
+    for pause in [2, 3, 3] {
+        let left = failure(&tokens).await.retry_after();
+        sleep(assert_pause(left, secs(pause), "a client")).await;
+    }
+    server.token_endpoint().enqueue([status(408)]);
+    assert!(failure(&tokens).await.retry_after() <= Some(millis(2)));
 }
 
 #[tokio::test(start_paused = true)]

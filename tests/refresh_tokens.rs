@@ -125,11 +125,12 @@ async fn a_login_that_is_refused_too_sticks_after_one_attempt_of_each() {
     for _ in 0..100 {
         let error = tokens.token().await.expect_err("no token");
         assert_eq!(error.kind(), TokenErrorKind::Refused);
-        assert_eq!(error.retry_after(), Some(secs(60)));
+        let pause = error.retry_after().expect("a pause");
+        assert!((secs(60)..=secs(75)).contains(&pause), "{pause:?}");
     }
     assert_eq!(server.token_requests(), 3);
     // The dead refresh token does not come again.
-    sleep(secs(60)).await;
+    sleep(secs(75)).await;
     assert!(tokens.token().await.is_err());
     assert_eq!(server.token_requests(), 4);
 }
@@ -171,29 +172,32 @@ async fn a_failure_that_passes_is_no_reason_for_another_login() {
     for _ in 0..5 {
         server
             .token_endpoint()
-            .enqueue([MockResponse::status(StatusCode::BAD_GATEWAY)]);
+            .enqueue([MockResponse::status(StatusCode::INTERNAL_SERVER_ERROR)]);
         tokens.invalidate();
         assert!(tokens.token().await.is_err());
         sleep(millis(250)).await;
         tokens.token().await.expect("a token");
+        // One that is tried again in the same fetch.
+        server
+            .token_endpoint()
+            .enqueue([MockResponse::status(StatusCode::BAD_GATEWAY)]);
+        renew(&tokens).await;
     }
     let counts = server.counts();
-    assert_eq!(grants(&counts), (1, 5, 11));
+    assert_eq!(grants(&counts), (1, 10, 21));
     assert_eq!(counts.refresh_token_reuses, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_lost_after_rotation_costs_a_login_and_no_error_beyond_it() {
+async fn an_answer_lost_after_rotation_costs_a_login_and_no_error() {
     let (server, tokens) = served(server().rotate_refresh_tokens(true));
     tokens.token().await.expect("a token");
     server
         .token_endpoint()
         .enqueue([MockResponse::default().close_at(100)]);
     tokens.invalidate();
-    let error = tokens.token().await.expect_err("no token");
-    assert_eq!(error.kind(), TokenErrorKind::Connect);
-    sleep(millis(250)).await;
     assert_eq!(call(&api(&server, &tokens)).await, (200, None));
+    assert_eq!(server.token_requests(), 4);
     let counts = server.counts();
     assert_eq!(counts.refresh_token_reuses, 1);
     // The first session stays until its time is over, with nobody in it.

@@ -118,7 +118,7 @@ async fn a_deadline_is_each_callers_own_and_the_fetch_has_none_of_them() {
 #[tokio::test(start_paused = true)]
 async fn all_waiters_of_a_failed_fetch_get_the_same_error() {
     let (server, tokens) = served(TokenServer::builder().delay(secs(1)));
-    let busy = MockResponse::error(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable");
+    let busy = MockResponse::error(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable");
     server
         .token_endpoint()
         .enqueue([busy.retry_after("7").after(secs(1))]);

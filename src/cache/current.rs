@@ -243,7 +243,7 @@ impl TokenReader {
         }
         let live = current.0.load();
         // What is kept of the token in use stays while its window is renewed.
-        if !matches!((&self.local, &*live), (Some(local), Some(live)) if Arc::ptr_eq(&local.live, live))
+        if !matches!((&self.local, live.as_ref()), (Some(local), Some(live)) if Arc::ptr_eq(&local.live, live))
         {
             self.local = None;
         }

@@ -9,19 +9,35 @@ use crate::cache::clock::{Clock, CoarseTime};
 use crate::cache::current::{CachedToken, CurrentToken, TokenReader};
 use crate::cache::schedule::Schedule;
 use crate::sync::model::Arc;
+use crate::telemetry::FetchedBy;
 use crate::token::AccessToken;
 
-const FOREVER: CoarseTime = CoarseTime(u64::MAX);
+/// Whether the coarse clock alone says that a token may be sent.
+#[derive(Clone, Copy)]
+enum Window {
+    Open,
+    Closed,
+}
 
-fn live(generation: u64, limit: CoarseTime) -> Arc<CachedToken> {
+impl Window {
+    fn start(self) -> CoarseTime {
+        match self {
+            Self::Open => CoarseTime::now(),
+            Self::Closed => CoarseTime::NEVER,
+        }
+    }
+}
+
+fn live(generation: u64, window: Window) -> Arc<CachedToken> {
     let token = AccessToken::new("token").expect("valid");
     let schedule = Schedule {
         due: Duration::MAX,
         expired: None,
     };
     let requested_at = Clock::default().now();
-    let live = CachedToken::new(token.numbered(generation), requested_at, schedule, false);
-    live.set_fast_until(limit);
+    let token = token.cached(generation, requested_at.wall, Duration::ZERO);
+    let live = CachedToken::new(token, requested_at, schedule, FetchedBy::Credentials, None);
+    live.set_fast_from(window.start());
     Arc::new(live)
 }
 
@@ -33,7 +49,7 @@ struct Both {
 
 /// Runs `read` while the token of generation 1 gives way to `next`.
 fn explore(
-    old: CoarseTime,
+    old: Window,
     next: fn() -> Option<Arc<CachedToken>>,
     read: impl Fn(&Both) + Copy + Send + Sync + 'static,
 ) {
@@ -71,20 +87,20 @@ fn call_again(both: &Both) {
 }
 
 #[test]
-fn a_token_that_was_renewed_is_glanced_at_no_more() {
-    explore(FOREVER, || Some(live(2, FOREVER)), call_again);
+fn a_token_that_was_renewed_is_sent_no_more() {
+    explore(Window::Open, || Some(live(2, Window::Open)), call_again);
 }
 
 #[test]
-fn a_token_that_was_rejected_is_glanced_at_no_more() {
-    explore(FOREVER, || None, call_again);
+fn a_token_that_was_given_up_is_sent_no_more() {
+    explore(Window::Open, || None, call_again);
 }
 
 #[test]
-fn no_token_is_sent_with_the_limit_of_another() {
+fn no_token_is_sent_in_the_window_of_another() {
     explore(
-        CoarseTime::NEVER,
-        || Some(live(2, FOREVER)),
+        Window::Closed,
+        || Some(live(2, Window::Open)),
         |both| {
             let mut reader = TokenReader::default();
             for _ in 0..2 {
@@ -96,18 +112,18 @@ fn no_token_is_sent_with_the_limit_of_another() {
 }
 
 #[test]
-fn a_token_whose_time_is_over_needs_a_closer_look_in_every_thread() {
+fn a_token_whose_window_is_closed_needs_a_lookup_in_every_thread() {
     loom::model(|| {
         let both = Arc::new(Both {
             current: CurrentToken::default(),
             replaced: AtomicBool::new(false),
         });
-        let token = live(1, FOREVER);
+        let token = live(1, Window::Open);
         both.current.replace(Some(token.clone()));
-        let sentry = both.clone();
+        let closer = both.clone();
         thread::spawn(move || {
-            token.set_fast_until(CoarseTime::NEVER);
-            sentry.replaced.store(true, Ordering::Release);
+            token.set_fast_from(CoarseTime::NEVER);
+            closer.replaced.store(true, Ordering::Release);
         });
         let mut reader = TokenReader::default();
         generation(&mut reader, &both.current);

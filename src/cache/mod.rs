@@ -17,6 +17,8 @@ mod in_flight;
 mod refresh_token;
 pub(crate) mod registry;
 mod rejections;
+#[cfg(all(test, tower_bearer_loom))]
+mod rejections_loom;
 mod schedule;
 mod session;
 mod settings;

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use tokio::sync::watch;
@@ -16,7 +16,7 @@ use crate::cache::state::{Rejection, State};
 use crate::error::{TokenError, TokenErrorKind};
 use crate::origins::OriginId;
 use crate::source::DynTokenSource;
-use crate::sync::lock;
+use crate::sync::model::{Mutex, lock};
 use crate::task::BackgroundTask;
 use crate::telemetry::{self, Event, Replay};
 

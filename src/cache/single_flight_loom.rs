@@ -115,7 +115,7 @@ impl Model {
     /// its own.
     fn call(self: &Shared) -> Outcome {
         self.call_with(|model, number, driver| {
-            thread::spawn(move || model.fly(number, driver));
+            thread::spawn(move || model.run(number, driver));
         })
     }
 
@@ -160,33 +160,48 @@ impl Drop for Model {
 
 /// Unparks a thread. Leaner than loom's own `block_on`, whose reference counts
 /// and spurious wake-ups are interleavings too.
-struct Parked(thread::Thread);
+struct Parked {
+    thread: thread::Thread,
+    woken: AtomicBool,
+}
 
 impl Wake for Parked {
     fn wake(self: std::sync::Arc<Self>) {
-        self.0.unpark();
+        self.woken.store(true, Relaxed);
+        self.thread.unpark();
     }
 }
 
-fn block_on<F: Future>(future: F) -> F::Output {
-    let waker = Waker::from(std::sync::Arc::new(Parked(thread::current())));
+pub(super) fn block_on<F: Future>(future: F) -> F::Output {
+    let parked = std::sync::Arc::new(Parked {
+        thread: thread::current(),
+        woken: AtomicBool::new(false),
+    });
+    let waker = Waker::from(parked.clone());
     let mut future = pin!(future);
     loop {
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
+            // Loom also wakes a thread when a lock is released that it took
+            // last. The waker would then come late, when the thread waits for
+            // another lock, which loom does not bear.
+            Poll::Pending => {
+                while !parked.woken.swap(false, Relaxed) {
+                    thread::park();
+                }
+            }
         }
     }
 }
 
 /// Polls a waiter once, as a caller does who then goes elsewhere.
-fn try_fast(waiter: &mut Waiter<Outcome>) {
+fn poll_once(waiter: &mut Waiter<Outcome>) {
     let _ = pin!(waiter).poll(&mut Context::from_waker(Waker::noop()));
 }
 
 /// Runs every interleaving of a model, or those with at most so many
 /// preemptions; `LOOM_MAX_PREEMPTIONS` has the last word.
-fn explore(bound: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
+pub(super) fn explore(bound: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(bound);
     let bound = builder.preemption_bound;
@@ -253,7 +268,7 @@ fn drivers_go_with_their_runtime_and_waiters_do_not() {
             let (model, runtime) = (model.clone(), runtime.clone());
             move || {
                 let _ = model.call_with(|model, number, driver| {
-                    let task = move || model.fly(number, driver);
+                    let task = move || model.run(number, driver);
                     if number > 0 {
                         return task(); // in a runtime that lives on
                     }
@@ -286,18 +301,18 @@ fn one_leaves_and_one_moves(bound: Option<usize>, ends: &'static [End], parked: 
         let model = Model::new(ends);
         let fly = |model: Shared| {
             move |number, driver| {
-                thread::spawn(move || model.fly(number, driver));
+                thread::spawn(move || model.run(number, driver));
             }
         };
         let leaver = model.clone();
         thread::spawn(move || match leaver.join(fly(leaver.clone())) {
-            Ok(mut waiter) if parked => glance(&mut waiter),
+            Ok(mut waiter) if parked => poll_once(&mut waiter),
             _ => {}
         });
         model.caller();
         let outcome = match model.join(fly(model.clone())) {
             Ok(mut waiter) => {
-                glance(&mut waiter);
+                poll_once(&mut waiter);
                 block_on(waiter)
             }
             Err(outcome) => Some(outcome),

@@ -442,7 +442,8 @@ impl State {
                 let login_lives_longer = self
                     .longest_left
                     .is_none_or(|longest| needs.valid_for <= longest);
-                return if too_short && login_lives_longer {
+                let may_log_in = self.short.backoff_left(now.monotonic).is_none();
+                return if too_short && login_lives_longer && may_log_in {
                     AfterRefresh::TooShort
                 } else {
                     AfterRefresh::Done

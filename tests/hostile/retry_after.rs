@@ -1,6 +1,8 @@
-//! `Retry-After`: the value of that header in a 503 of the token endpoint.
+//! `Retry-After`: the value of that header in a 429 of the token endpoint, which
+//! leads to no second attempt of the same fetch.
 
 use std::convert::Infallible;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,6 +11,8 @@ use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
+use tower_bearer::grant::ClientCredentialsGrant;
+use tower_bearer::transport::Transport;
 use tower_bearer::{PasswordGrant, TokenCache, TokenErrorKind, TokenSource};
 
 use crate::paused;
@@ -16,8 +20,10 @@ use crate::paused;
 /// What a cache waits at most, and a grant reports at most.
 const CACHE: Duration = Duration::from_secs(300);
 const GRANT: Duration = Duration::from_secs(10 * 366 * 86_400);
-/// The longest pause that a first failure leads to by itself.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The pauses that a first failure leads to by itself: of a client, and of a
+/// person, whose account may be locked.
+const CLIENT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_millis(250);
+const PERSON: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_millis(6250);
 
 pub(crate) fn check(input: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(input) else {
@@ -41,7 +47,10 @@ pub(crate) fn check(input: &[u8]) {
         }
         None => {}
     }
-    held(&value, asked);
+    let calls = Arc::default();
+    held(&value, asked, client(&value, &calls), &calls, CLIENT);
+    let calls = Arc::default();
+    held(&value, asked, person(&value, &calls), &calls, PERSON);
 }
 
 /// Digits alone, read by other means; an error if they are too many.
@@ -58,41 +67,60 @@ fn digits(value: &HeaderValue) -> Option<Result<u64, ()>> {
     Some(value.ok_or(()))
 }
 
-fn grant(value: &HeaderValue, calls: &Arc<AtomicUsize>) -> impl TokenSource {
+fn client(value: &HeaderValue, calls: &Arc<AtomicUsize>) -> impl TokenSource {
+    let grant = ClientCredentialsGrant::new("https://a.example/token", "me").expect("valid");
+    grant
+        .client_secret("hunter2")
+        .transport(endpoint(value, calls))
+}
+
+/// A person of its own each time, for failures are remembered by the password.
+fn person(value: &HeaderValue, calls: &Arc<AtomicUsize>) -> impl TokenSource {
+    static PERSONS: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("me-{}", PERSONS.fetch_add(1, Ordering::SeqCst));
+    PasswordGrant::voipex(name, "hunter2").transport(endpoint(value, calls))
+}
+
+fn endpoint(value: &HeaderValue, calls: &Arc<AtomicUsize>) -> impl Transport + use<> {
     let (value, calls) = (value.clone(), calls.clone());
-    let endpoint = tower::service_fn(move |_: Request<Full<Bytes>>| {
+    tower::service_fn(move |_: Request<Full<Bytes>>| {
         calls.fetch_add(1, Ordering::SeqCst);
         let response = Response::builder()
-            .status(503)
+            .status(429)
             .header(RETRY_AFTER, value.clone())
             .body(Full::<Bytes>::default());
         async { Ok::<_, Infallible>(response.expect("an answer")) }
-    });
-    PasswordGrant::voipex("me", "hunter2").transport(endpoint)
+    })
 }
 
 /// What the grant makes of the header.
 fn asked(value: &HeaderValue) -> Option<Duration> {
-    let grant = grant(value, &Arc::default());
-    let error = paused::block_on(grant.fetch()).expect_err("a 503");
+    let grant = client(value, &Arc::default());
+    let error = paused::block_on(grant.fetch()).expect_err("a 429");
     assert_eq!(error.kind(), TokenErrorKind::Unavailable);
     error.retry_after()
 }
 
 /// For how long a cache is held back: never longer than its bound, never
 /// shorter than was asked for within it, and after that for nothing.
-fn held(value: &HeaderValue, asked: Option<Duration>) {
-    let calls = Arc::new(AtomicUsize::new(0));
-    let tokens = TokenCache::new(grant(value, &calls));
+fn held(
+    value: &HeaderValue,
+    asked: Option<Duration>,
+    grant: impl TokenSource,
+    calls: &AtomicUsize,
+    first: RangeInclusive<Duration>,
+) {
+    let tokens = TokenCache::new(grant);
     paused::block_on(async {
-        let error = tokens.token().await.expect_err("a 503");
+        let error = tokens.token().await.expect_err("a 429");
         let pause = error.retry_after().unwrap_or_default();
         let asked = asked.unwrap_or_default().min(CACHE);
         // Dates are read once more, a moment later.
         let slack = Duration::from_secs(2);
         assert!(pause + slack >= asked, "{value:?}: {pause:?}");
-        assert!(pause <= CACHE.max(FIRST_PAUSE), "{value:?}: {pause:?}");
-        assert!(pause <= asked.max(FIRST_PAUSE), "{value:?}: {pause:?}");
+        assert!(pause >= *first.start(), "{value:?}: {pause:?}");
+        assert!(pause <= CACHE, "{value:?}: {pause:?}");
+        assert!(pause <= asked.max(*first.end()), "{value:?}: {pause:?}");
 
         if pause > Duration::from_millis(2) {
             tokens.token().await.expect_err("held back");
@@ -100,7 +128,7 @@ fn held(value: &HeaderValue, asked: Option<Duration>) {
         }
         let before = calls.load(Ordering::SeqCst);
         tokio::time::sleep(pause + Duration::from_millis(2)).await;
-        tokens.token().await.expect_err("a 503");
+        tokens.token().await.expect_err("a 429");
         assert_eq!(
             calls.load(Ordering::SeqCst),
             before + 1,

@@ -165,8 +165,10 @@ async fn a_relative_uri_is_an_error_that_says_what_to_do() {
         let token = TokenError::find(&error).expect("a token's error");
         assert_eq!(token.kind(), TokenErrorKind::RelativeUri);
         assert!(!token.is_transient());
-        for part in ["no bearer token: ", "no scheme and host", "with_origin"] {
-            assert!(error.to_string().contains(part), "{error}");
+        assert_eq!(error.to_string(), "no bearer token");
+        let source = std::error::Error::source(&error).expect("a source");
+        for part in ["no scheme and host", "with_origin"] {
+            assert!(source.to_string().contains(part), "{source}");
         }
     }
     assert_eq!((calls.get(), fetches.get()), (0, 0));
@@ -386,7 +388,8 @@ async fn the_policy_decides_which_requests_are_sent_again() {
     let full = || Full::new(Bytes::from_static(b"body"));
     let empty = Full::<Bytes>::default;
     let replayed = (StatusCode::OK, Some(Outcome::Replayed), 2);
-    let not_copied = (StatusCode::UNAUTHORIZED, Some(Outcome::NotCopied), 1);
+    // The newer token is there by the time that the caller hears of it.
+    let not_copied = (StatusCode::UNAUTHORIZED, Some(Outcome::NotCopied), 2);
     assert_eq!(rejected(tower_bearer::CloneBody, full()).await, replayed);
     assert_eq!(rejected(EmptyBody, empty()).await, replayed);
     assert_eq!(rejected(EmptyBody, full()).await, not_copied);

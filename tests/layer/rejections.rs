@@ -7,6 +7,7 @@
 mod common;
 
 use http::{Request, StatusCode};
+use http_body_util::BodyExt;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -158,7 +159,7 @@ async fn an_answer_to_a_request_without_our_token_carries_no_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_fetches_are_held_back_a_401_ends_at_once_in_the_error_from_memory() {
+async fn while_fetches_are_held_back_a_401_comes_back_at_once_with_the_error_from_memory() {
     let (server, tokens) = server();
     let api = api(&server, &tokens);
     assert_eq!(call(&api).await.0, 200);
@@ -168,8 +169,10 @@ async fn while_fetches_are_held_back_a_401_ends_at_once_in_the_error_from_memory
         .set_default(MockResponse::status(StatusCode::SERVICE_UNAVAILABLE).retry_after("60"));
     let start = Instant::now();
     for _ in 0..10 {
-        let error = send(&api).await.expect_err("no token");
-        let error = TokenError::find(&error).expect("the token's error");
+        let response = send(&api).await.expect("the API's answer");
+        assert_eq!(read(&response), (401, Some(Outcome::RenewalFailed)));
+        let error = response.extensions().get::<TokenError>();
+        let error = error.expect("the token's error");
         assert_eq!(error.kind(), TokenErrorKind::Unavailable);
         assert_eq!(error.retry_after(), Some(secs(60)));
     }
@@ -285,14 +288,22 @@ fn rejecting_if(odd: bool, status: StatusCode) -> http::Response<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_to_renew_after_a_401_is_an_error_that_can_be_matched() {
+async fn a_failure_to_renew_after_a_401_is_told_beside_the_answer_of_the_api() {
     let (server, tokens) = server();
     let api = api(&server, &tokens);
     assert_eq!(call(&api).await.0, 200);
     server.end_sessions();
     server.set_password("me", "changed");
-    let error = send(&api).await.expect_err("no token");
-    let error: &TokenError = TokenError::find(&error).expect("the token's error");
+    let response = send(&api).await.expect("the API's answer");
+    assert_eq!(read(&response), (401, Some(Outcome::RenewalFailed)));
+    let error = response.extensions().get::<TokenError>();
+    let error = error.expect("the token's error");
     assert_eq!(error.kind(), TokenErrorKind::Refused);
     assert_eq!(error.oauth_error(), Some("invalid_grant"));
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .expect("the API's body");
+    assert!(!body.to_bytes().is_empty());
 }

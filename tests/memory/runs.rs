@@ -177,7 +177,7 @@ pub(crate) fn in_process() -> Run {
             let next = answers.lock().expect("no panic").next();
             let (number, answer) = next.expect("three requests");
             let mut response = Response::new(Pieces(answer));
-            *response.status_mut() = if number == 0 { 503 } else { 200 }.try_into()?;
+            *response.status_mut() = if number == 0 { 429 } else { 200 }.try_into()?;
             Ok::<_, BoxError>(response)
         }
     });
@@ -249,7 +249,7 @@ mod server {
         );
         let answers = secrets.answers();
         std::thread::spawn(move || {
-            for (answer, status) in answers.iter().zip([503, 200, 200]) {
+            for (answer, status) in answers.iter().zip([429, 200, 200]) {
                 let (stream, _) = listener.accept().expect("a connection");
                 serve(stream, status, answer);
             }

@@ -32,21 +32,21 @@ impl Service<Request<()>> for Api {
 
     fn call(&mut self, request: Request<()>) -> Self::Future {
         let world = self.0.clone();
-        let (serial, latency) = arrived(&world, &request);
+        let (serial, replayed, latency) = arrived(&world, &request);
         let busy = Busy(world);
         Box::pin(async move {
             if !latency.is_zero() {
                 sleep(latency).await;
             }
             let mut response = Response::new(String::new());
-            *response.status_mut() = judged(&busy.0, serial, response.headers_mut());
+            *response.status_mut() = judged(&busy.0, serial, replayed, response.headers_mut());
             Ok(response)
         })
     }
 }
 
 /// The promises about what may be sent.
-fn arrived(world: &World, request: &Request<()>) -> (u64, std::time::Duration) {
+fn arrived(world: &World, request: &Request<()>) -> (u64, bool, std::time::Duration) {
     let value = request.headers().get(AUTHORIZATION);
     let text = value.and_then(|v| v.to_str().ok()?.strip_prefix("Bearer a"));
     let serial = text.and_then(|text| text.parse().ok()).unwrap_or_default();
@@ -66,23 +66,26 @@ fn arrived(world: &World, request: &Request<()>) -> (u64, std::time::Duration) {
         [first, second] => first < second,
         _ => false,
     };
+    let replayed = sent.len() > 1;
     state.check(fine, "sent more than twice, or twice with the same token");
     state.at_api += 1;
-    (serial, state.api_latency)
+    (serial, replayed, state.api_latency)
 }
 
-fn judged(world: &World, serial: u64, headers: &mut http::HeaderMap) -> StatusCode {
+fn judged(world: &World, serial: u64, replayed: bool, headers: &mut http::HeaderMap) -> StatusCode {
     let mut state = world.lock();
     let challenge = match state.api_mood {
         ApiMood::Failing => return StatusCode::BAD_GATEWAY,
         ApiMood::Odd => "Basic realm=\"x\"",
-        ApiMood::Good if state.live.contains(&serial) => return StatusCode::OK,
+        ApiMood::Good if state.live.contains(&serial) => {
+            state.reference.accepted(serial);
+            return StatusCode::OK;
+        }
         ApiMood::Good | ApiMood::Rejecting => "Bearer",
     };
     headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-    let current = state.reference.token.map(|token| token.serial);
-    if challenge == "Bearer" && current == Some(serial) {
-        state.reference.doubted = true;
+    if challenge == "Bearer" {
+        state.reference.rejected(serial, replayed);
     }
     StatusCode::UNAUTHORIZED
 }

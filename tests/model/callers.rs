@@ -14,11 +14,8 @@ use tower_bearer::{AccessToken, Error, Outcome, TokenError, TokenErrorKind};
 
 use crate::api::Number;
 use crate::history::History;
-use crate::reference::{Known, Moment};
+use crate::reference::{Known, Moment, WAIT};
 use crate::world::{State, World};
-
-/// The default of [`tower_bearer::TokenCacheBuilder::wait_timeout`].
-const WAIT: Duration = Duration::from_secs(30);
 
 /// A caller who did not get an answer at once.
 pub(crate) struct Caller(JoinHandle<()>);
@@ -82,9 +79,12 @@ impl History {
     async fn ask_for_longer(&mut self, span: Duration, patience: Duration) {
         let (valid, now) = self.valid();
         let enough = valid.is_some_and(|token| lives_for(&token, span, &now));
-        self.world.lock().longer |= valid.is_some() && !enough;
+        let longer = Longer::new(&self.world);
         let tokens = self.tokens.clone();
-        let mut future = Box::pin(async move { tokens.token_valid_for(span).await });
+        let mut future = Box::pin(async move {
+            let _longer = longer;
+            tokens.token_valid_for(span).await
+        });
         let at_once = poll_once(&mut future).await;
         let mut state = self.world.lock();
         match at_once {
@@ -124,10 +124,12 @@ impl History {
             "not sent at once with a valid token",
         );
         match at_once {
-            Poll::Ready(answer) => state.answered(answer, Duration::ZERO),
+            Poll::Ready(answer) => state.answered(number, answer, Duration::ZERO),
             Poll::Pending => {
                 drop(state);
-                self.wait(future, patience, State::answered);
+                self.wait(future, patience, move |state, answer, waited| {
+                    state.answered(number, answer, waited);
+                });
             }
         }
     }
@@ -153,7 +155,7 @@ impl State {
     fn handed(&mut self, answer: &Handed, span: Option<Duration>) {
         let now = self.now();
         if answer.is_err() {
-            let held = self.reference.may_deny(&now);
+            let held = self.reference.may_deny(span.is_some(), &now);
             self.check(held, "failed from memory after the pause");
         }
         self.handed_to_waiter(answer, span);
@@ -181,14 +183,23 @@ impl State {
         }
     }
 
-    fn answered(&mut self, answer: Answered, waited: Duration) {
+    fn answered(&mut self, number: u64, answer: Answered, waited: Duration) {
         match answer {
             Ok(response) => {
-                let told = response.extensions().get::<Outcome>().is_some();
+                let outcome = response.extensions().get::<Outcome>();
                 let rejected = response.status() == 401;
-                self.check(told || !rejected, "a 401 without a reason");
+                self.check(outcome.is_some() || !rejected, "a 401 without a reason");
+                let error = response.extensions().get::<TokenError>();
+                let failed = outcome == Some(&Outcome::RenewalFailed);
+                self.check(failed == error.is_some(), "an outcome of another error");
+                self.check(rejected || !failed, "a renewal that no 401 called for");
+                self.in_time(error, waited);
             }
-            Err(Error::Token(error)) => self.in_time(Some(&error), waited),
+            Err(Error::Token(error)) => {
+                let sent = self.sent.contains_key(&number);
+                self.check(!sent, "a token's error in place of the API's answer");
+                self.in_time(Some(&error), waited);
+            }
             Err(Error::Inner(never)) => match never {},
         }
     }
@@ -203,6 +214,22 @@ impl State {
             }
             _ => {}
         }
+    }
+}
+
+/// Somebody who asks for more life than the token in use may have.
+struct Longer(World);
+
+impl Longer {
+    fn new(world: &World) -> Self {
+        world.lock().longer += 1;
+        Self(world.clone())
+    }
+}
+
+impl Drop for Longer {
+    fn drop(&mut self) {
+        self.0.lock().longer -= 1;
     }
 }
 

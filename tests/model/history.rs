@@ -125,7 +125,7 @@ impl History {
             _ if rng.bool() => self.tokens.keep_warm(),
             _ => {
                 self.tokens.reset();
-                self.world.lock().reference.forgive();
+                self.world.lock().reference.reset();
             }
         }
     }
@@ -155,7 +155,7 @@ impl History {
         let status = self.tokens.status();
         let mut state = self.world.lock();
         let now = state.now();
-        // Whether a token was given up shows once it could be in use.
+        // Whether a token was dropped shows once it could be in use again.
         if state.reference.doubted && state.reference.valid(&now).is_some() {
             state.reference.doubted = false;
             state.reference.token = state
@@ -165,8 +165,13 @@ impl History {
         }
         let valid = state.reference.valid(&now).is_some();
         state.check(status.generation.is_some() == valid, "not the token in use");
-        let fetching = state.fetching > 0;
-        state.check(status.is_fetching == fetching, "not the fetch under way");
+        let requesting = state.fetching > 0;
+        let fetching = status.is_fetching;
+        state.check(fetching || !requesting, "not the fetch under way");
+        let between = fetching && !requesting;
+        if !requesting && let Err(broken) = state.reference.settled(between, &now) {
+            state.check(false, broken);
+        }
         // Who is not at the API waits for a token.
         let waiting = self.callers.len() > state.at_api as usize;
         state.check(!waiting || fetching, "a waiter was left behind");
@@ -196,7 +201,7 @@ impl History {
         self.tokens.invalidate();
         {
             let mut state = self.world.lock();
-            state.reference.forgive();
+            state.reference.reset();
             state.reference.token = None;
         }
         let token = self.tokens.token().await;
@@ -209,18 +214,20 @@ impl History {
     fn runtime_ended(&mut self) {
         self.callers.clear();
         let mut state = self.world.lock();
-        (state.ending, state.falling_back) = (false, false);
+        state.ending = false;
+        state.reference.runtime_ended();
         assert_eq!((state.fetching, state.at_api), (0, 0));
     }
 }
 
 fn mood(rng: &mut Rng) -> Mood {
-    match rng.u32(..9) {
+    match rng.u32(..10) {
         0..=3 => Mood::Good,
         4 => Mood::Down(None),
         5 => Mood::Down(Some([1, 100, 1000][rng.usize(..3)])),
         6 => Mood::Refusing,
         7 => Mood::Babbling,
+        8 => Mood::Unconnected,
         _ => Mood::Panicking,
     }
 }

@@ -43,6 +43,7 @@ fn every_history_keeps_the_promises() {
     }
     let histories = setting("MODEL_HISTORIES").unwrap_or(10_000);
     let (first, next) = (fastrand::u64(..u64::MAX - histories), AtomicU64::new(0));
+    println!("MODEL_SEED={first} and the {histories} from there on");
     let threads = available_parallelism().map_or(1, usize::from);
     scope(|scope| {
         for _ in 0..threads {

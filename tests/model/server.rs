@@ -69,16 +69,10 @@ impl State {
         self.fetches += 1;
         self.fetching += 1;
         self.check(self.fetching == 1, "two fetches at once");
-        let known = self.reference.live_refresh(now).map(|kept| kept.serial);
-        self.check(refresh == known, "not the refresh token that is alive");
-        if std::mem::take(&mut self.falling_back) {
-            self.check(refresh.is_none(), "a refused refresh token again");
-            return;
+        let asked = self.longer > 0;
+        if let Err(broken) = self.reference.arrived(refresh, asked, now) {
+            self.check(false, broken);
         }
-        self.check(self.reference.may_fetch(now), "a fetch during its pause");
-        let needed = self.reference.valid(now).is_none_or(|t| t.may_be_due(now));
-        let asked = std::mem::take(&mut self.longer) || self.reference.doubted;
-        self.check(needed || asked, "a fetch without a cause");
     }
 
     fn decide(&mut self, refresh: Option<u64>) -> Decided {
@@ -114,29 +108,34 @@ impl Request {
         match decided {
             Decided::Issued { access, refresh } => self.issue(&mut state, &now, access, refresh),
             Decided::Refused if self.refresh.is_some() => {
-                state.reference.refresh = None;
-                state.falling_back = true;
+                state.reference.refused_refresh(&now);
                 Err(TokenError::new(TokenErrorKind::Refused, "no session"))
             }
             Decided::Refused => {
                 state.reference.refused(&now);
                 Err(TokenError::new(TokenErrorKind::Refused, "wrong password"))
             }
-            Decided::Other(Mood::Down(after)) => {
-                let after = after.map(Duration::from_secs);
-                state.reference.failed(after, &now);
-                let error = TokenError::new(TokenErrorKind::Unavailable, "down");
-                Err(error.with_retry_after(after))
-            }
             Decided::Other(mood) => {
-                state.reference.failed(None, &now);
+                let refreshing = self.refresh.is_some();
+                let after = match mood {
+                    Mood::Down(after) => after.map(Duration::from_secs),
+                    _ => None,
+                };
+                let unconnected = mood == Mood::Unconnected;
+                let reference = &mut state.reference;
+                reference.failed(refreshing, unconnected, after, &now);
                 drop(state);
-                if mood == Mood::Panicking {
-                    // Not while the request is at hand: its end needs the lock.
-                    drop(self);
-                    std::panic::panic_any(SCRIPTED);
-                }
-                Err(TokenError::new(TokenErrorKind::InvalidResponse, "babble"))
+                let (kind, what) = match mood {
+                    Mood::Down(_) => (TokenErrorKind::Unavailable, "down"),
+                    Mood::Unconnected => (TokenErrorKind::Connect, "gone"),
+                    Mood::Panicking => {
+                        // Not while the request is at hand: its end needs the lock.
+                        drop(self);
+                        std::panic::panic_any(SCRIPTED);
+                    }
+                    _ => (TokenErrorKind::InvalidResponse, "babble"),
+                };
+                Err(TokenError::new(kind, what).with_retry_after(after))
             }
         }
     }
@@ -152,6 +151,8 @@ impl Request {
             serial,
             born: self.born,
             lifetime: lifetime.map(Duration::from_secs),
+            refreshed: self.refresh.is_some(),
+            forced: false,
         };
         let mut token = AccessToken::new(format!("a{access}"))?;
         if let Some(lifetime) = state.lifetime {
@@ -165,11 +166,8 @@ impl Request {
                 None => token,
             })
         });
-        if kept.is_some() || self.refresh.is_none() {
-            state.reference.refresh = kept;
-        }
         let lifetime = state.lifetime;
-        state.reference.received(known(access, lifetime), now);
+        state.reference.issued(known(access, lifetime), kept, now);
         let response = TokenResponse::new(token);
         Ok(match refresh.transpose()? {
             Some(refresh) => response.with_refresh_token(refresh),
@@ -183,8 +181,8 @@ impl Drop for Request {
         let mut state = self.world.lock();
         state.fetching -= 1;
         if !self.answered && !state.ending {
-            let now = state.now();
-            state.reference.failed(None, &now);
+            let (now, refreshing) = (state.now(), self.refresh.is_some());
+            state.reference.failed(refreshing, false, None, &now);
         }
     }
 }

@@ -15,6 +15,7 @@ pub(crate) enum Mood {
     Good,
     Down(Option<u64>),
     Refusing,
+    Unconnected,
     Babbling,
     Panicking,
 }
@@ -51,10 +52,8 @@ pub(crate) struct State {
 
     pub(crate) reference: Reference,
     pub(crate) fetching: u32,
-    /// The refresh token was refused, and the login has to follow.
-    pub(crate) falling_back: bool,
-    /// Somebody asked for more life than the token in use may have.
-    pub(crate) longer: bool,
+    /// How many ask for more life than the token in use may have.
+    pub(crate) longer: u32,
     /// The runtime is about to end, and what it does is undone.
     pub(crate) ending: bool,
     pub(crate) at_api: u32,
@@ -82,8 +81,7 @@ impl World {
             sessions: HashSet::new(),
             reference: Reference::default(),
             fetching: 0,
-            falling_back: false,
-            longer: false,
+            longer: 0,
             ending: false,
             at_api: 0,
             sent: HashMap::new(),

@@ -16,8 +16,10 @@ use tower_bearer::{
 use crate::seen::Seen;
 
 /// Traits and aliases.
-const WITHOUT_DEBUG: [&str; 9] = [
+const WITHOUT_DEBUG: [&str; 11] = [
     "EndpointUrl",
+    "HttpRequest",
+    "HttpResponse",
     "IntoEndpoint",
     "SecretSource",
     "Signer",
