@@ -36,7 +36,14 @@ fn live(generation: u64, window: Window) -> Arc<CachedToken> {
     };
     let requested_at = Clock::default().now();
     let token = token.cached(generation, requested_at.wall, Duration::ZERO);
-    let live = CachedToken::new(token, requested_at, schedule, FetchedBy::Credentials, None);
+    let live = CachedToken::new(
+        token,
+        0,
+        requested_at,
+        schedule,
+        FetchedBy::Credentials,
+        None,
+    );
     live.set_fast_from(window.start());
     Arc::new(live)
 }
