@@ -107,6 +107,9 @@ pub(crate) struct FetchResult {
     pub(crate) from_memory: bool,
     /// The refresh token that was sent.
     pub(crate) sent: Option<RefreshToken>,
+    /// The failure of a login for a token that lives longer than this one, and
+    /// the pause after it.
+    pub(crate) failed_login: Option<(TokenError, Duration)>,
 }
 
 impl FetchResult {
@@ -121,6 +124,7 @@ impl FetchResult {
             memory: None,
             from_memory: false,
             sent: None,
+            failed_login: None,
         }
     }
 

@@ -87,10 +87,13 @@ impl Shared {
             AfterRefresh::LogIn => self.fetch_with_credentials(context).await,
             AfterRefresh::TooShort => {
                 let fetched = self.fetch_with_credentials(context).await;
-                if fetched.answer.is_err() {
-                    let (settings, random) = (&self.settings, fastrand::f64());
-                    self.with_state(|state, now| state.note_short(&fetched, now, settings, random));
-                    return refreshed;
+                if let Err(error) = fetched.answer {
+                    let pause = fetched.pause.filter(|_| fetched.memory.is_some());
+                    let pause = pause.unwrap_or_else(|| self.draw_pause_for_longer(&error));
+                    return FetchResult {
+                        failed_login: Some((error, pause)),
+                        ..refreshed
+                    };
                 }
                 if let Some(unused) = refreshed.into_refresh_token() {
                     self.end_in_background(unused);
@@ -191,6 +194,13 @@ impl Shared {
                 self.with_state(|state, _| state.failures.pause(error, locks, settings, random));
             fetched.pause = Some(pause);
         }
+    }
+
+    /// Draws the pause before the next login for a longer life.
+    fn draw_pause_for_longer(&self, error: &TokenError) -> Duration {
+        let (settings, random) = (&self.settings, fastrand::f64());
+        let locks = self.source.may_lock();
+        self.with_state(|state, _| state.failed_logins.pause(error, locks, settings, random))
     }
 
     /// Says that the fetch goes on: it is stalled only if it is not heard of for

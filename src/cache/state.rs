@@ -69,6 +69,9 @@ pub(crate) struct State {
     generation: u64,
     /// Failures that this cache alone remembers.
     pub(crate) failures: Failures,
+    /// Failures of logins for a token that lives longer than those that come by
+    /// the refresh token.
+    pub(crate) failed_logins: Failures,
     /// Failures of the credentials, which all caches with the same remember.
     memory: Option<Arc<CredentialMemory>>,
     rejections: Rejections,
@@ -86,9 +89,6 @@ pub(crate) struct State {
     /// What was left of the last token of a login when it arrived; `None` if it
     /// has no known end.
     longest_left: Option<Duration>,
-    /// Logins that failed where a longer life was asked for than a refresh
-    /// yields. They keep nobody from the next refresh.
-    short: Failures,
     /// Failures before this do not count, not those of the fleet either.
     ignore_failures: bool,
     /// Why the fleet's store could not be asked.
@@ -137,14 +137,12 @@ impl State {
         if self.live.is_some() && self.longest_left.is_some_and(|left| needs.valid_for > left) {
             return Lookup::Fail(lives_too_short());
         }
-        let short = || self.short.blocking(now.monotonic);
-        if let Some(error) = self.live.as_ref().and_then(|live| {
-            let is_too_short = live.generation() > needs.newer_than;
-            is_too_short.then(short)?
-        }) {
-            return Lookup::Fail(error);
-        }
-        match self.blocking(now.monotonic) {
+        let longer = self.live.is_some() && !needs.valid_for.is_zero();
+        let failed_login = longer.then(|| self.failed_logins.blocking(now.monotonic));
+        match failed_login
+            .flatten()
+            .or_else(|| self.blocking(now.monotonic))
+        {
             Some(error) => Lookup::Fail(error),
             None => Lookup::Fetch,
         }
@@ -311,23 +309,6 @@ impl State {
         }
     }
 
-    /// Notes a login that failed where only its token would live long enough.
-    pub(crate) fn note_short(
-        &mut self,
-        login: &FetchResult,
-        now: &Moment,
-        settings: &Settings,
-        random: f64,
-    ) {
-        let Err(error) = &login.answer else {
-            return;
-        };
-        let remembered = login.pause.filter(|_| login.memory.is_some());
-        let own = || self.short.pause(error, true, settings, random);
-        let pause = remembered.unwrap_or_else(own);
-        self.short.record(error, pause, now);
-    }
-
     /// The answer to a fetch that was given up is older than what came after it,
     /// but a rotated refresh token may be the only one that is still alive.
     fn record_late(&mut self, fetched: FetchResult) {
@@ -357,9 +338,15 @@ impl State {
             age,
             store_generation,
             by,
+            failed_login,
             ..
         } = fetched;
         let (token, refresh) = answer?.into_parts();
+        match failed_login {
+            Some((error, pause)) => drop(self.failed_logins.record(&error, pause, now)),
+            None if by == FetchedBy::Credentials => self.failed_logins.clear(),
+            None => {}
+        }
         self.invalidated = None;
         self.store_generation = store_generation.unwrap_or(self.store_generation);
         if refreshed {
@@ -388,7 +375,6 @@ impl State {
         }
         if by == FetchedBy::Credentials {
             self.longest_left = live.remaining(now);
-            self.short.clear();
         }
         let live = Arc::new(live);
         self.live = Some(live.clone());
@@ -442,7 +428,7 @@ impl State {
                 let login_lives_longer = self
                     .longest_left
                     .is_none_or(|longest| needs.valid_for <= longest);
-                let may_log_in = self.short.backoff_left(now.monotonic).is_none();
+                let may_log_in = self.failed_logins.backoff_left(now.monotonic).is_none();
                 return if too_short && login_lives_longer && may_log_in {
                     AfterRefresh::TooShort
                 } else {
@@ -552,9 +538,9 @@ impl State {
     /// Forgets all failures and rejections.
     pub(crate) fn reset(&mut self) {
         self.failures.clear();
+        self.failed_logins.clear();
         self.memory = None;
         self.ignore_failures = true;
-        self.short.clear();
         self.rejections.clear();
     }
 }

@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod connections;
+mod credentials;
 #[path = "../common/endpoint.rs"]
 mod endpoint;
 mod freshness;

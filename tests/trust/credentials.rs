@@ -1,0 +1,90 @@
+//! Credentials that several caches send: they count as one, whichever sends them.
+
+use tokio::time::{Instant, sleep};
+
+use tower_bearer::testing::{MockResponse, TokenServer};
+use tower_bearer::{TokenCache, TokenErrorKind};
+
+use crate::common::secs;
+
+#[tokio::test(start_paused = true)]
+async fn a_new_cache_for_each_call_sends_a_wrong_password_no_more_often_than_one() {
+    let server = TokenServer::builder().in_process();
+    let start = Instant::now();
+    while start.elapsed() < secs(12 * 3600) {
+        let tokens = TokenCache::new(server.grant_for(server.username(), "wrong"));
+        let error = tokens.token().await.expect_err("wrong");
+        assert_eq!(error.kind(), TokenErrorKind::Refused);
+        assert!(error.retry_after().is_some());
+        sleep(secs(7)).await;
+    }
+    assert!(server.token_requests() <= 5, "{}", server.token_requests());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_caches_that_start_at_once_with_a_wrong_password_send_it_once() {
+    let server = TokenServer::builder().delay(secs(2)).in_process();
+    let callers: Vec<_> = (0..100)
+        .map(|_| TokenCache::new(server.grant_for(server.username(), "wrong")))
+        .map(|tokens| tokio::spawn(async move { tokens.token().await.map(drop) }))
+        .collect();
+    for caller in callers {
+        let error = caller.await.expect("no panic").expect_err("wrong");
+        assert_eq!(error.kind(), TokenErrorKind::Refused);
+    }
+    assert_eq!(server.token_requests(), 1);
+}
+
+/// The right password is tried at once, and a reset clears what is remembered.
+#[tokio::test(start_paused = true)]
+async fn other_credentials_or_a_reset_are_tried_at_once() {
+    let server = TokenServer::builder().in_process();
+    let wrong = TokenCache::new(server.grant_for(server.username(), "wrong"));
+    let other = TokenCache::new(server.grant_for(server.username(), "wrong"));
+    assert!(wrong.token().await.is_err() && other.token().await.is_err());
+    assert_eq!(server.token_requests(), 1);
+    let right = TokenCache::new(server.grant());
+    assert!(right.token().await.is_ok());
+    assert!(wrong.token().await.is_err());
+    assert_eq!(server.token_requests(), 2, "one erased the other's refusal");
+    server.set_password(server.username(), "wrong");
+    other.reset();
+    assert!(wrong.token().await.is_ok() && other.token().await.is_ok());
+    assert_eq!(server.token_requests(), 4);
+}
+
+/// Callers of many caches with the same credentials, while the endpoint says
+/// nothing at all: what waits for its turn is not sent later.
+#[tokio::test(start_paused = true)]
+async fn many_caches_with_the_same_credentials_send_no_more_logins_than_there_are_after_an_outage()
+{
+    let server = TokenServer::builder().in_process();
+    server.token_endpoint().set_default(MockResponse::hang());
+    let caches: Vec<_> = (0..50).map(|_| TokenCache::new(server.grant())).collect();
+    let callers: Vec<_> = caches
+        .iter()
+        .map(|tokens| {
+            let tokens = tokens.clone();
+            tokio::spawn(async move {
+                let start = Instant::now();
+                while start.elapsed() < secs(600) {
+                    let _ = tokens.token().await;
+                    sleep(secs(1)).await;
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.expect("no panic");
+    }
+    let during = server.token_requests();
+    server.clear_responses();
+    sleep(secs(60)).await;
+    for tokens in &caches {
+        tokens.token().await.expect("a token");
+    }
+    sleep(secs(60)).await;
+    let after = server.token_requests() - during;
+    println!("{during} requests in ten minutes of an outage, {after} after it");
+    assert!(after <= 100, "{after}");
+}
