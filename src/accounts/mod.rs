@@ -211,6 +211,7 @@ mod lru;
 mod maintenance;
 #[cfg(feature = "reqwest-middleware")]
 mod reqwest_middleware;
+mod revocations;
 mod service;
 mod shared;
 

@@ -60,6 +60,12 @@ impl CredentialMemory {
         memory
     }
 
+    /// Returns what is known of these credentials, if they may not be sent yet.
+    pub(crate) fn find_blocking(fingerprint: u64) -> Option<Arc<Self>> {
+        let memory = registry().get(&fingerprint)?.clone();
+        memory.blocking(Instant::now()).is_some().then_some(memory)
+    }
+
     /// Forgets what is known of these credentials.
     pub(crate) fn forget(fingerprint: u64) {
         let memory = registry().remove(&fingerprint);

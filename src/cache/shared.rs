@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) keeps_warm: AtomicBool,
     /// Told of each change of the token in use; closed with the last handle.
     pub(crate) changes: Changes,
+    /// Held by the shutdown that ends the session. Made for the first one.
+    pub(crate) ending: OnceLock<Box<tokio::sync::Mutex<()>>>,
     state: Mutex<State>,
     pub(crate) flight: SingleFlight<FetchOutcome>,
 }
@@ -57,6 +59,7 @@ impl Shared {
             keep_warm: BackgroundTask::default(),
             keeps_warm: AtomicBool::new(false),
             changes: Changes::default(),
+            ending: OnceLock::new(),
             state: Mutex::new(State::new(striped)),
             flight: SingleFlight::new(),
         }
@@ -118,6 +121,11 @@ impl Shared {
 fn next_cache_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+pub(crate) fn shut_down() -> TokenError {
+    let what = "the token cache was shut down";
+    TokenError::new(TokenErrorKind::ShutDown, what)
 }
 
 pub(crate) fn no_runtime(error: impl Into<crate::BoxError>) -> TokenError {
