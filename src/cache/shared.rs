@@ -16,7 +16,7 @@ use crate::origins::OriginId;
 use crate::source::DynTokenSource;
 use crate::sync::lock;
 use crate::task::BackgroundTask;
-use crate::telemetry::{self, Event, Replay};
+use crate::telemetry::{self, CacheGauges, Event, Replay};
 
 /// How a flight ends.
 pub(crate) type FetchOutcome = Result<Arc<CachedToken>, TokenError>;
@@ -39,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) ending: OnceLock<Box<tokio::sync::Mutex<()>>>,
     state: Mutex<State>,
     pub(crate) flight: SingleFlight<FetchOutcome>,
+    _gauges: CacheGauges,
 }
 
 impl Shared {
@@ -51,6 +52,7 @@ impl Shared {
         let striped = settings.many_threads;
         Self {
             cache_id: next_cache_id(),
+            _gauges: CacheGauges::begin(&label),
             label,
             source,
             fleet: fleet.map(Box::new),

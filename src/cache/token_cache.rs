@@ -64,10 +64,7 @@ impl TokenCache {
         label: Option<Arc<str>>,
         settings: SharedSettings,
     ) -> Self {
-        let label = label.unwrap_or_else(|| match &fleet {
-            Some(fleet) => fleet.account.as_str().into(),
-            None => DEFAULT_LABEL.clone(),
-        });
+        let label = label.unwrap_or_else(|| DEFAULT_LABEL.clone());
         Self {
             shared: Arc::new(Shared::new(source, fleet, label, settings)),
         }

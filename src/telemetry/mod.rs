@@ -16,4 +16,4 @@ mod span;
 mod tracing;
 
 pub(crate) use event::{Event, FetchSummary, FetchedBy, Reason, Replay, emit};
-pub(crate) use span::{Wait, in_span};
+pub(crate) use span::{CacheGauges, Wait, in_span};

@@ -88,8 +88,8 @@ async fn a_source_that_cannot_be_made_fails_for_its_key_only_and_is_backed_off()
     for tried in 1..=2 {
         let error = bad.token().await.expect_err("no source");
         assert_eq!(error.kind(), TokenErrorKind::Source);
-        let cause = std::error::Error::source(&error).expect("a cause");
-        assert_eq!(cause.to_string(), "the secret store is away");
+        let message = error.to_string();
+        assert!(message.contains("the secret store is away"), "{message}");
         assert!(bad.token().await.is_err());
         assert_eq!(tries.get(), tried, "a second try before the pause was over");
         assert!(good.token().await.is_ok());
