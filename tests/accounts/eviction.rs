@@ -92,7 +92,7 @@ async fn a_service_does_not_use_a_cached_account_that_was_removed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_with_a_waiter_stays_and_a_request_at_the_api_finishes_after_its_eviction() {
+async fn an_account_with_a_request_in_progress_stays_and_one_that_is_removed_lets_it_finish() {
     let server = served(2, TokenServer::builder().delay(secs(1)));
     let accounts = builder(&server).capacity(1).build().expect("settings");
     let client = client(&server, &accounts);
@@ -111,6 +111,8 @@ async fn an_account_with_a_waiter_stays_and_a_request_at_the_api_finishes_after_
         .enqueue([MockResponse::unauthorized(["Bearer"]).after(secs(5))]);
     let second = parked(client.clone().oneshot(of(&tenant(1)))).await;
     call(&client, &tenant(0)).await.expect("an answer");
+    assert_eq!(live(&accounts), [0, 1], "it has a request to be sent again");
+    drop(accounts.remove(&tenant(1)));
     assert_eq!(live(&accounts), [0]);
     let answer = second.await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::OK);

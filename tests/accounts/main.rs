@@ -11,4 +11,5 @@ mod finding;
 mod histories;
 #[cfg(feature = "reqwest-middleware")]
 mod reqwest_clients;
+mod starvation;
 mod tenants;
