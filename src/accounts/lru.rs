@@ -154,7 +154,7 @@ pub(crate) struct AccountLru<K> {
     hasher: DefaultHashBuilder,
     fresh: AtomicUsize,
     proven: AtomicUsize,
-    /// Accounts that have worked and were evicted since the last turn.
+    /// Accounts that worked for the first time since the last turn.
     turned_over: AtomicUsize,
     capacity: usize,
 }
@@ -288,16 +288,14 @@ impl<K> AccountLru<K> {
                     && !account.tokens.is_in_use()
                 {
                     evicted.extend(self.pop(&mut locked, segment));
-                    self.turned_over
-                        .fetch_add(usize::from(segment == Segment::Proven), Ordering::Relaxed);
                 }
             }
         }
         evicted
     }
 
-    /// Whether so many accounts were evicted that uses before now should count less
-    /// than those from now on.
+    /// Whether so many accounts have come that uses before now should count less than
+    /// those from now on.
     pub(crate) fn take_turn(&self) -> bool {
         let turn = (self.capacity / FRESH_SHARE).max(1);
         let turned = self.turned_over.load(Ordering::Relaxed) >= turn;
@@ -405,6 +403,7 @@ impl<K: Hash + Eq> AccountLru<K> {
         shard.proven.insert(slot, ());
         self.fresh.fetch_sub(1, Ordering::Relaxed);
         self.proven.fetch_add(1, Ordering::Relaxed);
+        self.turned_over.fetch_add(1, Ordering::Relaxed);
         Some(account)
     }
 

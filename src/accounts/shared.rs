@@ -17,7 +17,7 @@ use crate::sync::lock;
 use crate::task::BackgroundTask;
 
 /// What a run of the maintenance task adds to the tick. Between two runs it goes up
-/// by one whenever a part of the accounts was evicted, so that accounts in constant
+/// by one whenever an eighth of the capacity has come, so that accounts in constant
 /// use are known from those that were used once.
 pub(crate) const TIME: u64 = 1 << 24;
 

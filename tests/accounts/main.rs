@@ -5,11 +5,14 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod capacity;
+mod endings;
 mod eviction;
 mod fetches;
 mod finding;
 mod histories;
 #[cfg(feature = "reqwest-middleware")]
 mod reqwest_clients;
+mod refusals;
 mod starvation;
 mod tenants;
