@@ -41,7 +41,11 @@ pub(crate) fn ensure_running<K: Send + Sync + 'static>(shared: &Arc<Shared<K>>) 
 }
 
 /// The account of this key has worked: its place is among those that have.
-pub(crate) fn on_worked<K: Hash + Eq + Send + Sync + 'static>(shared: &Shared<K>, hash: u64, key: &K) {
+pub(crate) fn on_worked<K: Hash + Eq + Send + Sync + 'static>(
+    shared: &Shared<K>,
+    hash: u64,
+    key: &K,
+) {
     let tick = shared.tick();
     if let Some(account) = shared.lru.prove(hash, key, tick) {
         keep_capacity(shared, Some(&account));

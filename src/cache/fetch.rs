@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use crate::cache::{background, session};
 use crate::cache::current::CachedToken;
 use crate::cache::shared::{FetchOutcome, Shared, no_runtime};
 use crate::cache::single_flight::{Driver, Joined, Waiter};
 use crate::cache::source_call::{FetchContext, GRACE};
 use crate::cache::state::{Begun, Lookup, Requirements};
+use crate::cache::{background, session};
 use crate::error::TokenError;
 use crate::telemetry::{self, Event, FetchSummary};
 

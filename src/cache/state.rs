@@ -447,11 +447,7 @@ impl State {
 
     /// Hands out what is to be given up at the server, and keeps none of it.
     /// `None` while a fetch is in progress, which brings more.
-    pub(crate) fn take_tokens(
-        &mut self,
-        now: &Moment,
-        settings: &Settings,
-    ) -> Option<Tokens> {
+    pub(crate) fn take_tokens(&mut self, now: &Moment, settings: &Settings) -> Option<Tokens> {
         if self.is_fetching(now.monotonic) {
             return None;
         }

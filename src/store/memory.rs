@@ -87,6 +87,16 @@ impl MemoryStore {
         Self::default()
     }
 
+    /// Returns how many accounts the store remembers.
+    pub fn len(&self) -> usize {
+        lock(&self.accounts).by_name.len()
+    }
+
+    /// Whether it remembers none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     fn with_account<R>(&self, name: &str, f: impl FnOnce(&mut Account, Instant) -> R) -> R {
         let now = Instant::now();
         f(lock(&self.accounts).account(name, now), now)

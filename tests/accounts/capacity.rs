@@ -109,8 +109,8 @@ async fn constant_use(valid: bool, kept: bool) -> usize {
     };
     let mut services: Vec<_> = (0..USED).map(|_| service.clone()).collect();
     let mut new = 1000;
-    // Ten seconds, with 2500 new keys in each.
-    for step in 0..1000 {
+    // Four seconds, with 2500 new keys in each.
+    for step in 0..400 {
         for (key, service) in services.iter_mut().enumerate() {
             // Ten times a second.
             if step % 10 == key % 10 {
@@ -171,7 +171,7 @@ impl TokenSource for Counted {
 #[tokio::test(start_paused = true)]
 async fn accounts_on_their_way_out_are_bounded_by_the_capacity() {
     // An endpoint that works, and one that hangs.
-    for (takes, all_ended) in [(millis(1), true), (secs(1 << 20), false)] {
+    for (takes, tenants) in [(millis(1), 50_000), (secs(1 << 20), 5_000)] {
         let (there, ended) = (Arc::new(AtomicUsize::new(0)), Count::default());
         let counted = (there.clone(), ended.clone());
         let accounts = Accounts::builder(move |_: usize| {
@@ -187,7 +187,7 @@ async fn accounts_on_their_way_out_are_bounded_by_the_capacity() {
         let accounts = accounts.capacity(50).revoke_evicted(secs(600));
         let accounts = accounts.build().expect("settings");
         let mut most = 0;
-        for key in 0..50_000 {
+        for key in 0..tenants {
             let tokens = accounts.get_or_create(&key).expect("an account");
             tokens.token().await.expect("a token");
             most = most.max(there.load(Ordering::SeqCst));
@@ -197,8 +197,8 @@ async fn accounts_on_their_way_out_are_bounded_by_the_capacity() {
         }
         // Accounts, those that wait for their end, and those being ended.
         assert!(most <= 50 + 6 + 2 * 50 + 64, "{most} sources at once");
-        if all_ended {
-            assert!(ended.get() >= 50_000 - 150, "{}", ended.get());
+        if takes < secs(1) {
+            assert!(ended.get() >= tenants - 150, "{}", ended.get());
         }
     }
 }

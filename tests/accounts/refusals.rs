@@ -39,8 +39,16 @@ async fn tenants_that_evict_each_other_are_tried_as_often_as_one_cache_is() {
         sleep(secs(300)).await;
     }
     let counts = server.counts();
-    assert!(counts.token_requests <= 5 * 101, "{}", counts.token_requests);
-    assert!(counts.token_requests >= 4 * 101, "{}", counts.token_requests);
+    assert!(
+        counts.token_requests <= 5 * 101,
+        "{}",
+        counts.token_requests
+    );
+    assert!(
+        counts.token_requests >= 4 * 101,
+        "{}",
+        counts.token_requests
+    );
 }
 
 #[tokio::test(start_paused = true)]

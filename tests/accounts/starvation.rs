@@ -72,7 +72,11 @@ async fn waits(accounts: &Accounts<usize>, healthy: usize) -> [std::time::Durati
                 ok = Some(caller);
             }
         }
-        *wait = ok.expect("there").await.expect("no panic").expect("a token");
+        *wait = ok
+            .expect("there")
+            .await
+            .expect("no panic")
+            .expect("a token");
         assert!(accounts.fetches_in_progress() <= 64 + 64 + 16);
         sleep(secs(60)).await;
         assert!(accounts.fetches_in_progress() <= 64 / 4 + 64);
