@@ -109,8 +109,8 @@ async fn constant_use(valid: bool, kept: bool) -> usize {
     };
     let mut services: Vec<_> = (0..USED).map(|_| service.clone()).collect();
     let mut new = 1000;
-    // Four seconds, with 2500 new keys in each.
-    for step in 0..400 {
+    // Two seconds, with 2500 new keys in each.
+    for step in 0..200 {
         for (key, service) in services.iter_mut().enumerate() {
             // Ten times a second.
             if step % 10 == key % 10 {

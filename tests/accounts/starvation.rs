@@ -41,7 +41,7 @@ async fn sources_that_ask_other_accounts_for_a_token_hold_no_permit_meanwhile() 
             })
         }
     });
-    all.set(accounts.clone()).ok().expect("once");
+    all.set(accounts.clone()).expect("once");
     let start = Instant::now();
     let callers = (0..TENANTS).map(|key| {
         let tokens = accounts.get_or_create(&key).expect("an account");
