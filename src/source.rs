@@ -108,7 +108,8 @@ pub trait TokenSource: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Fails if the server cannot be reached, or refuses. It is not called again.
+    /// Fails if the server cannot be reached, or refuses. It is called again only by
+    /// another [`TokenCache::shutdown`](crate::TokenCache::shutdown).
     fn revoke(
         &self,
         access_token: Option<&AccessToken>,
