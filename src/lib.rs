@@ -147,7 +147,7 @@ pub use cache::{Renewal, Status, StatusWatch, TokenCache, TokenCacheBuilder};
 pub use error::{BoxError, ConfigError, TokenError, TokenErrorKind};
 pub use grant::PasswordGrant;
 pub use origins::Origins;
-pub use source::TokenSource;
+pub use source::{BoxTokenSource, TokenSource};
 pub use token::{AccessToken, RefreshToken, TokenResponse};
 
 /// The README's code is compiled, and run where it can be.

@@ -1,5 +1,6 @@
 //! Where tokens come from.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -67,6 +68,26 @@ pub trait TokenSource: Send + Sync + 'static {
         0
     }
 
+    /// Returns a fingerprint that tells these credentials from others in this
+    /// process only. The default is the [`fingerprint`](Self::fingerprint).
+    #[doc(hidden)]
+    fn local_fingerprint(&self) -> u64 {
+        self.fingerprint()
+    }
+
+    /// Returns a number that is the same for sources with the same token endpoint,
+    /// so that one that hangs is no harm to others. The default returns 0: unknown.
+    #[doc(hidden)]
+    fn endpoint(&self) -> u64 {
+        0
+    }
+
+    /// Whether [`prepare`](Self::prepare) has nothing to do.
+    #[doc(hidden)]
+    fn is_prepared(&self) -> bool {
+        true
+    }
+
     /// Makes the source ready for [`fetch`](Self::fetch), as far as its credentials
     /// are known only then.
     #[doc(hidden)]
@@ -87,7 +108,8 @@ pub trait TokenSource: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Fails if the server cannot be reached, or refuses. It is not called again.
+    /// Fails if the server cannot be reached, or refuses. It is called again only by
+    /// another [`TokenCache::shutdown`](crate::TokenCache::shutdown).
     fn revoke(
         &self,
         access_token: Option<&AccessToken>,
@@ -135,6 +157,18 @@ impl<S: TokenSource> TokenSource for Arc<S> {
         (**self).fingerprint()
     }
 
+    fn local_fingerprint(&self) -> u64 {
+        (**self).local_fingerprint()
+    }
+
+    fn endpoint(&self) -> u64 {
+        (**self).endpoint()
+    }
+
+    fn is_prepared(&self) -> bool {
+        (**self).is_prepared()
+    }
+
     fn prepare(&self) -> impl Future<Output = Result<(), TokenError>> + Send {
         (**self).prepare()
     }
@@ -165,6 +199,9 @@ pub(crate) trait DynTokenSource: Send + Sync + 'static {
         refresh_token: Option<&'a RefreshToken>,
     ) -> BoxFuture<'a, ()>;
     fn fingerprint(&self) -> u64;
+    fn local_fingerprint(&self) -> u64;
+    fn endpoint(&self) -> u64;
+    fn is_prepared(&self) -> bool;
     fn prepare(&self) -> BoxFuture<'_, ()>;
     fn may_lock(&self) -> bool;
 }
@@ -190,11 +227,99 @@ impl<S: TokenSource> DynTokenSource for S {
         TokenSource::fingerprint(self)
     }
 
+    fn local_fingerprint(&self) -> u64 {
+        TokenSource::local_fingerprint(self)
+    }
+
+    fn endpoint(&self) -> u64 {
+        TokenSource::endpoint(self)
+    }
+
+    fn is_prepared(&self) -> bool {
+        TokenSource::is_prepared(self)
+    }
+
     fn prepare(&self) -> BoxFuture<'_, ()> {
         Box::pin(TokenSource::prepare(self))
     }
 
     fn may_lock(&self) -> bool {
         TokenSource::may_lock(self)
+    }
+}
+
+/// Any [`TokenSource`] as one type, so that sources of different types fit in one
+/// place: accounts with different grants, or a choice at run time.
+///
+/// ```
+/// use tower_bearer::grant::ClientCredentialsGrant;
+/// use tower_bearer::{BoxTokenSource, ConfigError, PasswordGrant};
+///
+/// fn source(kind: &str) -> Result<BoxTokenSource, ConfigError> {
+///     Ok(match kind {
+///         "person" => BoxTokenSource::new(PasswordGrant::voipex("your@email.com", "password")),
+///         _ => BoxTokenSource::new(
+///             ClientCredentialsGrant::new("https://id.example.com/token", "billing")?
+///                 .client_secret("secret"),
+///         ),
+///     })
+/// }
+/// # #[cfg(feature = "reqwest")]
+/// # source("person").unwrap();
+/// ```
+pub struct BoxTokenSource(Box<dyn DynTokenSource>);
+
+impl BoxTokenSource {
+    /// Boxes a source.
+    pub fn new(source: impl TokenSource) -> Self {
+        Self(Box::new(source))
+    }
+}
+
+impl TokenSource for BoxTokenSource {
+    fn fetch(&self) -> impl Future<Output = Result<TokenResponse, TokenError>> + Send {
+        self.0.fetch()
+    }
+
+    async fn refresh(&self, refresh_token: &RefreshToken) -> Result<TokenResponse, TokenError> {
+        self.0.refresh(refresh_token).await
+    }
+
+    fn fingerprint(&self) -> u64 {
+        self.0.fingerprint()
+    }
+
+    fn local_fingerprint(&self) -> u64 {
+        self.0.local_fingerprint()
+    }
+
+    fn endpoint(&self) -> u64 {
+        self.0.endpoint()
+    }
+
+    fn is_prepared(&self) -> bool {
+        self.0.is_prepared()
+    }
+
+    fn prepare(&self) -> impl Future<Output = Result<(), TokenError>> + Send {
+        self.0.prepare()
+    }
+
+    fn may_lock(&self) -> bool {
+        self.0.may_lock()
+    }
+
+    async fn revoke(
+        &self,
+        access_token: Option<&AccessToken>,
+        refresh_token: Option<&RefreshToken>,
+    ) -> Result<(), TokenError> {
+        self.0.revoke(access_token, refresh_token).await
+    }
+}
+
+impl fmt::Debug for BoxTokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoxTokenSource").finish_non_exhaustive()
     }
 }

@@ -60,6 +60,8 @@ async fn a_fetch_under_way_is_waited_for_and_its_session_ended() {
             async move { tokens.token().await }
         })
         .await;
+        // The request is on its way.
+        tokio::task::yield_now().await;
         let start = Instant::now();
         if shut_down {
             tokens.shutdown().await.expect("shut down");

@@ -2,7 +2,11 @@
 
 mod conformance;
 
-use tower_bearer::store::MemoryStore;
+use std::time::Duration;
+
+use tower_bearer::store::{
+    Acquire, Acquired, BoxTokenStore, Completion, MemoryStore, Stored, TokenStore,
+};
 
 #[tokio::test(start_paused = true)]
 async fn the_store_in_memory_does_what_every_store_has_to_do() {
@@ -15,4 +19,56 @@ async fn two_stores_in_memory_answer_the_same() {
     let stores = (&MemoryStore::new(), &MemoryStore::new());
     let kinds = conformance::random::answers_are_the_same(stores, "me", (7, 5_000)).await;
     assert_eq!(kinds, 6, "token, failure, busy, lease, completed and not");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_boxed_store_does_what_every_store_has_to_do() {
+    conformance::all(&BoxTokenStore::new(MemoryStore::new())).await;
+}
+
+/// Fetches for an account through the store. Returns the generation.
+async fn fetch(store: &MemoryStore, account: &str, ttl: Duration) -> u64 {
+    let mut acquire = Acquire::default();
+    acquire.lease = Duration::from_secs(15);
+    let acquired = store.acquire(account, &acquire).await.expect("a store");
+    let Acquired::Lease(lease) = acquired else {
+        panic!("no lease: {acquired:?}");
+    };
+    let mut completion = Completion::of(&lease);
+    completion.token = Some(Stored::new(vec![7; 1000], ttl));
+    completion.refresh_token = Some(Stored::new(vec![7; 1000], ttl));
+    assert!(store.complete(account, &completion).await.expect("a store"));
+    lease.generation
+}
+
+#[tokio::test(start_paused = true)]
+async fn accounts_that_are_gone_are_forgotten_and_no_generation_comes_again() {
+    let store = MemoryStore::new();
+    let mut highest = 0;
+    for _ in 0..3 {
+        highest = highest.max(fetch(&store, "me", Duration::from_secs(1)).await);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    let mut most = 0;
+    for n in 0..50_000 {
+        fetch(&store, &format!("tenant {n}"), Duration::from_secs(300)).await;
+        most = most.max(store.len());
+        // A hundred live at a time.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+    assert!(most <= 2 * 100 + 64, "{most} accounts");
+    let next = fetch(&store, "me", Duration::from_secs(1)).await;
+    assert!(next > highest, "{next} after {highest}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn lifetimes_that_no_clock_reaches_are_kept_as_long_as_possible() {
+    let store = MemoryStore::new();
+    fetch(&store, "me", Duration::MAX).await;
+    let mut acquire = Acquire::default();
+    acquire.lease = Duration::MAX;
+    let acquired = store.acquire("you", &acquire).await.expect("a store");
+    assert!(matches!(acquired, Acquired::Lease(_)));
+    let acquired = store.acquire("me", &acquire).await.expect("a store");
+    assert!(matches!(acquired, Acquired::Token(_)));
 }

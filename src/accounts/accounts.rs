@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -13,7 +14,7 @@ use crate::accounts::lazy_source::LazySource;
 use crate::accounts::lru::Account;
 use crate::accounts::maintenance;
 use crate::accounts::shared::Shared;
-use crate::cache::{TokenCache, TokenCacheBuilder, registry};
+use crate::cache::{TokenCache, TokenCacheBuilder, no_runtime, registry};
 use crate::error::{TokenError, TokenErrorKind};
 use crate::sync::lock;
 
@@ -79,9 +80,14 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
     pub(crate) fn account(&self, key: &K) -> Result<Arc<Account<K>>, TokenError> {
         let shared = &self.shared;
         let hash = shared.lru.hash(key);
-        let tick = shared.tick.load(Ordering::Relaxed);
-        match shared.lru.get(hash, key, tick) {
-            Some(account) => Ok(account),
+        match shared.lru.get(hash, key, shared.tick()) {
+            Some(found) => {
+                // A token that came from a fleet's store.
+                if found.is_fresh && found.account.tokens().has_token() {
+                    maintenance::on_worked(shared, hash, key);
+                }
+                Ok(found.account)
+            }
             None => self.create(hash, key),
         }
     }
@@ -90,7 +96,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
     fn create(&self, hash: u64, key: &K) -> Result<Arc<Account<K>>, TokenError> {
         let shared = &self.shared;
         let settings = &shared.settings;
-        let source = Box::new(LazySource::new(key.clone(), settings.make_source.clone()));
+        let source = Box::new(LazySource::new(key.clone(), hash, shared));
         let mut builder = TokenCacheBuilder::from_template(source, &settings.template);
         if let Some(settings_for) = &settings.settings_for {
             builder = settings_for(key, builder);
@@ -101,27 +107,26 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
         })?;
         registry::register(&tokens.shared);
         let account = Account::new(key.clone(), hash, tokens);
-        let tick = shared.tick.load(Ordering::Relaxed);
-        let inserted = shared.lru.insert(account, key, tick);
-        maintenance::on_evicted(shared, inserted.evicted);
+        let account = shared.lru.insert(account, key, shared.tick());
+        maintenance::keep_capacity(shared, Some(&account));
         maintenance::ensure_running(shared);
         // Checked after the insertion, so that either this or a shutdown at the
         // same time finds the account.
         if shared.is_shut_down.load(Ordering::SeqCst) {
             shared.lru.remove(hash, key);
-            let tokens = &inserted.account.tokens().shared;
+            let tokens = &account.tokens().shared;
             tokens.with_state(|state, _| state.close());
             let what = "the accounts were shut down";
             return Err(TokenError::new(TokenErrorKind::ShutDown, what));
         }
-        Ok(inserted.account)
+        Ok(account)
     }
 
     /// Whether the LRU knows that this account is in use now, so that a request
     /// need not record it. False for an evicted account.
     #[inline]
     pub(crate) fn is_recorded_as_used(&self, account: &Account<K>) -> bool {
-        account.used() == self.shared.tick.load(Ordering::Relaxed)
+        account.used() == self.shared.tick()
     }
 }
 
@@ -136,53 +141,79 @@ impl<K> Accounts<K> {
         self.len() == 0
     }
 
-    /// Returns how many token fetches are in progress. Those that wait because
+    /// Returns how many token requests are in progress. Those that wait because
     /// of [`max_concurrent_fetches`](crate::accounts::AccountsBuilder::max_concurrent_fetches)
     /// do not count.
     pub fn fetches_in_progress(&self) -> usize {
-        let settings = &self.shared.settings;
-        let available = settings.fetch_permits.available_permits();
-        settings.max_concurrent_fetches.saturating_sub(available)
+        self.shared.settings.permits.in_progress()
     }
+}
 
+impl<K: Send + Sync + 'static> Accounts<K> {
     /// Stops handing out tokens, evicts all accounts and ends their sessions,
     /// [`max_concurrent_fetches`](crate::accounts::AccountsBuilder::max_concurrent_fetches)
-    /// at a time. Call it at the end of a program, after its last request.
+    /// at a time. No token request leaves any more; those in progress are waited
+    /// for, and their sessions ended. Call it at the end of a program, after its
+    /// last request.
+    ///
+    /// Goes on when the caller leaves or `limit` is over, as long as the runtime
+    /// lives. Another call takes up what is left: sessions that could not be ended
+    /// are tried again.
     ///
     /// # Errors
     ///
-    /// The first error of a session that could not be ended, or
+    /// The first error of a session that could not be ended,
     /// [`Timeout`](TokenErrorKind::Timeout) if they were not all ended within
-    /// `limit`. The accounts are shut down in any case.
+    /// `limit`, or [`NoRuntime`](TokenErrorKind::NoRuntime) outside of a tokio
+    /// runtime. The accounts are shut down in any case.
     pub async fn shutdown(&self, limit: Duration) -> Result<(), TokenError> {
         let shared = &self.shared;
         shared.is_shut_down.store(true, Ordering::SeqCst);
-        let accounts = shared.lru.evict_while(|_| true);
-        let mut caches: Vec<_> = accounts.iter().map(|it| it.tokens().clone()).collect();
-        let pending = std::mem::take(&mut *lock(&shared.pending_revocations));
-        caches.extend(pending.into_iter().map(|(_, tokens)| tokens));
-        let mut tasks = JoinSet::new();
-        for tokens in caches {
-            tokens.shared.with_state(|state, _| state.close());
-            let permits = shared.settings.revoke_permits.clone();
-            tasks.spawn(async move {
-                let _permit = permits.acquire().await;
-                tokens.shutdown().await
-            });
+        let mut accounts = shared.lru.evict_all();
+        accounts.extend(shared.revocations.take_all());
+        for account in accounts {
+            let tokens = account.tokens().clone();
+            tokens.close();
+            lock(&shared.leaving).insert(tokens.shared.cache_id, tokens);
         }
-        let mut result = Ok(());
-        let all_ended = timeout(limit, async {
-            while let Some(ended) = tasks.join_next().await {
-                let ended = ended.unwrap_or(Ok(()));
-                result = std::mem::replace(&mut result, Ok(())).and(ended);
+        shared.settings.permits.close();
+        let runtime = Handle::try_current().map_err(no_runtime)?;
+        let task = runtime.spawn(end_all(shared.clone()));
+        match timeout(limit, task).await {
+            Ok(ended) => ended.map_err(no_runtime)?,
+            Err(_) => {
+                let what = format!("not all sessions were ended within {limit:?}");
+                Err(TokenError::new(TokenErrorKind::Timeout, what))
             }
-        });
-        if all_ended.await.is_err() {
-            let what = format!("not all sessions were ended within {limit:?}");
-            return Err(TokenError::new(TokenErrorKind::Timeout, what));
         }
-        result
     }
+}
+
+/// Ends all sessions that a shutdown has yet to end. What cannot be ended is left
+/// for another one.
+async fn end_all<K>(shared: Arc<Shared<K>>) -> Result<(), TokenError> {
+    let _turn = shared.shutdown.lock().await;
+    let caches: Vec<_> = lock(&shared.leaving).values().cloned().collect();
+    let mut tasks = JoinSet::new();
+    for tokens in caches {
+        let permits = shared.revoke_permits.clone();
+        tasks.spawn(async move {
+            let _permit = permits.acquire().await;
+            let ended = tokens.shutdown().await;
+            (tokens.shared.cache_id, ended)
+        });
+    }
+    let mut result = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        let Ok((cache_id, ended)) = ended else {
+            continue;
+        };
+        if ended.is_ok() {
+            lock(&shared.leaving).remove(&cache_id);
+        }
+        result = result.and(ended);
+    }
+    result
 }
 
 impl<K> Clone for Accounts<K> {

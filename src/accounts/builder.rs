@@ -5,12 +5,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
 use crate::accounts::accounts::Accounts;
 use crate::accounts::lazy_source::{self, MakeSource};
 use crate::accounts::shared::{Settings, SettingsFor, Shared};
-use crate::cache::{TokenCache, TokenCacheBuilder};
+use crate::cache::{LONGEST, Permits, TokenCache, TokenCacheBuilder};
 use crate::error::{BoxError, ConfigError, TokenError, TokenErrorKind};
 use crate::source::TokenSource;
 
@@ -70,7 +68,7 @@ impl<K: Clone + Send + Sync + 'static> AccountsBuilder<K> {
         };
         Self {
             make_source: Arc::new(lazy_source::boxed(f)),
-            template: TokenCache::builder(no_source),
+            template: TokenCache::builder(no_source).label("accounts"),
             settings_for: None,
             capacity: 10_000,
             idle_timeout: Duration::from_secs(3600),
@@ -79,8 +77,13 @@ impl<K: Clone + Send + Sync + 'static> AccountsBuilder<K> {
         }
     }
 
-    /// Sets how many accounts there may be. When another one is created, the
-    /// least recently used is evicted. Default: 10,000.
+    /// Sets how many accounts there may be. When another one gets its first token,
+    /// the least recently used is evicted. Default: 10,000.
+    ///
+    /// An account is not evicted while it is in use: during a fetch, while a request
+    /// waits for its token, and as long as there is a [`TokenCache`] of it. Keys
+    /// that have not worked yet take the room that is left, or an eighth of the
+    /// capacity beside it, so that unknown keys evict no account that works.
     pub fn capacity(mut self, accounts: usize) -> Self {
         self.capacity = accounts;
         self
@@ -93,10 +96,21 @@ impl<K: Clone + Send + Sync + 'static> AccountsBuilder<K> {
         self
     }
 
-    /// Sets how many token fetches, of all accounts together, may be in progress
-    /// at a time; further ones wait. That wait is a part of each caller's
+    /// Sets how many token requests, of all accounts together, may begin at a time;
+    /// further ones wait. That wait is a part of each caller's
     /// [wait timeout](TokenCacheBuilder::wait_timeout), but not of the
     /// [source timeout](TokenCacheBuilder::source_timeout). Default: 64.
+    ///
+    /// A request counts until it is answered, but not while its source waits for
+    /// another account's token, and for a second at most. The token endpoint of one
+    /// that takes longer is slow until it answers within a second again: slow
+    /// endpoints share a quarter of the number. So an endpoint that hangs delays
+    /// the accounts of others by a second, once. Where a source is no grant, and its
+    /// endpoint unknown, the same is true of its account.
+    ///
+    /// Together, this number of requests are in their first second, and a quarter of
+    /// it are at slow endpoints; beside them there are those that were found slow
+    /// on their way, at most this number for each endpoint.
     pub fn max_concurrent_fetches(mut self, fetches: usize) -> Self {
         self.max_concurrent_fetches = fetches;
         self
@@ -106,6 +120,10 @@ impl<K: Clone + Send + Sync + 'static> AccountsBuilder<K> {
     /// eviction, so that requests in progress can finish. Best effort, and only
     /// while a runtime runs in which an account was created. Default: sessions
     /// are left to expire.
+    ///
+    /// As many sessions may wait for their end as the
+    /// [capacity](Self::capacity) says. With more, the first are ended before their
+    /// time, and with twice as many left to expire.
     pub fn revoke_evicted(mut self, after: Duration) -> Self {
         self.revoke_evicted = Some(after);
         self
@@ -167,18 +185,20 @@ impl<K: Clone + Send + Sync + 'static> AccountsBuilder<K> {
                 return Err(ConfigError::new(field, "must be more than zero"));
             }
         }
+        if self.revoke_evicted.is_some_and(|after| after > LONGEST) {
+            let reason = "must not be longer than 10 years";
+            return Err(ConfigError::new("revoke_evicted", reason));
+        }
         let mut template = self.template.into_template()?;
-        let max_concurrent_fetches = self.max_concurrent_fetches.min(Semaphore::MAX_PERMITS);
-        let fetch_permits = Arc::new(Semaphore::new(max_concurrent_fetches));
-        template.settings.fetch_permits = Some(fetch_permits.clone());
+        let permits = Arc::new(Permits::new(self.max_concurrent_fetches));
+        template.settings.permits = Some(permits.clone());
         template.settings.many_threads = false;
         let settings = Settings {
             make_source: self.make_source,
             template,
             settings_for: self.settings_for,
-            fetch_permits,
-            max_concurrent_fetches,
-            revoke_permits: Arc::new(Semaphore::new(max_concurrent_fetches)),
+            permits,
+            max_concurrent_fetches: self.max_concurrent_fetches,
             capacity: self.capacity,
             idle_timeout: self.idle_timeout,
             revoke_evicted: self.revoke_evicted,

@@ -1,10 +1,13 @@
 //! A token source that is made by its first fetch.
 
 use std::future::Future;
+use std::hash::Hash;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 
+use crate::accounts::maintenance;
+use crate::accounts::shared::Shared;
 use crate::error::{BoxError, TokenError, TokenErrorKind};
 use crate::source::{DynTokenSource, TokenSource};
 use crate::sync::lock;
@@ -41,19 +44,31 @@ where
 /// with a backoff after a failure.
 pub(crate) struct LazySource<K> {
     key: K,
+    hash: u64,
+    accounts: Weak<Shared<K>>,
     make_source: Arc<MakeSource<K>>,
     source: Mutex<Option<Arc<dyn DynTokenSource>>>,
-    /// Of the credentials of the last source that was made.
+    // Of the last source that was made.
     fingerprint: AtomicU64,
+    endpoint: AtomicU64,
+    may_lock: AtomicBool,
+    /// The fingerprint, or else a number that the key has for itself.
+    local_fingerprint: AtomicU64,
 }
 
-impl<K> LazySource<K> {
-    pub(crate) fn new(key: K, make_source: Arc<MakeSource<K>>) -> Self {
+impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
+    pub(crate) fn new(key: K, hash: u64, accounts: &Arc<Shared<K>>) -> Self {
+        let refused = lock(&accounts.refused).get(&key).copied();
         Self {
             key,
-            make_source,
+            hash,
+            accounts: Arc::downgrade(accounts),
+            make_source: accounts.settings.make_source.clone(),
             source: Mutex::new(None),
             fingerprint: AtomicU64::new(0),
+            endpoint: AtomicU64::new(0),
+            may_lock: AtomicBool::new(true),
+            local_fingerprint: AtomicU64::new(refused.unwrap_or_else(|| fastrand::u64(1..))),
         }
     }
 
@@ -61,28 +76,52 @@ impl<K> LazySource<K> {
     fn get(&self) -> Option<Arc<dyn DynTokenSource>> {
         lock(&self.source).clone()
     }
-}
 
-impl<K: Clone> LazySource<K> {
     async fn get_or_make(&self) -> Result<Arc<dyn DynTokenSource>, TokenError> {
         if let Some(source) = self.get() {
             return Ok(source);
         }
         let source = (self.make_source)(self.key.clone()).await?;
-        self.fingerprint
-            .store(source.fingerprint(), Ordering::Relaxed);
+        let fingerprint = source.fingerprint();
+        self.fingerprint.store(fingerprint, Ordering::Relaxed);
+        if fingerprint != 0 {
+            self.local_fingerprint.store(fingerprint, Ordering::Relaxed);
+        }
+        self.endpoint.store(source.endpoint(), Ordering::Relaxed);
+        self.may_lock.store(source.may_lock(), Ordering::Relaxed);
         *lock(&self.source) = Some(source.clone());
         Ok(source)
     }
+
+    /// Remembers by which number the failures of this key's credentials are found,
+    /// also after the account was evicted.
+    fn remember(&self, fetched: &Result<TokenResponse, TokenError>) {
+        let Some(accounts) = self.accounts.upgrade() else {
+            return;
+        };
+        use TokenErrorKind::{InvalidResponse, Refused, Unavailable, UnexpectedRedirect};
+        match fetched.as_ref().map_err(TokenError::kind) {
+            Ok(_) => {
+                lock(&accounts.refused).remove(&self.key);
+                maintenance::on_worked(&accounts, self.hash, &self.key);
+            }
+            Err(Refused | Unavailable | InvalidResponse | UnexpectedRedirect) => {
+                let fingerprint = self.local_fingerprint.load(Ordering::Relaxed);
+                accounts.remember_refused(&self.key, fingerprint);
+            }
+            Err(_) => {}
+        }
+    }
 }
 
-impl<K: Clone + Send + Sync + 'static> TokenSource for LazySource<K> {
+impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenSource for LazySource<K> {
     async fn fetch(&self) -> Result<TokenResponse, TokenError> {
         let fetched = self.get_or_make().await?.fetch().await;
         if matches!(&fetched, Err(error) if error.kind() == TokenErrorKind::Refused) {
             // The closure may return other credentials next time.
             *lock(&self.source) = None;
         }
+        self.remember(&fetched);
         fetched
     }
 
@@ -94,12 +133,24 @@ impl<K: Clone + Send + Sync + 'static> TokenSource for LazySource<K> {
         self.fingerprint.load(Ordering::Relaxed)
     }
 
+    fn local_fingerprint(&self) -> u64 {
+        self.local_fingerprint.load(Ordering::Relaxed)
+    }
+
+    fn endpoint(&self) -> u64 {
+        self.endpoint.load(Ordering::Relaxed)
+    }
+
+    fn is_prepared(&self) -> bool {
+        self.get().is_some_and(|source| source.is_prepared())
+    }
+
     async fn prepare(&self) -> Result<(), TokenError> {
-        self.get_or_make().await.map(drop)
+        self.get_or_make().await?.prepare().await
     }
 
     fn may_lock(&self) -> bool {
-        self.get().is_none_or(|source| source.may_lock())
+        self.may_lock.load(Ordering::Relaxed)
     }
 
     async fn revoke(

@@ -60,8 +60,55 @@ impl<K: Eq> Account<K> {
     }
 }
 
-/// One shard: the least recently used account is in front.
-type Shard<K> = LinkedHashMap<Slot<K>, (), BuildHasherDefault<PassThroughHasher>>;
+/// The accounts of a shard.
+struct Shard<K> {
+    /// Those that never had a token.
+    fresh: List<K>,
+    /// Those that had one.
+    proven: List<K>,
+}
+
+/// The least recently used account is in front.
+type List<K> = LinkedHashMap<Slot<K>, (), BuildHasherDefault<PassThroughHasher>>;
+
+/// The two lists of a shard.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Segment {
+    Fresh,
+    Proven,
+}
+
+impl<K> Shard<K> {
+    fn list(&mut self, segment: Segment) -> &mut List<K> {
+        match segment {
+            Segment::Fresh => &mut self.fresh,
+            Segment::Proven => &mut self.proven,
+        }
+    }
+
+    /// Returns the least recently used account of a list that may be evicted. Those
+    /// in use are used now, and so moved to the back; but not many at a time.
+    fn oldest(
+        &mut self,
+        segment: Segment,
+        newest: Option<&Arc<Account<K>>>,
+        tick: u64,
+        max_skipped: usize,
+    ) -> Option<Arc<Account<K>>> {
+        let list = self.list(segment);
+        for _ in 0..list.len().min(max_skipped) {
+            let (Slot(account), ()) = list.front()?;
+            let is_newest = newest.is_some_and(|newest| Arc::ptr_eq(account, newest));
+            if !is_newest && !account.tokens.is_in_use() {
+                return Some(account.clone());
+            }
+            account.set_used(tick);
+            let (slot, ()) = list.pop_front()?;
+            list.insert(slot, ());
+        }
+        None
+    }
+}
 
 /// An account as an entry of a shard. Equal to itself only; a lookup by key
 /// compares the account's own key.
@@ -99,35 +146,53 @@ impl Hasher for PassThroughHasher {
     }
 }
 
-/// The accounts, at most `capacity` of them; the least recently used is evicted
-/// first.
+/// The accounts. At most `capacity` of them have worked; those that never had a
+/// token may take the room that is left, or else an eighth of the capacity beside
+/// it. The least recently used is evicted first, and none that is in use.
 pub(crate) struct AccountLru<K> {
     shards: Box<[Mutex<Shard<K>>]>,
     hasher: DefaultHashBuilder,
-    count: AtomicUsize,
+    fresh: AtomicUsize,
+    proven: AtomicUsize,
+    /// Accounts that worked for the first time since the last turn.
+    turned_over: AtomicUsize,
     capacity: usize,
 }
 
 /// The shards of a large LRU, which can be used at the same time.
 const SHARDS: usize = 32;
 
-/// An LRU with a smaller capacity has one shard, and so evicts in exact shard.
+/// An LRU with a smaller capacity has one shard, and so evicts in exact order.
 const LARGE: usize = 1024;
+
+/// Keys that have not worked get one of so many places beside the capacity.
+const FRESH_SHARE: usize = 8;
+
+/// How many accounts in use are skipped at a time in search of one that is not.
+const MAX_SKIPPED: usize = 256;
 
 impl<K> AccountLru<K> {
     pub(crate) fn new(capacity: usize) -> Self {
         let shards = if capacity < LARGE { 1 } else { SHARDS };
-        let shard = || Mutex::new(Shard::with_hasher(BuildHasherDefault::default()));
+        let list = || List::with_hasher(BuildHasherDefault::default());
+        let shard = || {
+            Mutex::new(Shard {
+                fresh: list(),
+                proven: list(),
+            })
+        };
         Self {
             shards: (0..shards).map(|_| shard()).collect(),
             hasher: DefaultHashBuilder::default(),
-            count: AtomicUsize::new(0),
+            fresh: AtomicUsize::new(0),
+            proven: AtomicUsize::new(0),
+            turned_over: AtomicUsize::new(0),
             capacity,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
+        self.fresh.load(Ordering::Relaxed) + self.proven.load(Ordering::Relaxed)
     }
 
     fn is_large(&self) -> bool {
@@ -140,60 +205,119 @@ impl<K> AccountLru<K> {
         lock(&self.shards[at])
     }
 
-    /// Evicts from each shard, least recently used first, until `condition` is
-    /// false. Returns what was evicted.
-    pub(crate) fn evict_while(
-        &self,
-        condition: impl Fn(&Account<K>) -> bool,
-    ) -> Vec<Arc<Account<K>>> {
+    fn count(&self, segment: Segment) -> &AtomicUsize {
+        match segment {
+            Segment::Fresh => &self.fresh,
+            Segment::Proven => &self.proven,
+        }
+    }
+
+    fn is_over_capacity(&self, segment: Segment) -> bool {
+        let proven = self.proven.load(Ordering::Relaxed);
+        match segment {
+            Segment::Proven => proven > self.capacity,
+            Segment::Fresh => {
+                let left = self.capacity.saturating_sub(proven);
+                let limit = left.max(self.capacity / FRESH_SHARE).max(1);
+                self.fresh.load(Ordering::Relaxed) > limit
+            }
+        }
+    }
+
+    /// Evicts all accounts, in use or not.
+    pub(crate) fn evict_all(&self) -> Vec<Arc<Account<K>>> {
         let mut evicted = Vec::new();
         for shard in &self.shards {
             let mut shard = lock(shard);
-            while shard.front().is_some_and(|(slot, ())| condition(&slot.0)) {
-                evicted.extend(self.pop(&mut shard));
+            for segment in [Segment::Fresh, Segment::Proven] {
+                while let Some(account) = self.pop(&mut shard, segment) {
+                    evicted.push(account);
+                }
             }
         }
         evicted
     }
 
-    /// Evicts the least recently used accounts until the capacity is kept;
-    /// `newest` after all others of the same tick. Returns what was evicted.
-    fn evict_over_capacity(&self, newest: &Arc<Account<K>>) -> Vec<Arc<Account<K>>> {
+    /// Evicts what was last used before `limit` and is not in use now, at `tick`.
+    pub(crate) fn evict_unused(&self, limit: u64, tick: u64) -> Vec<Arc<Account<K>>> {
         let mut evicted = Vec::new();
-        while self.len() > self.capacity {
-            let oldest = self.shards.iter().filter_map(|shard| {
-                let locked = lock(shard);
-                let (Slot(account), ()) = locked.front()?;
-                let age = (account.used(), Arc::ptr_eq(account, newest));
-                Some((age, account.clone(), shard))
-            });
-            let Some((_, account, shard)) = oldest.min_by_key(|(age, ..)| *age) else {
-                break;
-            };
-            let mut locked = lock(shard);
-            // Unless it was used meanwhile.
-            let is_still_oldest = |(slot, ()): (&Slot<K>, &())| Arc::ptr_eq(&slot.0, &account);
-            if locked.front().is_some_and(is_still_oldest) {
-                evicted.extend(self.pop(&mut locked));
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            for segment in [Segment::Fresh, Segment::Proven] {
+                while let Some((Slot(account), ())) = shard.list(segment).front()
+                    && account.used() < limit
+                {
+                    if !account.tokens.is_in_use() {
+                        evicted.extend(self.pop(&mut shard, segment));
+                        continue;
+                    }
+                    account.set_used(tick);
+                    let list = shard.list(segment);
+                    if let Some((slot, ())) = list.pop_front() {
+                        list.insert(slot, ());
+                    }
+                }
             }
         }
         evicted
     }
 
-    fn pop(&self, shard: &mut Shard<K>) -> Option<Arc<Account<K>>> {
-        let (Slot(account), ()) = shard.pop_front()?;
-        self.count.fetch_sub(1, Ordering::Relaxed);
+    /// Evicts the least recently used accounts until the capacity is kept, if it
+    /// can be: those in use stay, and so does the `newest`.
+    pub(crate) fn keep_capacity(
+        &self,
+        newest: Option<&Arc<Account<K>>>,
+        tick: u64,
+    ) -> Vec<Arc<Account<K>>> {
+        let mut evicted = Vec::new();
+        let max_skipped = MAX_SKIPPED / self.shards.len();
+        for segment in [Segment::Proven, Segment::Fresh] {
+            while self.is_over_capacity(segment) {
+                let oldest = self.shards.iter().filter_map(|shard| {
+                    let mut locked = lock(shard);
+                    let account = locked.oldest(segment, newest, tick, max_skipped)?;
+                    Some((account.used(), account, shard))
+                });
+                let Some((_, account, shard)) = oldest.min_by_key(|(used, ..)| *used) else {
+                    break;
+                };
+                let mut locked = lock(shard);
+                // Unless it was used meanwhile.
+                let front = locked.list(segment).front();
+                if front.is_some_and(|(slot, ())| Arc::ptr_eq(&slot.0, &account))
+                    && !account.tokens.is_in_use()
+                {
+                    evicted.extend(self.pop(&mut locked, segment));
+                }
+            }
+        }
+        evicted
+    }
+
+    /// Whether so many accounts have come that uses before now should count less than
+    /// those from now on.
+    pub(crate) fn take_turn(&self) -> bool {
+        let turn = (self.capacity / FRESH_SHARE).max(1);
+        let turned = self.turned_over.load(Ordering::Relaxed) >= turn;
+        if turned {
+            self.turned_over.store(0, Ordering::Relaxed);
+        }
+        turned
+    }
+
+    fn pop(&self, shard: &mut Shard<K>, segment: Segment) -> Option<Arc<Account<K>>> {
+        let (Slot(account), ()) = shard.list(segment).pop_front()?;
+        self.count(segment).fetch_sub(1, Ordering::Relaxed);
         account.evict();
         Some(account)
     }
 }
 
-/// The result of [`AccountLru::insert`].
-pub(crate) struct Inserted<K> {
-    /// The account of this key: the new one, or the one that was there already.
+/// An account that was found.
+pub(crate) struct Found<K> {
     pub(crate) account: Arc<Account<K>>,
-    /// The accounts that were evicted to keep the capacity.
-    pub(crate) evicted: Vec<Arc<Account<K>>>,
+    /// As far as is known it never had a token.
+    pub(crate) is_fresh: bool,
 }
 
 impl<K: Hash + Eq> AccountLru<K> {
@@ -202,10 +326,13 @@ impl<K: Hash + Eq> AccountLru<K> {
     }
 
     /// Returns the account of this key, and records a use at this tick.
-    pub(crate) fn get(&self, hash: u64, key: &K, tick: u64) -> Option<Arc<Account<K>>> {
+    pub(crate) fn get(&self, hash: u64, key: &K, tick: u64) -> Option<Found<K>> {
         let mut shard = self.shard(hash);
-        match shard.raw_entry_mut().from_hash(hash, |it| it.0.is(key)) {
-            RawEntryMut::Occupied(mut entry) => {
+        for segment in [Segment::Proven, Segment::Fresh] {
+            let list = shard.list(segment);
+            if let RawEntryMut::Occupied(mut entry) =
+                list.raw_entry_mut().from_hash(hash, |it| it.0.is(key))
+            {
                 let account = entry.key().0.clone();
                 // A large LRU is ordered by tick only: moving an entry writes to
                 // its neighbours, which are in the CPU caches of other threads.
@@ -213,52 +340,87 @@ impl<K: Hash + Eq> AccountLru<K> {
                     entry.to_back();
                 }
                 account.set_used(tick);
-                Some(account)
+                return Some(Found {
+                    account,
+                    is_fresh: segment == Segment::Fresh,
+                });
             }
-            RawEntryMut::Vacant(_) => None,
         }
+        None
     }
 
     /// Returns the account of this key without recording a use.
     pub(crate) fn peek(&self, hash: u64, key: &K) -> Option<Arc<Account<K>>> {
-        let shard = self.shard(hash);
-        let found = shard.raw_entry().from_hash(hash, |it| it.0.is(key));
-        found.map(|(slot, ())| slot.0.clone())
+        let mut shard = self.shard(hash);
+        [Segment::Proven, Segment::Fresh]
+            .into_iter()
+            .find_map(|segment| {
+                let list = shard.list(segment);
+                let found = list.raw_entry().from_hash(hash, |it| it.0.is(key));
+                found.map(|(slot, ())| slot.0.clone())
+            })
     }
 
-    /// Adds an account, unless there is one with its key.
-    pub(crate) fn insert(&self, account: Account<K>, key: &K, tick: u64) -> Inserted<K> {
+    /// Adds an account, unless there is one with its key. Returns the one that is
+    /// there then.
+    pub(crate) fn insert(&self, account: Account<K>, key: &K, tick: u64) -> Arc<Account<K>> {
         let hash = account.hash;
+        if let Some(found) = self.get(hash, key, tick) {
+            return found.account;
+        }
         let mut shard = self.shard(hash);
-        let account = match shard.raw_entry_mut().from_hash(hash, |it| it.0.is(key)) {
-            RawEntryMut::Occupied(mut entry) => {
-                entry.to_back();
-                entry.key().0.clone()
-            }
+        let list = shard.list(Segment::Proven);
+        if let Some((slot, ())) = list.raw_entry().from_hash(hash, |it| it.0.is(key)) {
+            return slot.0.clone();
+        }
+        let list = shard.list(Segment::Fresh);
+        match list.raw_entry_mut().from_hash(hash, |it| it.0.is(key)) {
+            RawEntryMut::Occupied(entry) => entry.key().0.clone(),
             RawEntryMut::Vacant(entry) => {
                 let account = Arc::new(account);
-                self.count.fetch_add(1, Ordering::Relaxed);
+                self.fresh.fetch_add(1, Ordering::Relaxed);
+                account.set_used(tick);
                 entry.insert(Slot(account.clone()), ());
                 account
             }
+        }
+    }
+
+    /// Records that the account of this key has worked. Returns it, if it had not
+    /// before.
+    pub(crate) fn prove(&self, hash: u64, key: &K, tick: u64) -> Option<Arc<Account<K>>> {
+        let mut shard = self.shard(hash);
+        let slot = match shard
+            .fresh
+            .raw_entry_mut()
+            .from_hash(hash, |it| it.0.is(key))
+        {
+            RawEntryMut::Occupied(entry) => entry.remove_entry().0,
+            RawEntryMut::Vacant(_) => return None,
         };
+        let account = slot.0.clone();
         account.set_used(tick);
-        drop(shard);
-        let evicted = self.evict_over_capacity(&account);
-        Inserted { account, evicted }
+        shard.proven.insert(slot, ());
+        self.fresh.fetch_sub(1, Ordering::Relaxed);
+        self.proven.fetch_add(1, Ordering::Relaxed);
+        self.turned_over.fetch_add(1, Ordering::Relaxed);
+        Some(account)
     }
 
     /// Evicts the account of this key.
     pub(crate) fn remove(&self, hash: u64, key: &K) -> Option<Arc<Account<K>>> {
         let mut shard = self.shard(hash);
-        match shard.raw_entry_mut().from_hash(hash, |it| it.0.is(key)) {
-            RawEntryMut::Occupied(entry) => {
+        for segment in [Segment::Proven, Segment::Fresh] {
+            let list = shard.list(segment);
+            if let RawEntryMut::Occupied(entry) =
+                list.raw_entry_mut().from_hash(hash, |it| it.0.is(key))
+            {
                 let (Slot(account), ()) = entry.remove_entry();
-                self.count.fetch_sub(1, Ordering::Relaxed);
+                self.count(segment).fetch_sub(1, Ordering::Relaxed);
                 account.evict();
-                Some(account)
+                return Some(account);
             }
-            RawEntryMut::Vacant(_) => None,
         }
+        None
     }
 }

@@ -1,16 +1,15 @@
 //! The maintenance task: evicts accounts that were not used for a while, and ends
 //! the sessions of evicted accounts.
 
+use std::hash::Hash;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::accounts::lru::Account;
-use crate::accounts::shared::Shared;
-use crate::cache::TokenCache;
-use crate::sync::lock;
+use crate::accounts::shared::{Shared, TIME};
 
 /// Bounds of the interval. The last use of an account is known to one interval.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
@@ -24,12 +23,12 @@ pub(crate) fn interval(idle_timeout: Duration) -> Duration {
     (idle_timeout / INTERVALS_PER_IDLE_TIMEOUT).clamp(MIN_INTERVAL, MAX_INTERVAL)
 }
 
-/// After how many ticks without a use an account is idle.
-fn idle_ticks(idle_timeout: Duration) -> u64 {
-    let ticks = idle_timeout
+/// After how many runs without a use an account is idle.
+fn idle_runs(idle_timeout: Duration) -> u64 {
+    let runs = idle_timeout
         .as_nanos()
         .div_ceil(interval(idle_timeout).as_nanos());
-    u64::try_from(ticks).unwrap_or(u64::MAX)
+    u64::try_from(runs).unwrap_or(u64::MAX)
 }
 
 /// Starts the task unless it runs. Without a runtime it is started when the next
@@ -41,41 +40,49 @@ pub(crate) fn ensure_running<K: Send + Sync + 'static>(shared: &Arc<Shared<K>>) 
     });
 }
 
-/// Queues the sessions of evicted accounts to be ended, if the settings say so.
-pub(crate) fn on_evicted<K>(shared: &Shared<K>, accounts: Vec<Arc<Account<K>>>) {
-    if let Some(after) = shared.settings.revoke_evicted
-        && !accounts.is_empty()
-    {
-        let at = Instant::now() + after;
-        let caches = accounts.iter().map(|it| (at, it.tokens().clone()));
-        lock(&shared.pending_revocations).extend(caches);
+/// The account of this key has worked: its place is among those that have.
+pub(crate) fn on_worked<K: Hash + Eq + Send + Sync + 'static>(
+    shared: &Shared<K>,
+    hash: u64,
+    key: &K,
+) {
+    let tick = shared.tick();
+    if let Some(account) = shared.lru.prove(hash, key, tick) {
+        keep_capacity(shared, Some(&account));
     }
 }
 
-/// Removes the caches whose sessions are to be ended by now from the queue.
-fn take_due_revocations<K>(shared: &Shared<K>) -> Vec<TokenCache> {
-    let (now, mut pending) = (Instant::now(), lock(&shared.pending_revocations));
-    let due = pending.iter().take_while(|(at, _)| *at <= now).count();
-    pending.drain(..due).map(|(_, tokens)| tokens).collect()
+/// Evicts what is too many.
+pub(crate) fn keep_capacity<K: Send + Sync + 'static>(
+    shared: &Shared<K>,
+    newest: Option<&Arc<Account<K>>>,
+) {
+    let evicted = shared.lru.keep_capacity(newest, shared.tick());
+    on_evicted(shared, evicted);
+    if shared.lru.take_turn() {
+        shared.tick.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Queues the sessions of evicted accounts to be ended, if the settings say so.
+fn on_evicted<K: Send + Sync + 'static>(shared: &Shared<K>, accounts: Vec<Arc<Account<K>>>) {
+    if !accounts.is_empty() {
+        shared.revocations.push(accounts);
+    }
 }
 
 /// Runs until the last handle of the accounts is dropped.
-async fn run<K>(shared: Weak<Shared<K>>, interval: Duration) {
+async fn run<K: Send + Sync + 'static>(shared: Weak<Shared<K>>, interval: Duration) {
     loop {
         sleep(interval).await;
         let Some(shared) = shared.upgrade() else {
             return;
         };
-        let tick = shared.tick.fetch_add(1, Ordering::Relaxed) + 1;
-        let idle_ticks = idle_ticks(shared.settings.idle_timeout);
-        let is_idle = |account: &Account<K>| account.used().saturating_add(idle_ticks) < tick;
-        on_evicted(&shared, shared.lru.evict_while(is_idle));
-        for tokens in take_due_revocations(&shared) {
-            let permits = shared.settings.revoke_permits.clone();
-            tokio::spawn(async move {
-                let _permit = permits.acquire().await;
-                let _ = tokens.end_own_session().await;
-            });
-        }
+        let tick = shared.tick.fetch_add(TIME, Ordering::Relaxed) + TIME;
+        let idle_runs = idle_runs(shared.settings.idle_timeout);
+        let limit = (tick / TIME).saturating_sub(idle_runs).saturating_mul(TIME);
+        on_evicted(&shared, shared.lru.evict_unused(limit, tick));
+        keep_capacity(&shared, None);
+        shared.revocations.start();
     }
 }

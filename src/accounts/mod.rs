@@ -195,6 +195,11 @@
 //!
 //! # Eviction
 //!
+//! An account is not evicted while it is in use: during a fetch, while a request waits
+//! or may be sent again, and as long as there is a [`TokenCache`](crate::TokenCache)
+//! of it. Keys that never had a token evict none that had one. Refusals are remembered
+//! for the process, and outlive an account.
+//!
 //! An evicted account is dropped from this process: the next request for its key
 //! creates it again, and logs in. Requests in progress finish with the token they
 //! have. The session at the server is left to expire, unless
@@ -211,6 +216,7 @@ mod lru;
 mod maintenance;
 #[cfg(feature = "reqwest-middleware")]
 mod reqwest_middleware;
+mod revocations;
 mod service;
 mod shared;
 

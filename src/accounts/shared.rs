@@ -1,28 +1,48 @@
 //! The state that all handles of the accounts share.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use hashlink::LinkedHashMap;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
 use crate::accounts::lazy_source::MakeSource;
 use crate::accounts::lru::AccountLru;
-use crate::cache::{Template, TokenCache, TokenCacheBuilder};
+use crate::accounts::revocations::Revocations;
+use crate::cache::{Permits, Template, TokenCache, TokenCacheBuilder};
+use crate::sync::lock;
 use crate::task::BackgroundTask;
+
+/// What a run of the maintenance task adds to the tick. Between two runs it goes up
+/// by one whenever an eighth of the capacity has come, so that accounts in constant
+/// use are known from those that were used once.
+pub(crate) const TIME: u64 = 1 << 24;
+
+/// More refused keys than this are not remembered; the first are forgotten first.
+const MAX_REFUSED: usize = 10_000;
 
 pub(crate) struct Shared<K> {
     pub(crate) settings: Settings<K>,
     pub(crate) lru: AccountLru<K>,
-    /// Counts the runs of the maintenance task, from 1: the time of each use.
+    /// The time of each use: runs of the maintenance task and turns between them.
     pub(crate) tick: AtomicU64,
     pub(crate) is_shut_down: AtomicBool,
     pub(crate) maintenance: BackgroundTask,
-    /// The caches of evicted accounts whose session is to be ended, and when;
-    /// the earliest first.
-    pub(crate) pending_revocations: Mutex<VecDeque<(Instant, TokenCache)>>,
+    pub(crate) revocations: Arc<Revocations<K>>,
+    /// Bounds how many sessions are ended at a time. Apart from the permits of
+    /// source calls: ending a session may wait for a fetch, which may wait for its
+    /// permit.
+    pub(crate) revoke_permits: Arc<Semaphore>,
+    /// By which number the failures of a key's credentials are found, for keys whose
+    /// last fetch was refused.
+    pub(crate) refused: Mutex<LinkedHashMap<K, u64>>,
+    /// The caches that a shutdown has yet to end, by their id.
+    pub(crate) leaving: Mutex<HashMap<u64, TokenCache>>,
+    /// Held by the shutdown that ends them.
+    pub(crate) shutdown: tokio::sync::Mutex<()>,
 }
 
 /// What [`AccountsBuilder`](crate::accounts::AccountsBuilder) was told.
@@ -30,11 +50,8 @@ pub(crate) struct Settings<K> {
     pub(crate) make_source: Arc<MakeSource<K>>,
     pub(crate) template: Template,
     pub(crate) settings_for: Option<Box<SettingsFor<K>>>,
-    pub(crate) fetch_permits: Arc<Semaphore>,
+    pub(crate) permits: Arc<Permits>,
     pub(crate) max_concurrent_fetches: usize,
-    /// Apart from `fetch_permits`: ending a session may wait for a fetch, which
-    /// may wait for its permit.
-    pub(crate) revoke_permits: Arc<Semaphore>,
     pub(crate) capacity: usize,
     pub(crate) idle_timeout: Duration,
     pub(crate) revoke_evicted: Option<Duration>,
@@ -44,13 +61,41 @@ pub(crate) type SettingsFor<K> = dyn Fn(&K, TokenCacheBuilder) -> TokenCacheBuil
 
 impl<K> Shared<K> {
     pub(crate) fn new(settings: Settings<K>) -> Self {
+        let permits = settings.max_concurrent_fetches.min(Semaphore::MAX_PERMITS);
+        let revoke_permits = Arc::new(Semaphore::new(permits));
+        let revocations = Revocations::new(
+            revoke_permits.clone(),
+            settings.capacity,
+            settings.revoke_evicted,
+        );
         Self {
             lru: AccountLru::new(settings.capacity),
-            tick: AtomicU64::new(1),
+            tick: AtomicU64::new(TIME),
             is_shut_down: AtomicBool::new(false),
             maintenance: BackgroundTask::default(),
-            pending_revocations: Mutex::default(),
+            revocations: Arc::new(revocations),
+            revoke_permits,
+            refused: Mutex::new(LinkedHashMap::default()),
+            leaving: Mutex::default(),
+            shutdown: tokio::sync::Mutex::default(),
             settings,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn tick(&self) -> u64 {
+        self.tick.load(Ordering::Relaxed)
+    }
+}
+
+impl<K: Clone + Eq + Hash> Shared<K> {
+    /// Remembers the number by which the failures of this key's credentials are
+    /// found.
+    pub(crate) fn remember_refused(&self, key: &K, fingerprint: u64) {
+        let mut refused = lock(&self.refused);
+        refused.insert(key.clone(), fingerprint);
+        while refused.len() > MAX_REFUSED {
+            refused.pop_front();
         }
     }
 }

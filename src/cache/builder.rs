@@ -50,8 +50,9 @@ impl TokenCacheBuilder {
     }
 
     /// Names this cache in spans, events and metrics (features `tracing` and
-    /// `metrics`). Default: its account in the
-    /// [store](Self::store), else `default`.
+    /// `metrics`). Default: `default`, and `accounts` for all of many accounts: no
+    /// account's name shows unless it is set here. Each label makes series of its
+    /// own, so there should not be many.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into().into());
         self

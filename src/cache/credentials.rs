@@ -60,6 +60,12 @@ impl CredentialMemory {
         memory
     }
 
+    /// Returns what is known of these credentials, if they may not be sent yet.
+    pub(crate) fn find_blocking(fingerprint: u64) -> Option<Arc<Self>> {
+        let memory = registry().get(&fingerprint)?.clone();
+        memory.blocking(Instant::now()).is_some().then_some(memory)
+    }
+
     /// Forgets what is known of these credentials.
     pub(crate) fn forget(fingerprint: u64) {
         let memory = registry().remove(&fingerprint);
@@ -95,17 +101,23 @@ impl CredentialMemory {
     }
 }
 
-/// Forgets what may be forgotten, else what may be sent again first.
+/// Forgets what may be forgotten, else those that may be sent again first: an eighth
+/// at a time, for looking through all of them takes long.
 fn make_room(registry: &mut Registry) {
     let now = Instant::now();
     let left = |memory: &CredentialMemory| lock(&memory.failures).backoff_left(now);
     registry.retain(|_, memory| Arc::strong_count(memory) > 1 || left(memory).is_some());
-    if registry.len() >= CAPACITY {
-        let first = registry
+    let limit = CAPACITY - CAPACITY / 8;
+    if registry.len() > limit {
+        let mut first: Vec<_> = registry
             .iter()
-            .min_by_key(|(_, memory)| left(memory))
-            .map(|(fingerprint, _)| *fingerprint);
-        registry.retain(|fingerprint, _| Some(*fingerprint) != first);
+            .map(|(fingerprint, memory)| (left(memory), *fingerprint))
+            .collect();
+        first.sort_unstable();
+        first.truncate(registry.len() - limit);
+        for (_, fingerprint) in first {
+            registry.remove(&fingerprint);
+        }
     }
 }
 

@@ -1,21 +1,19 @@
 //! Fetching: who starts a fetch, when, and in which task.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use crate::cache::background;
 use crate::cache::current::CachedToken;
 use crate::cache::exclusive::InUse;
 use crate::cache::shared::{FetchOutcome, Shared, no_runtime};
 use crate::cache::single_flight::{Driver, Joined, Waiter};
 use crate::cache::source_call::{FetchContext, GRACE};
 use crate::cache::state::{Begun, Lookup, Requirements};
+use crate::cache::{background, session};
 use crate::error::TokenError;
 use crate::telemetry::{self, Event, FetchSummary};
 
@@ -158,25 +156,6 @@ impl Shared {
             None => call,
         }
     }
-
-    /// Waits for a permit. That time does not count as the fetch's own: as long
-    /// as the fetch is driven, it is not stalled.
-    async fn fetch_permit<'a>(
-        &self,
-        permits: &'a Semaphore,
-        id: u64,
-    ) -> Option<SemaphorePermit<'a>> {
-        let mut permit = pin!(permits.acquire());
-        let limit = self.fetch_deadline();
-        loop {
-            let acquired = timeout(self.settings.source_timeout, permit.as_mut()).await;
-            self.with_state(|state, now| state.current_fetch.extend(id, now.monotonic, limit));
-            if let Ok(permit) = acquired {
-                // Nobody closes it.
-                return permit.ok();
-            }
-        }
-    }
 }
 
 /// The task of a fetch. Dropped before its end, it leaves the cache as if the
@@ -199,10 +178,6 @@ impl FetchTask {
 
     async fn run(mut self) {
         let shared = self.shared.clone();
-        let _permit = match &shared.settings.fetch_permits {
-            Some(permits) => shared.fetch_permit(permits, self.begun.id).await,
-            None => None,
-        };
         let fetched = match &shared.fleet {
             Some(fleet) => shared.fetch_in_fleet(fleet, self.context).await,
             None => shared.fetch_from_source(self.context).await,
@@ -215,6 +190,7 @@ impl FetchTask {
         if shared.keeps_warm.load(Ordering::Relaxed) {
             background::ensure_keep_warm(&shared);
         }
+        session::end_late(&shared);
         if let (Some(outcome), Some(driver)) = (outcome, self.driver.take()) {
             let summary = FetchSummary {
                 reason: self.begun.reason,

@@ -14,6 +14,11 @@ mod failures;
 mod fetch;
 mod fleet;
 mod in_flight;
+#[cfg_attr(
+    not(feature = "accounts"),
+    allow(dead_code, reason = "permits are shared by many accounts")
+)]
+mod permits;
 mod refresh_token;
 pub(crate) mod registry;
 mod rejections;
@@ -39,9 +44,15 @@ pub(crate) use current::{CachedToken, Carried, TokenReader};
 pub(crate) use exclusive::InUse;
 pub use exclusive::Renewal;
 pub(crate) use fetch::Next;
+#[cfg(feature = "accounts")]
+pub(crate) use permits::Permits;
+#[cfg(feature = "accounts")]
+pub(crate) use settings::LONGEST;
 #[cfg(feature = "config")]
 pub(crate) use settings::{Setting, Settings};
 pub(crate) use shared::Shared;
+#[cfg(feature = "accounts")]
+pub(crate) use shared::no_runtime;
 pub(crate) use state::{Rejection, Requirements};
 pub use status::{Status, StatusWatch};
 pub use token_cache::TokenCache;

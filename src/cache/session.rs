@@ -9,6 +9,7 @@ use crate::cache::codec;
 use crate::cache::fleet;
 use crate::cache::settings::FleetMember;
 use crate::cache::shared::{Shared, no_runtime};
+use crate::cache::state::Tokens;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::store::{Acquire, Acquired, Completion, Lease};
 use crate::telemetry::Event;
@@ -38,6 +39,36 @@ pub(crate) async fn revoke(shared: &Arc<Shared>, scope: Scope) -> Result<(), Tok
     task.await.map_err(no_runtime)?
 }
 
+/// Ends the session of a cache that was shut down. What takes longer than its time
+/// goes on in the background; what fails is left for another call.
+pub(crate) async fn shut_down(shared: &Arc<Shared>) -> Result<(), TokenError> {
+    let runtime = Handle::try_current().map_err(no_runtime)?;
+    let limit = shared.settings.revoke_timeout;
+    let task = runtime.spawn(end_last_session(shared.clone()));
+    match timeout(limit, task).await {
+        Ok(ended) => ended.map_err(no_runtime)?,
+        Err(_) => {
+            let what = format!("the session was not ended within {limit:?}");
+            Err(TokenError::new(TokenErrorKind::Timeout, what))
+        }
+    }
+}
+
+/// Ends what came after the cache was shut down.
+pub(crate) fn end_late(shared: &Arc<Shared>) {
+    if shared.with_state(|state, _| state.is_closed()) {
+        tokio::spawn(end_last_session(shared.clone()));
+    }
+}
+
+async fn end_last_session(shared: Arc<Shared>) -> Result<(), TokenError> {
+    let _turn = shared.ending.get_or_init(Box::default).lock().await;
+    if let Some(left) = shared.with_state(|state, _| state.take_unended()) {
+        shared.end_or_keep(left).await?;
+    }
+    end_session(shared.clone(), Scope::Process).await
+}
+
 async fn end_session(shared: Arc<Shared>, scope: Scope) -> Result<(), TokenError> {
     // A fetch under way brings tokens to be given up as well.
     let (mut access, refresh) = loop {
@@ -62,10 +93,39 @@ async fn end_session(shared: Arc<Shared>, scope: Scope) -> Result<(), TokenError
         // The others are still sending it.
         access = access.filter(|_| refresh.is_some());
     }
-    shared.end(access.as_ref(), refresh.as_ref()).await
+    shared.end_or_keep((access, refresh)).await
+}
+
+/// Tokens whose session is being ended. Dropped before, by an error or with its
+/// runtime, it leaves them to another shutdown.
+struct Unended<'a> {
+    shared: &'a Shared,
+    tokens: Option<Tokens>,
+}
+
+impl Drop for Unended<'_> {
+    fn drop(&mut self) {
+        if let Some(tokens) = self.tokens.take() {
+            self.shared
+                .with_state(|state, _| state.keep_unended(tokens));
+        }
+    }
 }
 
 impl Shared {
+    async fn end_or_keep(&self, tokens: Tokens) -> Result<(), TokenError> {
+        let (access, refresh) = tokens.clone();
+        let mut unended = Unended {
+            shared: self,
+            tokens: Some(tokens),
+        };
+        let ended = self.end(access.as_ref(), refresh.as_ref()).await;
+        if ended.as_ref().err().is_none_or(TokenError::is_unsupported) {
+            unended.tokens = None;
+        }
+        ended
+    }
+
     async fn end(
         &self,
         access: Option<&AccessToken>,

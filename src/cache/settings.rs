@@ -7,10 +7,9 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
 use crate::cache::clock::Clock;
 use crate::cache::exclusive::Renewal;
+use crate::cache::permits::Permits;
 use crate::error::ConfigError;
 use crate::store::DynTokenStore;
 
@@ -124,8 +123,8 @@ macro_rules! define_settings {
         pub(crate) struct Settings {
             $(pub(crate) $name: $kind,)*
             pub(crate) clock: Clock,
-            /// Bounds how many fetches of several caches run at once.
-            pub(crate) fetch_permits: Option<Arc<Semaphore>>,
+            /// Bounds how many source calls of several caches run at once.
+            pub(crate) permits: Option<Arc<Permits>>,
             pub(crate) renewal: Renewal,
             /// Whether many threads are expected to send the same token: not for
             /// one of many accounts, for copies of its header would be most of its
@@ -138,7 +137,7 @@ macro_rules! define_settings {
                 Self {
                     $($name: $default,)*
                     clock: Clock::default(),
-                    fetch_permits: None,
+                    permits: None,
                     renewal: Renewal::default(),
                     many_threads: true,
                 }
@@ -181,7 +180,7 @@ macro_rules! define_settings {
 with_settings!(define_settings);
 
 /// Far from where adding a duration to a clock overflows.
-const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
 /// What makes no sense as a setting of its type.
 trait Check {

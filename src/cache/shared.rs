@@ -18,7 +18,7 @@ use crate::origins::OriginId;
 use crate::source::DynTokenSource;
 use crate::sync::model::{Mutex, lock};
 use crate::task::BackgroundTask;
-use crate::telemetry::{self, Event, Replay};
+use crate::telemetry::{self, CacheGauges, Event, Replay};
 
 /// How a flight ends.
 pub(crate) type FetchOutcome = Result<Arc<CachedToken>, TokenError>;
@@ -37,8 +37,11 @@ pub(crate) struct Shared {
     pub(crate) keeps_warm: AtomicBool,
     /// Told of each change of the token in use; closed with the last handle.
     pub(crate) changes: Changes,
+    /// Held by the shutdown that ends the session. Made for the first one.
+    pub(crate) ending: OnceLock<Box<tokio::sync::Mutex<()>>>,
     state: Mutex<State>,
     pub(crate) flight: SingleFlight<FetchOutcome>,
+    _gauges: CacheGauges,
 }
 
 impl Shared {
@@ -52,6 +55,7 @@ impl Shared {
         let state = State::new(cache_id, &settings);
         Self {
             cache_id,
+            _gauges: CacheGauges::begin(&label),
             label,
             source,
             fleet: fleet.map(Box::new),
@@ -60,6 +64,7 @@ impl Shared {
             keep_warm: BackgroundTask::default(),
             keeps_warm: AtomicBool::new(false),
             changes: Changes::default(),
+            ending: OnceLock::new(),
             state: Mutex::new(state),
             flight: SingleFlight::new(),
         }
@@ -135,6 +140,11 @@ impl Shared {
 fn next_cache_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+pub(crate) fn shut_down() -> TokenError {
+    let what = "the token cache was shut down";
+    TokenError::new(TokenErrorKind::ShutDown, what)
 }
 
 pub(crate) fn no_runtime(error: impl Into<crate::BoxError>) -> TokenError {

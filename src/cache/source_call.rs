@@ -11,8 +11,9 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::cache::credentials::{Attempt, CredentialMemory};
 use crate::cache::failures::{is_about_credentials, is_worth_another_attempt};
 use crate::cache::in_flight::FetchResult;
+use crate::cache::permits::{self, Granted, WaitForPermit};
 use crate::cache::refresh_token::AfterRefresh;
-use crate::cache::shared::Shared;
+use crate::cache::shared::{Shared, shut_down};
 use crate::cache::state::Requirements;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::telemetry::FetchedBy;
@@ -108,18 +109,24 @@ impl Shared {
         context: FetchContext,
         refresh_token: &RefreshToken,
     ) -> FetchResult {
-        self.keep_alive(context, Duration::ZERO);
-        if let Some(uses) = self.with_state(|state, now| state.start_refresh(now)) {
-            uses.ended().await;
-        }
-        let requested_at = self.settings.clock.now();
-        let call = async { self.source.refresh(refresh_token).await };
-        let answer = self.with_timeout(call).await;
-        if answer.is_err() {
-            // The token in use serves on. Otherwise it does until it is replaced.
-            self.with_state(|state, now| state.finish_refresh(now));
-        }
-        let mut fetched = FetchResult::new(answer, requested_at);
+        let call = async {
+            if let Some(error) = self.shut_down() {
+                return FetchResult::new(Err(error), self.settings.clock.now());
+            }
+            self.keep_alive(context, Duration::ZERO);
+            if let Some(uses) = self.with_state(|state, now| state.start_refresh(now)) {
+                uses.ended().await;
+            }
+            let requested_at = self.settings.clock.now();
+            let call = async { self.source.refresh(refresh_token).await };
+            let answer = self.with_timeout(call).await;
+            if answer.is_err() {
+                // The token in use serves on. Otherwise it does until it is replaced.
+                self.with_state(|state, now| state.finish_refresh(now));
+            }
+            FetchResult::new(answer, requested_at)
+        };
+        let mut fetched = self.with_permit(context, self.endpoint(), call).await;
         fetched.by = FetchedBy::RefreshToken;
         fetched.sent = Some(refresh_token.clone());
         // Nobody's password was sent.
@@ -128,26 +135,52 @@ impl Shared {
     }
 
     pub(crate) async fn fetch_with_credentials(&self, context: FetchContext) -> FetchResult {
-        self.keep_alive(context, Duration::ZERO);
-        // The source's credentials may be known only after this.
-        let prepared = self.with_timeout(self.source.prepare()).await;
-        let mut requested_at = self.settings.clock.now();
-        if let Err(error) = prepared {
-            let mut fetched = FetchResult::new(Err(error), requested_at);
+        // The source's credentials and its endpoint may be known only after this.
+        if !self.source.is_prepared()
+            && let Err(error) = self.prepare(context).await
+        {
+            let mut fetched = FetchResult::new(Err(error), self.settings.clock.now());
             self.draw_pause(&mut fetched, true);
             return fetched;
         }
-        let fingerprint = self.source.fingerprint();
+        // What is remembered needs no permit.
+        if let Some(memory) = CredentialMemory::find_blocking(self.source.local_fingerprint()) {
+            return FetchResult::remembered(memory, self.settings.clock.now());
+        }
+        let call = self.send_credentials(context);
+        self.with_permit(context, self.endpoint(), call).await
+    }
+
+    async fn prepare(&self, context: FetchContext) -> Result<(), TokenError> {
+        let call = async {
+            if let Some(error) = self.shut_down() {
+                return Err(error);
+            }
+            self.keep_alive(context, Duration::ZERO);
+            self.with_timeout(self.source.prepare()).await
+        };
+        self.with_permit(context, self.cache_id, call).await
+    }
+
+    /// Sends the source's credentials, unless they failed a while ago.
+    async fn send_credentials(&self, context: FetchContext) -> FetchResult {
+        let fingerprint = self.source.local_fingerprint();
         let attempt = match fingerprint {
             // Credentials that nobody can tell apart.
             0 => None,
-            _ => match self.begin_attempt(context, fingerprint).await {
+            // Another cache may be sending them.
+            _ => match permits::released(self.begin_attempt(context, fingerprint)).await {
                 Ok(attempt) => Some(attempt),
-                Err(memory) => return FetchResult::remembered(memory, requested_at),
+                Err(memory) => {
+                    return FetchResult::remembered(memory, self.settings.clock.now());
+                }
             },
         };
+        let requested_at = self.settings.clock.now();
+        if let Some(error) = self.shut_down() {
+            return FetchResult::new(Err(error), requested_at);
+        }
         self.keep_alive(context, Duration::ZERO);
-        requested_at = self.settings.clock.now();
         let call = async { self.source.fetch().await };
         let answer = self.with_timeout(call).await;
         let mut fetched = FetchResult::new(answer, requested_at);
@@ -182,6 +215,52 @@ impl Shared {
             self.keep_alive(context, limit);
             if let Ok(begun) = timeout(limit, attempt.as_mut()).await {
                 return begun;
+            }
+        }
+    }
+
+    /// The answer to what would be sent after the cache was shut down.
+    fn shut_down(&self) -> Option<TokenError> {
+        self.with_state(|state, _| state.is_closed())
+            .then(shut_down)
+    }
+
+    /// What tells this source's endpoint from others; the cache's own number if
+    /// the source knows none.
+    fn endpoint(&self) -> u64 {
+        match self.source.endpoint() {
+            0 => self.cache_id,
+            endpoint => endpoint,
+        }
+    }
+
+    /// Makes a call with a permit, where many caches share a number of them.
+    async fn with_permit<F: Future>(
+        &self,
+        context: FetchContext,
+        group: u64,
+        call: F,
+    ) -> F::Output {
+        let Some(permits) = &self.settings.permits else {
+            return call.await;
+        };
+        let wait = |permit| self.wait_for_permit(context, permit);
+        permits::with_permit(permits, group, wait, call).await
+    }
+
+    /// Waits for a permit. That time does not count as the fetch's own: as long
+    /// as the fetch is driven, it is not stalled.
+    async fn wait_for_permit(
+        &self,
+        context: FetchContext,
+        permit: WaitForPermit,
+    ) -> Option<Granted> {
+        let mut permit = pin!(permit);
+        loop {
+            let granted = timeout(self.settings.source_timeout, permit.as_mut()).await;
+            self.keep_alive(context, Duration::ZERO);
+            if let Ok(granted) = granted {
+                return granted;
             }
         }
     }

@@ -17,6 +17,7 @@ use crate::cache::refresh_token::{AfterRefresh, HeldRefreshToken, after_failed_r
 use crate::cache::rejections::{Rejected, Rejections};
 use crate::cache::schedule::{Freshness, Schedule};
 use crate::cache::settings::Settings;
+use crate::cache::shared::shut_down;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::origins::OriginId;
 use crate::store::Acquire;
@@ -62,6 +63,9 @@ pub(crate) struct Begun {
     pub(crate) reason: Reason,
 }
 
+/// What is to be given up at the server.
+pub(crate) type Tokens = (Option<AccessToken>, Option<RefreshToken>);
+
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) live: Option<Arc<CachedToken>>,
@@ -95,6 +99,8 @@ pub(crate) struct State {
     pub(crate) store_error: Option<TokenError>,
     /// Shut down: no more fetches, no more tokens.
     closed: bool,
+    /// Tokens whose session a shutdown could not end.
+    unended: Option<Box<Tokens>>,
     /// Many threads are expected to send the same token.
     striped: bool,
     cache_id: u64,
@@ -112,8 +118,7 @@ impl State {
 
     pub(crate) fn lookup(&mut self, needs: Requirements, now: &Moment) -> Lookup {
         if self.closed {
-            let what = "the token cache was shut down";
-            return Lookup::Fail(TokenError::new(TokenErrorKind::ShutDown, what));
+            return Lookup::Fail(shut_down());
         }
         self.drop_expired(now);
         let handed_out = self
@@ -511,11 +516,7 @@ impl State {
 
     /// Hands out what is to be given up at the server, and keeps none of it.
     /// `None` while a fetch is in progress, which brings more.
-    pub(crate) fn take_tokens(
-        &mut self,
-        now: &Moment,
-        settings: &Settings,
-    ) -> Option<(Option<AccessToken>, Option<RefreshToken>)> {
+    pub(crate) fn take_tokens(&mut self, now: &Moment, settings: &Settings) -> Option<Tokens> {
         if self.is_fetching(now.monotonic) {
             return None;
         }
@@ -524,6 +525,17 @@ impl State {
         self.invalidated = Some(Reason::Invalidated);
         let live = self.live.take();
         Some((live.map(|live| live.token.clone()), refresh))
+    }
+
+    /// Keeps tokens whose session could not be ended, once the cache was shut down.
+    pub(crate) fn keep_unended(&mut self, tokens: Tokens) {
+        if self.closed && (tokens.0.is_some() || tokens.1.is_some()) {
+            self.unended = Some(Box::new(tokens));
+        }
+    }
+
+    pub(crate) fn take_unended(&mut self) -> Option<Tokens> {
+        self.unended.take().map(|tokens| *tokens)
     }
 
     /// No token leaves from now on.

@@ -64,10 +64,7 @@ impl TokenCache {
         label: Option<Arc<str>>,
         settings: SharedSettings,
     ) -> Self {
-        let label = label.unwrap_or_else(|| match &fleet {
-            Some(fleet) => fleet.account.as_str().into(),
-            None => DEFAULT_LABEL.clone(),
-        });
+        let label = label.unwrap_or_else(|| DEFAULT_LABEL.clone());
         Self {
             shared: Arc::new(Shared::new(source, fleet, label, settings)),
         }
@@ -146,7 +143,7 @@ impl TokenCache {
     /// also after the credentials were refused. For when somebody has put right
     /// what was wrong.
     pub fn reset(&self) {
-        CredentialMemory::forget(self.shared.source.fingerprint());
+        CredentialMemory::forget(self.shared.source.local_fingerprint());
         self.shared.with_state(|state, _| state.reset());
         self.shared.changes.notify();
     }
@@ -199,17 +196,39 @@ impl TokenCache {
     /// [`ShutDown`](crate::TokenErrorKind::ShutDown). A session that a
     /// [fleet](crate::store) shares stays, for the others go on.
     ///
+    /// No token request leaves any more. One in progress is waited for, and if it
+    /// takes longer than the [revoke timeout](crate::TokenCacheBuilder::revoke_timeout),
+    /// its session is ended when it lands. A session that could not be ended is
+    /// kept for another call.
+    ///
     /// # Errors
     ///
     /// As for `revoke`, except that a source which has no way to end a session is
     /// no failure. The cache is shut down all the same.
     pub async fn shutdown(&self) -> Result<(), TokenError> {
-        self.shared.with_state(|state, _| state.close());
-        self.shared.changes.notify();
-        match session::revoke(&self.shared, Scope::Process).await {
+        self.close();
+        match session::shut_down(&self.shared).await {
             Err(error) if error.is_unsupported() => Ok(()),
             ended => ended,
         }
+    }
+
+    /// Hands out no more tokens.
+    pub(crate) fn close(&self) {
+        self.shared.with_state(|state, _| state.close());
+        self.shared.changes.notify();
+    }
+
+    /// Whether there is another handle, a fetch or a waiter.
+    #[cfg(feature = "accounts")]
+    pub(crate) fn is_in_use(&self) -> bool {
+        Arc::strong_count(&self.shared) > 1
+    }
+
+    /// Whether there is a token, valid or not.
+    #[cfg(feature = "accounts")]
+    pub(crate) fn has_token(&self) -> bool {
+        self.shared.with_state(|state, _| state.live.is_some())
     }
 
     /// Renews from now on also while nobody asks for a token, except after the

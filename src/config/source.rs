@@ -246,6 +246,14 @@ impl TokenSource for ConfiguredSource {
         self.0.fingerprint()
     }
 
+    fn endpoint(&self) -> u64 {
+        self.0.endpoint()
+    }
+
+    fn may_lock(&self) -> bool {
+        self.0.may_lock()
+    }
+
     async fn revoke(
         &self,
         access_token: Option<&AccessToken>,

@@ -240,6 +240,12 @@ impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
         hasher.finish()
     }
 
+    fn endpoint(&self) -> u64 {
+        let mut hasher = Fingerprint::new();
+        (self.config.endpoint.location(), self.config.salt).hash(&mut hasher);
+        hasher.finish()
+    }
+
     fn may_lock(&self) -> bool {
         K::MAY_LOCK
     }

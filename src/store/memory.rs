@@ -17,7 +17,8 @@ use crate::sync::lock;
 /// A store for several caches in one process, and for tests. Cheap to clone;
 /// clones are the same store.
 ///
-/// Nothing leaves the process, so nothing is encrypted.
+/// Nothing leaves the process, so nothing is encrypted. An account of which nothing
+/// is left, because it has expired, takes no memory.
 ///
 /// ```
 /// use tower_bearer::store::MemoryStore;
@@ -34,7 +35,50 @@ use crate::sync::lock;
 /// ```
 #[derive(Clone, Default)]
 pub struct MemoryStore {
-    accounts: Arc<Mutex<HashMap<String, Account>>>,
+    accounts: Arc<Mutex<Accounts>>,
+}
+
+#[derive(Default)]
+struct Accounts {
+    by_name: HashMap<String, Account>,
+    /// With so many accounts those of which nothing is left are forgotten.
+    forget_at: usize,
+    /// The highest generation of a forgotten account. No generation is used twice.
+    forgotten: u64,
+}
+
+/// So few accounts are not worth a search for those that can be forgotten.
+const FEW: usize = 64;
+
+impl Accounts {
+    fn account(&mut self, name: &str, now: Instant) -> &mut Account {
+        if self.by_name.len() >= self.forget_at.max(FEW) && !self.by_name.contains_key(name) {
+            self.forget(now);
+        }
+        let generation = self.forgotten;
+        self.by_name
+            .entry(name.to_owned())
+            .or_insert_with(|| Account {
+                generation,
+                written: generation,
+                ..Account::default()
+            })
+    }
+
+    /// Forgets the accounts of which nothing is left.
+    fn forget(&mut self, now: Instant) {
+        let forgotten = &mut self.forgotten;
+        self.by_name.retain(|_, account| {
+            account.remove_expired(now);
+            let stays = !account.is_empty();
+            if !stays {
+                *forgotten = account.generation.max(*forgotten);
+            }
+            stays
+        });
+        self.forget_at = self.by_name.len().saturating_mul(2);
+        self.by_name.shrink_to(self.forget_at);
+    }
 }
 
 impl MemoryStore {
@@ -43,25 +87,33 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn with_account<R>(&self, account: &str, f: impl FnOnce(&mut Account) -> R) -> R {
-        let mut accounts = lock(&self.accounts);
-        f(accounts.entry(account.to_owned()).or_default())
+    /// Returns how many accounts the store remembers.
+    pub fn len(&self) -> usize {
+        lock(&self.accounts).by_name.len()
+    }
+
+    /// Whether it remembers none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn with_account<R>(&self, name: &str, f: impl FnOnce(&mut Account, Instant) -> R) -> R {
+        let now = Instant::now();
+        f(lock(&self.accounts).account(name, now), now)
     }
 }
 
 impl TokenStore for MemoryStore {
     async fn acquire(&self, account: &str, acquire: &Acquire) -> Result<Acquired, BoxError> {
-        Ok(self.with_account(account, |account| account.acquire(acquire, Instant::now())))
+        Ok(self.with_account(account, |account, now| account.acquire(acquire, now)))
     }
 
     async fn complete(&self, account: &str, completion: &Completion) -> Result<bool, BoxError> {
-        Ok(self.with_account(account, |account| {
-            account.complete(completion, Instant::now())
-        }))
+        Ok(self.with_account(account, |account, now| account.complete(completion, now)))
     }
 
     fn changes(&self, account: &str) -> watch::Receiver<()> {
-        self.with_account(account, |account| account.changes.subscribe())
+        self.with_account(account, |account, _| account.changes.subscribe())
     }
 }
 
@@ -97,7 +149,7 @@ impl Record {
         Self {
             generation,
             payload: stored.payload.clone(),
-            expires_at: now + stored.ttl,
+            expires_at: later(now, stored.ttl),
         }
     }
 
@@ -110,7 +162,23 @@ impl Record {
     }
 }
 
+/// Far from where adding a duration to a clock overflows.
+const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
+fn later(now: Instant, span: Duration) -> Instant {
+    now + span.min(LONGEST)
+}
+
 impl Account {
+    /// Whether nothing is left of it, and nobody waits for a change.
+    fn is_empty(&self) -> bool {
+        self.token.is_none()
+            && self.refresh_token.is_none()
+            && self.failure.is_none()
+            && self.lease.is_none()
+            && self.changes.receiver_count() == 0
+    }
+
     fn remove_expired(&mut self, now: Instant) {
         for record in [&mut self.token, &mut self.refresh_token, &mut self.failure] {
             record.take_if(|record| record.expires_at <= now);
@@ -139,7 +207,7 @@ impl Account {
             return Acquired::Busy(Duration::ZERO);
         }
         self.generation += 1;
-        self.lease = Some((self.generation, now + acquire.lease));
+        self.lease = Some((self.generation, later(now, acquire.lease)));
         Acquired::Lease(Lease {
             generation: self.generation,
             refresh_token: self.refresh_token.take().map(|record| {

@@ -41,4 +41,6 @@ pub use redis::{RedisStore, RedisStoreBuilder};
 #[cfg(feature = "seal")]
 pub use store_key::StoreKey;
 pub(crate) use token_store::DynTokenStore;
-pub use token_store::{Acquire, Acquired, Completion, Entry, Lease, Payload, Stored, TokenStore};
+pub use token_store::{
+    Acquire, Acquired, BoxTokenStore, Completion, Entry, Lease, Payload, Stored, TokenStore,
+};

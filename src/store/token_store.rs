@@ -241,3 +241,44 @@ impl<S: TokenStore> DynTokenStore for S {
         TokenStore::changes(self, account)
     }
 }
+
+/// Any [`TokenStore`] as one type: for a choice at run time.
+///
+/// ```
+/// use tower_bearer::store::{BoxTokenStore, MemoryStore};
+/// use tower_bearer::{AccessToken, TokenCache};
+///
+/// let store = BoxTokenStore::new(MemoryStore::new());
+/// let source = AccessToken::new("fixed")?;
+/// let tokens = TokenCache::builder(source).store(store, "me").build()?;
+/// # let _ = tokens;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+pub struct BoxTokenStore(Box<dyn DynTokenStore>);
+
+impl BoxTokenStore {
+    /// Boxes a store.
+    pub fn new(store: impl TokenStore) -> Self {
+        Self(Box::new(store))
+    }
+}
+
+impl TokenStore for BoxTokenStore {
+    async fn acquire(&self, account: &str, acquire: &Acquire) -> Result<Acquired, BoxError> {
+        self.0.acquire(account, acquire).await
+    }
+
+    async fn complete(&self, account: &str, completion: &Completion) -> Result<bool, BoxError> {
+        self.0.complete(account, completion).await
+    }
+
+    fn changes(&self, account: &str) -> watch::Receiver<()> {
+        self.0.changes(account)
+    }
+}
+
+impl fmt::Debug for BoxTokenStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoxTokenStore").finish_non_exhaustive()
+    }
+}

@@ -16,7 +16,7 @@ mod span;
 mod tracing;
 
 pub(crate) use event::{Event, FetchSummary, FetchedBy, Reason, Replay, emit};
-pub(crate) use span::{Wait, in_span};
+pub(crate) use span::{CacheGauges, Wait, in_span};
 
 /// Emits that a request was sent without a token, because its origin is not one
 /// of the layer's.

@@ -1,4 +1,4 @@
-//! What takes time: a fetch, and a caller's wait for it.
+//! What takes time: a fetch, a caller's wait for it, and a cache's life.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -36,6 +36,24 @@ impl Wait {
             _span: super::tracing::wait_span(label),
             #[cfg(feature = "metrics")]
             _timer: super::metrics::WaitTimer::start(label),
+        }
+    }
+}
+
+/// What a cache shows as long as it is there.
+#[derive(Debug)]
+pub(crate) struct CacheGauges {
+    #[cfg(feature = "metrics")]
+    _gauges: super::metrics::CacheGauges,
+}
+
+impl CacheGauges {
+    /// Begins the gauges of a cache with this label.
+    pub(crate) fn begin(label: &Arc<str>) -> Self {
+        let _ = label;
+        Self {
+            #[cfg(feature = "metrics")]
+            _gauges: super::metrics::CacheGauges::begin(label),
         }
     }
 }

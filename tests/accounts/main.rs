@@ -3,12 +3,16 @@
 
 #![cfg(all(feature = "accounts", feature = "testing"))]
 
+mod capacity;
 #[path = "../common/mod.rs"]
 mod common;
+mod endings;
 mod eviction;
 mod fetches;
 mod finding;
 mod histories;
+mod refusals;
 #[cfg(feature = "reqwest-middleware")]
 mod reqwest_clients;
+mod starvation;
 mod tenants;

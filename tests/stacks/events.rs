@@ -218,7 +218,10 @@ fn metrics_of(work: impl Future<Output = ()>) -> BTreeMap<String, DebugValue> {
 #[test]
 fn metrics_follow_the_naming_rules_and_count_what_they_say() {
     let counted = metrics_of(async {
-        let (server, tokens) = served(slow_server());
+        let (server, _) = served(slow_server());
+        // Of its own, for tests run at the same time.
+        let tokens = TokenCache::builder(server.grant()).label("named").build();
+        let tokens = tokens.expect("valid");
         call_once(&server, &tokens).await;
         server.revoke_access_tokens();
         call_once(&server, &tokens).await;
@@ -235,7 +238,7 @@ fn metrics_follow_the_naming_rules_and_count_what_they_say() {
         let found = counted.get(key);
         found.unwrap_or_else(|| panic!("no {key} in {:#?}", counted.keys()))
     };
-    let account = "account=default";
+    let account = "account=named";
     for (key, count) in [
         ("fetches_total{ACC,reason=cold,outcome=ok}", 1),
         ("fetches_total{ACC,reason=rejected,outcome=ok}", 2),
@@ -247,9 +250,9 @@ fn metrics_follow_the_naming_rules_and_count_what_they_say() {
         let key = format!("tower_bearer_{}", key.replace("ACC", account));
         assert_eq!(value(&key), &DebugValue::Counter(count), "{key}");
     }
-    let waiters = value("tower_bearer_waiters{account=default}");
+    let waiters = value("tower_bearer_waiters{account=named}");
     assert_eq!(waiters, &DebugValue::Gauge(0.0.into()));
-    match value("tower_bearer_wait_duration_seconds{account=default}") {
+    match value("tower_bearer_wait_duration_seconds{account=named}") {
         DebugValue::Histogram(waits) => {
             assert_eq!(waits.len(), 4);
             let (last, others) = waits.split_last().expect("four");
@@ -261,7 +264,7 @@ fn metrics_follow_the_naming_rules_and_count_what_they_say() {
         }
         other => panic!("{other:?}"),
     }
-    match value("tower_bearer_token_expiry_timestamp_seconds{account=default}") {
+    match value("tower_bearer_token_expiry_timestamp_seconds{account=named}") {
         DebugValue::Gauge(until) => assert!(until.0 > 1.7e9, "{until}"),
         other => panic!("{other:?}"),
     }
@@ -305,4 +308,149 @@ async fn a_probe_alone_makes_a_program_ready() {
     assert_eq!(error.kind(), tower_bearer::TokenErrorKind::Refused);
     assert!(error.retry_after().is_some());
     assert_eq!(server.counts().token_requests, 3);
+}
+
+/// The series of the metrics after that work, with their values.
+fn series_of(work: impl Future<Output = ()>) -> Vec<(String, String, DebugValue)> {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    metrics::with_local_recorder(&recorder, || run_paused(work));
+    let series = snapshotter.snapshot().into_vec().into_iter();
+    series
+        .map(|(key, _, _, value)| {
+            let (_, key) = key.into_parts();
+            let labels: Vec<_> = key
+                .labels()
+                .map(|label| format!("{}={}", label.key(), label.value()))
+                .collect();
+            (key.name().to_owned(), labels.join(","), value)
+        })
+        .collect()
+}
+
+#[cfg(feature = "accounts")]
+#[test]
+fn many_accounts_make_few_series_and_none_is_named_by_its_account() {
+    use std::sync::Arc;
+    use tower_bearer::{Accounts, BoxError, store::MemoryStore};
+
+    let series = series_of(async {
+        let builder = TokenServer::builder();
+        let server = (0..1000).fold(builder, |builder, n| {
+            builder.user(format!("tenant-{n}"), "pw")
+        });
+        let server = Arc::new(server.in_process());
+        let grants = server.clone();
+        let store = MemoryStore::new();
+        let accounts = Accounts::builder(move |name: String| {
+            let grant = grants.grant_for(name, "pw");
+            async { Ok::<_, BoxError>(grant) }
+        })
+        .settings_for(move |name, cache| cache.store(store.clone(), name))
+        .capacity(10)
+        .build()
+        .expect("settings");
+        for n in 0..1000 {
+            let tokens = accounts
+                .get_or_create(&format!("tenant-{n}"))
+                .expect("an account");
+            tokens.token().await.expect("a token");
+        }
+    });
+    assert!(series.len() <= 5, "{} series", series.len());
+    for (_, labels, _) in &series {
+        assert!(labels.starts_with("account=accounts"), "{labels}");
+    }
+}
+
+#[test]
+fn a_cache_with_a_store_does_not_show_its_account() {
+    let series = series_of(async {
+        let (server, _) = served(TokenServer::builder());
+        let store = tower_bearer::store::MemoryStore::new();
+        let tokens = TokenCache::builder(server.grant()).store(store, "a-persons-name");
+        let tokens = tokens.build().expect("valid");
+        tokens.token().await.expect("a token");
+    });
+    for (name, labels, _) in &series {
+        assert!(labels.starts_with("account=default"), "{name} {labels}");
+    }
+}
+
+#[test]
+fn a_gauge_ends_with_the_last_cache_of_its_label() {
+    const EXPIRY: &str = "tower_bearer_token_expiry_timestamp_seconds";
+    for kept in [true, false] {
+        let mut other = None;
+        let series = series_of(async {
+            let (server, _) = served(TokenServer::builder());
+            let label = format!("ends-{kept}");
+            let cache = || {
+                TokenCache::builder(server.grant())
+                    .label(label.as_str())
+                    .build()
+            };
+            let tokens = cache().expect("valid");
+            tokens.token().await.expect("a token");
+            other = kept.then(|| cache().expect("valid"));
+            drop(tokens);
+            tokio::task::yield_now().await;
+        });
+        drop(other);
+        let (.., value) = series.iter().find(|it| it.0 == EXPIRY).expect("there");
+        match value {
+            DebugValue::Gauge(value) => assert_eq!(value.0.is_nan(), !kept, "{value}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_recorder_that_is_installed_late_sees_the_gauges_as_they_are() {
+    let (late, waited) = (DebuggingRecorder::new(), DebuggingRecorder::new());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    let (server, _) = served(slow_server());
+    let tokens = TokenCache::builder(server.grant()).label("late").build();
+    let tokens = tokens.expect("valid");
+    // One recorder when two callers begin to wait, another one when they are done.
+    let callers = metrics::with_local_recorder(&waited, || {
+        runtime.block_on(async {
+            let caller = || {
+                tokio::spawn({
+                    let tokens = tokens.clone();
+                    async move { tokens.token().await }
+                })
+            };
+            let callers = [caller(), caller()];
+            tokio::task::yield_now().await;
+            callers
+        })
+    });
+    metrics::with_local_recorder(&late, || {
+        runtime.block_on(async {
+            for caller in callers {
+                caller.await.expect("no panic").expect("a token");
+            }
+        });
+    });
+    let series = late.snapshotter().snapshot().into_vec();
+    let gauges: Vec<_> = series
+        .iter()
+        .filter_map(|(key, unit, description, value)| match value {
+            DebugValue::Gauge(value) => {
+                assert!(unit.is_some() && description.is_some(), "{key:?}");
+                Some((key.key().name(), value.0))
+            }
+            _ => None,
+        })
+        .collect();
+    assert!(
+        gauges.contains(&("tower_bearer_waiters", 0.0)),
+        "{gauges:?}"
+    );
+    assert_eq!(gauges.len(), 2, "{gauges:?}");
 }

@@ -53,6 +53,10 @@ impl<T> TokenEndpoint<T> {
         }
     }
 
+    pub(in crate::grant) fn location(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
     pub(in crate::grant) fn set_timeout(&mut self, timeout: Duration) -> Result<(), ConfigError> {
         if timeout.is_zero() {
             return Err(ConfigError::new("timeout", "is zero"));

@@ -1,0 +1,483 @@
+//! Permits for calls of token sources, of which the caches of many accounts share
+//! a number.
+//!
+//! A call holds its permit until it ends, but for a second at most, and not while
+//! it waits for another cache's token. What takes longer than a second is *slow*,
+//! and so is its group: all sources with the same endpoint, or one source whose
+//! endpoint is unknown. From then on, until one of its calls is quick again, a
+//! group shares a quarter of the permits with all other slow ones. So an endpoint
+//! that hangs delays others by a second, once.
+//!
+//! The bound: at most `max` calls are in their first second, and at most a quarter
+//! of that are of groups known to be slow. Beside them there are those that were
+//! found slow while they ran, at most `max` for each group.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
+
+use crate::sync::lock;
+
+/// A call that takes longer is slow.
+const SLOW_AFTER: Duration = Duration::from_secs(1);
+
+/// The part of the permits that slow groups share: one of so many.
+const SLOW_SHARE: usize = 4;
+
+/// When more groups than this are slow, all are forgotten: they are found slow
+/// again within a second.
+const MAX_SLOW_GROUPS: usize = 65_536;
+
+/// The permits.
+#[derive(Debug)]
+pub(crate) struct Permits {
+    max: usize,
+    pool: Mutex<Pool>,
+}
+
+#[derive(Debug, Default)]
+struct Pool {
+    /// Calls in their first second, of groups that are not slow.
+    quick: usize,
+    /// Calls that are slow, or whose group is.
+    slow: usize,
+    slow_groups: HashSet<u64>,
+    quick_queue: Queue,
+    slow_queue: Queue,
+    /// Nobody waits any more: the calls are not made.
+    closed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Quick,
+    Slow,
+    /// Not counted.
+    Closed,
+}
+
+type Grants = Vec<(oneshot::Sender<Permit>, Permit)>;
+
+impl Permits {
+    pub(crate) fn new(max: usize) -> Self {
+        Self {
+            max,
+            pool: Mutex::default(),
+        }
+    }
+
+    /// Returns how many calls are in progress.
+    #[cfg(feature = "accounts")]
+    pub(crate) fn in_progress(&self) -> usize {
+        let pool = lock(&self.pool);
+        pool.quick + pool.slow
+    }
+
+    /// Ends all waits for a permit, now and later.
+    #[cfg(feature = "accounts")]
+    pub(crate) fn close(&self) {
+        let mut pool = lock(&self.pool);
+        pool.closed = true;
+        let queues = (
+            std::mem::take(&mut pool.quick_queue),
+            std::mem::take(&mut pool.slow_queue),
+        );
+        drop(pool);
+        // Wakes those who wait.
+        drop(queues);
+    }
+
+    /// Returns a permit, or what it will arrive by. A call that goes on is served
+    /// before those that have not begun.
+    fn acquire(
+        self: &Arc<Self>,
+        group: u64,
+        goes_on: bool,
+    ) -> Result<Permit, oneshot::Receiver<Permit>> {
+        let mut pool = lock(&self.pool);
+        if pool.closed {
+            return Ok(self.closed_permit(group));
+        }
+        if let Some(class) = pool.begin(group, self.max) {
+            return Ok(self.permit(group, class));
+        }
+        let (grant, granted) = oneshot::channel();
+        let is_slow = pool.slow_groups.contains(&group);
+        let queue = match is_slow {
+            true => &mut pool.slow_queue,
+            false => &mut pool.quick_queue,
+        };
+        let waiting = Waiting { group, grant };
+        match goes_on {
+            true => queue.first.push_back(waiting),
+            false => queue.push(waiting),
+        }
+        Err(granted)
+    }
+
+    fn permit(self: &Arc<Self>, group: u64, class: Class) -> Permit {
+        Permit {
+            permits: self.clone(),
+            group,
+            class,
+            since: Instant::now(),
+        }
+    }
+
+    fn closed_permit(self: &Arc<Self>, group: u64) -> Permit {
+        self.permit(group, Class::Closed)
+    }
+
+    /// Changes the pool, and hands out what has become free.
+    fn change(self: &Arc<Self>, f: impl FnOnce(&mut Pool)) {
+        let mut pool = lock(&self.pool);
+        f(&mut pool);
+        let mut grants = Grants::new();
+        while pool.quick < self.max
+            && let Some(Waiting { group, grant }) = pool.quick_queue.pop()
+        {
+            pool.quick += 1;
+            grants.push((grant, self.permit(group, Class::Quick)));
+        }
+        while pool.slow < slow_max(self.max)
+            && let Some(Waiting { group, grant }) = pool.slow_queue.pop()
+        {
+            pool.slow += 1;
+            grants.push((grant, self.permit(group, Class::Slow)));
+        }
+        drop(pool);
+        for (grant, permit) in grants {
+            // One that nobody waits for any more is dropped, and so given back.
+            let _ = grant.send(permit);
+        }
+    }
+}
+
+fn slow_max(max: usize) -> usize {
+    (max / SLOW_SHARE).max(1)
+}
+
+impl Pool {
+    /// Counts a call of this group, if it may begin.
+    fn begin(&mut self, group: u64, max: usize) -> Option<Class> {
+        if self.slow_groups.contains(&group) {
+            let begins = self.slow < slow_max(max);
+            self.slow += usize::from(begins);
+            return begins.then_some(Class::Slow);
+        }
+        let begins = self.quick < max;
+        self.quick += usize::from(begins);
+        begins.then_some(Class::Quick)
+    }
+
+    fn end(&mut self, class: Class) {
+        match class {
+            Class::Quick => self.quick -= 1,
+            Class::Slow => self.slow -= 1,
+            Class::Closed => {}
+        }
+    }
+
+    fn mark_slow(&mut self, group: u64) {
+        if self.slow_groups.len() >= MAX_SLOW_GROUPS {
+            self.slow_groups.clear();
+        }
+        if self.slow_groups.insert(group)
+            && let Some(waiting) = self.quick_queue.take(group)
+        {
+            self.slow_queue.put(group, waiting);
+        }
+    }
+
+    fn mark_quick(&mut self, group: u64) {
+        if self.slow_groups.remove(&group)
+            && let Some(waiting) = self.slow_queue.take(group)
+        {
+            self.quick_queue.put(group, waiting);
+        }
+    }
+}
+
+/// The right to make one call. Given back when it is dropped.
+#[derive(Debug)]
+struct Permit {
+    permits: Arc<Permits>,
+    group: u64,
+    class: Class,
+    since: Instant,
+}
+
+impl Permit {
+    /// The call takes longer than a second.
+    fn mark_slow(&mut self) {
+        let (group, class) = (self.group, self.class);
+        if class == Class::Quick {
+            self.class = Class::Slow;
+        }
+        self.permits.change(|pool| {
+            if class == Class::Quick {
+                pool.quick -= 1;
+                pool.slow += 1;
+            }
+            pool.mark_slow(group);
+        });
+    }
+
+    /// The call was made, from its begin to its end.
+    fn finish(self) {
+        if self.since.elapsed() <= SLOW_AFTER {
+            let group = self.group;
+            self.permits.change(|pool| pool.mark_quick(group));
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let class = self.class;
+        self.permits.change(|pool| pool.end(class));
+    }
+}
+
+/// A call that waits for its permit.
+#[derive(Debug)]
+struct Waiting {
+    group: u64,
+    grant: oneshot::Sender<Permit>,
+}
+
+/// Calls that wait, by group. One group after the other gets a permit; a group
+/// that has just come need not wait for all that came before it.
+#[derive(Debug, Default)]
+struct Queue {
+    /// Calls that began before, and go on.
+    first: VecDeque<Waiting>,
+    waiting: HashMap<u64, VecDeque<Waiting>>,
+    /// Groups in `waiting` that got no permit yet, and the others.
+    new: VecDeque<u64>,
+    old: VecDeque<u64>,
+    turn: u8,
+}
+
+impl Queue {
+    fn push(&mut self, waiting: Waiting) {
+        let group = waiting.group;
+        let queue = self.waiting.entry(group).or_default();
+        if queue.is_empty() {
+            self.new.push_back(group);
+        }
+        queue.push_back(waiting);
+    }
+
+    fn pop(&mut self) -> Option<Waiting> {
+        while let Some(waiting) = self.first.pop_front() {
+            if !waiting.grant.is_closed() {
+                return Some(waiting);
+            }
+        }
+        while let Some(group) = self.next_group() {
+            let Some(queue) = self.waiting.get_mut(&group) else {
+                continue;
+            };
+            let mut next = queue.pop_front();
+            while next.as_ref().is_some_and(|it| it.grant.is_closed()) {
+                next = queue.pop_front();
+            }
+            match queue.is_empty() {
+                true => drop(self.waiting.remove(&group)),
+                false => self.old.push_back(group),
+            }
+            if next.is_some() {
+                return next;
+            }
+        }
+        None
+    }
+
+    /// In turn the latest and the first of the new groups, and the first of the
+    /// others.
+    fn next_group(&mut self) -> Option<u64> {
+        self.turn = (self.turn + 1) % 3;
+        (self.turn..self.turn + 3).find_map(|turn| match turn % 3 {
+            1 => self.new.pop_back(),
+            2 => self.new.pop_front(),
+            _ => self.old.pop_front(),
+        })
+    }
+
+    /// Takes all that wait in this group out.
+    fn take(&mut self, group: u64) -> Option<VecDeque<Waiting>> {
+        let waiting = self.waiting.remove(&group)?;
+        self.new.retain(|it| *it != group);
+        self.old.retain(|it| *it != group);
+        Some(waiting)
+    }
+
+    fn put(&mut self, group: u64, waiting: VecDeque<Waiting>) {
+        self.waiting.insert(group, waiting);
+        self.old.push_back(group);
+    }
+}
+
+/// Where a call keeps its permit, so that what it awaits can give it back.
+type Slot = Arc<Mutex<Option<Permit>>>;
+
+tokio::task_local! {
+    static CURRENT: Slot;
+}
+
+/// Gives the permit of the current call back, if it has one: it waits for
+/// something other than its own endpoint. Before the call goes on it has one again.
+pub(crate) fn release() {
+    let _ = CURRENT.try_with(|slot| {
+        let permit = lock(slot).take();
+        drop(permit);
+    });
+}
+
+/// Waits for something other than the endpoint of the current call.
+pub(crate) async fn released<F: Future>(wait: F) -> F::Output {
+    let mut wait = pin!(wait);
+    poll_fn(|cx| {
+        let polled = wait.as_mut().poll(cx);
+        if polled.is_pending() {
+            release();
+        }
+        polled
+    })
+    .await
+}
+
+/// Makes a call with a permit. `wait` waits for one, however long that takes.
+pub(crate) async fn with_permit<F, W>(
+    permits: &Arc<Permits>,
+    group: u64,
+    wait: impl Fn(WaitForPermit) -> W,
+    call: F,
+) -> F::Output
+where
+    F: Future,
+    W: Future<Output = Option<Granted>>,
+{
+    let slot = Slot::default();
+    let mut call = pin!(CURRENT.scope(slot.clone(), call));
+    let mut goes_on = false;
+    loop {
+        let permit = match permits.acquire(group, goes_on) {
+            Ok(permit) => permit,
+            Err(granted) => match wait(WaitForPermit(granted)).await {
+                Some(Granted(permit)) => permit,
+                None => permits.closed_permit(group),
+            },
+        };
+        let slow_at = permit.since + SLOW_AFTER + Duration::from_millis(1);
+        *lock(&slot) = Some(permit);
+        goes_on = true;
+        let mut timer = pin!(sleep_until(slow_at));
+        let mut is_timed = true;
+        let done = poll_fn(|cx| {
+            // It gave its permit back, and was woken.
+            if lock(&slot).is_none() {
+                return Poll::Ready(None);
+            }
+            if let Poll::Ready(done) = call.as_mut().poll(cx) {
+                return Poll::Ready(Some(done));
+            }
+            if is_timed && timer.as_mut().poll(cx).is_ready() {
+                is_timed = false;
+                if let Some(permit) = &mut *lock(&slot) {
+                    permit.mark_slow();
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+        if let Some(done) = done {
+            if let Some(permit) = lock(&slot).take() {
+                permit.finish();
+            }
+            return done;
+        }
+    }
+}
+
+/// A permit on its way.
+pub(crate) struct WaitForPermit(oneshot::Receiver<Permit>);
+
+/// A permit that arrived.
+pub(crate) struct Granted(Permit);
+
+impl Future for WaitForPermit {
+    /// `None` if the permits were closed.
+    type Output = Option<Granted>;
+
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Granted>> {
+        let granted = std::pin::Pin::new(&mut self.0).poll(cx);
+        granted.map(|granted| granted.ok().map(Granted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn granted(receiver: &mut oneshot::Receiver<Permit>) -> Option<Permit> {
+        receiver.try_recv().ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_group_after_the_other_gets_a_permit() {
+        let permits = Arc::new(Permits::new(1));
+        let first = permits.acquire(7, false).expect("free");
+        let mut big: Vec<_> = (0..10)
+            .map(|_| permits.acquire(7, false).expect_err("taken"))
+            .collect();
+        let mut other = permits.acquire(8, false).expect_err("taken");
+        let mut again = permits.acquire(9, true).expect_err("taken");
+        drop(first);
+        drop(granted(&mut again).expect("what goes on is served first"));
+        drop(granted(&mut other).expect("the latest group"));
+        for waiting in &mut big {
+            drop(granted(waiting).expect("in order"));
+        }
+        assert_eq!(lock(&permits.pool).quick, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_group_has_a_quarter_until_it_is_quick_again() {
+        let permits = Arc::new(Permits::new(8));
+        let mut slow: Vec<_> = (0..8)
+            .map(|_| permits.acquire(7, false).expect("free"))
+            .collect();
+        slow.iter_mut().for_each(Permit::mark_slow);
+        let mut next = permits.acquire(7, false).expect_err("a quarter is two");
+        let quick = permits.acquire(8, false).expect("another group");
+        drop(slow.drain(..7).collect::<Vec<_>>());
+        let held = granted(&mut next).expect("one of two");
+        let mut third = permits.acquire(7, false).expect_err("both taken");
+        held.finish();
+        assert!(granted(&mut third).is_some(), "it was quick");
+        drop((slow, quick));
+        let pool = lock(&permits.pool);
+        assert_eq!((pool.quick, pool.slow), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_who_left_gets_no_permit() {
+        let permits = Arc::new(Permits::new(1));
+        let first = permits.acquire(7, false).expect("free");
+        drop(permits.acquire(7, false).expect_err("taken"));
+        let mut next = permits.acquire(8, false).expect_err("taken");
+        drop(first);
+        assert!(granted(&mut next).is_some());
+    }
+}

@@ -1,0 +1,153 @@
+//! Refusals outlive accounts: what counts is how often a server was asked.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use tokio::time::sleep;
+
+use tower_bearer::testing::TokenServer;
+use tower_bearer::{AccessToken, Accounts, BoxError, TokenError, TokenErrorKind};
+
+use crate::common::{Count, millis, secs};
+use crate::tenants::{Tenant, tenant};
+
+const HOUR: u64 = 3600;
+
+/// A server that knows these tenants by other passwords than the accounts have.
+fn wrong(tenants: usize) -> Arc<TokenServer> {
+    let add = |builder: tower_bearer::testing::TokenServerBuilder, n| {
+        builder.user(tenant(n).0, "another password")
+    };
+    Arc::new((0..tenants).fold(TokenServer::builder(), add).in_process())
+}
+
+async fn refused(accounts: &Accounts<Tenant>, n: usize) {
+    let tokens = accounts.get_or_create(&tenant(n)).expect("an account");
+    let error = tokens.token().await.expect_err("a wrong password");
+    assert_eq!(error.kind(), TokenErrorKind::Refused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tenants_that_evict_each_other_are_tried_as_often_as_one_cache_is() {
+    let server = wrong(101);
+    let accounts = crate::tenants::builder(&server).capacity(100);
+    let accounts = accounts.build().expect("settings");
+    for _ in 0..12 * 60 / 5 {
+        for n in 0..101 {
+            refused(&accounts, n).await;
+        }
+        sleep(secs(300)).await;
+    }
+    let counts = server.counts();
+    assert!(
+        counts.token_requests <= 5 * 101,
+        "{}",
+        counts.token_requests
+    );
+    assert!(
+        counts.token_requests >= 4 * 101,
+        "{}",
+        counts.token_requests
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_account_that_comes_back_is_tried_seven_times_a_day() {
+    let server = wrong(1);
+    let accounts = crate::tenants::builder(&server).idle_timeout(secs(60));
+    let accounts = accounts.build().expect("settings");
+    for _ in 0..24 * HOUR / 70 {
+        refused(&accounts, 0).await;
+        sleep(secs(70)).await;
+        assert!(accounts.is_empty(), "it was evicted");
+    }
+    let tried = server.token_requests();
+    assert!((5..=7).contains(&tried), "{tried}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_removed_again_and_again_is_tried_seven_times_a_day() {
+    let server = wrong(1);
+    let accounts = crate::tenants::accounts(&server);
+    for _ in 0..24 * 60 {
+        refused(&accounts, 0).await;
+        accounts.remove(&tenant(0)).expect("there");
+        sleep(secs(60)).await;
+    }
+    let tried = server.token_requests();
+    assert!((5..=7).contains(&tried), "{tried}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sources_that_are_closures_are_remembered_by_their_key() {
+    let tries = Count::default();
+    let count = tries.clone();
+    let accounts = Accounts::new(move |key: Tenant| {
+        let count = count.clone();
+        async move {
+            let is_bad = key == tenant(0);
+            Ok::<_, BoxError>(move || {
+                let count = count.clone();
+                async move {
+                    if is_bad {
+                        count.up();
+                        return Err(TokenError::new(TokenErrorKind::Refused, "no"));
+                    }
+                    AccessToken::new("t")
+                }
+            })
+        }
+    });
+    for _ in 0..24 * 60 {
+        refused(&accounts, 0).await;
+        accounts.remove(&tenant(0)).expect("there");
+        // Its hash is the same.
+        let other = accounts.get_or_create(&tenant(1)).expect("an account");
+        other.token().await.expect("a token");
+        accounts.remove(&tenant(1)).expect("there");
+        sleep(secs(60)).await;
+    }
+    let tried = tries.get();
+    assert!((5..=7).contains(&tried), "{tried}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_credentials_of_a_refused_key_log_in_at_once() {
+    let server = TokenServer::builder().user("t0", "right").in_process();
+    let server = Arc::new(server);
+    let password = Arc::new(Mutex::new("wrong"));
+    let (grants, current) = (server.clone(), password.clone());
+    let accounts = Accounts::new(move |Tenant(name): Tenant| {
+        let password = *current.lock().expect("no panic");
+        let grant = grants.grant_for(name, password);
+        async { Ok::<_, BoxError>(grant) }
+    });
+    for _ in 0..10 {
+        refused(&accounts, 0).await;
+        accounts.remove(&tenant(0)).expect("there");
+        sleep(millis(100)).await;
+    }
+    assert_eq!(server.token_requests(), 1);
+    *password.lock().expect("no panic") = "right";
+    let tokens = accounts.get_or_create(&tenant(0)).expect("an account");
+    tokens.token().await.expect("a token");
+    assert_eq!(server.token_requests(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_reaches_a_refusal_from_before_an_eviction() {
+    let server = TokenServer::builder().user("t0", "secret of t0");
+    let server = Arc::new(server.in_process());
+    server.disable_user("t0");
+    let accounts = crate::tenants::accounts(&server);
+    refused(&accounts, 0).await;
+    accounts.remove(&tenant(0)).expect("there");
+    server.enable_user("t0");
+    refused(&accounts, 0).await;
+    accounts.remove(&tenant(0)).expect("there");
+    assert_eq!(server.token_requests(), 1);
+    let tokens = accounts.get_or_create(&tenant(0)).expect("an account");
+    tokens.reset();
+    tokens.token().await.expect("a token");
+    assert_eq!(server.token_requests(), 2);
+}
