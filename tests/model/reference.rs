@@ -270,7 +270,10 @@ impl Reference {
 
     fn take_in(&mut self, (token, refresh): Yield, now: &Moment) {
         self.too_short = None;
-        self.failed_refreshes = 0;
+        // A login says nothing of how refreshes fare.
+        if token.refreshed {
+            self.failed_refreshes = 0;
+        }
         if !token.refreshed {
             self.login_backoff = Backoff::default();
         }
