@@ -163,7 +163,7 @@ async fn a_wrong_password_is_tried_once_by_the_whole_fleet() {
         assert_eq!(error.kind(), TokenErrorKind::Refused);
         assert_eq!(error.oauth_error(), Some("invalid_grant"));
         let wait = error.retry_after().expect("a time");
-        assert!(wait > secs(59) && wait <= secs(60), "{wait:?}");
+        assert!(wait >= secs(60) && wait <= secs(75), "{wait:?}");
     }
     assert_eq!(server.counts().token_requests, 1);
 
@@ -174,7 +174,7 @@ async fn a_wrong_password_is_tried_once_by_the_whole_fleet() {
         }
         sleep(secs(1)).await;
     }
-    assert_eq!(server.counts().token_requests, 7);
+    assert_eq!(server.counts().token_requests, 3);
 
     // A process with the right password does not wait.
     let right = member(&server, &store);
@@ -182,7 +182,7 @@ async fn a_wrong_password_is_tried_once_by_the_whole_fleet() {
     // The others use that token, once their own pause is over or reset.
     caches[0].reset();
     caches[0].token().await.expect("a token");
-    assert_eq!(server.counts().token_requests, 8);
+    assert_eq!(server.counts().token_requests, 4);
 }
 
 #[tokio::test(start_paused = true)]

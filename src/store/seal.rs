@@ -151,7 +151,8 @@ impl Sealer {
             hasher.write(&(prefix.len() as u64).to_be_bytes());
             hasher.write(prefix.as_bytes());
             hasher.write(account.as_bytes());
-            format!("{:032x}", hasher.finish128().as_u128())
+            let hash = u128::from_le_bytes(hasher.finish128().as_bytes());
+            format!("{hash:032x}")
         };
         self.keys.iter().map(name).collect()
     }
@@ -277,7 +278,7 @@ mod tests {
             let others: Vec<_> = keys[1..].iter().copied().map(key).collect();
             Sealer::new(&key(keys[0]), &others).names("ab", "c", 7)
         };
-        assert_eq!(names(&[1]), ["1f0a4ed5"]);
+        assert_eq!(names(&[1]), ["424a1d91fc5f606f5521e5097df305ba"]);
         assert_eq!(names(&[2, 1]), [names(&[2]), names(&[1])].concat());
         let sealer = Sealer::new(&key(1), &[]);
         let others = [
