@@ -106,8 +106,8 @@ pub const FAILURE_MEMORY: Duration = Duration::from_secs(86_400);
 /// Of how many sets of credentials a store keeps the failures, for each account.
 pub const FAILURES_KEPT: usize = 8;
 
-/// What a process asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a process asks for. The fingerprint of its credentials is absent from `Debug`.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Acquire {
     /// The generation of the token that the process had last; 0 for none.
@@ -122,6 +122,17 @@ pub struct Acquire {
     pub credentials: u64,
     /// How long the fetch may take. Zero reads the store without taking a lease.
     pub lease: Duration,
+}
+
+impl fmt::Debug for Acquire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acquire")
+            .field("newer_than", &self.newer_than)
+            .field("rejected", &self.rejected)
+            .field("ignore_failure", &self.ignore_failure)
+            .field("lease", &self.lease)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the process gets.
@@ -160,8 +171,9 @@ pub struct Lease {
     pub failure: Option<Payload>,
 }
 
-/// The result of a lease. Without any part it only ends the lease.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The result of a lease. Without any part it only ends the lease. The fingerprint of
+/// the credentials is absent from `Debug`.
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Completion {
     /// The generation of the lease.
@@ -184,6 +196,17 @@ impl Completion {
             generation: lease.generation,
             ..Self::default()
         }
+    }
+}
+
+impl fmt::Debug for Completion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Completion")
+            .field("generation", &self.generation)
+            .field("token", &self.token)
+            .field("refresh_token", &self.refresh_token)
+            .field("failure", &self.failure)
+            .finish_non_exhaustive()
     }
 }
 
