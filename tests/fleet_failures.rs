@@ -31,9 +31,10 @@ struct SeenBy {
 
 impl TokenStore for SeenBy {
     async fn acquire(&self, account: &str, acquire: &Acquire) -> Result<Acquired, BoxError> {
-        assert_ne!(acquire.credentials, 0, "a fingerprint is known");
         let mut acquire = *acquire;
-        acquire.credentials = self.credentials;
+        if acquire.credentials != 0 {
+            acquire.credentials = self.credentials;
+        }
         self.store.acquire(account, &acquire).await
     }
 
@@ -256,6 +257,32 @@ async fn an_endpoint_that_is_broken_is_asked_by_the_fleet_as_by_one_process() {
     }
     // After 5, 10, 20, 40, 80 and 160 s, each with up to a quarter more.
     assert!(fleet.attempts() <= 7, "{}", fleet.attempts());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_says_nothing_of_the_credentials_whether_it_works_or_not() {
+    for works in [true, false] {
+        let mut fleet = Fleet::new();
+        sleep(fails(&fleet.start("wrong")).await).await;
+        let right = fleet.start("pw");
+        right.token().await.expect("a token");
+        sleep(secs(2995)).await;
+        // A process with the wrong password gets the refresh token of the other.
+        if works {
+            fleet.start("wrong").token().await.expect("a token");
+        } else {
+            let away = MockResponse::status(503).retry_after("5");
+            fleet.server.token_endpoint().enqueue([away]);
+            let pause = fails(&fleet.start("wrong")).await;
+            assert_eq!(pause, secs(5));
+            sleep(pause).await;
+        }
+        let counts = fleet.server.counts();
+        assert_eq!((counts.password_grants, counts.token_requests), (1, 3));
+        right.revoke().await.expect("revoked");
+        let pause = fails(&fleet.start("wrong")).await;
+        within_a_quarter(pause, secs(600));
+    }
 }
 
 #[tokio::test(start_paused = true)]
