@@ -51,6 +51,10 @@ impl TokenStore for SeenBy {
     }
 }
 
+fn fingerprint(password: &str) -> u64 {
+    password.bytes().map(u64::from).sum()
+}
+
 /// A fleet of processes with one account.
 struct Fleet {
     server: TokenServer,
@@ -81,10 +85,9 @@ impl Fleet {
     }
 
     fn cache(&self, grant: PasswordGrant<TokenService>, password: &str) -> TokenCache {
-        let credentials = password.bytes().map(u64::from).sum();
         let store = SeenBy {
             store: self.store.clone(),
-            credentials,
+            credentials: fingerprint(password),
         };
         let cache = TokenCache::builder(grant).store(store, ACCOUNT);
         cache.build().expect("valid")
@@ -260,6 +263,23 @@ async fn an_endpoint_that_is_broken_is_asked_by_the_fleet_as_by_one_process() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_that_is_not_of_the_credentials_is_counted_once_however_many_hear_of_it() {
+    let mut fleet = Fleet::new();
+    let refused = MockResponse::error(400, "invalid_scope");
+    fleet.server.token_endpoint().set_default(refused);
+    let processes: Vec<_> = (0..3).map(|_| fleet.start("pw")).collect();
+    for (n, step) in [60, 600, 3600].into_iter().enumerate() {
+        let pause = fails(&processes[n]).await;
+        within_a_quarter(pause, secs(step));
+        for process in &processes {
+            assert_eq!(fails(process).await, pause);
+        }
+        sleep(pause).await;
+    }
+    assert_eq!(fleet.attempts(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refresh_says_nothing_of_the_credentials_whether_it_works_or_not() {
     for works in [true, false] {
         let mut fleet = Fleet::new();
@@ -304,46 +324,60 @@ async fn a_reset_starts_again_from_the_first_step() {
 
 #[cfg(feature = "accounts")]
 mod accounts {
-    use super::*;
+    use tower_bearer::TokenCacheBuilder;
     use tower_bearer::accounts::Accounts;
 
-    /// Accounts that share a store, whose passwords come from a place that can be
+    use super::*;
+
+    type Password = Arc<Mutex<Result<&'static str, &'static str>>>;
+
+    /// The accounts of a process, whose passwords come from a place that can be
     /// changed.
     fn accounts(
-        server: &Arc<TokenServer>,
+        (process, server): (&'static str, &Arc<TokenServer>),
         store: &MemoryStore,
-        password: &Arc<Mutex<Result<String, String>>>,
+        password: &Password,
     ) -> Accounts<String> {
-        let (server, password, store) = (server.clone(), password.clone(), store.clone());
+        let (server, passwords) = (server.clone(), password.clone());
         let make = move |key: String| {
-            let password = password.lock().expect("no panic").clone();
+            let password = *passwords.lock().expect("no panic");
             let server = server.clone();
-            async move { password.map(|password| server.grant_for(key, password)) }
+            async move {
+                let grant = server.grant_for(key, password?);
+                Ok::<_, BoxError>(grant.param("process", process)?)
+            }
         };
-        Accounts::builder(make)
-            .settings_for(move |key: &String, cache| cache.store(store.clone(), key.clone()))
-            .build()
-            .expect("settings")
+        let (store, passwords) = (store.clone(), password.clone());
+        let settings = move |key: &String, cache: TokenCacheBuilder| {
+            let password = *passwords.lock().expect("no panic");
+            let store = SeenBy {
+                store: store.clone(),
+                credentials: fingerprint(password.unwrap_or_default()),
+            };
+            cache.store(store, key.clone())
+        };
+        let accounts = Accounts::builder(make).settings_for(settings);
+        accounts.build().expect("settings")
     }
 
     #[tokio::test(start_paused = true)]
     async fn new_credentials_after_a_refusal_of_old_ones_log_in_at_once() {
-        let server = Arc::new(TokenServer::builder().user("me", "pw").in_process());
-        let (store, key) = (MemoryStore::new(), "me".to_owned());
-        let password = Arc::new(Mutex::new(Ok("old".to_owned())));
-        let mine = accounts(&server, &store, &password);
+        let server = TokenServer::builder().user("me", "pw").in_process();
+        let (server, store, key) = (Arc::new(server), MemoryStore::new(), "me".to_owned());
+        let password = Password::new(Mutex::new(Ok("old")));
+        let mine = accounts(("one", &server), &store, &password);
         let tokens = mine.get_or_create(&key).expect("an account");
         tokens.token().await.expect_err("refused");
         mine.remove(&key);
         // The same ones wait, in another process too.
-        for accounts in [&mine, &accounts(&server, &store, &password)] {
+        for accounts in [&mine, &accounts(("other", &server), &store, &password)] {
             let tokens = accounts.get_or_create(&key).expect("an account");
             let error = tokens.token().await.expect_err("refused");
             assert_eq!(error.kind(), TokenErrorKind::Refused);
         }
         assert_eq!(server.counts().token_requests, 1);
 
-        *password.lock().expect("no panic") = Ok("pw".to_owned());
+        *password.lock().expect("no panic") = Ok("pw");
         mine.remove(&key);
         let start = Instant::now();
         let tokens = mine.get_or_create(&key).expect("an account");
@@ -354,15 +388,15 @@ mod accounts {
 
     #[tokio::test(start_paused = true)]
     async fn an_account_whose_source_cannot_be_made_uses_the_token_of_the_fleet() {
-        let server = Arc::new(TokenServer::builder().user("me", "pw").in_process());
-        let (store, key) = (MemoryStore::new(), "me".to_owned());
-        let password = Arc::new(Mutex::new(Err("no vault".to_owned())));
-        let mine = accounts(&server, &store, &password);
+        let server = TokenServer::builder().user("me", "pw").in_process();
+        let (server, store, key) = (Arc::new(server), MemoryStore::new(), "me".to_owned());
+        let password = Password::new(Mutex::new(Err("no vault")));
+        let mine = accounts(("one", &server), &store, &password);
         let error = mine.get_or_create(&key).expect("an account").token().await;
         assert_eq!(error.expect_err("none").kind(), TokenErrorKind::Source);
 
-        let good = Arc::new(Mutex::new(Ok("pw".to_owned())));
-        let other = accounts(&server, &store, &good);
+        let good = Password::new(Mutex::new(Ok("pw")));
+        let other = accounts(("other", &server), &store, &good);
         let tokens = other.get_or_create(&key).expect("an account");
         let token = tokens.token().await.expect("a token");
         sleep(secs(60)).await;
