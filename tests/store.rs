@@ -5,7 +5,7 @@ mod conformance;
 use std::time::Duration;
 
 use tower_bearer::store::{
-    Acquire, Acquired, BoxTokenStore, Completion, MemoryStore, Stored, TokenStore,
+    Acquire, Acquired, BoxTokenStore, Completion, FAILURE_MEMORY, MemoryStore, Stored, TokenStore,
 };
 
 #[tokio::test(start_paused = true)]
@@ -71,4 +71,33 @@ async fn lifetimes_that_no_clock_reaches_are_kept_as_long_as_possible() {
     assert!(matches!(acquired, Acquired::Lease(_)));
     let acquired = store.acquire("me", &acquire).await.expect("a store");
     assert!(matches!(acquired, Acquired::Token(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_store_in_memory_remembers_a_failure_for_a_day_after_its_time() {
+    let store = MemoryStore::new();
+    for (account, late, remembered) in [("within", -1, true), ("after", 1, false)] {
+        conformance::fail(&store, account, 1, Duration::from_secs(60)).await;
+        let seconds = (60 + FAILURE_MEMORY.as_secs()).saturating_add_signed(late);
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        let failure = conformance::remembered_failure_of(&store, account, 1).await;
+        assert_eq!(failure.is_some(), remembered, "{account}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lifetimes_near_the_longest_are_no_panic() {
+    let store = MemoryStore::new();
+    let mut request = conformance::request(0);
+    request.lease = Duration::MAX;
+    let lease = conformance::acquire_lease(&store, "me", request).await;
+    let mut completion = conformance::completion_with_tokens(lease.generation, "t", "r");
+    completion.failure = Some(Stored::new(conformance::payload("f"), Duration::MAX));
+    for part in [&mut completion.token, &mut completion.refresh_token] {
+        part.as_mut().expect("a part").ttl = Duration::from_secs(u64::MAX);
+    }
+    assert!(conformance::complete(&store, "me", completion).await);
+    conformance::acquire_token(&store, "me", 0).await;
+    let acquired = conformance::acquire(&store, "me", conformance::request(u64::MAX)).await;
+    assert!(matches!(acquired, Acquired::Failure(_)), "{acquired:?}");
 }

@@ -7,12 +7,16 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
+use crate::cache::failures::FailureCounts;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::store::Payload;
 use crate::token::{AccessToken, RefreshToken};
 
-/// Of the form below. A reader takes no other.
+/// Of the form of a token below. A reader takes no other.
 const VERSION: u32 = 1;
+
+/// Of the form of a failure below. A reader takes no other.
+const FAILURE_VERSION: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Token<'a> {
@@ -26,12 +30,41 @@ struct Token<'a> {
 #[derive(Serialize, Deserialize)]
 struct Failure<'a> {
     version: u32,
-    refused: bool,
+    kind: Kind,
     status: Option<u16>,
     #[serde(borrow)]
     error: Option<Cow<'a, str>>,
-    /// Of the credentials.
-    fingerprint: u64,
+    of_credentials: bool,
+    credentials: Counts,
+    others: Counts,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Refused,
+    InvalidResponse,
+    UnexpectedRedirect,
+    Unavailable,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Counts {
+    refused: u32,
+    deferred: u32,
+    unanswered: u32,
+}
+
+/// A failure that holds for all processes with the same credentials.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedFailure {
+    pub(crate) error: TokenError,
+    /// It is remembered for the credentials, not for a cache alone.
+    pub(crate) of_credentials: bool,
+    /// How often the credentials failed.
+    pub(crate) credentials: FailureCounts,
+    /// How often something else did.
+    pub(crate) others: FailureCounts,
 }
 
 pub(crate) fn encode_access_token(token: &AccessToken) -> Option<Payload> {
@@ -81,45 +114,82 @@ fn decode_token(payload: &Payload) -> Option<(Cow<'_, str>, Option<Duration>)> {
 
 /// A failure that holds for the whole fleet: what the token endpoint itself
 /// said. What a process could not reach, another may.
-pub(crate) fn encode_failure(error: &TokenError, fingerprint: u64) -> Option<Payload> {
-    let refused = match error.kind() {
-        TokenErrorKind::Refused => true,
-        TokenErrorKind::Unavailable => false,
+pub(crate) fn encode_failure(failure: &SharedFailure) -> Option<Payload> {
+    let error = &failure.error;
+    let status = error.status().map(|status| status.as_u16());
+    let kind = match (error.kind(), status) {
+        (TokenErrorKind::Refused, _) => Kind::Refused,
+        (TokenErrorKind::InvalidResponse, Some(_)) => Kind::InvalidResponse,
+        (TokenErrorKind::UnexpectedRedirect, Some(_)) => Kind::UnexpectedRedirect,
+        (TokenErrorKind::Unavailable, Some(_)) => Kind::Unavailable,
         _ => return None,
     };
     let record = Failure {
-        version: VERSION,
-        refused,
-        status: error.status().map(|status| status.as_u16()),
+        version: FAILURE_VERSION,
+        kind,
+        status,
         error: error.oauth_error().map(Into::into),
-        fingerprint,
+        of_credentials: failure.of_credentials,
+        credentials: failure.credentials.into(),
+        others: failure.others.into(),
     };
-    encode(&record, 256)
+    encode(&record, 512)
 }
 
-/// The failure, unless it is a refusal of other credentials than these.
-pub(crate) fn decode_failure(payload: &Payload, fingerprint: u64) -> Option<TokenError> {
+pub(crate) fn decode_failure(payload: &Payload) -> Option<SharedFailure> {
     let record: Failure<'_> = serde_json::from_slice(payload.as_bytes()).ok()?;
-    if record.version != VERSION || (record.refused && record.fingerprint != fingerprint) {
+    if record.version != FAILURE_VERSION {
         return None;
     }
-    let (kind, what) = if record.refused {
-        (
+    let (kind, what) = match record.kind {
+        Kind::Refused => (
             TokenErrorKind::Refused,
             "the token endpoint refused another process of the fleet",
-        )
-    } else {
-        (
+        ),
+        Kind::InvalidResponse => (
+            TokenErrorKind::InvalidResponse,
+            "the token endpoint gave another process of the fleet no token",
+        ),
+        Kind::UnexpectedRedirect => (
+            TokenErrorKind::UnexpectedRedirect,
+            "the token endpoint redirected another process of the fleet",
+        ),
+        Kind::Unavailable => (
             TokenErrorKind::Unavailable,
             "the token endpoint had another process of the fleet come again later",
-        )
+        ),
     };
     let error = TokenError::new(kind, what);
     let status = record.status.and_then(|it| StatusCode::from_u16(it).ok());
-    Some(match status {
-        Some(status) => error.with_response(status, record.error.as_deref()),
-        None => error,
+    Some(SharedFailure {
+        error: match status {
+            Some(status) => error.with_response(status, record.error.as_deref()),
+            None => error,
+        },
+        of_credentials: record.of_credentials,
+        credentials: record.credentials.into(),
+        others: record.others.into(),
     })
+}
+
+impl From<FailureCounts> for Counts {
+    fn from(counts: FailureCounts) -> Self {
+        Self {
+            refused: counts.refused,
+            deferred: counts.deferred,
+            unanswered: counts.unanswered,
+        }
+    }
+}
+
+impl From<Counts> for FailureCounts {
+    fn from(counts: Counts) -> Self {
+        Self {
+            refused: counts.refused,
+            deferred: counts.deferred,
+            unanswered: counts.unanswered,
+        }
+    }
 }
 
 fn encode(record: &impl Serialize, room: usize) -> Option<Payload> {
@@ -152,35 +222,70 @@ mod tests {
         assert_eq!(read.lifetime(), Some(HOUR), "what is left of it");
     }
 
+    fn failure(error: TokenError) -> SharedFailure {
+        SharedFailure {
+            error,
+            of_credentials: true,
+            credentials: FailureCounts {
+                refused: 3,
+                deferred: 2,
+                unanswered: 0,
+            },
+            others: FailureCounts {
+                unanswered: 1,
+                ..FailureCounts::default()
+            },
+        }
+    }
+
     #[test]
     fn only_what_the_endpoint_said_is_for_the_fleet() {
         use TokenErrorKind::*;
-        for (kind, shared) in [
-            (Refused, true),
-            (Unavailable, true),
-            (Connect, false),
-            (Timeout, false),
-            (InvalidResponse, false),
-            (Source, false),
+        for (kind, shared, shared_without_status) in [
+            (Refused, true, true),
+            (Unavailable, true, false),
+            (InvalidResponse, true, false),
+            (UnexpectedRedirect, true, false),
+            (Connect, false, false),
+            (Timeout, false, false),
+            (Source, false, false),
         ] {
-            let error =
-                TokenError::new(kind, "x").with_response(StatusCode::BAD_REQUEST, Some("e"));
-            let read = encode_failure(&error, 7).map(|it| decode_failure(&it, 7).expect("read"));
-            assert_eq!(read.is_some(), shared, "{kind:?}");
-            if let Some(read) = read {
+            let error = TokenError::new(kind, "x");
+            let plain = encode_failure(&failure(error.clone()));
+            assert_eq!(plain.is_some(), shared_without_status, "{kind:?}");
+            let error = error.with_response(StatusCode::BAD_REQUEST, Some("e"));
+            let written = encode_failure(&failure(error.clone()));
+            assert_eq!(written.is_some(), shared, "{kind:?}");
+            if let Some(written) = written {
+                let read = decode_failure(&written).expect("read");
                 assert_eq!(
-                    (read.kind(), read.status(), read.oauth_error()),
+                    (
+                        read.error.kind(),
+                        read.error.status(),
+                        read.error.oauth_error()
+                    ),
                     (kind, error.status(), Some("e"))
                 );
+                let written = failure(error);
+                assert_eq!(read.credentials, written.credentials);
+                assert_eq!(read.others, written.others);
+                assert!(read.of_credentials);
             }
         }
     }
 
     #[test]
-    fn a_refusal_is_that_of_the_credentials_that_were_refused() {
-        let write = |kind| encode_failure(&TokenError::new(kind, "x"), 7).expect("written");
-        assert!(decode_failure(&write(TokenErrorKind::Refused), 8).is_none());
-        assert!(decode_failure(&write(TokenErrorKind::Unavailable), 8).is_some());
+    fn a_failure_of_another_version_is_nothing() {
+        let refused = TokenError::new(TokenErrorKind::Refused, "x");
+        let written = encode_failure(&failure(refused)).expect("written");
+        let text = std::str::from_utf8(written.as_bytes()).expect("JSON");
+        assert!(text.starts_with(r#"{"version":2,"#), "{text}");
+        for other in [1, 3] {
+            let text = text.replacen('2', &other.to_string(), 1);
+            assert!(decode_failure(&Payload::from(text.into_bytes())).is_none());
+        }
+        let old = r#"{"version":1,"refused":true,"status":401,"error":"e","fingerprint":7}"#;
+        assert!(decode_failure(&Payload::from(old.as_bytes().to_vec())).is_none());
     }
 
     #[test]
@@ -197,7 +302,7 @@ mod tests {
         ] {
             let payload = Payload::from(text.as_bytes().to_vec());
             assert!(decode_access_token(&payload).is_none(), "{text}");
-            assert!(decode_failure(&payload, 0).is_none(), "{text}");
+            assert!(decode_failure(&payload).is_none(), "{text}");
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use crate::cache::failures::Failures;
+use crate::cache::failures::{FailureCounts, Failures};
 use crate::error::TokenError;
 use crate::sync::lock;
 
@@ -42,12 +42,15 @@ pub(crate) struct CredentialMemory {
 
 impl CredentialMemory {
     fn of(fingerprint: u64) -> Arc<Self> {
-        let mut registry = registry();
+        Self::find_or_insert(&mut registry(), fingerprint)
+    }
+
+    fn find_or_insert(registry: &mut Registry, fingerprint: u64) -> Arc<Self> {
         if let Some(memory) = registry.get(&fingerprint) {
             return memory.clone();
         }
         if registry.len() >= CAPACITY {
-            make_room(&mut registry);
+            make_room(registry);
         }
         let memory = Arc::new(Self {
             fingerprint,
@@ -64,6 +67,31 @@ impl CredentialMemory {
     pub(crate) fn find_blocking(fingerprint: u64) -> Option<Arc<Self>> {
         let memory = registry().get(&fingerprint)?.clone();
         memory.blocking(Instant::now()).is_some().then_some(memory)
+    }
+
+    /// Takes over what another process knows of these credentials: what it counted,
+    /// and the last failure, which holds until then.
+    pub(crate) fn adopt(
+        fingerprint: u64,
+        error: &TokenError,
+        counts: FailureCounts,
+        until: Instant,
+    ) -> Arc<Self> {
+        let mut registry = registry();
+        let memory = Self::find_or_insert(&mut registry, fingerprint);
+        memory.proven.store(false, Ordering::Relaxed);
+        lock(&memory.failures).adopt(error, counts, until);
+        memory
+    }
+
+    pub(crate) fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// How often the credentials with this fingerprint failed.
+    pub(crate) fn counts(fingerprint: u64) -> FailureCounts {
+        let memory = registry().get(&fingerprint).cloned();
+        memory.map_or_else(FailureCounts::default, |it| lock(&it.failures).counts())
     }
 
     /// Forgets what is known of these credentials.
@@ -177,8 +205,9 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         *lock(&self.memory.attempt) = None;
         self.memory.ended.notify_waiters();
+        // Held during the check, so that no failure is added after it.
+        let mut registry = registry();
         if lock(&self.memory.failures).is_clear() {
-            let mut registry = registry();
             let fingerprint = self.memory.fingerprint;
             let is_registered = registry
                 .get(&fingerprint)

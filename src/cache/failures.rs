@@ -1,6 +1,7 @@
 //! Failures of token requests: what each says, and how long it keeps the next
 //! attempt from being made.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -87,6 +88,20 @@ impl FailureCounts {
         }
     }
 
+    /// Joins what two have counted: the one that met more refusals knows better
+    /// what came after the last of them.
+    fn merged(self, other: Self) -> Self {
+        match self.refused.cmp(&other.refused) {
+            Ordering::Greater => self,
+            Ordering::Less => other,
+            Ordering::Equal => Self {
+                refused: self.refused,
+                deferred: self.deferred.max(other.deferred),
+                unanswered: self.unanswered.max(other.unanswered),
+            },
+        }
+    }
+
     pub(crate) fn of(&self, class: FailureClass) -> u32 {
         match class {
             FailureClass::Refused => self.refused,
@@ -150,6 +165,22 @@ impl Failures {
             until: now.monotonic + pause,
         }));
         error.clone().with_retry_after(Some(pause))
+    }
+
+    /// Takes over what another process has counted, and the last failure that it
+    /// knows of, which holds until then.
+    pub(crate) fn adopt(&mut self, error: &TokenError, counts: FailureCounts, until: Instant) {
+        let counts = self.counts().merged(counts);
+        match &mut self.0 {
+            Some(own) if own.until > until => own.counts = counts,
+            _ => {
+                self.0 = Some(Box::new(Failure {
+                    error: error.clone(),
+                    counts,
+                    until,
+                }));
+            }
+        }
     }
 
     /// The pause that this failure calls for if it is the next one. `locks`:
@@ -228,5 +259,27 @@ mod tests {
             (counts.refused, counts.deferred, counts.unanswered),
             (2, 0, 0)
         );
+    }
+
+    #[test]
+    fn what_another_process_counted_is_taken_over() {
+        let counts = |refused, deferred| FailureCounts {
+            refused,
+            deferred,
+            unanswered: 0,
+        };
+        let refused = error(TokenErrorKind::Refused, Some(401));
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let mut failures = Failures::default();
+        failures.adopt(&refused, counts(2, 0), now);
+        assert_eq!(failures.counts(), counts(2, 0));
+        assert!(failures.blocking(now).is_none() && failures.is_refused());
+        failures.adopt(&refused, counts(1, 5), now + 9 * second);
+        assert_eq!(failures.counts(), counts(2, 0), "of an earlier time");
+        assert_eq!(failures.backoff_left(now), Some(9 * second));
+        failures.adopt(&refused, counts(3, 1), now + second);
+        assert_eq!(failures.counts(), counts(3, 1));
+        let left = failures.backoff_left(now);
+        assert_eq!(left, Some(9 * second), "the later end counts");
     }
 }

@@ -8,7 +8,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::cache::clock::Moment;
-use crate::cache::codec;
+use crate::cache::codec::{self, SharedFailure};
+use crate::cache::credentials::CredentialMemory;
+use crate::cache::failures::{FailureCounts, classify};
 use crate::cache::in_flight::FetchResult;
 use crate::cache::schedule::{Freshness, Schedule};
 use crate::cache::settings::FleetMember;
@@ -36,9 +38,13 @@ impl Shared {
         fleet: &FleetMember,
         context: FetchContext,
     ) -> FetchResult {
-        let patience = Instant::now() + self.settings.source_timeout;
         let mut changes = fleet.store.changes(&fleet.account);
         let mut acquire = self.with_state(|state, _| state.acquire(self.settings.lease_duration));
+        if let Some(fetched) = self.prepare_source(fleet, acquire, context).await {
+            return fetched;
+        }
+        acquire.credentials = self.source.fingerprint();
+        let patience = Instant::now() + self.settings.source_timeout;
         let mut unusable = 0;
         while unusable < MOST_UNUSABLE {
             changes.mark_unchanged();
@@ -57,7 +63,7 @@ impl Shared {
                         unusable += 1;
                     }
                 },
-                Acquired::Failure(entry) => match self.failure_from_store(&entry, requested_at) {
+                Acquired::Failure(entry) => match self.failure_from_store(&entry, acquire) {
                     Some(fetched) => return fetched,
                     None => {
                         acquire.ignore_failure = true;
@@ -80,6 +86,29 @@ impl Shared {
         self.fetch_from_source(context).await
     }
 
+    /// Makes the source ready: failures are kept by its credentials, which may be
+    /// known only then. If that fails, nothing but a token from the store is of use:
+    /// returns that, or the failure.
+    async fn prepare_source(
+        &self,
+        fleet: &FleetMember,
+        mut acquire: Acquire,
+        context: FetchContext,
+    ) -> Option<FetchResult> {
+        self.keep_alive(context, Duration::ZERO);
+        let error = self.with_timeout(self.source.prepare()).await.err();
+        self.keep_alive(context, Duration::ZERO);
+        let error = error?;
+        // Those that it had last.
+        acquire.credentials = self.source.fingerprint();
+        if let Some(newer) = self.peek_newer(fleet, acquire).await {
+            return Some(newer);
+        }
+        let mut fetched = FetchResult::new(Err(error), self.settings.clock.now());
+        self.draw_pause(&mut fetched, true);
+        Some(fetched)
+    }
+
     /// By the lease, and settles it.
     async fn fetch_with_lease(
         self: &Arc<Self>,
@@ -88,6 +117,11 @@ impl Shared {
         acquire: Acquire,
         context: FetchContext,
     ) -> FetchResult {
+        let failure = lease.failure.as_ref().and_then(codec::decode_failure);
+        if let Some(failure) = failure {
+            // The next pause goes on from what the fleet has counted.
+            self.adopt_failure(&failure, acquire.credentials, Duration::ZERO);
+        }
         let given = lease.refresh_token.as_ref();
         let given = given.and_then(|it| codec::decode_refresh_token(&it.payload, it.ttl));
         // From a time when the store was away.
@@ -175,6 +209,11 @@ impl Shared {
                 let span = token
                     .lifetime()
                     .map_or(self.settings.renew_unknown_lifetime_after, left);
+                // A token that came by refresh says nothing of the credentials: it
+                // ends no failure of theirs.
+                if !fetched.is_refreshed() {
+                    completion.credentials = self.source.fingerprint();
+                }
                 completion.token = codec::encode_access_token(token)
                     .map(|payload| Stored { payload, ttl: span })
                     .filter(|it| !it.ttl.is_zero());
@@ -185,7 +224,9 @@ impl Shared {
                 }
             }
             Err(error) => {
-                completion.failure = codec::encode_failure(error, self.source.fingerprint())
+                let (credentials, failure) = self.shared_failure(error, fetched);
+                completion.credentials = credentials;
+                completion.failure = codec::encode_failure(&failure)
                     .zip(fetched.pause)
                     .map(|(payload, ttl)| Stored { payload, ttl })
                     .filter(|it| !it.ttl.is_zero());
@@ -213,14 +254,75 @@ impl Shared {
         })
     }
 
-    /// Another process's failure.
-    fn failure_from_store(&self, entry: &Entry, requested_at: Moment) -> Option<FetchResult> {
-        let error = codec::decode_failure(&entry.payload, self.source.fingerprint())?;
+    /// The failure as the fleet is told of it, and the credentials that it is of.
+    fn shared_failure(&self, error: &TokenError, fetched: &FetchResult) -> (u64, SharedFailure) {
+        let others = self.with_state(|state, _| state.failures.counts());
+        let error = error.clone();
+        match &fetched.memory {
+            Some(memory) => (
+                memory.fingerprint(),
+                SharedFailure {
+                    error,
+                    of_credentials: true,
+                    credentials: memory.with_failures(|failures| failures.counts()),
+                    others,
+                },
+            ),
+            None => {
+                let credentials = self.source.fingerprint();
+                let class = classify(&error);
+                let failure = SharedFailure {
+                    error,
+                    of_credentials: false,
+                    credentials: CredentialMemory::counts(credentials),
+                    others: others.with(class),
+                };
+                (credentials, failure)
+            }
+        }
+    }
+
+    /// Another process's failure, which this one remembers like its own.
+    fn failure_from_store(&self, entry: &Entry, acquire: Acquire) -> Option<FetchResult> {
+        let failure = codec::decode_failure(&entry.payload)?;
+        let ttl = entry.ttl.min(LONGEST);
+        let memory = self.adopt_failure(&failure, acquire.credentials, ttl);
+        let now = self.settings.clock.now();
+        let blocking = memory.as_ref().and_then(|it| it.blocking(now.monotonic));
+        let error = blocking.unwrap_or_else(|| failure.error.with_retry_after(Some(ttl)));
         Some(FetchResult {
             by: FetchedBy::Store,
-            pause: Some(entry.ttl),
-            ..FetchResult::new(Err(error), requested_at)
+            pause: error.retry_after(),
+            memory,
+            from_memory: true,
+            ..FetchResult::new(Err(error), now)
         })
+    }
+
+    /// Remembers a failure of these credentials, which holds for so long, as the
+    /// process that met it does. Returns where, if not for this cache alone.
+    fn adopt_failure(
+        &self,
+        failure: &SharedFailure,
+        credentials: u64,
+        ttl: Duration,
+    ) -> Option<Arc<CredentialMemory>> {
+        let none = FailureCounts::default();
+        let (error, of_credentials) = (&failure.error, failure.of_credentials && credentials != 0);
+        let now = self.settings.clock.now().monotonic;
+        let until = |holds: bool| if holds { now + ttl } else { now };
+        if !of_credentials || failure.others != none {
+            self.with_state(|state, _| {
+                let until = until(!of_credentials);
+                state.failures.adopt(error, failure.others, until);
+            });
+        }
+        if credentials == 0 || (!of_credentials && failure.credentials == none) {
+            return None;
+        }
+        let counts = failure.credentials;
+        let memory = CredentialMemory::adopt(credentials, error, counts, until(of_credentials));
+        of_credentials.then_some(memory)
     }
 
     /// `None` if the store could not be asked.

@@ -152,8 +152,10 @@ impl Shared {
         let acquire = Acquire {
             newer_than: u64::MAX,
             rejected: true,
-            ignore_failure: false,
             lease: self.settings.lease_duration,
+            // No credentials: a failure of theirs does not keep a session from being
+            // ended.
+            ..Acquire::default()
         };
         loop {
             changes.mark_unchanged();

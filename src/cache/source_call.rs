@@ -266,7 +266,7 @@ impl Shared {
     }
 
     /// Draws the pause after a failure that this cache alone remembers.
-    fn draw_pause(&self, fetched: &mut FetchResult, locks: bool) {
+    pub(crate) fn draw_pause(&self, fetched: &mut FetchResult, locks: bool) {
         if let Err(error) = &fetched.answer {
             let (settings, random) = (&self.settings, fastrand::f64());
             let pause =
@@ -284,7 +284,7 @@ impl Shared {
 
     /// Says that the fetch goes on: it is stalled only if it is not heard of for
     /// this much longer than one call may take.
-    fn keep_alive(&self, context: FetchContext, extra: Duration) {
+    pub(crate) fn keep_alive(&self, context: FetchContext, extra: Duration) {
         let limit = self.fetch_deadline() + extra;
         self.with_state(|state, now| state.current_fetch.extend(context.id, now.monotonic, limit));
     }

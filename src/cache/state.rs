@@ -264,6 +264,7 @@ impl State {
             rejected: self.invalidated.is_some() || suspected,
             ignore_failure: std::mem::take(&mut self.ignore_failures),
             lease,
+            ..Acquire::default()
         }
     }
 
@@ -288,9 +289,13 @@ impl State {
         };
         self.exclusivity.finish(now.monotonic);
         let (pause, memory) = (fetched.pause, fetched.memory.clone());
+        let from_memory = fetched.from_memory;
         let recorded = self.record_token(fetched, forced_by, now, settings, random);
         Some(recorded.map_err(|error| {
             let Some(memory) = memory else {
+                if from_memory {
+                    return error.with_retry_after(pause);
+                }
                 let drawn = || self.failures.pause(&error, true, settings, random);
                 let pause = pause.unwrap_or_else(drawn);
                 return self.failures.record(&error, pause, now);

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use crate::error::BoxError;
 use crate::store::token_store::{
-    Acquire, Acquired, Completion, Entry, Lease, Payload, Stored, TokenStore,
+    Acquire, Acquired, Completion, Entry, FAILURE_MEMORY, FAILURES_KEPT, Lease, Payload, Stored,
+    TokenStore,
 };
 use crate::sync::lock;
 
@@ -128,7 +129,8 @@ impl fmt::Debug for MemoryStore {
 struct Account {
     token: Option<Record>,
     refresh_token: Option<Record>,
-    failure: Option<Record>,
+    /// By credentials. Never more than [`FAILURES_KEPT`].
+    failures: HashMap<u64, Record>,
     /// The generation of the current lease, and when it ends.
     lease: Option<(u64, Instant)>,
     /// The highest generation of any lease.
@@ -149,7 +151,7 @@ impl Record {
         Self {
             generation,
             payload: stored.payload.clone(),
-            expires_at: later(now, stored.ttl),
+            expires_at: after(now, stored.ttl),
         }
     }
 
@@ -162,27 +164,22 @@ impl Record {
     }
 }
 
-/// Far from where adding a duration to a clock overflows.
-const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
-
-fn later(now: Instant, span: Duration) -> Instant {
-    now + span.min(LONGEST)
-}
-
 impl Account {
     /// Whether nothing is left of it, and nobody waits for a change.
     fn is_empty(&self) -> bool {
         self.token.is_none()
             && self.refresh_token.is_none()
-            && self.failure.is_none()
+            && self.failures.is_empty()
             && self.lease.is_none()
             && self.changes.receiver_count() == 0
     }
 
     fn remove_expired(&mut self, now: Instant) {
-        for record in [&mut self.token, &mut self.refresh_token, &mut self.failure] {
+        for record in [&mut self.token, &mut self.refresh_token] {
             record.take_if(|record| record.expires_at <= now);
         }
+        self.failures
+            .retain(|_, failure| after(failure.expires_at, FAILURE_MEMORY) > now);
         self.lease.take_if(|(_, ends_at)| *ends_at <= now);
     }
 
@@ -195,10 +192,12 @@ impl Account {
             Some(_) if acquire.rejected => self.token = None,
             _ => {}
         }
-        match &self.failure {
-            Some(_) if acquire.ignore_failure => self.failure = None,
-            Some(failure) => return Acquired::Failure(failure.entry(now)),
-            None => {}
+        if acquire.ignore_failure {
+            self.failures.remove(&acquire.credentials);
+        }
+        let failure = self.failures.get(&acquire.credentials);
+        if let Some(failure) = failure.filter(|failure| failure.expires_at > now) {
+            return Acquired::Failure(failure.entry(now));
         }
         if let Some((_, ends_at)) = self.lease {
             return Acquired::Busy(ends_at.saturating_duration_since(now));
@@ -206,14 +205,16 @@ impl Account {
         if acquire.lease.is_zero() {
             return Acquired::Busy(Duration::ZERO);
         }
+        let failure = failure.map(|record| record.payload.clone());
         self.generation += 1;
-        self.lease = Some((self.generation, later(now, acquire.lease)));
+        self.lease = Some((self.generation, after(now, acquire.lease)));
         Acquired::Lease(Lease {
             generation: self.generation,
             refresh_token: self.refresh_token.take().map(|record| {
                 let ttl = record.expires_at.saturating_duration_since(now);
                 Stored::new(record.payload, ttl)
             }),
+            failure,
         })
     }
 
@@ -236,14 +237,35 @@ impl Account {
         self.written = generation;
         if let Some(token) = &completion.token {
             self.token = Some(record(token));
-            self.failure = None;
+            self.failures.remove(&completion.credentials);
         }
         if let Some(failure) = &completion.failure {
-            self.failure = Some(record(failure));
+            self.failures.remove(&completion.credentials);
+            if !failure.ttl.is_zero() {
+                self.insert_failure(completion.credentials, record(failure));
+            }
         }
         if refresh_token.is_some() {
             self.refresh_token = refresh_token;
         }
         true
     }
+    fn insert_failure(&mut self, credentials: u64, failure: Record) {
+        if self.failures.len() >= FAILURES_KEPT {
+            let oldest = self
+                .failures
+                .iter()
+                .min_by_key(|(_, failure)| failure.generation);
+            let oldest = oldest.map(|(credentials, _)| *credentials);
+            self.failures.retain(|it, _| Some(*it) != oldest);
+        }
+        self.failures.insert(credentials, failure);
+    }
+}
+
+/// Longer than any token lives.
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+fn after(time: Instant, span: Duration) -> Instant {
+    time + span.min(CENTURY)
 }

@@ -15,6 +15,11 @@
 //!   replaces only entries with a lower generation.
 //! - A lease expires.
 //!
+//! Failures are kept for each set of credentials, by a fingerprint of them. A refusal
+//! in one process keeps all others from sending the same credentials until its pause
+//! is over, and counts towards the next pause, whichever process makes the next
+//! attempt. Processes with other credentials are not affected.
+//!
 //! [`MemoryStore`] serves several caches in one process, and is the reference for
 //! other implementations. `RedisStore` (feature `redis`) serves many processes. The
 //! guide `fleets`, in the documentation of all features, explains when to share
@@ -42,5 +47,6 @@ pub use redis::{RedisStore, RedisStoreBuilder};
 pub use store_key::StoreKey;
 pub(crate) use token_store::DynTokenStore;
 pub use token_store::{
-    Acquire, Acquired, BoxTokenStore, Completion, Entry, Lease, Payload, Stored, TokenStore,
+    Acquire, Acquired, BoxTokenStore, Completion, Entry, FAILURE_MEMORY, FAILURES_KEPT, Lease,
+    Payload, Stored, TokenStore,
 };

@@ -2,9 +2,12 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::hash::Hasher;
 
 use chacha20poly1305::aead::{AeadInOut, Generate, KeyInit};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use siphasher::sip128::{Hasher128, SipHasher24};
+use zeroize::Zeroizing;
 
 use crate::store::store_key::StoreKey;
 use crate::store::token_store::Payload;
@@ -13,16 +16,19 @@ use crate::store::token_store::Payload;
 const VERSION: u8 = 1;
 const KEY_ID: usize = 8;
 const NONCE: usize = 24;
+const TAG: usize = 16;
 const HEADER: usize = 1 + KEY_ID + NONCE;
 
 /// What an entry is and where it belongs. The seal authenticates it, so no entry
 /// can be passed off as another one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct AssociatedData<'a> {
     pub(super) kind: Kind,
     pub(super) generation: u64,
     pub(super) prefix: &'a str,
     pub(super) account: &'a str,
+    /// The fingerprint that a failure belongs to. For other entries it says nothing.
+    pub(super) credentials: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +42,9 @@ impl AssociatedData<'_> {
     fn to_bytes(self) -> Vec<u8> {
         let mut bytes = vec![VERSION, self.kind as u8];
         bytes.extend(self.generation.to_be_bytes());
+        if self.kind == Kind::Failure {
+            bytes.extend(self.credentials.to_be_bytes());
+        }
         bytes.extend((self.prefix.len() as u64).to_be_bytes());
         bytes.extend(self.prefix.as_bytes());
         bytes.extend(self.account.as_bytes());
@@ -65,7 +74,14 @@ impl StdError for SealError {}
 
 /// The keys of a store: the first one seals, all of them open.
 pub(super) struct Sealer {
-    keys: Vec<([u8; KEY_ID], XChaCha20Poly1305)>,
+    keys: Vec<Key>,
+}
+
+struct Key {
+    id: [u8; KEY_ID],
+    cipher: XChaCha20Poly1305,
+    /// Of the hash that names credentials.
+    name_key: Zeroizing<[u8; 16]>,
 }
 
 impl Sealer {
@@ -73,7 +89,11 @@ impl Sealer {
     pub(super) fn new(first: &StoreKey, others: &[StoreKey]) -> Self {
         let keys = std::iter::once(first).chain(others).map(|key| {
             let cipher = XChaCha20Poly1305::new(key.as_bytes().into());
-            (key_id(&cipher), cipher)
+            Key {
+                id: key_id(&cipher),
+                name_key: name_key(&cipher),
+                cipher,
+            }
         });
         Self {
             keys: keys.collect(),
@@ -86,7 +106,7 @@ impl Sealer {
         data: AssociatedData<'_>,
         payload: &Payload,
     ) -> Result<Vec<u8>, SealError> {
-        let (id, cipher) = &self.keys[0];
+        let Key { id, cipher, .. } = &self.keys[0];
         let nonce = XNonce::try_generate().map_err(|_| SealError::Random)?;
         let mut body = payload.as_bytes().to_vec();
         cipher
@@ -106,13 +126,53 @@ impl Sealer {
         let (header, body) = sealed.split_at_checked(HEADER)?;
         let (id, nonce) = header.strip_prefix(&[VERSION])?.split_at(KEY_ID);
         let nonce = XNonce::try_from(nonce).ok()?;
-        let (_, cipher) = self.keys.iter().find(|(known, _)| known == id)?;
+        let key = self.keys.iter().find(|key| key.id == id)?;
         let mut body = body.to_vec();
-        cipher
+        key.cipher
             .decrypt_in_place(&nonce, &data.to_bytes(), &mut body)
             .ok()?;
         Some(Payload::from(body))
     }
+
+    /// Returns the names of these credentials in the store, one for each key: what is
+    /// written gets the first one, so that a process with the same keys in another
+    /// order finds it too. While keys are changed step by step, all processes find
+    /// each other's failures, and what is left under the name of a key that was
+    /// removed costs one attempt.
+    ///
+    /// The fingerprint itself would be a way to try passwords for someone who reads
+    /// the store. A name is SipHash-2-4 with 128 bits of it, a pseudorandom function:
+    /// without the key it shows nothing, not even that two accounts have the same
+    /// credentials.
+    pub(super) fn names(&self, prefix: &str, account: &str, credentials: u64) -> Vec<String> {
+        let name = |key: &Key| {
+            let mut hasher = SipHasher24::new_with_key(&key.name_key);
+            hasher.write(&credentials.to_be_bytes());
+            hasher.write(&(prefix.len() as u64).to_be_bytes());
+            hasher.write(prefix.as_bytes());
+            hasher.write(account.as_bytes());
+            let hash = u128::from_le_bytes(hasher.finish128().as_bytes());
+            format!("{hash:032x}")
+        };
+        self.keys.iter().map(name).collect()
+    }
+}
+
+/// Derives the key that names credentials: the first bytes of the cipher's key stream
+/// under a nonce that is never generated at random. The stream is a pseudorandom
+/// function of the nonce, so the derived key says nothing of the store's key, nor of
+/// what is sealed.
+fn name_key(cipher: &XChaCha20Poly1305) -> Zeroizing<[u8; 16]> {
+    let mut stream = Zeroizing::new(vec![0; 16 + TAG]);
+    stream.truncate(16);
+    cipher
+        .encrypt_in_place(
+            &XNonce::from(*b"tower-bearer credentials"),
+            &[],
+            &mut *stream,
+        )
+        .expect("16 bytes are not too long");
+    Zeroizing::new(std::array::from_fn(|i| stream[i]))
 }
 
 /// Returns an id that distinguishes keys and reveals nothing of them: a part of the
@@ -138,6 +198,7 @@ mod tests {
         generation: 7,
         prefix: "ab",
         account: "c",
+        credentials: 5,
     };
 
     fn payload() -> Payload {
@@ -167,7 +228,7 @@ mod tests {
             AssociatedData { prefix: "a", account: "bc", ..DATA },
         ];
         for other in others {
-            assert_eq!(sealer.open(other, &sealed), None, "{other:?}");
+            assert_eq!(sealer.open(other, &sealed), None);
         }
     }
 
@@ -194,5 +255,40 @@ mod tests {
         assert_eq!(new.open(DATA, &by_both), Some(payload()));
         assert_eq!(old.open(DATA, &by_both), None);
         assert_eq!(new.open(DATA, &by_old), None);
+    }
+
+    #[test]
+    fn a_failure_is_bound_to_its_credentials_and_a_token_is_not() {
+        let sealer = Sealer::new(&key(1), &[]);
+        for (kind, opens) in [(Kind::Failure, false), (Kind::Token, true)] {
+            let data = AssociatedData { kind, ..DATA };
+            let sealed = sealer.seal(data, &payload()).expect("sealed");
+            assert_eq!(sealer.open(data, &sealed), Some(payload()));
+            let other = AssociatedData {
+                credentials: 6,
+                ..data
+            };
+            assert_eq!(sealer.open(other, &sealed).is_some(), opens, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_have_the_same_name_in_every_process_with_the_same_key() {
+        let names = |keys: &[u8]| {
+            let others: Vec<_> = keys[1..].iter().copied().map(key).collect();
+            Sealer::new(&key(keys[0]), &others).names("ab", "c", 7)
+        };
+        assert_eq!(names(&[1]), ["424a1d91fc5f606f5521e5097df305ba"]);
+        assert_eq!(names(&[2, 1]), [names(&[2]), names(&[1])].concat());
+        let sealer = Sealer::new(&key(1), &[]);
+        let others = [
+            sealer.names("ab", "c", 8),
+            sealer.names("ab", "d", 7),
+            sealer.names("a", "bc", 7),
+            names(&[2]),
+        ];
+        for other in others {
+            assert_ne!(other, names(&[1]));
+        }
     }
 }

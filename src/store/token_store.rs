@@ -49,15 +49,19 @@ pub trait TokenStore: Send + Sync + 'static {
     /// 1. Returns a token whose generation is above [`Acquire::newer_than`]:
     ///    [`Acquired::Token`]. Deletes any other token if the process says that it
     ///    was [`rejected`](Acquire::rejected).
-    /// 2. Returns the last failure until its time to live is over:
-    ///    [`Acquired::Failure`]. Deletes it instead if the process
-    ///    [ignores](Acquire::ignore_failure) it.
+    /// 2. Returns the last failure of the same [credentials](Acquire::credentials)
+    ///    until its time to live is over: [`Acquired::Failure`]. Deletes it instead,
+    ///    also when that time is over, if the process
+    ///    [ignores](Acquire::ignore_failure) it. Failures of other credentials count
+    ///    for nothing, and stay.
     /// 3. Returns [`Acquired::Busy`] with the remaining time of the current lease,
     ///    or with zero if no lease was asked for.
     /// 4. Begins a lease: [`Acquired::Lease`]. Its generation is higher than any
     ///    that the account ever had, even after the store lost its data: a clock in
     ///    milliseconds is a good lower bound. The refresh token is handed over and
-    ///    deleted.
+    ///    deleted. The last failure of the same credentials is handed over and stays:
+    ///    a store remembers it for [`FAILURE_MEMORY`] after its time to live, so that
+    ///    the next pause can be longer.
     ///
     /// # Errors
     ///
@@ -75,7 +79,10 @@ pub trait TokenStore: Send + Sync + 'static {
     ///
     /// Each part that is present replaces what the store has, with one exception:
     /// a refresh token that comes alone is returned unused, and replaces none. A
-    /// token deletes the last failure.
+    /// failure replaces that of the same [credentials](Completion::credentials), and a
+    /// token deletes it. A store keeps the failures of [`FAILURES_KEPT`]
+    /// sets of credentials for each account; of more, the one with the lowest
+    /// generation goes.
     ///
     /// # Errors
     ///
@@ -93,18 +100,39 @@ pub trait TokenStore: Send + Sync + 'static {
     fn changes(&self, account: &str) -> watch::Receiver<()>;
 }
 
-/// What a process asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How long a store remembers a failure after its time to live is over.
+pub const FAILURE_MEMORY: Duration = Duration::from_secs(86_400);
+
+/// Of how many sets of credentials a store keeps the failures, for each account.
+pub const FAILURES_KEPT: usize = 8;
+
+/// What a process asks for. The fingerprint of its credentials is absent from `Debug`.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Acquire {
     /// The generation of the token that the process had last; 0 for none.
     pub newer_than: u64,
     /// An API rejected that generation.
     pub rejected: bool,
-    /// Ignore the last failure; its cause has been fixed.
+    /// Ignore the last failure of these credentials; its cause has been fixed.
     pub ignore_failure: bool,
+    /// A fingerprint of the process's credentials, by which failures are kept; 0 if
+    /// it is not known. Someone who can try passwords finds the credentials by it: a
+    /// store that writes it outside of the process hides it with a keyed hash.
+    pub credentials: u64,
     /// How long the fetch may take. Zero reads the store without taking a lease.
     pub lease: Duration,
+}
+
+impl fmt::Debug for Acquire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acquire")
+            .field("newer_than", &self.newer_than)
+            .field("rejected", &self.rejected)
+            .field("ignore_failure", &self.ignore_failure)
+            .field("lease", &self.lease)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the process gets.
@@ -113,7 +141,7 @@ pub struct Acquire {
 pub enum Acquired {
     /// A token newer than the one that the process had.
     Token(Entry),
-    /// The last failure, which still applies.
+    /// The last failure of these credentials, which still applies.
     Failure(Entry),
     /// Another process is fetching, for at most this long.
     Busy(Duration),
@@ -139,10 +167,13 @@ pub struct Lease {
     pub generation: u64,
     /// The refresh token, if there was one, with its remaining time to live.
     pub refresh_token: Option<Stored>,
+    /// The last failure of these credentials, whose time to live is over.
+    pub failure: Option<Payload>,
 }
 
-/// The result of a lease. Without any part it only ends the lease.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The result of a lease. Without any part it only ends the lease. The fingerprint of
+/// the credentials is absent from `Debug`.
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Completion {
     /// The generation of the lease.
@@ -151,8 +182,11 @@ pub struct Completion {
     pub token: Option<Stored>,
     /// The refresh token for the next renewal.
     pub refresh_token: Option<Stored>,
-    /// Why there is no token.
+    /// Why there is no token. Its time to live is how long it applies.
     pub failure: Option<Stored>,
+    /// A fingerprint of the credentials that failed, or that brought the token, as in
+    /// [`Acquire::credentials`].
+    pub credentials: u64,
 }
 
 impl Completion {
@@ -162,6 +196,17 @@ impl Completion {
             generation: lease.generation,
             ..Self::default()
         }
+    }
+}
+
+impl fmt::Debug for Completion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Completion")
+            .field("generation", &self.generation)
+            .field("token", &self.token)
+            .field("refresh_token", &self.refresh_token)
+            .field("failure", &self.failure)
+            .finish_non_exhaustive()
     }
 }
 

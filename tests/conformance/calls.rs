@@ -65,6 +65,63 @@ pub(crate) fn completion_with_failure(generation: u64, text: &str) -> Completion
     completion
 }
 
+/// A request with these credentials.
+pub(crate) fn request_by(credentials: u64) -> Acquire {
+    let mut acquire = request(0);
+    acquire.credentials = credentials;
+    acquire
+}
+
+/// A failure of these credentials, which applies for this long.
+pub(crate) fn completion_with_failure_of(
+    credentials: u64,
+    (generation, text): (u64, &str),
+    ttl: Duration,
+) -> Completion {
+    let mut completion = completion(generation);
+    completion.failure = Some(Stored::new(payload(text), ttl));
+    completion.credentials = credentials;
+    completion
+}
+
+/// Lets these credentials fail.
+pub(crate) async fn fail(store: &impl TokenStore, account: &str, credentials: u64, ttl: Duration) {
+    let lease = acquire_lease(store, account, request_by(credentials)).await;
+    let text = format!("failure of {credentials}");
+    let failure = completion_with_failure_of(credentials, (lease.generation, &text), ttl);
+    assert!(complete(store, account, failure).await);
+}
+
+/// The failure that applies to these credentials, as text.
+pub(crate) async fn failure_of(
+    store: &impl TokenStore,
+    account: &str,
+    credentials: u64,
+) -> Option<String> {
+    let mut request = request_by(credentials);
+    request.lease = Duration::ZERO;
+    match acquire(store, account, request).await {
+        Acquired::Failure(entry) => {
+            assert!(!entry.ttl.is_zero() && entry.ttl <= LONG, "{:?}", entry.ttl);
+            Some(String::from_utf8(entry.payload.as_bytes().to_vec()).expect("text"))
+        }
+        _ => None,
+    }
+}
+
+/// The failure that a lease for these credentials hands over, as text. The lease is
+/// ended.
+pub(crate) async fn remembered_failure_of(
+    store: &impl TokenStore,
+    account: &str,
+    credentials: u64,
+) -> Option<String> {
+    let lease = acquire_lease(store, account, request_by(credentials)).await;
+    complete(store, account, completion(lease.generation)).await;
+    let failure = lease.failure?;
+    Some(String::from_utf8(failure.as_bytes().to_vec()).expect("text"))
+}
+
 pub(crate) async fn acquire(store: &impl TokenStore, account: &str, acquire: Acquire) -> Acquired {
     store.acquire(account, &acquire).await.expect("an answer")
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tower_bearer::store::{Acquired, TokenStore};
+use tower_bearer::store::{Acquired, FAILURES_KEPT, TokenStore};
 
 use super::calls::*;
 
@@ -16,6 +16,9 @@ pub(crate) async fn all(store: &impl TokenStore) {
     a_rejected_token_is_deleted(store, "rejected").await;
     a_failure_applies_until_it_is_ignored(store, "failure").await;
     a_token_ends_a_failure(store, "ended").await;
+    credentials_never_touch_the_failure_of_others(store, "others").await;
+    a_failure_is_remembered_after_its_time(store, "remembered").await;
+    the_failures_of_eight_credentials_are_kept(store, "eight").await;
     a_lease_expires(store, "lease").await;
     a_late_completion_replaces_nothing_newer(store, "late").await;
     a_late_completion_counts_if_nothing_newer_was_written(store, "counts").await;
@@ -169,6 +172,102 @@ async fn a_token_ends_a_failure(store: &impl TokenStore, account: &str) {
     )
     .await;
     acquire_lease(store, account, request(lease.generation)).await;
+}
+
+async fn credentials_never_touch_the_failure_of_others(store: &impl TokenStore, account: &str) {
+    fail(store, account, 1, LONG).await;
+    fail(store, account, u64::MAX, LONG).await;
+    for credentials in [1, u64::MAX] {
+        let failure = failure_of(store, account, credentials).await;
+        assert_eq!(failure, Some(format!("failure of {credentials}")));
+    }
+    assert_eq!(failure_of(store, account, 0).await, None);
+    assert_eq!(failure_of(store, account, 2).await, None);
+
+    // Ignored by one, it still applies to the other.
+    let mut ignored = request_by(1);
+    ignored.ignore_failure = true;
+    let lease = acquire_lease(store, account, ignored).await;
+    assert_eq!(lease.failure, None);
+    complete(store, account, completion(lease.generation)).await;
+    assert_eq!(failure_of(store, account, 1).await, None);
+    assert!(failure_of(store, account, u64::MAX).await.is_some());
+
+    // Nor does another's token end it.
+    let lease = acquire_lease(store, account, request_by(1)).await;
+    let mut tokens = completion_with_tokens(lease.generation, "t1", "r1");
+    tokens.credentials = 1;
+    assert!(complete(store, account, tokens).await);
+    let mut renewal = request_by(u64::MAX);
+    renewal.newer_than = lease.generation;
+    let blocked = acquire(store, account, renewal).await;
+    assert!(matches!(blocked, Acquired::Failure(_)), "{blocked:?}");
+}
+
+async fn a_failure_is_remembered_after_its_time(store: &impl TokenStore, account: &str) {
+    fail(store, account, 1, SHORT).await;
+    let first = Some("failure of 1".to_owned());
+    assert_eq!(failure_of(store, account, 1).await, first);
+    wait_for_short().await;
+    assert_eq!(failure_of(store, account, 1).await, None);
+    for _ in 0..2 {
+        assert_eq!(remembered_failure_of(store, account, 1).await, first);
+    }
+    assert_eq!(remembered_failure_of(store, account, 2).await, None);
+
+    // The next one replaces it, and a time of zero deletes it.
+    let lease = acquire_lease(store, account, request_by(1)).await;
+    let failure = completion_with_failure_of(1, (lease.generation, "second"), SHORT);
+    complete(store, account, failure).await;
+    wait_for_short().await;
+    let second = Some("second".to_owned());
+    assert_eq!(remembered_failure_of(store, account, 1).await, second);
+    let lease = acquire_lease(store, account, request_by(1)).await;
+    let failure = completion_with_failure_of(1, (lease.generation, "third"), Duration::ZERO);
+    complete(store, account, failure).await;
+    assert_eq!(remembered_failure_of(store, account, 1).await, None);
+
+    // So do a process that ignores it, and a token of the same credentials.
+    fail(store, account, 1, SHORT).await;
+    wait_for_short().await;
+    let mut ignored = request_by(1);
+    ignored.ignore_failure = true;
+    let lease = acquire_lease(store, account, ignored).await;
+    assert_eq!(lease.failure, None);
+    complete(store, account, completion(lease.generation)).await;
+    assert_eq!(remembered_failure_of(store, account, 1).await, None);
+    fail(store, account, 1, SHORT).await;
+    wait_for_short().await;
+    let lease = acquire_lease(store, account, request_by(1)).await;
+    let mut tokens = completion_with_tokens(lease.generation, "t1", "r1");
+    tokens.credentials = 1;
+    complete(store, account, tokens).await;
+    let mut renewal = request_by(1);
+    renewal.newer_than = lease.generation;
+    let lease = acquire_lease(store, account, renewal).await;
+    assert_eq!(lease.failure, None);
+}
+
+async fn the_failures_of_eight_credentials_are_kept(store: &impl TokenStore, account: &str) {
+    let kept = FAILURES_KEPT as u64;
+    for credentials in 1..=kept {
+        fail(store, account, credentials, LONG).await;
+    }
+    // Written again, the first one is the newest.
+    let mut ignored = request_by(1);
+    ignored.ignore_failure = true;
+    let lease = acquire_lease(store, account, ignored).await;
+    let again = completion_with_failure_of(1, (lease.generation, "again"), LONG);
+    complete(store, account, again).await;
+    for credentials in 1..=kept {
+        let failure = failure_of(store, account, credentials).await;
+        assert!(failure.is_some(), "{credentials}");
+    }
+    fail(store, account, kept + 1, LONG).await;
+    for credentials in 1..=kept + 1 {
+        let failure = failure_of(store, account, credentials).await;
+        assert_eq!(failure.is_some(), credentials != 2, "{credentials}");
+    }
 }
 
 async fn a_lease_expires(store: &impl TokenStore, account: &str) {

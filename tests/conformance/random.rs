@@ -39,9 +39,11 @@ fn describe(acquired: &Acquired, known: &[u64]) -> String {
         ),
         Acquired::Busy(left) => format!("busy {}", left.is_zero()),
         Acquired::Lease(lease) => {
+            let failure = lease.failure.as_ref();
             format!(
-                "lease {:?}",
-                refresh_payload(lease).map(|it| it.as_bytes().to_vec())
+                "lease {:?} {:?}",
+                refresh_payload(lease).map(|it| it.as_bytes().to_vec()),
+                failure.map(|it| it.as_bytes().to_vec())
             )
         }
         other => format!("{other:?}"),
@@ -73,6 +75,7 @@ pub(crate) async fn answers_are_the_same(
             let mut drawn = request(0);
             drawn.rejected = dice.one_in(4);
             drawn.ignore_failure = dice.one_in(4);
+            drawn.credentials = dice.below(3);
             drawn.lease = if dice.one_in(6) { Duration::ZERO } else { LONG };
             let [a, b] = [ones[nth], others[nth]].map(|newer_than| {
                 let mut request = drawn;
@@ -106,6 +109,7 @@ pub(crate) async fn answers_are_the_same(
             if dice.one_in(4) {
                 completion.failure = Some(stored("f", step, &mut dice));
             }
+            completion.credentials = dice.below(3);
             let [a, b] = [ones[nth], others[nth]].map(|generation| {
                 let mut completion = completion.clone();
                 completion.generation = generation;

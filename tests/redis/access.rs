@@ -11,7 +11,8 @@ use crate::server::{Server, key};
 /// The rights that a user needs, as in the guide in `store`.
 pub(crate) const RIGHTS: &str = "resetchannels &tower-bearer:changes ~tower-bearer:* -@all \
     +eval +evalsha +subscribe +publish +ping +time +info \
-    +get +set +del +exists +strlen +pttl +pexpire +hget +hset +hmget";
+    +get +set +del +exists +strlen +pttl +pexpire \
+    +hget +hset +hmget +hstrlen +hlen +hgetall +hdel";
 
 fn builder_as(server: &Server, user: &str) -> RedisStoreBuilder {
     let url = format!("redis://{user}@127.0.0.1:{}", server.port());

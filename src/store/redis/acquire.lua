@@ -1,13 +1,21 @@
 -- Acquires a token, a failure or a lease. Returns what was acquired, its generation,
 -- the sealed payload, its time to live in milliseconds and, with a refresh token, the
--- generation under which that was written.
-local token_key, refresh_key, failure_key = KEYS[1], KEYS[2], KEYS[3]
+-- generation under which that was written; with a lease, also the failure of the
+-- credentials whose time to live is over, and its generation.
+local token_key, refresh_key, failures_key = KEYS[1], KEYS[2], KEYS[3]
 local lease_key, meta_key = KEYS[4], KEYS[5]
 local newer_than, rejected = tonumber(ARGV[1]), ARGV[2] == '1'
 local ignore_failure, lease_ms = ARGV[3] == '1', tonumber(ARGV[4])
 -- The value of an entry that the caller could not open, or an empty string.
 local unreadable_token, unreadable_failure = ARGV[5], ARGV[6]
 local max_length, meta_ms = tonumber(ARGV[7]), ARGV[8]
+-- How long a failure is remembered after its time to live. The names of the
+-- credentials follow, which are fields of the hash of failures.
+local failure_memory_ms = tonumber(ARGV[9])
+local FIRST_NAME = 10
+
+local now = redis.call('TIME')
+local clock = now[1] * 1000 + math.floor(now[2] / 1000)
 
 -- A number of more digits than a double holds is not a generation.
 local function number(text)
@@ -39,6 +47,37 @@ local function entry(key, unreadable)
   redis.call('DEL', key)
 end
 
+-- Reads the failure under one of the names: its generation, when its time to live
+-- ends, and the payload.
+local function failure_named(name)
+  local too_long = redis.call('HSTRLEN', failures_key, name) > max_length
+  local value = too_long and '' or redis.call('HGET', failures_key, name)
+  if not value then
+    return nil
+  end
+  local generation, ends, start = string.match(value, '^(%d+):(%d+):()')
+  generation, ends = number(generation), number(ends)
+  local payload = start and string.sub(value, start)
+  if generation and ends and payload ~= unreadable_failure
+    and clock < ends + failure_memory_ms and ends <= clock + tonumber(meta_ms)
+  then
+    return { generation = generation, ends = ends, payload = payload }
+  end
+  redis.call('HDEL', failures_key, name)
+end
+
+-- The failure that was written last under any of the names.
+local function last_failure()
+  local last
+  for n = FIRST_NAME, #ARGV do
+    local failure = failure_named(ARGV[n])
+    if failure and (not last or failure.generation > last.generation) then
+      last = failure
+    end
+  end
+  return last
+end
+
 -- Another run of the server may have lost the last writes, and then has refresh
 -- tokens again that were sent before. So may a master that was a replica in between,
 -- which the replication id shows.
@@ -58,38 +97,39 @@ end
 local token = entry(token_key, unreadable_token)
 if token then
   if token.generation > newer_than then
-    return { 'token', digits(token.generation), token.payload, token.ttl, 0 }
+    return { 'token', digits(token.generation), token.payload, token.ttl, 0, '', 0 }
   end
   if rejected then
     redis.call('DEL', token_key)
   end
 end
 
-local failure = entry(failure_key, unreadable_failure)
-if failure then
-  if not ignore_failure then
-    return { 'failure', digits(failure.generation), failure.payload, failure.ttl, 0 }
+if ignore_failure then
+  for n = FIRST_NAME, #ARGV do
+    redis.call('HDEL', failures_key, ARGV[n])
   end
-  redis.call('DEL', failure_key)
+end
+local failure = last_failure()
+if failure and failure.ends > clock then
+  local ttl = failure.ends - clock
+  return { 'failure', digits(failure.generation), failure.payload, ttl, 0, '', 0 }
 end
 
 local lease = redis.call('GET', lease_key)
 if lease then
   local ttl = redis.call('PTTL', lease_key)
   if number(lease) and ttl >= 0 then
-    return { 'busy', 0, '', ttl, 0 }
+    return { 'busy', 0, '', ttl, 0, '', 0 }
   end
   redis.call('DEL', lease_key)
 end
 if lease_ms == 0 then
-  return { 'busy', 0, '', 0, 0 }
+  return { 'busy', 0, '', 0, 0, '', 0 }
 end
 
 -- Everything is read before anything is written, so an error leaves no lease behind.
 local refresh = entry(refresh_key)
 local meta = redis.call('HMGET', meta_key, 'generation', 'written')
-local now = redis.call('TIME')
-local clock = now[1] * 1000 + math.floor(now[2] / 1000)
 local generation = math.max((number(meta[1]) or 0) + 1, (number(meta[2]) or 0) + 1, clock)
 -- For a server that lost its memory and whose clock is behind the one before. A
 -- generation of more than a day ahead comes from elsewhere.
@@ -101,11 +141,18 @@ redis.call('HSET', meta_key, 'generation', digits(generation))
 redis.call('PEXPIRE', meta_key, meta_ms)
 
 redis.call('DEL', refresh_key)
+local failed = { '', 0 }
+if failure then
+  failed = { failure.payload, digits(failure.generation) }
+end
 if refresh then
   local colon = string.find(refresh.payload, ':', 1, true)
   if colon and string.sub(refresh.payload, 1, colon - 1) == run_id() then
     local payload = string.sub(refresh.payload, colon + 1)
-    return { 'lease', digits(generation), payload, refresh.ttl, digits(refresh.generation) }
+    return {
+      'lease', digits(generation), payload, refresh.ttl, digits(refresh.generation),
+      failed[1], failed[2],
+    }
   end
 end
-return { 'lease', digits(generation), '', 0, 0 }
+return { 'lease', digits(generation), '', 0, 0, failed[1], failed[2] }

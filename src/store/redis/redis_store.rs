@@ -9,10 +9,14 @@ use tokio::sync::{oneshot, watch};
 use super::changes::Changes;
 use super::connection::{Connection, lost_connection};
 use super::error::Error;
-use super::scripts::{self, AcquireResult, flag, keys, lease_millis, meta_millis, millis, text};
+use super::scripts::{
+    self, AcquireResult, failure_memory_millis, flag, keys, lease_millis, meta_millis, millis, text,
+};
 use crate::error::BoxError;
 use crate::store::seal::{AssociatedData, Kind, Sealer};
-use crate::store::token_store::{Acquire, Acquired, Completion, Entry, Lease, Stored, TokenStore};
+use crate::store::token_store::{
+    Acquire, Acquired, Completion, Entry, FAILURES_KEPT, Lease, Stored, TokenStore,
+};
 
 /// How often one call deletes an entry that it cannot open: a token, a failure, and
 /// what others write meanwhile.
@@ -77,33 +81,34 @@ impl TokenStore for RedisStore {
 impl Inner {
     async fn acquire(&self, account: &str, acquire: &Acquire) -> Result<Acquired, Error> {
         let (mut unreadable_token, mut unreadable_failure) = (Vec::new(), Vec::new());
+        let credentials = acquire.credentials;
         for _ in 0..MAX_DELETIONS {
-            let call = scripts::acquire(
-                keys(&self.prefix, account),
-                vec![
-                    text(acquire.newer_than),
-                    flag(acquire.rejected),
-                    flag(acquire.ignore_failure),
-                    lease_millis(acquire.lease),
-                    std::mem::take(&mut unreadable_token),
-                    std::mem::take(&mut unreadable_failure),
-                    text(scripts::MAX_ENTRY),
-                    meta_millis(),
-                ],
-            );
+            let mut args = vec![
+                text(acquire.newer_than),
+                flag(acquire.rejected),
+                flag(acquire.ignore_failure),
+                lease_millis(acquire.lease),
+                std::mem::take(&mut unreadable_token),
+                std::mem::take(&mut unreadable_failure),
+                text(scripts::MAX_ENTRY),
+                meta_millis(),
+                failure_memory_millis(),
+            ];
+            args.extend(self.names(account, credentials));
+            let call = scripts::acquire(keys(&self.prefix, account), args);
             let result = match self.connection.run(&call).await {
                 // A lease from the first attempt has no holder, and expires.
                 Err(error) if lost_connection(&error) => self.connection.run(&call).await?,
                 result => result?,
             };
-            let (kind, generation, sealed, ttl, refresh_generation): AcquireResult = result;
+            let (kind, generation, sealed, ttl, refresh_generation, failure, failure_generation): AcquireResult = result;
             let ttl = Duration::from_millis(ttl);
-            let open = |kind, generation| {
-                let data = self.associated_data(account, kind, generation);
-                self.sealer.open(data, &sealed)
+            let open = |kind, generation, sealed: &[u8]| {
+                let data = self.associated_data(account, kind, (generation, credentials));
+                self.sealer.open(data, sealed)
             };
             let entry = |kind| {
-                open(kind, generation).map(|payload| Entry {
+                open(kind, generation, &sealed).map(|payload| Entry {
                     generation,
                     payload,
                     ttl,
@@ -115,27 +120,29 @@ impl Inner {
                 "busy" => Some(Acquired::Busy(ttl)),
                 _ => Some(Acquired::Lease(Lease {
                     generation,
-                    refresh_token: open(Kind::RefreshToken, refresh_generation)
+                    refresh_token: open(Kind::RefreshToken, refresh_generation, &sealed)
                         .map(|payload| Stored { payload, ttl }),
+                    failure: open(Kind::Failure, failure_generation, &failure),
                 })),
             };
             if let Some(acquired) = acquired {
                 return Ok(acquired);
             }
-            let unreadable = [format!("{generation}:").as_bytes(), &sealed].concat();
             match kind.as_str() {
-                "token" => unreadable_token = unreadable,
-                _ => unreadable_failure = unreadable,
+                "token" => {
+                    unreadable_token = [format!("{generation}:").as_bytes(), &sealed].concat();
+                }
+                _ => unreadable_failure = sealed,
             }
         }
         Err(Error::Unreadable)
     }
 
     async fn complete(&self, account: &str, completion: &Completion) -> Result<bool, Error> {
-        let generation = completion.generation;
+        let (generation, credentials) = (completion.generation, completion.credentials);
         let seal = |kind, stored: &Option<Stored>| match stored {
             Some(Stored { payload, ttl }) => {
-                let data = self.associated_data(account, kind, generation);
+                let data = self.associated_data(account, kind, (generation, credentials));
                 Ok([self.sealer.seal(data, payload)?, millis(*ttl)])
             }
             None => Ok::<_, Error>([Vec::new(), text(0)]),
@@ -152,12 +159,20 @@ impl Inner {
         let mut args = vec![text(generation)];
         args.extend(parts.into_iter().flatten());
         args.extend([meta_millis(), text(self.changes.channel()), text(account)]);
+        args.extend([failure_memory_millis(), text(FAILURES_KEPT)]);
+        args.extend(self.names(account, credentials));
         let call = scripts::complete(keys(&self.prefix, account), args);
         // Never sent twice: in between, another process may have taken the refresh
         // token.
         let written: u8 = self.connection.run(&call).await?;
         self.changes.notify(account);
         Ok(written == 1)
+    }
+
+    /// The fields of these credentials in the hash of failures.
+    fn names(&self, account: &str, credentials: u64) -> impl Iterator<Item = Vec<u8>> {
+        let names = self.sealer.names(&self.prefix, account, credentials);
+        names.into_iter().map(String::into_bytes)
     }
 
     /// Ends a lease whose caller is gone, and keeps its refresh token.
@@ -174,13 +189,14 @@ impl Inner {
         &'a self,
         account: &'a str,
         kind: Kind,
-        generation: u64,
+        (generation, credentials): (u64, u64),
     ) -> AssociatedData<'a> {
         AssociatedData {
             kind,
             generation,
             prefix: &self.prefix,
             account,
+            credentials,
         }
     }
 }

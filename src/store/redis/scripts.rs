@@ -6,6 +6,8 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use redis::{Cmd, Script, cmd};
 
+use crate::store::token_store::FAILURE_MEMORY;
+
 /// The longest entry that is read back, in bytes: far more than the longest token
 /// response.
 pub(super) const MAX_ENTRY: usize = 256 * 1024;
@@ -64,14 +66,15 @@ pub(super) fn complete(keys: [String; 5], args: Vec<Vec<u8>>) -> ScriptCall {
 }
 
 /// The result of the script `acquire`: what was acquired, its generation, a sealed
-/// payload, its time to live in milliseconds, the generation of the refresh token.
-pub(super) type AcquireResult = (String, u64, Vec<u8>, u64, u64);
+/// payload, its time to live in milliseconds, the generation of the refresh token, the
+/// sealed failure that a lease hands over, its generation.
+pub(super) type AcquireResult = (String, u64, Vec<u8>, u64, u64, Vec<u8>, u64);
 
 /// Characters that would end a hash tag, or look like another separator.
 const RESERVED: &AsciiSet = &CONTROLS.add(b'%').add(b'{').add(b'}').add(b':').add(b' ');
 
 /// Returns the keys of an account in the order of the scripts: token, refresh token,
-/// failure, lease, meta. The account is their hash tag, so a cluster keeps them in
+/// failures, lease, meta. The account is their hash tag, so a cluster keeps them in
 /// one slot. An empty tag would not count as one, so it is written `%`, which no
 /// escaped account name is.
 pub(super) fn keys(prefix: &str, account: &str) -> [String; 5] {
@@ -79,7 +82,7 @@ pub(super) fn keys(prefix: &str, account: &str) -> [String; 5] {
         "" => "%".to_owned(),
         account => utf8_percent_encode(account, RESERVED).to_string(),
     };
-    ["token", "refresh", "failure", "lease", "meta"]
+    ["token", "refresh", "failures", "lease", "meta"]
         .map(|kind| format!("{prefix}:{{{tag}}}:{kind}"))
 }
 
@@ -110,6 +113,10 @@ pub(super) fn lease_millis(duration: Duration) -> Vec<u8> {
 
 pub(super) fn meta_millis() -> Vec<u8> {
     millis(META_TTL)
+}
+
+pub(super) fn failure_memory_millis() -> Vec<u8> {
+    millis(FAILURE_MEMORY)
 }
 
 #[cfg(test)]

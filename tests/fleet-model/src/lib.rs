@@ -6,15 +6,20 @@
 //! late or lost. A lease may end at any time. The store may lose everything, or be
 //! restored to an earlier state.
 //!
-//! Breaking one of the [`Rules`] must break one of the properties.
+//! Breaking one of the [`Rules`] must break one of the properties. How a fleet counts
+//! refusals is a model of its own, [`Refusals`].
 
 mod action;
 mod fleet;
 mod model;
+mod refusals;
 mod steps;
 mod store;
 
 pub use action::{Action, Answer};
 pub use fleet::{Limits, State};
 pub use model::{Fleet, GENERATIONS, NEWER_STAYS, SENT_ONCE};
+pub use refusals::{
+    BUDGET, FailureLimits, FailureRules, RefusalAction, RefusalState, Refusals, STEPS,
+};
 pub use store::Rules;
