@@ -43,15 +43,23 @@ pub(crate) struct Exclusivity {
     /// Refreshes after which the old token was rejected, one after the other.
     ended: u8,
     last: Option<Refresh>,
+    /// Rejected before a refresh, which therefore did not end it.
+    rejected_before: Option<u64>,
 }
 
 #[derive(Debug)]
 struct Refresh {
     /// Of the token that was in use.
     generation: u64,
-    started: Instant,
     finished: Option<Instant>,
     counted: bool,
+}
+
+impl Refresh {
+    fn may_have_ended(&self, generation: u64, now: Instant) -> bool {
+        let over = self.finished.is_some_and(|at| now > at + SHORTLY);
+        self.generation == generation && !over
+    }
 }
 
 impl Exclusivity {
@@ -71,7 +79,7 @@ impl Exclusivity {
     }
 
     /// A refresh token is about to be sent, while this generation is in use.
-    pub(crate) fn start(&mut self, generation: Option<u64>, now: Instant) {
+    pub(crate) fn start(&mut self, generation: Option<u64>) {
         if let Some(last) = &self.last
             && !last.counted
         {
@@ -79,9 +87,9 @@ impl Exclusivity {
             self.ended = 0;
         }
         self.withheld = self.exclusive;
-        self.last = generation.map(|generation| Refresh {
+        let ended_by_it = generation.filter(|it| self.rejected_before != Some(*it));
+        self.last = ended_by_it.map(|generation| Refresh {
             generation,
-            started: now,
             finished: None,
             counted: false,
         });
@@ -97,15 +105,12 @@ impl Exclusivity {
     /// An API rejected this generation. Tells whether renewals are exclusive from
     /// now on, which they were not.
     pub(crate) fn rejected(&mut self, generation: u64, now: Instant) -> bool {
-        let Some(last) = &mut self.last else {
+        let blamed = self.last.as_mut();
+        let Some(last) = blamed.filter(|last| last.may_have_ended(generation, now)) else {
+            self.rejected_before = Some(generation);
             return false;
         };
-        let blamed = last.generation == generation
-            && now >= last.started
-            && last
-                .finished
-                .is_none_or(|finished| now <= finished + SHORTLY);
-        if !blamed || last.counted || self.exclusive {
+        if last.counted || self.exclusive {
             return false;
         }
         last.counted = true;
@@ -166,17 +171,32 @@ mod tests {
         let start = Instant::now();
         let at = |secs| start + Duration::from_secs(secs);
         let mut renewals = Exclusivity::new(Renewal::Automatic);
-        renewals.start(Some(1), at(0));
+        renewals.start(Some(1));
         renewals.finish(at(1));
         assert!(!renewals.rejected(1, at(2)));
         assert!(!renewals.rejected(1, at(2)), "counted once");
-        renewals.start(Some(2), at(100));
+        renewals.start(Some(2));
         assert!(renewals.rejected(2, at(100)), "while it is under way, too");
         assert!(renewals.is_exclusive() && !renewals.is_withheld());
-        renewals.start(Some(3), at(200));
+        renewals.start(Some(3));
         assert!(renewals.is_withheld());
         renewals.finish(at(201));
         assert!(!renewals.is_withheld());
+    }
+
+    #[test]
+    fn a_token_rejected_before_its_refresh_was_not_ended_by_it() {
+        let start = Instant::now();
+        let at = |secs| start + Duration::from_secs(secs);
+        let mut renewals = Exclusivity::new(Renewal::Automatic);
+        for n in 0..10 {
+            // Of many requests with one token, each is answered 401.
+            assert!(!renewals.rejected(n, at(100 * n)));
+            renewals.start(Some(n));
+            assert!(!renewals.rejected(n, at(100 * n)));
+            renewals.finish(at(100 * n + 1));
+            assert!(!renewals.rejected(n, at(100 * n + 2)));
+        }
     }
 
     #[test]
@@ -185,7 +205,7 @@ mod tests {
         let at = |secs| start + Duration::from_secs(secs);
         let mut renewals = Exclusivity::new(Renewal::Automatic);
         for n in 0..10 {
-            renewals.start(Some(n), at(100 * n));
+            renewals.start(Some(n));
             renewals.finish(at(100 * n + 1));
             // At every other refresh, long after one, or of another token.
             assert!(n % 2 == 1 || !renewals.rejected(n, at(100 * n + 2)));

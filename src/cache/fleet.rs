@@ -395,9 +395,8 @@ fn is_refused(fetched: &FetchResult) -> bool {
     matches!(&fetched.answer, Err(error) if error.kind() == TokenErrorKind::Refused)
 }
 
-/// The server said that it did nothing: too many requests, or not in service.
+/// Nothing was sent, or the server said that it did nothing: too many requests, or not in service.
 fn was_not_processed(error: &TokenError) -> bool {
-    error
-        .status()
-        .is_some_and(|status| matches!(status.as_u16(), 429 | 503))
+    let put_off = |status: http::StatusCode| matches!(status.as_u16(), 429 | 503);
+    error.kind() == TokenErrorKind::ShutDown || error.status().is_some_and(put_off)
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::cache::clock::Moment;
 use crate::cache::credentials::CredentialMemory;
 use crate::cache::current::CachedToken;
-use crate::cache::exclusive::{Exclusivity, InUse, Uses};
+use crate::cache::exclusive::{Exclusivity, InUse, Renewal, Uses};
 use crate::cache::failures::Failures;
 use crate::cache::in_flight::{CurrentFetch, FetchResult};
 use crate::cache::refresh_token::{AfterRefresh, HeldRefreshToken, after_failed_refresh};
@@ -400,10 +400,18 @@ impl State {
         self.drop_expired(now);
         let live = self.live.as_ref();
         let generation = live.map(|live| live.generation());
-        self.exclusivity.start(generation, now.monotonic);
+        self.exclusivity.start(generation);
         live.filter(|_| self.exclusivity.is_withheld())?
             .uses
             .clone()
+    }
+
+    /// How tokens are renewed, as far as it is known.
+    pub(crate) fn renewal(&self) -> Renewal {
+        match self.exclusivity.is_exclusive() {
+            true => Renewal::Exclusive,
+            false => Renewal::Automatic,
+        }
     }
 
     pub(crate) fn finish_refresh(&mut self, now: &Moment) {

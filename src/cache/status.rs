@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::cache::exclusive::Renewal;
 use crate::cache::schedule::Freshness;
 use crate::cache::shared::Shared;
 use crate::cache::token_cache::TokenCache;
@@ -94,6 +95,8 @@ pub struct Status {
     /// Why the [store](crate::store) could not be asked the last time, if it
     /// could not: this process goes on by itself until it can.
     pub store_error: Option<TokenError>,
+    /// How the token is renewed: as it was set, or as it was learned since.
+    pub renewal: Renewal,
     /// Whether the cache was [shut down](TokenCache::shutdown).
     pub is_closed: bool,
 }
@@ -112,6 +115,7 @@ impl Status {
                 rejection_backoff: state.rejection_backoff(now.monotonic),
                 last_error: state.last_error(),
                 store_error: state.store_error.clone(),
+                renewal: state.renewal(),
                 is_closed: state.is_closed(),
             }
         })

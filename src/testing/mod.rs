@@ -32,6 +32,7 @@
 //! where
 //!     C: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
 //!     C::Error: std::error::Error + Send + Sync + 'static,
+//!     B: http_body::Body,
 //! {
 //!     let api = BearerAuthLayer::new(tokens, Origins::only([url])?).layer(client);
 //!     let request = Request::get(format!("{url}/calls")).body(Full::default())?;

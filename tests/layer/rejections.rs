@@ -145,15 +145,15 @@ async fn a_401_with_a_bare_challenge_or_with_none_that_can_be_read_is_ours() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_to_a_request_without_our_token_carries_no_outcome() {
+async fn an_answer_to_a_request_without_our_token_says_why_if_it_is_not_the_callers_own() {
     let (server, tokens) = server();
     let api = api(&server, &tokens);
     let own = Request::get("http://localhost/").header("authorization", "Bearer own");
     let own = own.body(Body::default()).expect("a request");
     let elsewhere = get("http://127.0.0.1/");
-    for request in [own, elsewhere] {
+    for (request, outcome) in [(own, None), (elsewhere, Some(Outcome::OriginNotListed))] {
         let response = api.clone().oneshot(request).await.expect("an answer");
-        assert_eq!(read(&response), (401, None));
+        assert_eq!(read(&response), (401, outcome));
     }
     assert_eq!(server.token_requests(), 0);
 }

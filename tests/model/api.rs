@@ -85,7 +85,8 @@ fn judged(world: &World, serial: u64, replayed: bool, headers: &mut http::Header
     };
     headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     if challenge == "Bearer" {
-        state.reference.rejected(serial, replayed);
+        let now = state.now();
+        state.reference.rejected(serial, replayed, &now);
     }
     StatusCode::UNAUTHORIZED
 }

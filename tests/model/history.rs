@@ -7,7 +7,7 @@ use tokio::runtime::Builder;
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance, sleep};
 use tower::Layer;
-use tower_bearer::{BearerAuth, BearerAuthLayer, Origins, TokenCache};
+use tower_bearer::{BearerAuth, BearerAuthLayer, Origins, Renewal, TokenCache};
 
 use crate::api::Api;
 use crate::callers::Caller;
@@ -45,8 +45,11 @@ pub(crate) fn run(seed: u64) {
             for _ in 0..rng.u32(5..20) {
                 history.step(&mut rng).await;
                 history.settle().await;
+                if history.is_exclusive() {
+                    break;
+                }
             }
-            if is_last {
+            if is_last && !history.is_exclusive() {
                 history.end().await;
             }
             start.elapsed()
@@ -146,12 +149,22 @@ impl History {
         state.rotates = rng.bool();
     }
 
+    /// The cache has gone over to exclusive renewal: those who come during a
+    /// refresh wait from now on, which the reference does not know. The history
+    /// ends here.
+    fn is_exclusive(&self) -> bool {
+        self.tokens.status().renewal == Renewal::Exclusive
+    }
+
     /// Lets all happen that can happen now, and looks at what came of it.
     async fn settle(&mut self) {
         for _ in 0..SWITCHES {
             yield_now().await;
         }
         self.callers.retain(|caller| !caller.is_done());
+        if self.is_exclusive() {
+            return;
+        }
         let status = self.tokens.status();
         let mut state = self.world.lock();
         let now = state.now();

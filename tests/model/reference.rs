@@ -381,7 +381,7 @@ impl Reference {
     }
 
     /// The API rejected a token.
-    pub(crate) fn rejected(&mut self, serial: u64, replayed: bool) {
+    pub(crate) fn rejected(&mut self, serial: u64, replayed: bool, now: &Moment) {
         let Some(token) = self.token.filter(|token| token.serial == serial) else {
             return;
         };
@@ -394,7 +394,9 @@ impl Reference {
         });
         let unproven = self.accepted != serial;
         if token.refreshed && !self.takes_refreshed && (unproven || replayed) {
-            if unproven && !self.fruitless && !token.forced {
+            // Nothing is made of the rejection of one that has been dropped.
+            let dropped = self.doubted || !token.is_valid(now);
+            if unproven && !self.fruitless && !token.forced && !dropped {
                 self.refresh = None;
             } else {
                 self.may_discard = true;

@@ -35,6 +35,14 @@ pub(crate) fn show_all(password: &str, seen: &Seen) {
     seen.show("CloneBody", &CloneBody);
     seen.show("EmptyBody", &EmptyBody);
     seen.show("NoReplay", &NoReplay);
+    seen.show("Renewal", &tower_bearer::Renewal::Automatic);
+    let boxed = PasswordGrant::voipex("me", password);
+    seen.show("BoxTokenSource", &tower_bearer::BoxTokenSource::new(boxed));
+    let boxed = tower_bearer::store::MemoryStore::new();
+    seen.show(
+        "BoxTokenStore",
+        &tower_bearer::store::BoxTokenStore::new(boxed),
+    );
     show_grants(password, seen);
     show_redis(password, seen);
     show_accounts(password, seen);
