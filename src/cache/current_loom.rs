@@ -79,7 +79,7 @@ fn explore(
 
 /// The generation that a service would send.
 fn generation(reader: &mut TokenReader, current: &CurrentToken) -> Option<u64> {
-    reader.try_fast(current, |_, generation| generation)
+    reader.try_fast(current, |_, carried| carried.generation)
 }
 
 /// A service that knows the old token, and is called when it may have been

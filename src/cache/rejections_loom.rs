@@ -130,7 +130,7 @@ impl Cache {
 
     /// The generation that a request is sent with.
     fn send(&self, reader: &mut TokenReader) -> u64 {
-        let fast = reader.try_fast(&self.shared.current, |_, generation| generation);
+        let fast = reader.try_fast(&self.shared.current, |_, carried| carried.generation);
         fast.unwrap_or_else(|| self.newer_than(0))
     }
 
