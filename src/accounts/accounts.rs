@@ -10,8 +10,8 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::accounts::account::Account;
 use crate::accounts::lazy_source::LazySource;
-use crate::accounts::lru::Account;
 use crate::accounts::maintenance;
 use crate::accounts::shared::Shared;
 use crate::cache::{TokenCache, TokenCacheBuilder, no_runtime, registry};

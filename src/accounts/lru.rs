@@ -1,150 +1,15 @@
 //! The accounts of this process, ordered by their last use.
 
-use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use hashlink::DefaultHashBuilder;
 use hashlink::linked_hash_map::RawEntryMut;
-use hashlink::{DefaultHashBuilder, LinkedHashMap};
 
-use crate::cache::TokenCache;
+use crate::accounts::account::Account;
+use crate::accounts::shard::{List, Segment, Shard, Slot};
 use crate::sync::lock;
-
-/// A key and its cache. They are stored together and nowhere else, so that a
-/// key can never lead to the cache of another one.
-pub(crate) struct Account<K> {
-    key: K,
-    hash: u64,
-    /// The tick of the last use that the LRU knows of; zero once evicted.
-    used: AtomicU64,
-    tokens: TokenCache,
-}
-
-impl<K> Account<K> {
-    /// An account that has not been inserted yet.
-    pub(crate) fn new(key: K, hash: u64, tokens: TokenCache) -> Self {
-        Self {
-            key,
-            hash,
-            used: AtomicU64::new(0),
-            tokens,
-        }
-    }
-
-    pub(crate) fn tokens(&self) -> &TokenCache {
-        &self.tokens
-    }
-
-    pub(crate) fn used(&self) -> u64 {
-        self.used.load(Ordering::Acquire)
-    }
-
-    /// Only while the shard of this account is locked.
-    fn set_used(&self, tick: u64) {
-        if self.used() != tick {
-            self.used.store(tick, Ordering::Release);
-        }
-    }
-
-    /// Only while the shard of this account is locked.
-    fn evict(&self) {
-        self.used.store(0, Ordering::Release);
-    }
-}
-
-impl<K: Eq> Account<K> {
-    /// Whether this is the account of that key.
-    #[inline]
-    pub(crate) fn is(&self, key: &K) -> bool {
-        self.key == *key
-    }
-}
-
-/// The accounts of a shard.
-struct Shard<K> {
-    /// Those that never had a token.
-    fresh: List<K>,
-    /// Those that had one.
-    proven: List<K>,
-}
-
-/// The least recently used account is in front.
-type List<K> = LinkedHashMap<Slot<K>, (), BuildHasherDefault<PassThroughHasher>>;
-
-/// The two lists of a shard.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Segment {
-    Fresh,
-    Proven,
-}
-
-impl<K> Shard<K> {
-    fn list(&mut self, segment: Segment) -> &mut List<K> {
-        match segment {
-            Segment::Fresh => &mut self.fresh,
-            Segment::Proven => &mut self.proven,
-        }
-    }
-
-    /// Returns the least recently used account of a list that may be evicted. Those
-    /// in use are used now, and so moved to the back; but not many at a time.
-    fn oldest(
-        &mut self,
-        segment: Segment,
-        newest: Option<&Arc<Account<K>>>,
-        tick: u64,
-        max_skipped: usize,
-    ) -> Option<Arc<Account<K>>> {
-        let list = self.list(segment);
-        for _ in 0..list.len().min(max_skipped) {
-            let (Slot(account), ()) = list.front()?;
-            let is_newest = newest.is_some_and(|newest| Arc::ptr_eq(account, newest));
-            if !is_newest && !account.tokens.is_in_use() {
-                return Some(account.clone());
-            }
-            account.set_used(tick);
-            let (slot, ()) = list.pop_front()?;
-            list.insert(slot, ());
-        }
-        None
-    }
-}
-
-/// An account as an entry of a shard. Equal to itself only; a lookup by key
-/// compares the account's own key.
-struct Slot<K>(Arc<Account<K>>);
-
-impl<K> PartialEq for Slot<K> {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl<K> Eq for Slot<K> {}
-
-impl<K> Hash for Slot<K> {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        hasher.write_u64(self.0.hash);
-    }
-}
-
-/// Returns the hash that the account was stored with.
-#[derive(Default)]
-struct PassThroughHasher(u64);
-
-impl Hasher for PassThroughHasher {
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("a slot is hashed as one u64");
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
 
 /// The accounts. At most `capacity` of them have worked; those that never had a
 /// token may take the room that is left, or else an eighth of the capacity beside
@@ -247,7 +112,7 @@ impl<K> AccountLru<K> {
                 while let Some((Slot(account), ())) = shard.list(segment).front()
                     && account.used() < limit
                 {
-                    if !account.tokens.is_in_use() {
+                    if !account.tokens().is_in_use() {
                         evicted.extend(self.pop(&mut shard, segment));
                         continue;
                     }
@@ -285,7 +150,7 @@ impl<K> AccountLru<K> {
                 // Unless it was used meanwhile.
                 let front = locked.list(segment).front();
                 if front.is_some_and(|(slot, ())| Arc::ptr_eq(&slot.0, &account))
-                    && !account.tokens.is_in_use()
+                    && !account.tokens().is_in_use()
                 {
                     evicted.extend(self.pop(&mut locked, segment));
                 }
@@ -364,7 +229,7 @@ impl<K: Hash + Eq> AccountLru<K> {
     /// Adds an account, unless there is one with its key. Returns the one that is
     /// there then.
     pub(crate) fn insert(&self, account: Account<K>, key: &K, tick: u64) -> Arc<Account<K>> {
-        let hash = account.hash;
+        let hash = account.hash();
         if let Some(found) = self.get(hash, key, tick) {
             return found.account;
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::accounts::lru::Account;
+use crate::accounts::account::Account;
 use crate::accounts::shared::{Shared, TIME};
 
 /// Bounds of the interval. The last use of an account is known to one interval.

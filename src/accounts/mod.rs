@@ -206,6 +206,7 @@
 //! [`revoke_evicted`](AccountsBuilder::revoke_evicted) is set. The time of the last
 //! use is known to about a second.
 
+mod account;
 #[allow(clippy::module_inception, reason = "named for the type that it holds")]
 mod accounts;
 mod builder;
@@ -218,6 +219,7 @@ mod maintenance;
 mod reqwest_middleware;
 mod revocations;
 mod service;
+mod shard;
 mod shared;
 
 pub use accounts::Accounts;

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::accounts::lru::Account;
+use crate::accounts::account::Account;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::sync::lock;
 use crate::telemetry::Event;

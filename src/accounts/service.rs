@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 
 use tower_service::Service;
 
+use crate::accounts::account::Account;
 use crate::accounts::accounts::Accounts;
 use crate::accounts::find::{ByExtension, FindAccount};
-use crate::accounts::lru::Account;
 use crate::auth::{
     CloneBody, Error, HttpRequest, HttpResponse, Inner, ReplayPolicy, ResponseFuture, call, fail,
     has_authorization, pass_through, send,

@@ -10,10 +10,11 @@ use tower_service::Service;
 
 use crate::auth::error::Error;
 use crate::auth::message::{HttpRequest, HttpResponse};
+use crate::auth::pending::{Replay, Sent, Unsent};
 use crate::auth::readiness::Queued;
 use crate::auth::replay::ReplayPolicy;
 use crate::auth::response::{Action, Attempt};
-use crate::auth::slow::{Replay, Sent, SlowState, SlowStateOf, Transition, Unsent};
+use crate::auth::slow::{SlowState, SlowStateOf, Transition};
 use crate::cache::WaitForToken;
 use crate::error::TokenError;
 

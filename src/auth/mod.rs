@@ -6,6 +6,7 @@ mod error;
 mod future;
 mod layer;
 mod message;
+mod pending;
 mod readiness;
 mod replay;
 #[cfg(feature = "reqwest-middleware")]

@@ -9,10 +9,10 @@ use crate::auth::future::ResponseFuture;
 use crate::auth::message::{
     HttpRequest, HttpResponse, attach, authorize, destination_error, has_authorization,
 };
+use crate::auth::pending::{Replay, Sent, Unsent};
 use crate::auth::readiness::Inner;
 use crate::auth::replay::ReplayPolicy;
 use crate::auth::response::Attempt;
-use crate::auth::slow::{Replay, Sent, Unsent};
 use crate::cache::{Next, Requirements, Shared, TokenReader, WaitForToken};
 use crate::error::TokenError;
 use crate::origins::OriginId;

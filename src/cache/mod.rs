@@ -13,12 +13,18 @@ mod exclusive;
 mod failures;
 mod fetch;
 mod fleet;
+mod fleet_failures;
 mod in_flight;
 #[cfg_attr(
     not(feature = "accounts"),
     allow(dead_code, reason = "permits are shared by many accounts")
 )]
 mod permits;
+#[cfg_attr(
+    not(feature = "accounts"),
+    allow(dead_code, reason = "permits are shared by many accounts")
+)]
+mod permitted_call;
 mod refresh_token;
 pub(crate) mod registry;
 mod rejections;

@@ -13,19 +13,16 @@
 //! found slow while they ran, at most `max` for each group.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::sync::lock;
 
 /// A call that takes longer is slow.
-const SLOW_AFTER: Duration = Duration::from_secs(1);
+pub(super) const SLOW_AFTER: Duration = Duration::from_secs(1);
 
 /// The part of the permits that slow groups share: one of so many.
 const SLOW_SHARE: usize = 4;
@@ -95,7 +92,7 @@ impl Permits {
 
     /// Returns a permit, or what it will arrive by. A call that goes on is served
     /// before those that have not begun.
-    fn acquire(
+    pub(super) fn acquire(
         self: &Arc<Self>,
         group: u64,
         goes_on: bool,
@@ -130,7 +127,7 @@ impl Permits {
         }
     }
 
-    fn closed_permit(self: &Arc<Self>, group: u64) -> Permit {
+    pub(super) fn closed_permit(self: &Arc<Self>, group: u64) -> Permit {
         self.permit(group, Class::Closed)
     }
 
@@ -206,16 +203,16 @@ impl Pool {
 
 /// The right to make one call. Given back when it is dropped.
 #[derive(Debug)]
-struct Permit {
+pub(super) struct Permit {
     permits: Arc<Permits>,
     group: u64,
     class: Class,
-    since: Instant,
+    pub(super) since: Instant,
 }
 
 impl Permit {
     /// The call takes longer than a second.
-    fn mark_slow(&mut self) {
+    pub(super) fn mark_slow(&mut self) {
         let (group, class) = (self.group, self.class);
         if class == Class::Quick {
             self.class = Class::Slow;
@@ -230,7 +227,7 @@ impl Permit {
     }
 
     /// The call was made, from its begin to its end.
-    fn finish(self) {
+    pub(super) fn finish(self) {
         if self.since.elapsed() <= SLOW_AFTER {
             let group = self.group;
             self.permits.change(|pool| pool.mark_quick(group));
@@ -322,107 +319,6 @@ impl Queue {
     fn put(&mut self, group: u64, waiting: VecDeque<Waiting>) {
         self.waiting.insert(group, waiting);
         self.old.push_back(group);
-    }
-}
-
-/// Where a call keeps its permit, so that what it awaits can give it back.
-type Slot = Arc<Mutex<Option<Permit>>>;
-
-tokio::task_local! {
-    static CURRENT: Slot;
-}
-
-/// Gives the permit of the current call back, if it has one: it waits for
-/// something other than its own endpoint. Before the call goes on it has one again.
-pub(crate) fn release() {
-    let _ = CURRENT.try_with(|slot| {
-        let permit = lock(slot).take();
-        drop(permit);
-    });
-}
-
-/// Waits for something other than the endpoint of the current call.
-pub(crate) async fn released<F: Future>(wait: F) -> F::Output {
-    let mut wait = pin!(wait);
-    poll_fn(|cx| {
-        let polled = wait.as_mut().poll(cx);
-        if polled.is_pending() {
-            release();
-        }
-        polled
-    })
-    .await
-}
-
-/// Makes a call with a permit. `wait` waits for one, however long that takes.
-pub(crate) async fn with_permit<F, W>(
-    permits: &Arc<Permits>,
-    group: u64,
-    wait: impl Fn(WaitForPermit) -> W,
-    call: F,
-) -> F::Output
-where
-    F: Future,
-    W: Future<Output = Option<Granted>>,
-{
-    let slot = Slot::default();
-    let mut call = pin!(CURRENT.scope(slot.clone(), call));
-    let mut goes_on = false;
-    loop {
-        let permit = match permits.acquire(group, goes_on) {
-            Ok(permit) => permit,
-            Err(granted) => match wait(WaitForPermit(granted)).await {
-                Some(Granted(permit)) => permit,
-                None => permits.closed_permit(group),
-            },
-        };
-        let slow_at = permit.since + SLOW_AFTER + Duration::from_millis(1);
-        *lock(&slot) = Some(permit);
-        goes_on = true;
-        let mut timer = pin!(sleep_until(slow_at));
-        let mut is_timed = true;
-        let done = poll_fn(|cx| {
-            // It gave its permit back, and was woken.
-            if lock(&slot).is_none() {
-                return Poll::Ready(None);
-            }
-            if let Poll::Ready(done) = call.as_mut().poll(cx) {
-                return Poll::Ready(Some(done));
-            }
-            if is_timed && timer.as_mut().poll(cx).is_ready() {
-                is_timed = false;
-                if let Some(permit) = &mut *lock(&slot) {
-                    permit.mark_slow();
-                }
-            }
-            Poll::Pending
-        })
-        .await;
-        if let Some(done) = done {
-            if let Some(permit) = lock(&slot).take() {
-                permit.finish();
-            }
-            return done;
-        }
-    }
-}
-
-/// A permit on its way.
-pub(crate) struct WaitForPermit(oneshot::Receiver<Permit>);
-
-/// A permit that arrived.
-pub(crate) struct Granted(Permit);
-
-impl Future for WaitForPermit {
-    /// `None` if the permits were closed.
-    type Output = Option<Granted>;
-
-    fn poll(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> Poll<Option<Granted>> {
-        let granted = std::pin::Pin::new(&mut self.0).poll(cx);
-        granted.map(|granted| granted.ok().map(Granted))
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::cache::credentials::{Attempt, CredentialMemory};
 use crate::cache::failures::{is_about_credentials, is_worth_another_attempt};
 use crate::cache::in_flight::FetchResult;
-use crate::cache::permits::{self, Granted, WaitForPermit};
+use crate::cache::permitted_call::{self, Granted, WaitForPermit};
 use crate::cache::refresh_token::AfterRefresh;
 use crate::cache::shared::{Shared, shut_down};
 use crate::cache::state::Requirements;
@@ -169,7 +169,7 @@ impl Shared {
             // Credentials that nobody can tell apart.
             0 => None,
             // Another cache may be sending them.
-            _ => match permits::released(self.begin_attempt(context, fingerprint)).await {
+            _ => match permitted_call::released(self.begin_attempt(context, fingerprint)).await {
                 Ok(attempt) => Some(attempt),
                 Err(memory) => {
                     return FetchResult::remembered(memory, self.settings.clock.now());
@@ -245,7 +245,7 @@ impl Shared {
             return call.await;
         };
         let wait = |permit| self.wait_for_permit(context, permit);
-        permits::with_permit(permits, group, wait, call).await
+        permitted_call::with_permit(permits, group, wait, call).await
     }
 
     /// Waits for a permit. That time does not count as the fetch's own: as long

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::cache::clock::CoarseTime;
 use crate::cache::fetch::Next;
-use crate::cache::permits;
+use crate::cache::permitted_call;
 use crate::cache::shared::{FetchOutcome, Shared, no_runtime};
 use crate::cache::single_flight::Waiter;
 use crate::cache::state::Requirements;
@@ -149,7 +149,7 @@ impl Future for WaitForToken {
             };
             if timed(|| timer.poll(cx))?.is_pending() {
                 // In a call of another cache's source, which its permit is not for.
-                permits::release();
+                permitted_call::release();
                 return Poll::Pending;
             }
             this.timer.set(None);

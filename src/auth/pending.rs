@@ -1,0 +1,103 @@
+//! Requests that are not sent yet, and what is kept of one that was sent.
+
+use std::sync::Arc;
+
+use tower_service::Service;
+
+use crate::auth::error::Error;
+use crate::auth::message::{HttpRequest, HttpResponse, authorize};
+use crate::auth::readiness::{Queued, Standby};
+use crate::auth::replay::ReplayPolicy;
+use crate::auth::response::{Attempt, renewal_failed};
+use crate::cache::{CachedToken, InUse, Shared};
+use crate::error::TokenError;
+use crate::origins::OriginId;
+
+/// What a rejection of the token calls for.
+pub(crate) struct Replay<S, Req> {
+    pub(crate) request: Req,
+    pub(crate) standby: Standby<S>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// A request that was sent.
+pub(crate) struct Sent<S, Req, F> {
+    pub(crate) response: F,
+    pub(crate) attempt: Attempt,
+    pub(crate) replay: Option<Replay<S, Req>>,
+    pub(crate) in_use: Option<InUse>,
+}
+
+/// A request that is not sent yet.
+pub(crate) struct Unsent<S, P, Req> {
+    pub(super) queued: Queued<S>,
+    /// `None` for a replay, which is not replayed again.
+    pub(super) policy: Option<P>,
+    pub(super) origin: OriginId,
+    pub(super) request: Req,
+}
+
+impl<S, P, Req> Unsent<S, P, Req> {
+    pub(crate) fn new(queued: Queued<S>, policy: P, origin: OriginId, request: Req) -> Self {
+        Self {
+            queued,
+            policy: Some(policy),
+            origin,
+            request,
+        }
+    }
+}
+
+/// A request that is not sent yet, and the response that the caller gets if it
+/// never is: that which rejected the token.
+pub(crate) struct Pending<S, P, Req, Res> {
+    pub(super) unsent: Unsent<S, P, Req>,
+    pub(super) rejection: Option<Res>,
+}
+
+impl<S, P, Req, Res: HttpResponse> Pending<S, P, Req, Res> {
+    /// The end of a request that is not sent.
+    pub(super) fn fail<E>(self, error: TokenError) -> Result<Res, Error<E>> {
+        match self.rejection {
+            Some(rejection) => Ok(renewal_failed(rejection, error)),
+            None => Err(Error::Token(error)),
+        }
+    }
+}
+
+impl<S, P, Req> Unsent<S, P, Req>
+where
+    S: Service<Req> + Clone,
+    S::Response: HttpResponse,
+    P: ReplayPolicy<Req>,
+    Req: HttpRequest,
+{
+    /// Sends the request, which is a replay if it is not replayed again.
+    pub(super) fn send(
+        self,
+        live: &CachedToken,
+        in_use: Option<InUse>,
+        shared: Arc<Shared>,
+    ) -> Sent<S, Req, S::Future> {
+        let Self {
+            mut queued,
+            policy,
+            origin,
+            mut request,
+        } = self;
+        let copy = policy.as_ref().and_then(|policy| policy.copy(&request));
+        authorize(&mut request, live.header());
+        let attempt = Attempt::new(live, origin, policy.is_none());
+        let replay = copy.map(|request| Replay {
+            request,
+            standby: queued.next(),
+            shared,
+        });
+        Sent {
+            response: queued.service().call(request),
+            attempt,
+            replay,
+            in_use,
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What a fetch brought, and what follows from it.
+
+use std::sync::Arc;
+
+use crate::cache::clock::Moment;
+use crate::cache::current::CachedToken;
+use crate::cache::exclusive::Uses;
+use crate::cache::in_flight::FetchResult;
+use crate::cache::refresh_token::{AfterRefresh, after_failed_refresh};
+use crate::cache::schedule::{Freshness, Schedule};
+use crate::cache::settings::Settings;
+use crate::cache::state::{Requirements, State};
+use crate::error::{TokenError, TokenErrorKind};
+use crate::origins::OriginId;
+use crate::telemetry::FetchedBy;
+use crate::token::RefreshToken;
+
+impl State {
+    /// A refresh token is about to be sent. Returns the uses to be waited for of
+    /// the token in use.
+    pub(crate) fn start_refresh(&mut self, now: &Moment) -> Option<Arc<Uses>> {
+        self.drop_expired(now);
+        let live = self.live.as_ref();
+        let generation = live.map(|live| live.generation());
+        self.exclusivity.start(generation);
+        live.filter(|_| self.exclusivity.is_withheld())?
+            .uses
+            .clone()
+    }
+
+    pub(crate) fn finish_refresh(&mut self, now: &Moment) {
+        self.exclusivity.finish(now.monotonic);
+    }
+
+    /// What follows the request with a refresh token that brought this.
+    pub(crate) fn after_refresh(
+        &mut self,
+        refreshed: &FetchResult,
+        sent: &RefreshToken,
+        needs: Requirements,
+        now: &Moment,
+        settings: &Settings,
+    ) -> AfterRefresh {
+        let error = match &refreshed.answer {
+            Ok(response) => {
+                let schedule = Schedule::new(settings, response.access_token().lifetime(), 0.0);
+                let age = now.since(&refreshed.requested_at);
+                let left = schedule.expired.map(|expired| expired.saturating_sub(age));
+                let too_short = left.is_some_and(|left| left < needs.valid_for);
+                let login_lives_longer = self
+                    .longest_left
+                    .is_none_or(|longest| needs.valid_for <= longest);
+                let may_log_in = self.failed_logins.backoff_left(now.monotonic).is_none();
+                return if too_short && login_lives_longer && may_log_in {
+                    AfterRefresh::TooShort
+                } else {
+                    AfterRefresh::Done
+                };
+            }
+            Err(error) => error,
+        };
+        let count = self.refresh.count_failure();
+        let is_served = self.is_served(needs, now);
+        let next = after_failed_refresh(error, count, is_served);
+        if next == AfterRefresh::LogIn && error.kind() == TokenErrorKind::Refused {
+            self.refresh.forget(sent);
+        }
+        next
+    }
+
+    /// Records the result of the fetch with this id. After a failure a token that
+    /// is still valid stays. `None` if the fetch was given up before.
+    pub(crate) fn record(
+        &mut self,
+        id: u64,
+        fetched: FetchResult,
+        now: &Moment,
+        settings: &Settings,
+        random: f64,
+    ) -> Option<Result<Arc<CachedToken>, TokenError>> {
+        let Some(forced_by) = self.current_fetch.finish(id) else {
+            self.record_late(fetched);
+            return None;
+        };
+        self.exclusivity.finish(now.monotonic);
+        let (pause, memory) = (fetched.pause, fetched.memory.clone());
+        let from_memory = fetched.from_memory;
+        let recorded = self.record_token(fetched, forced_by, now, settings, random);
+        Some(recorded.map_err(|error| {
+            let Some(memory) = memory else {
+                if from_memory {
+                    return error.with_retry_after(pause);
+                }
+                let drawn = || self.failures.pause(&error, true, settings, random);
+                let pause = pause.unwrap_or_else(drawn);
+                return self.failures.record(&error, pause, now);
+            };
+            self.memory = Some(memory);
+            error.with_retry_after(pause)
+        }))
+    }
+
+    /// The fetch with this id was dropped before its end.
+    pub(crate) fn abandon(&mut self, id: u64, now: &Moment) {
+        if self.current_fetch.finish(id).is_some() {
+            self.exclusivity.finish(now.monotonic);
+        }
+    }
+
+    /// Counts a failure that is not the end of its fetch.
+    pub(crate) fn note_failure(&mut self, fetched: &FetchResult, now: &Moment) {
+        if let (Err(error), Some(pause), None) = (&fetched.answer, fetched.pause, &fetched.memory) {
+            self.failures.record(error, pause, now);
+        }
+    }
+
+    /// The answer to a fetch that was given up is older than what came after it,
+    /// but a rotated refresh token may be the only one that is still alive.
+    fn record_late(&mut self, fetched: FetchResult) {
+        let FetchResult {
+            answer,
+            requested_at,
+            sent,
+            ..
+        } = fetched;
+        if let Some(late) = answer.ok().and_then(|mut it| it.take_refresh_token()) {
+            self.refresh.set_late(late, sent.as_ref(), requested_at);
+        }
+    }
+
+    fn record_token(
+        &mut self,
+        fetched: FetchResult,
+        forced_by: Option<OriginId>,
+        now: &Moment,
+        settings: &Settings,
+        random: f64,
+    ) -> Result<Arc<CachedToken>, TokenError> {
+        let refreshed = fetched.is_refreshed();
+        let FetchResult {
+            answer,
+            requested_at,
+            age,
+            store_generation,
+            by,
+            failed_login,
+            ..
+        } = fetched;
+        let (token, refresh) = answer?.into_parts();
+        match failed_login {
+            Some((error, pause)) => drop(self.failed_logins.record(&error, pause, now)),
+            None if by == FetchedBy::Credentials => self.failed_logins.clear(),
+            None => {}
+        }
+        self.invalidated = None;
+        self.store_generation = store_generation.unwrap_or(self.store_generation);
+        if refreshed {
+            self.refresh.count_success();
+        }
+        // RFC 6749, section 6: without a new one the old one stays in use.
+        if refresh.is_some() || !refreshed {
+            self.refresh.set(refresh, requested_at);
+        }
+        let schedule = Schedule::new(settings, token.lifetime(), random).aged(age);
+        if schedule.freshness(now.since(&requested_at)) == Freshness::Expired {
+            return Err(TokenError::new(
+                TokenErrorKind::Expired,
+                "the access token had no life left when it arrived",
+            ));
+        }
+        self.generation += 1;
+        let token = token.cached(self.generation, requested_at.wall, age);
+        let mut live =
+            CachedToken::new(token, self.cache_id, requested_at, schedule, by, forced_by);
+        if self.striped {
+            live = live.striped();
+        }
+        if self.exclusivity.is_exclusive() {
+            live = live.counted();
+        }
+        if by == FetchedBy::Credentials {
+            self.longest_left = live.remaining(now);
+        }
+        let live = Arc::new(live);
+        self.live = Some(live.clone());
+        self.suspect = None;
+        self.failures.clear();
+        self.memory = None;
+        Ok(live)
+    }
+}

@@ -1,0 +1,91 @@
+//! What an API said of the token in use.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cache::clock::Moment;
+use crate::cache::exclusive::Renewal;
+use crate::cache::rejections::Rejected;
+use crate::cache::settings::Settings;
+use crate::cache::state::{Rejection, State};
+use crate::origins::OriginId;
+use crate::telemetry::FetchedBy;
+
+impl State {
+    /// How tokens are renewed, as far as it is known.
+    pub(crate) fn renewal(&self) -> Renewal {
+        match self.exclusivity.is_exclusive() {
+            true => Renewal::Exclusive,
+            false => Renewal::Automatic,
+        }
+    }
+
+    /// Learns from a rejection how the server renews. Tells whether renewals are
+    /// exclusive from now on.
+    pub(crate) fn learn_renewal(&mut self, generation: u64, now: &Moment) -> bool {
+        let exclusive = self.exclusivity.rejected(generation, now.monotonic);
+        if exclusive {
+            self.live = self.live.take().map(|live| Arc::new(live.recounted()));
+        }
+        exclusive
+    }
+
+    /// An API rejected this generation at `origin`. Others go on with the token,
+    /// until there is a newer one or it is rejected for them too.
+    pub(crate) fn rejected(
+        &mut self,
+        generation: u64,
+        origin: OriginId,
+        replayed: bool,
+        now: &Moment,
+        settings: &Settings,
+    ) -> Rejection {
+        let Some(live) = self
+            .live
+            .as_ref()
+            .filter(|live| live.generation() == generation)
+        else {
+            return Rejection::Renew;
+        };
+        let token = Rejected {
+            generation,
+            forced_by: live.forced_by,
+            refreshed: live.by == FetchedBy::RefreshToken,
+            replayed,
+        };
+        let backoff = &settings.rejection_backoff;
+        let verdict = self
+            .rejections
+            .rejected(origin, token, now.monotonic, backoff);
+        if verdict.log_in {
+            self.refresh.discard();
+            self.discard_stored = true;
+        }
+        if !verdict.renew {
+            return Rejection::RenewalBackedOff;
+        }
+        self.suspect = Some((generation, origin));
+        Rejection::Renew
+    }
+
+    /// An API accepted a request with this generation at `origin`.
+    pub(crate) fn accepted(&mut self, generation: u64, origin: OriginId, replayed: bool) {
+        let Some(live) = self
+            .live
+            .as_ref()
+            .filter(|live| live.generation() == generation)
+        else {
+            return;
+        };
+        let refreshed = live.by == FetchedBy::RefreshToken;
+        let helped = replayed && live.forced_by == Some(origin);
+        self.rejections
+            .accepted(origin, generation, refreshed, helped);
+    }
+
+    pub(crate) fn rejection_backoff(&self, now: Instant) -> Option<Duration> {
+        self.rejections.backoff_left(now)
+    }
+}
