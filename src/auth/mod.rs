@@ -19,7 +19,7 @@ mod slow;
 pub use error::Error;
 pub use future::ResponseFuture;
 pub use layer::BearerAuthLayer;
-#[cfg(all(feature = "accounts", feature = "reqwest-middleware"))]
+#[cfg(feature = "accounts")]
 pub(crate) use message::has_authorization;
 pub use message::{HttpRequest, HttpResponse};
 #[cfg(feature = "accounts")]
