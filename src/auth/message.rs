@@ -88,7 +88,7 @@ pub(crate) fn destination_error<Req: HttpRequest>(request: &Req) -> Option<Token
     })
 }
 
-/// Whether the caller brought an `Authorization`.
+/// Whether the request already has an `Authorization`.
 pub(crate) fn has_authorization<Req: HttpRequest>(request: &Req) -> bool {
     request.headers().contains_key(AUTHORIZATION)
 }

@@ -22,7 +22,7 @@ use crate::error::{TokenError, TokenErrorKind};
 pin_project! {
     #[project = SlowStateProj]
     pub(crate) enum SlowState<S, P, Req, F, Res, D> {
-        /// No token may go there, or the caller brought one.
+        /// No token may go there, or the request already has one.
         Pass { #[pin] response: F, unlisted: bool },
         /// The same, but another request has taken the readiness.
         PassQueued { queued: Queued<S>, request: Option<Req>, unlisted: bool },

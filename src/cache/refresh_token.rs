@@ -90,7 +90,7 @@ impl HeldRefreshToken {
             .take_if(|held| held.token.secret() == refused.secret());
     }
 
-    /// Holds what a late answer to `sent` brought, unless a newer one is held.
+    /// Holds the refresh token of a late answer to `sent`, unless a newer one is held.
     pub(crate) fn set_late(
         &mut self,
         late: RefreshToken,

@@ -152,7 +152,7 @@ impl Cache {
 }
 
 impl Drop for Cache {
-    /// In the end there is one newer token, and one fetch has brought it.
+    /// In the end there is one newer token, and it came by one fetch.
     fn drop(&mut self) {
         if !std::thread::panicking() {
             assert_eq!(self.fetches.load(Relaxed), 1, "fetches");

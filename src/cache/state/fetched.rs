@@ -1,4 +1,4 @@
-//! What a fetch brought, and what follows from it.
+//! What a fetch returned, and what follows from it.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ impl State {
         self.exclusivity.finish(now.monotonic);
     }
 
-    /// What follows the request with a refresh token that brought this.
+    /// What follows the request with a refresh token that returned this.
     pub(crate) fn after_refresh(
         &mut self,
         refreshed: &FetchResult,
