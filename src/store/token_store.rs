@@ -184,8 +184,8 @@ pub struct Completion {
     pub refresh_token: Option<Stored>,
     /// Why there is no token. Its time to live is how long it applies.
     pub failure: Option<Stored>,
-    /// A fingerprint of the credentials that failed, or that the token was fetched with, as in
-    /// [`Acquire::credentials`].
+    /// A fingerprint of the credentials that failed, or that the token was fetched
+    /// with, as in [`Acquire::credentials`].
     pub credentials: u64,
 }
 
