@@ -127,6 +127,7 @@ pub mod grant;
 ))]
 pub mod guide;
 mod origins;
+mod patience;
 mod source;
 pub mod store;
 mod sync;

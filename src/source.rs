@@ -68,6 +68,14 @@ pub trait TokenSource: Send + Sync + 'static {
         0
     }
 
+    /// Returns whose tokens these are, as text: endpoint, client, user. In a
+    /// [store](crate::store) they are kept for those with the same text only. The
+    /// default returns an empty one: unknown.
+    #[doc(hidden)]
+    fn holder(&self) -> String {
+        String::new()
+    }
+
     /// Returns a fingerprint that tells these credentials from others in this
     /// process only. The default is the [`fingerprint`](Self::fingerprint).
     #[doc(hidden)]
@@ -157,6 +165,10 @@ impl<S: TokenSource> TokenSource for Arc<S> {
         (**self).fingerprint()
     }
 
+    fn holder(&self) -> String {
+        (**self).holder()
+    }
+
     fn local_fingerprint(&self) -> u64 {
         (**self).local_fingerprint()
     }
@@ -199,6 +211,7 @@ pub(crate) trait DynTokenSource: Send + Sync + 'static {
         refresh_token: Option<&'a RefreshToken>,
     ) -> BoxFuture<'a, ()>;
     fn fingerprint(&self) -> u64;
+    fn holder(&self) -> String;
     fn local_fingerprint(&self) -> u64;
     fn endpoint(&self) -> u64;
     fn is_prepared(&self) -> bool;
@@ -225,6 +238,10 @@ impl<S: TokenSource> DynTokenSource for S {
 
     fn fingerprint(&self) -> u64 {
         TokenSource::fingerprint(self)
+    }
+
+    fn holder(&self) -> String {
+        TokenSource::holder(self)
     }
 
     fn local_fingerprint(&self) -> u64 {
@@ -287,6 +304,10 @@ impl TokenSource for BoxTokenSource {
 
     fn fingerprint(&self) -> u64 {
         self.0.fingerprint()
+    }
+
+    fn holder(&self) -> String {
+        self.0.holder()
     }
 
     fn local_fingerprint(&self) -> u64 {

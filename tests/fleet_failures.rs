@@ -15,7 +15,9 @@ use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep};
 
 use common::secs;
-use tower_bearer::store::{Acquire, Acquired, Completion, FAILURE_MEMORY, MemoryStore, TokenStore};
+use tower_bearer::store::{
+    Account, Acquire, Acquired, Completion, FAILURE_MEMORY, MemoryStore, TokenStore,
+};
 use tower_bearer::testing::{MockResponse, TokenServer, TokenService};
 use tower_bearer::{BoxError, PasswordGrant, TokenCache, TokenErrorKind};
 
@@ -30,7 +32,7 @@ struct SeenBy {
 }
 
 impl TokenStore for SeenBy {
-    async fn acquire(&self, account: &str, acquire: &Acquire) -> Result<Acquired, BoxError> {
+    async fn acquire(&self, account: &Account, acquire: &Acquire) -> Result<Acquired, BoxError> {
         let mut acquire = *acquire;
         if acquire.credentials != 0 {
             acquire.credentials = self.credentials;
@@ -38,7 +40,7 @@ impl TokenStore for SeenBy {
         self.store.acquire(account, &acquire).await
     }
 
-    async fn complete(&self, account: &str, completion: &Completion) -> Result<bool, BoxError> {
+    async fn complete(&self, account: &Account, completion: &Completion) -> Result<bool, BoxError> {
         let mut completion = completion.clone();
         if completion.credentials != 0 {
             completion.credentials = self.credentials;
@@ -46,7 +48,11 @@ impl TokenStore for SeenBy {
         self.store.complete(account, &completion).await
     }
 
-    fn changes(&self, account: &str) -> watch::Receiver<()> {
+    async fn withdraw(&self, account: &Account, nonce: u64) -> Result<(), BoxError> {
+        self.store.withdraw(account, nonce).await
+    }
+
+    fn changes(&self, account: &Account) -> watch::Receiver<()> {
         self.store.changes(account)
     }
 }
@@ -386,22 +392,41 @@ mod accounts {
         assert_eq!(server.counts().token_requests, 2);
     }
 
+    /// Whose tokens they are it knows from the source that it had.
     #[tokio::test(start_paused = true)]
-    async fn an_account_whose_source_cannot_be_made_uses_the_token_of_the_fleet() {
+    async fn an_account_whose_source_cannot_be_made_again_uses_the_token_of_the_fleet() {
         let server = TokenServer::builder().user("me", "pw").in_process();
         let (server, store, key) = (Arc::new(server), MemoryStore::new(), "me".to_owned());
+        let password = Password::new(Mutex::new(Ok("old")));
+        let mine = accounts(("one", &server), &store, &password);
+        let tokens = mine.get_or_create(&key).expect("an account");
+        tokens.token().await.expect_err("refused");
+        *password.lock().expect("no panic") = Err("no vault");
+
+        let good = Password::new(Mutex::new(Ok("pw")));
+        let other = accounts(("other", &server), &store, &good);
+        let token = other.get_or_create(&key).expect("an account").token().await;
+        let token = token.expect("a token");
+        sleep(secs(120)).await;
+        assert_eq!(
+            tokens.token().await.expect("a token").secret(),
+            token.secret()
+        );
+        assert_eq!(server.counts().token_requests, 2);
+    }
+
+    /// Nobody knows whose tokens it may have.
+    #[tokio::test(start_paused = true)]
+    async fn an_account_whose_source_was_never_made_gets_no_token_of_the_fleet() {
+        let server = TokenServer::builder().user("me", "pw").in_process();
+        let (server, store, key) = (Arc::new(server), MemoryStore::new(), "me".to_owned());
+        let good = Password::new(Mutex::new(Ok("pw")));
+        let other = accounts(("other", &server), &store, &good);
+        let token = other.get_or_create(&key).expect("an account").token().await;
+        token.expect("a token");
         let password = Password::new(Mutex::new(Err("no vault")));
         let mine = accounts(("one", &server), &store, &password);
         let error = mine.get_or_create(&key).expect("an account").token().await;
         assert_eq!(error.expect_err("none").kind(), TokenErrorKind::Source);
-
-        let good = Password::new(Mutex::new(Ok("pw")));
-        let other = accounts(("other", &server), &store, &good);
-        let tokens = other.get_or_create(&key).expect("an account");
-        let token = tokens.token().await.expect("a token");
-        sleep(secs(60)).await;
-        let mine = mine.get_or_create(&key).expect("an account").token().await;
-        assert_eq!(mine.expect("a token").secret(), token.secret());
-        assert_eq!(server.counts().token_requests, 1);
     }
 }

@@ -30,14 +30,22 @@ async fn a_boxed_store_does_what_every_store_has_to_do() {
 async fn fetch(store: &MemoryStore, account: &str, ttl: Duration) -> u64 {
     let mut acquire = Acquire::default();
     acquire.lease = Duration::from_secs(15);
-    let acquired = store.acquire(account, &acquire).await.expect("a store");
+    let acquired = store
+        .acquire(&account.into(), &acquire)
+        .await
+        .expect("a store");
     let Acquired::Lease(lease) = acquired else {
         panic!("no lease: {acquired:?}");
     };
     let mut completion = Completion::of(&lease);
     completion.token = Some(Stored::new(vec![7; 1000], ttl));
     completion.refresh_token = Some(Stored::new(vec![7; 1000], ttl));
-    assert!(store.complete(account, &completion).await.expect("a store"));
+    assert!(
+        store
+            .complete(&account.into(), &completion)
+            .await
+            .expect("a store")
+    );
     lease.generation
 }
 
@@ -67,9 +75,15 @@ async fn lifetimes_that_no_clock_reaches_are_kept_as_long_as_possible() {
     fetch(&store, "me", Duration::MAX).await;
     let mut acquire = Acquire::default();
     acquire.lease = Duration::MAX;
-    let acquired = store.acquire("you", &acquire).await.expect("a store");
+    let acquired = store
+        .acquire(&"you".into(), &acquire)
+        .await
+        .expect("a store");
     assert!(matches!(acquired, Acquired::Lease(_)));
-    let acquired = store.acquire("me", &acquire).await.expect("a store");
+    let acquired = store
+        .acquire(&"me".into(), &acquire)
+        .await
+        .expect("a store");
     assert!(matches!(acquired, Acquired::Token(_)));
 }
 

@@ -49,6 +49,7 @@ pub(crate) struct LazySource<K> {
     make_source: Arc<MakeSource<K>>,
     source: Mutex<Option<Arc<dyn DynTokenSource>>>,
     // Of the last source that was made.
+    holder: Mutex<String>,
     fingerprint: AtomicU64,
     endpoint: AtomicU64,
     may_lock: AtomicBool,
@@ -65,6 +66,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
             accounts: Arc::downgrade(accounts),
             make_source: accounts.settings.make_source.clone(),
             source: Mutex::new(None),
+            holder: Mutex::default(),
             fingerprint: AtomicU64::new(0),
             endpoint: AtomicU64::new(0),
             may_lock: AtomicBool::new(true),
@@ -82,6 +84,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
             return Ok(source);
         }
         let source = (self.make_source)(self.key.clone()).await?;
+        *lock(&self.holder) = source.holder();
         let fingerprint = source.fingerprint();
         self.fingerprint.store(fingerprint, Ordering::Relaxed);
         if fingerprint != 0 {
@@ -131,6 +134,10 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenSource for LazySource<K>
 
     fn fingerprint(&self) -> u64 {
         self.fingerprint.load(Ordering::Relaxed)
+    }
+
+    fn holder(&self) -> String {
+        lock(&self.holder).clone()
     }
 
     fn local_fingerprint(&self) -> u64 {

@@ -59,12 +59,13 @@ impl TokenCacheBuilder {
     }
 
     /// Shares the tokens with all caches that have the same account in the same
-    /// [store](crate::store). The account's name is no secret, and is the
-    /// same for two caches only if they have the same credentials.
+    /// [store](crate::store). The account's name is no secret. Caches with the same
+    /// name share only if their grants have the same token endpoint, client and user;
+    /// a source of your own says nothing of those, so its name has to tell them apart.
     pub fn store(mut self, store: impl TokenStore, account: impl Into<String>) -> Self {
         self.fleet = Some(FleetMember {
             store: Box::new(store),
-            account: account.into(),
+            name: account.into(),
         });
         self
     }

@@ -1,6 +1,5 @@
 //! Fetching as one of a fleet: see [`crate::store`] for the rules.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +12,10 @@ use crate::cache::in_flight::FetchResult;
 use crate::cache::schedule::{Freshness, Schedule};
 use crate::cache::settings::FleetMember;
 use crate::cache::shared::Shared;
-use crate::cache::source_call::{FetchContext, catch_panic};
-use crate::error::{BoxError, TokenError, TokenErrorKind};
+use crate::cache::source_call::FetchContext;
+use crate::error::{TokenError, TokenErrorKind};
 use crate::store::{Acquire, Acquired, Completion, Entry, Lease, Stored};
-use crate::telemetry::{Event, FetchedBy};
+use crate::telemetry::FetchedBy;
 use crate::token::{RefreshToken, TokenResponse};
 
 /// How long nobody asks the store again who waits for a change.
@@ -36,12 +35,13 @@ impl Shared {
         fleet: &FleetMember,
         context: FetchContext,
     ) -> FetchResult {
-        let mut changes = fleet.store.changes(&fleet.account);
         let mut acquire = self.with_state(|state, _| state.acquire(self.settings.lease_duration));
         if let Some(fetched) = self.prepare_source(fleet, acquire, context).await {
             return fetched;
         }
         acquire.credentials = self.source.fingerprint();
+        // Whose tokens they are may be known only now.
+        let mut changes = fleet.store.changes(&self.store_account(fleet));
         let patience = Instant::now() + self.settings.source_timeout;
         let mut unusable = 0;
         while unusable < MOST_UNUSABLE {
@@ -69,7 +69,8 @@ impl Shared {
                     }
                 },
                 Acquired::Lease(lease) => {
-                    return self.fetch_with_lease(lease, fleet, acquire, context).await;
+                    let leased = Leased::at(lease, self.settings.clock.now());
+                    return self.fetch_with_lease(leased, fleet, acquire, context).await;
                 }
                 Acquired::Busy(left) => {
                     let patience = patience.saturating_duration_since(Instant::now());
@@ -88,7 +89,7 @@ impl Shared {
     /// known only then. If that fails, nothing but a token from the store is of use:
     /// returns that, or the failure.
     async fn prepare_source(
-        &self,
+        self: &Arc<Self>,
         fleet: &FleetMember,
         mut acquire: Acquire,
         context: FetchContext,
@@ -110,11 +111,12 @@ impl Shared {
     /// By the lease, and settles it.
     async fn fetch_with_lease(
         self: &Arc<Self>,
-        lease: Lease,
+        leased: Leased,
         fleet: &FleetMember,
         acquire: Acquire,
         context: FetchContext,
     ) -> FetchResult {
+        let lease = &leased.lease;
         let failure = lease.failure.as_ref().and_then(codec::decode_failure);
         if let Some(failure) = failure {
             // The next pause goes on from what the fleet has counted.
@@ -143,7 +145,7 @@ impl Shared {
                 if is_refused(&refreshed)
                     && let Some(newer) = self.peek_newer(fleet, acquire).await
                 {
-                    self.complete(fleet, Completion::of(&lease)).await;
+                    self.complete(fleet, Completion::of(lease)).await;
                     return newer;
                 }
                 self.continue_after_refresh(context, refreshed, refresh_token)
@@ -151,7 +153,7 @@ impl Shared {
             }
             None => self.fetch_with_credentials(context).await,
         };
-        let completion = self.completion(&lease, &fetched, refresh_token.as_ref());
+        let completion = self.completion(&leased, &fetched, refresh_token.as_ref());
         let written = self.complete(fleet, completion).await;
         // It is the store's now, or may be: a store that did not answer may have
         // written it.
@@ -179,7 +181,11 @@ impl Shared {
     }
 
     /// What somebody else has fetched meanwhile. Takes no lease.
-    async fn peek_newer(&self, fleet: &FleetMember, acquire: Acquire) -> Option<FetchResult> {
+    async fn peek_newer(
+        self: &Arc<Self>,
+        fleet: &FleetMember,
+        acquire: Acquire,
+    ) -> Option<FetchResult> {
         let requested_at = self.settings.clock.now();
         let look = Acquire {
             lease: Duration::ZERO,
@@ -193,20 +199,19 @@ impl Shared {
 
     fn completion(
         &self,
-        lease: &Lease,
+        leased: &Leased,
         fetched: &FetchResult,
         refresh_token: Option<&RefreshToken>,
     ) -> Completion {
-        let mut completion = Completion::of(lease);
-        let passed =
-            self.settings.clock.now().since(&fetched.requested_at) + self.settings.store_timeout;
-        let left = |lifetime: Duration| lifetime.saturating_sub(passed);
+        let mut completion = Completion::of(&leased.lease);
+        // Lives begin when the request left, and the store counts from the lease.
+        let left = |lifetime: Duration| leased.until(&fetched.requested_at, lifetime);
         match &fetched.answer {
             Ok(response) => {
                 let token = response.access_token();
                 let span = token
                     .lifetime()
-                    .map_or(self.settings.renew_unknown_lifetime_after, left);
+                    .map_or_else(|| left(self.settings.renew_unknown_lifetime_after), left);
                 // A token that came by refresh says nothing of the credentials: it
                 // ends no failure of theirs.
                 if !fetched.is_refreshed() {
@@ -217,21 +222,26 @@ impl Shared {
                     .filter(|it| !it.ttl.is_zero());
                 // RFC 6749, section 6: the old one stays in use.
                 let old = refresh_token.filter(|_| fetched.is_refreshed());
-                if let Some(token) = response.refresh_token().or(old) {
-                    completion.refresh_token = refresh_entry(token, left);
-                }
+                completion.refresh_token = match (response.refresh_token(), old) {
+                    (Some(new), _) => refresh_entry(new, left),
+                    (None, Some(old)) => refresh_entry(old, |life| life),
+                    (None, None) => None,
+                };
             }
             Err(error) => {
                 let (credentials, failure) = self.shared_failure(error, fetched);
                 completion.credentials = credentials;
                 completion.failure = codec::encode_failure(&failure)
                     .zip(fetched.pause)
-                    .map(|(payload, ttl)| Stored { payload, ttl })
+                    .map(|(payload, pause)| Stored {
+                        payload,
+                        ttl: leased.until(&self.settings.clock.now(), pause),
+                    })
                     .filter(|it| !it.ttl.is_zero());
                 // Where the server may have used it up it is not used again.
                 if fetched.is_refreshed() && was_not_processed(error) {
                     completion.refresh_token =
-                        refresh_token.and_then(|token| refresh_entry(token, left));
+                        refresh_token.and_then(|token| refresh_entry(token, |life| life));
                 }
             }
         }
@@ -251,50 +261,26 @@ impl Shared {
             ..FetchResult::new(Ok(token.into()), requested_at)
         })
     }
+}
 
-    /// `None` if the store could not be asked.
-    pub(crate) async fn acquire(&self, fleet: &FleetMember, acquire: Acquire) -> Option<Acquired> {
-        self.store_call(fleet.store.acquire(&fleet.account, &acquire))
-            .await
+/// A lease, and when it arrived: it began a little earlier.
+pub(super) struct Leased {
+    pub(super) lease: Lease,
+    at: Moment,
+}
+
+impl Leased {
+    pub(super) fn at(lease: Lease, at: Moment) -> Self {
+        Self { lease, at }
     }
 
-    /// `None` if the store could not be asked.
-    pub(crate) async fn complete(
-        &self,
-        fleet: &FleetMember,
-        completion: Completion,
-    ) -> Option<bool> {
-        self.store_call(fleet.store.complete(&fleet.account, &completion))
-            .await
-    }
-
-    /// The store's answer, within its time. The status tells if there is none.
-    async fn store_call<R>(&self, answer: impl Future<Output = Result<R, BoxError>>) -> Option<R> {
-        let limit = self.settings.store_timeout;
-        let error = |what: &str| {
-            let what = format!("the token store of {:?} {what}", self.label);
-            TokenError::new(TokenErrorKind::Store, what)
-        };
-        let answer = match timeout(limit, catch_panic(answer)).await {
-            Ok(Some(answer)) => answer.map_err(|e| error("failed").with_source(e)),
-            Ok(None) => Err(error("panicked")),
-            Err(_) => Err(error(&format!("did not answer within {limit:?}"))),
-        };
-        let (answer, fault) = match answer {
-            Ok(answer) => (Some(answer), None),
-            Err(fault) => (None, Some(fault)),
-        };
-        let before =
-            self.with_state(|state, _| std::mem::replace(&mut state.store_error, fault.clone()));
-        match &fault {
-            Some(error) => self.emit(&Event::StoreError {
-                error,
-                first: before.is_none(),
-            }),
-            None if before.is_some() => self.emit(&Event::StoreRecovered),
-            None => {}
-        }
-        answer
+    /// How long after the lease's start something ends that begins at `start` and
+    /// lasts for `span`. Never later than it does, for the lease began before it
+    /// arrived.
+    pub(super) fn until(&self, start: &Moment, span: Duration) -> Duration {
+        // By the clock that stands still with the machine: rather too early an end.
+        let passed = start.monotonic.saturating_duration_since(self.at.monotonic);
+        passed.saturating_add(span)
     }
 }
 

@@ -14,6 +14,7 @@ mod failures;
 mod fetch;
 mod fleet;
 mod fleet_failures;
+mod fleet_store;
 mod in_flight;
 #[cfg_attr(
     not(feature = "accounts"),

@@ -143,12 +143,17 @@ impl Shared {
     /// Takes what the fleet has out of its store: the token in use, and a lease
     /// with the refresh token. `None` if the store cannot be asked, or has a
     /// failure instead.
-    async fn drain_store(&self, fleet: &FleetMember) -> Option<(Option<AccessToken>, Lease)> {
+    async fn drain_store(
+        self: &Arc<Self>,
+        fleet: &FleetMember,
+    ) -> Option<(Option<AccessToken>, Lease)> {
+        // Whose tokens they are may be known only then.
+        self.with_timeout(self.source.prepare()).await.ok()?;
         let access = match self.acquire(fleet, Acquire::default()).await? {
             Acquired::Token(entry) => codec::decode_access_token(&entry.payload),
             _ => None,
         };
-        let mut changes = fleet.store.changes(&fleet.account);
+        let mut changes = fleet.store.changes(&self.store_account(fleet));
         let acquire = Acquire {
             newer_than: u64::MAX,
             rejected: true,

@@ -105,6 +105,9 @@ macro_rules! with_settings {
             /// Sets how long to wait for the [store](Self::store) before fetching
             /// without it. Default: 250 milliseconds.
             Duration store_timeout = millis(250), check;
+            /// Sets how long to wait the first time, when a store has yet to connect. Default: 2
+            /// seconds.
+            Duration store_connect_timeout = secs(2), check;
             /// Sets how long one process of a fleet may fetch before another one may:
             /// longer than a fetch takes, but not by much, for the others wait that long
             /// if it crashes. Default: 15 seconds.
@@ -273,13 +276,13 @@ impl DerefMut for SharedSettings {
 /// A token store, and this cache's account there.
 pub(crate) struct FleetMember {
     pub(crate) store: Box<dyn DynTokenStore>,
-    pub(crate) account: String,
+    pub(crate) name: String,
 }
 
 impl fmt::Debug for FleetMember {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FleetMember")
-            .field("account", &self.account)
+            .field("account", &self.name)
             .finish_non_exhaustive()
     }
 }

@@ -23,7 +23,7 @@ use crate::cache::settings::Settings;
 use crate::cache::shared::shut_down;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::origins::OriginId;
-use crate::store::Acquire;
+use crate::store::{Acquire, StoreWarning};
 use crate::telemetry::{FetchedBy, Reason};
 use crate::token::{AccessToken, RefreshToken};
 
@@ -100,6 +100,10 @@ pub(crate) struct State {
     ignore_failures: bool,
     /// Why the fleet's store could not be asked.
     pub(crate) store_error: Option<TokenError>,
+    /// What the store has noticed.
+    pub(crate) store_warning: Option<StoreWarning>,
+    /// The store was asked before.
+    pub(crate) asked_store: bool,
     /// Shut down: no more fetches, no more tokens.
     closed: bool,
     /// Tokens whose session a shutdown could not end.

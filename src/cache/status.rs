@@ -11,6 +11,7 @@ use crate::cache::schedule::Freshness;
 use crate::cache::shared::Shared;
 use crate::cache::token_cache::TokenCache;
 use crate::error::TokenError;
+use crate::store::StoreWarning;
 
 impl TokenCache {
     /// How things stand now.
@@ -95,6 +96,8 @@ pub struct Status {
     /// Why the [store](crate::store) could not be asked the last time, if it
     /// could not: this process goes on by itself until it can.
     pub store_error: Option<TokenError>,
+    /// What the [store](crate::store) has noticed that an operator should know of.
+    pub store_warning: Option<StoreWarning>,
     /// How the token is renewed: as it was set, or as it was learned since.
     pub renewal: Renewal,
     /// Whether the cache was [shut down](TokenCache::shutdown).
@@ -115,6 +118,7 @@ impl Status {
                 rejection_backoff: state.rejection_backoff(now.monotonic),
                 last_error: state.last_error(),
                 store_error: state.store_error.clone(),
+                store_warning: state.store_warning.clone(),
                 renewal: state.renewal(),
                 is_closed: state.is_closed(),
             }

@@ -246,6 +246,10 @@ impl TokenSource for ConfiguredSource {
         self.0.fingerprint()
     }
 
+    fn holder(&self) -> String {
+        self.0.holder()
+    }
+
     fn endpoint(&self) -> u64 {
         self.0.endpoint()
     }

@@ -240,6 +240,10 @@ impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
         hasher.finish()
     }
 
+    fn holder(&self) -> String {
+        self.config.holder(&self.kind)
+    }
+
     fn endpoint(&self) -> u64 {
         let mut hasher = Fingerprint::new();
         (self.config.endpoint.location(), self.config.salt).hash(&mut hasher);

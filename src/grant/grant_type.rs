@@ -70,6 +70,26 @@ impl<T: Transport> GrantConfig<T> {
     }
 }
 
+impl<T> GrantConfig<T> {
+    /// Returns whose tokens these are, as text without secrets. Each part is quoted,
+    /// so that no two holders have the same text.
+    pub(super) fn holder<K: GrantType>(&self, kind: &K) -> String {
+        let mut holder = format!("{:?}", self.endpoint.location().name());
+        let mut add = |what: &str, value: &str| holder.push_str(&format!(" {what} {value:?}"));
+        for (what, value) in [
+            ("client", self.endpoint.client.id.as_deref()),
+            ("user", kind.user()),
+            ("scope", self.scope.as_deref()),
+        ] {
+            value.inspect(|value| add(what, value));
+        }
+        for (name, value) in self.params.iter().filter_map(Param::public) {
+            add(name, value);
+        }
+        holder
+    }
+}
+
 mod sealed {
     use std::future::Future;
 
@@ -122,6 +142,11 @@ mod sealed {
         /// Hashes what tells these credentials from others of the same kind.
         fn hash_credentials(&self, hasher: &mut Fingerprint) {
             let _ = hasher;
+        }
+
+        /// Returns the user that the tokens are of, if it is known and no secret.
+        fn user(&self) -> Option<&str> {
+            None
         }
 
         /// Whether a token of this `issued_token_type` is accepted.

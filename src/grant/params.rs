@@ -28,6 +28,22 @@ pub(super) fn encode(text: &str) -> impl Iterator<Item = u8> {
         .map(|byte| if byte == b' ' { b'+' } else { byte })
 }
 
+/// Parameters whose values are no secrets.
+const PUBLIC: [&str; 12] = [
+    "account",
+    "acr_values",
+    "audience",
+    "login_hint",
+    "organization",
+    "realm",
+    "requested_issuer",
+    "requested_subject",
+    "resource",
+    "tenant",
+    "user",
+    "username",
+];
+
 /// A parameter that a user added to a grant.
 pub(super) struct Param {
     name: String,
@@ -64,6 +80,18 @@ impl Param {
 
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns name and value if the value is fixed, no secret by what the parameter
+    /// means, and decides whose token it is or what it is good for: RFC 8707, 8693, and
+    /// what servers have added to them.
+    pub(super) fn public(&self) -> Option<(&str, &str)> {
+        match &self.value {
+            Value::Fixed(value) if PUBLIC.contains(&self.name.as_str()) => {
+                Some((&self.name, value.secret()))
+            }
+            _ => None,
+        }
     }
 
     pub(super) async fn value(&self) -> Result<Secret, TokenError> {

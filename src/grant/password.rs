@@ -114,6 +114,10 @@ impl GrantType for Password {
         "password"
     }
 
+    fn user(&self) -> Option<&str> {
+        Some(&self.username)
+    }
+
     fn hash_credentials(&self, hasher: &mut Fingerprint) {
         (self.username.as_str(), self.password.as_str()).hash(hasher);
     }

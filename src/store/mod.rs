@@ -13,7 +13,13 @@
 //!   the next one logs in.
 //! - Each lease has its own generation, higher than any before. The holder's result
 //!   replaces only entries with a lower generation.
-//! - A lease expires.
+//! - A lease expires. One whose answer never reached its process is
+//!   [withdrawn](TokenStore::withdraw) by that process, whenever the store comes to
+//!   it, and its refresh token is kept.
+//!
+//! An account is its name and its [holder](Account::holder): token endpoint, client and
+//! user. Two caches with one name by mistake share nothing, and both are
+//! [told](StoreWarning).
 //!
 //! Failures are kept for each set of credentials, by a fingerprint of them. A refusal
 //! in one process keeps all others from sending the same credentials until its pause
@@ -27,6 +33,7 @@
 #![cfg_attr(feature = "redis", doc = "")]
 #![cfg_attr(feature = "redis", doc = include_str!("redis/guide.md"))]
 
+mod account;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
@@ -40,6 +47,7 @@ mod seal;
 mod store_key;
 mod token_store;
 
+pub use account::{Account, StoreWarning};
 pub use memory::MemoryStore;
 #[cfg(feature = "redis")]
 pub use redis::{RedisStore, RedisStoreBuilder};
@@ -48,5 +56,5 @@ pub use store_key::StoreKey;
 pub(crate) use token_store::DynTokenStore;
 pub use token_store::{
     Acquire, Acquired, BoxTokenStore, Completion, Entry, FAILURE_MEMORY, FAILURES_KEPT, Lease,
-    Payload, Stored, TokenStore,
+    Payload, Stored, TokenStore, WITHDRAWAL_MEMORY,
 };

@@ -9,6 +9,7 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use siphasher::sip128::{Hasher128, SipHasher24};
 use zeroize::Zeroizing;
 
+use crate::store::account::Account;
 use crate::store::store_key::StoreKey;
 use crate::store::token_store::Payload;
 
@@ -26,7 +27,7 @@ pub(super) struct AssociatedData<'a> {
     pub(super) kind: Kind,
     pub(super) generation: u64,
     pub(super) prefix: &'a str,
-    pub(super) account: &'a str,
+    pub(super) account: &'a Account,
     /// The fingerprint that a failure belongs to. For other entries it says nothing.
     pub(super) credentials: u64,
 }
@@ -36,6 +37,8 @@ pub(super) enum Kind {
     Token = 1,
     RefreshToken = 2,
     Failure = 3,
+    /// Who uses a name.
+    Account = 4,
 }
 
 impl AssociatedData<'_> {
@@ -47,7 +50,9 @@ impl AssociatedData<'_> {
         }
         bytes.extend((self.prefix.len() as u64).to_be_bytes());
         bytes.extend(self.prefix.as_bytes());
-        bytes.extend(self.account.as_bytes());
+        bytes.extend((self.account.name.len() as u64).to_be_bytes());
+        bytes.extend(self.account.name.as_bytes());
+        bytes.extend(self.account.holder.as_bytes());
         bytes
     }
 }
@@ -134,6 +139,14 @@ impl Sealer {
         Some(Payload::from(body))
     }
 
+    /// Whether this was sealed in this format with a key that is not one of these.
+    pub(super) fn lacks_key(&self, sealed: &[u8]) -> bool {
+        let id = sealed
+            .strip_prefix(&[VERSION])
+            .and_then(|it| it.get(..KEY_ID));
+        sealed.len() >= HEADER + TAG && id.is_some_and(|id| self.keys.iter().all(|it| it.id != id))
+    }
+
     /// Returns the names of these credentials in the store, one for each key: what is
     /// written gets the first one, so that a process with the same keys in another
     /// order finds it too. While keys are changed step by step, all processes find
@@ -144,13 +157,15 @@ impl Sealer {
     /// the store. A name is SipHash-2-4 with 128 bits of it, a pseudorandom function:
     /// without the key it shows nothing, not even that two accounts have the same
     /// credentials.
-    pub(super) fn names(&self, prefix: &str, account: &str, credentials: u64) -> Vec<String> {
+    pub(super) fn names(&self, prefix: &str, account: &Account, credentials: u64) -> Vec<String> {
         let name = |key: &Key| {
             let mut hasher = SipHasher24::new_with_key(&key.name_key);
             hasher.write(&credentials.to_be_bytes());
             hasher.write(&(prefix.len() as u64).to_be_bytes());
             hasher.write(prefix.as_bytes());
-            hasher.write(account.as_bytes());
+            hasher.write(&(account.name.len() as u64).to_be_bytes());
+            hasher.write(account.name.as_bytes());
+            hasher.write(account.holder.as_bytes());
             let hash = u128::from_le_bytes(hasher.finish128().as_bytes());
             format!("{hash:032x}")
         };
@@ -187,19 +202,29 @@ fn key_id(cipher: &XChaCha20Poly1305) -> [u8; KEY_ID] {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
 
     fn key(byte: u8) -> StoreKey {
         StoreKey::from_bytes([byte; 32])
     }
 
-    const DATA: AssociatedData<'_> = AssociatedData {
+    fn account(name: &str) -> &'static Account {
+        held(name, "")
+    }
+
+    fn held(name: &str, holder: &str) -> &'static Account {
+        Box::leak(Box::new(Account::new(name).held_by(holder)))
+    }
+
+    static DATA: LazyLock<AssociatedData<'static>> = LazyLock::new(|| AssociatedData {
         kind: Kind::Token,
         generation: 7,
         prefix: "ab",
-        account: "c",
+        account: account("c"),
         credentials: 5,
-    };
+    });
 
     fn payload() -> Payload {
         Payload::from(b"s3cret".to_vec())
@@ -208,24 +233,26 @@ mod tests {
     #[test]
     fn what_is_sealed_opens_with_its_associated_data_and_shows_nothing() {
         let sealer = Sealer::new(&key(1), &[]);
-        let sealed = sealer.seal(DATA, &payload()).expect("sealed");
+        let sealed = sealer.seal(*DATA, &payload()).expect("sealed");
         assert!(!sealed.windows(6).any(|w| w == b"s3cret"));
-        assert_eq!(sealer.open(DATA, &sealed), Some(payload()));
-        let again = sealer.seal(DATA, &payload()).expect("sealed");
+        assert_eq!(sealer.open(*DATA, &sealed), Some(payload()));
+        let again = sealer.seal(*DATA, &payload()).expect("sealed");
         assert_ne!(sealed, again, "a nonce came twice");
     }
 
     #[test]
     fn no_entry_can_be_taken_for_another_one() {
         let sealer = Sealer::new(&key(1), &[]);
-        let sealed = sealer.seal(DATA, &payload()).expect("sealed");
+        let sealed = sealer.seal(*DATA, &payload()).expect("sealed");
         #[rustfmt::skip]
         let others = [
-            AssociatedData { kind: Kind::RefreshToken, ..DATA },
-            AssociatedData { kind: Kind::Failure, ..DATA },
-            AssociatedData { generation: 8, ..DATA },
-            AssociatedData { account: "d", ..DATA },
-            AssociatedData { prefix: "a", account: "bc", ..DATA },
+            AssociatedData { kind: Kind::RefreshToken, ..*DATA },
+            AssociatedData { kind: Kind::Failure, ..*DATA },
+            AssociatedData { generation: 8, ..*DATA },
+            AssociatedData { account: account("d"), ..*DATA },
+            AssociatedData { account: held("c", "elsewhere"), ..*DATA },
+            AssociatedData { account: held("", "c"), ..*DATA },
+            AssociatedData { prefix: "a", account: account("bc"), ..*DATA },
         ];
         for other in others {
             assert_eq!(sealer.open(other, &sealed), None);
@@ -235,12 +262,12 @@ mod tests {
     #[test]
     fn what_was_changed_anywhere_does_not_open() {
         let sealer = Sealer::new(&key(1), &[]);
-        let sealed = sealer.seal(DATA, &payload()).expect("sealed");
+        let sealed = sealer.seal(*DATA, &payload()).expect("sealed");
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;
-            assert_eq!(sealer.open(DATA, &changed), None, "byte {at}");
-            assert_eq!(sealer.open(DATA, &sealed[..at]), None, "{at} bytes");
+            assert_eq!(sealer.open(*DATA, &changed), None, "byte {at}");
+            assert_eq!(sealer.open(*DATA, &sealed[..at]), None, "{at} bytes");
         }
     }
 
@@ -249,19 +276,19 @@ mod tests {
         let old = Sealer::new(&key(1), &[]);
         let both = Sealer::new(&key(2), &[key(1)]);
         let new = Sealer::new(&key(2), &[]);
-        let by_old = old.seal(DATA, &payload()).expect("sealed");
-        let by_both = both.seal(DATA, &payload()).expect("sealed");
-        assert_eq!(both.open(DATA, &by_old), Some(payload()));
-        assert_eq!(new.open(DATA, &by_both), Some(payload()));
-        assert_eq!(old.open(DATA, &by_both), None);
-        assert_eq!(new.open(DATA, &by_old), None);
+        let by_old = old.seal(*DATA, &payload()).expect("sealed");
+        let by_both = both.seal(*DATA, &payload()).expect("sealed");
+        assert_eq!(both.open(*DATA, &by_old), Some(payload()));
+        assert_eq!(new.open(*DATA, &by_both), Some(payload()));
+        assert_eq!(old.open(*DATA, &by_both), None);
+        assert_eq!(new.open(*DATA, &by_old), None);
     }
 
     #[test]
     fn a_failure_is_bound_to_its_credentials_and_a_token_is_not() {
         let sealer = Sealer::new(&key(1), &[]);
         for (kind, opens) in [(Kind::Failure, false), (Kind::Token, true)] {
-            let data = AssociatedData { kind, ..DATA };
+            let data = AssociatedData { kind, ..*DATA };
             let sealed = sealer.seal(data, &payload()).expect("sealed");
             assert_eq!(sealer.open(data, &sealed), Some(payload()));
             let other = AssociatedData {
@@ -276,15 +303,16 @@ mod tests {
     fn credentials_have_the_same_name_in_every_process_with_the_same_key() {
         let names = |keys: &[u8]| {
             let others: Vec<_> = keys[1..].iter().copied().map(key).collect();
-            Sealer::new(&key(keys[0]), &others).names("ab", "c", 7)
+            Sealer::new(&key(keys[0]), &others).names("ab", account("c"), 7)
         };
         assert_eq!(names(&[1]), ["424a1d91fc5f606f5521e5097df305ba"]);
         assert_eq!(names(&[2, 1]), [names(&[2]), names(&[1])].concat());
         let sealer = Sealer::new(&key(1), &[]);
         let others = [
-            sealer.names("ab", "c", 8),
-            sealer.names("ab", "d", 7),
-            sealer.names("a", "bc", 7),
+            sealer.names("ab", account("c"), 8),
+            sealer.names("ab", account("d"), 7),
+            sealer.names("a", account("bc"), 7),
+            sealer.names("ab", held("c", "elsewhere"), 7),
             names(&[2]),
         ];
         for other in others {

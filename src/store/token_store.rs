@@ -9,10 +9,13 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::error::BoxError;
+use crate::store::account::{Account, StoreWarning};
 
 /// A store that the processes of a fleet share.
 ///
-/// Each method is one atomic step for its account: a script in Redis, a
+/// Accounts with the same name and another [holder](Account::holder) share nothing:
+/// the whole [`Account`] is the key of an entry, and of its encryption. Each method is
+/// one atomic step for its account: a script in Redis, a
 /// transaction in a database. An error means that the store could not be reached
 /// or holds something unexpected; the process then fetches without the store.
 /// The caches limit the time of each call
@@ -23,23 +26,25 @@ use crate::error::BoxError;
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_bearer::store::{Acquire, Acquired, Completion, MemoryStore, Stored, TokenStore};
+/// use tower_bearer::store::{Account, Acquire, Acquired};
+/// use tower_bearer::store::{Completion, MemoryStore, Stored, TokenStore};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), tower_bearer::BoxError> {
 /// let store = MemoryStore::new();
+/// let me = Account::new("me").held_by("https://id.example.com/token");
 /// let mut acquire = Acquire::default();
 /// acquire.lease = Duration::from_secs(15);
-/// let Acquired::Lease(lease) = store.acquire("me", &acquire).await? else {
+/// let Acquired::Lease(lease) = store.acquire(&me, &acquire).await? else {
 ///     panic!("the store is empty, so there is a lease");
 /// };
 /// // Another process waits, at most until the lease ends.
-/// assert!(matches!(store.acquire("me", &acquire).await?, Acquired::Busy(_)));
+/// assert!(matches!(store.acquire(&me, &acquire).await?, Acquired::Busy(_)));
 ///
 /// let mut completion = Completion::of(&lease);
 /// completion.token = Some(Stored::new(b"t0ken".to_vec(), Duration::from_secs(3000)));
-/// assert!(store.complete("me", &completion).await?);
-/// assert!(matches!(store.acquire("me", &acquire).await?, Acquired::Token(_)));
+/// assert!(store.complete(&me, &completion).await?);
+/// assert!(matches!(store.acquire(&me, &acquire).await?, Acquired::Token(_)));
 /// # Ok(())
 /// # }
 /// ```
@@ -54,12 +59,13 @@ pub trait TokenStore: Send + Sync + 'static {
     ///    also when that time is over, if the process
     ///    [ignores](Acquire::ignore_failure) it. Failures of other credentials count
     ///    for nothing, and stay.
-    /// 3. Returns [`Acquired::Busy`] with the remaining time of the current lease,
-    ///    or with zero if no lease was asked for.
+    /// 3. Returns [`Acquired::Busy`] with the remaining time of the current lease, or
+    ///    with zero if no lease was asked for, or if this
+    ///    [nonce](Acquire::nonce) was [withdrawn](Self::withdraw).
     /// 4. Begins a lease: [`Acquired::Lease`]. Its generation is higher than any
     ///    that the account ever had, even after the store lost its data: a clock in
     ///    milliseconds is a good lower bound. The refresh token is handed over and
-    ///    deleted. The last failure of the same credentials is handed over and stays:
+    ///    no longer kept, except for [`withdraw`](Self::withdraw). The last failure of the same credentials is handed over and stays:
     ///    a store remembers it for [`FAILURE_MEMORY`] after its time to live, so that
     ///    the next pause can be longer.
     ///
@@ -68,7 +74,7 @@ pub trait TokenStore: Send + Sync + 'static {
     /// If the store cannot be reached or read. No lease may be left behind then.
     fn acquire(
         &self,
-        account: &str,
+        account: &Account,
         acquire: &Acquire,
     ) -> impl Future<Output = Result<Acquired, BoxError>> + Send;
 
@@ -76,6 +82,10 @@ pub trait TokenStore: Send + Sync + 'static {
     /// holder, and notifies the watchers of [`changes`](Self::changes). Returns
     /// `false`, and writes nothing, if the holder of a lease with a higher
     /// generation has written before.
+    ///
+    /// Times to live are counted from the lease's
+    /// [start](Completion::started), not from this call: a part whose time is over by
+    /// then is absent.
     ///
     /// Each part that is present replaces what the store has, with one exception:
     /// a refresh token that comes alone is returned unused, and replaces none. A
@@ -90,14 +100,37 @@ pub trait TokenStore: Send + Sync + 'static {
     /// nevertheless.
     fn complete(
         &self,
-        account: &str,
+        account: &Account,
         completion: &Completion,
     ) -> impl Future<Output = Result<bool, BoxError>> + Send;
+
+    /// Withdraws a call of [`acquire`](Self::acquire) with this
+    /// [nonce](Acquire::nonce) whose answer did not arrive. If it began a lease, the
+    /// lease ends, and the refresh token that it took is kept again, unless there is
+    /// another one by now. If it is still on its way, it begins none when it arrives:
+    /// a store remembers the nonce for [`WITHDRAWAL_MEMORY`].
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be reached. The cache then calls it again, until the lease
+    /// would be over anyway.
+    fn withdraw(
+        &self,
+        account: &Account,
+        nonce: u64,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
     /// Returns a receiver that is notified when something may have changed for this
     /// account, from now on. A notification too many is better than one too late; a
     /// change without a notification is found about a second later.
-    fn changes(&self, account: &str) -> watch::Receiver<()>;
+    fn changes(&self, account: &Account) -> watch::Receiver<()>;
+
+    /// Returns what the store has noticed of this account that an operator should
+    /// know of. The default returns nothing.
+    fn warning(&self, account: &Account) -> Option<StoreWarning> {
+        let _ = account;
+        None
+    }
 }
 
 /// How long a store remembers a failure after its time to live is over.
@@ -105,6 +138,10 @@ pub const FAILURE_MEMORY: Duration = Duration::from_secs(86_400);
 
 /// Of how many sets of credentials a store keeps the failures, for each account.
 pub const FAILURES_KEPT: usize = 8;
+
+/// How long a store remembers that a nonce was withdrawn: longer than a call can be
+/// on its way.
+pub const WITHDRAWAL_MEMORY: Duration = Duration::from_secs(600);
 
 /// What a process asks for. The fingerprint of its credentials is absent from `Debug`.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -122,6 +159,9 @@ pub struct Acquire {
     pub credentials: u64,
     /// How long the fetch may take. Zero reads the store without taking a lease.
     pub lease: Duration,
+    /// A number of this call alone, by which it can be
+    /// [withdrawn](TokenStore::withdraw); 0 if it will not be.
+    pub nonce: u64,
 }
 
 impl fmt::Debug for Acquire {
@@ -165,6 +205,8 @@ pub struct Entry {
 pub struct Lease {
     /// The generation of everything that its holder writes.
     pub generation: u64,
+    /// When it began, in milliseconds of the store's own clock.
+    pub started: u64,
     /// The refresh token, if there was one, with its remaining time to live.
     pub refresh_token: Option<Stored>,
     /// The last failure of these credentials, whose time to live is over.
@@ -178,6 +220,10 @@ pub struct Lease {
 pub struct Completion {
     /// The generation of the lease.
     pub generation: u64,
+    /// When the lease [began](Lease::started). All times to live are counted from
+    /// then, so that they are the same whenever this is written; 0 counts them from
+    /// this call.
+    pub started: u64,
     /// The new access token.
     pub token: Option<Stored>,
     /// The refresh token for the next renewal.
@@ -194,6 +240,7 @@ impl Completion {
     pub fn of(lease: &Lease) -> Self {
         Self {
             generation: lease.generation,
+            started: lease.started,
             ..Self::default()
         }
     }
@@ -268,22 +315,45 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send 
 
 /// [`TokenStore`] as a trait object.
 pub(crate) trait DynTokenStore: Send + Sync + 'static {
-    fn acquire<'a>(&'a self, account: &'a str, acquire: &'a Acquire) -> BoxFuture<'a, Acquired>;
-    fn complete<'a>(&'a self, account: &'a str, completion: &'a Completion) -> BoxFuture<'a, bool>;
-    fn changes(&self, account: &str) -> watch::Receiver<()>;
+    fn acquire<'a>(&'a self, account: &'a Account, acquire: &'a Acquire)
+    -> BoxFuture<'a, Acquired>;
+    fn complete<'a>(
+        &'a self,
+        account: &'a Account,
+        completion: &'a Completion,
+    ) -> BoxFuture<'a, bool>;
+    fn withdraw<'a>(&'a self, account: &'a Account, nonce: u64) -> BoxFuture<'a, ()>;
+    fn changes(&self, account: &Account) -> watch::Receiver<()>;
+    fn warning(&self, account: &Account) -> Option<StoreWarning>;
 }
 
 impl<S: TokenStore> DynTokenStore for S {
-    fn acquire<'a>(&'a self, account: &'a str, acquire: &'a Acquire) -> BoxFuture<'a, Acquired> {
+    fn acquire<'a>(
+        &'a self,
+        account: &'a Account,
+        acquire: &'a Acquire,
+    ) -> BoxFuture<'a, Acquired> {
         Box::pin(TokenStore::acquire(self, account, acquire))
     }
 
-    fn complete<'a>(&'a self, account: &'a str, completion: &'a Completion) -> BoxFuture<'a, bool> {
+    fn complete<'a>(
+        &'a self,
+        account: &'a Account,
+        completion: &'a Completion,
+    ) -> BoxFuture<'a, bool> {
         Box::pin(TokenStore::complete(self, account, completion))
     }
 
-    fn changes(&self, account: &str) -> watch::Receiver<()> {
+    fn withdraw<'a>(&'a self, account: &'a Account, nonce: u64) -> BoxFuture<'a, ()> {
+        Box::pin(TokenStore::withdraw(self, account, nonce))
+    }
+
+    fn changes(&self, account: &Account) -> watch::Receiver<()> {
         TokenStore::changes(self, account)
+    }
+
+    fn warning(&self, account: &Account) -> Option<StoreWarning> {
+        TokenStore::warning(self, account)
     }
 }
 
@@ -309,16 +379,24 @@ impl BoxTokenStore {
 }
 
 impl TokenStore for BoxTokenStore {
-    async fn acquire(&self, account: &str, acquire: &Acquire) -> Result<Acquired, BoxError> {
+    async fn acquire(&self, account: &Account, acquire: &Acquire) -> Result<Acquired, BoxError> {
         self.0.acquire(account, acquire).await
     }
 
-    async fn complete(&self, account: &str, completion: &Completion) -> Result<bool, BoxError> {
+    async fn complete(&self, account: &Account, completion: &Completion) -> Result<bool, BoxError> {
         self.0.complete(account, completion).await
     }
 
-    fn changes(&self, account: &str) -> watch::Receiver<()> {
+    async fn withdraw(&self, account: &Account, nonce: u64) -> Result<(), BoxError> {
+        self.0.withdraw(account, nonce).await
+    }
+
+    fn changes(&self, account: &Account) -> watch::Receiver<()> {
         self.0.changes(account)
+    }
+
+    fn warning(&self, account: &Account) -> Option<StoreWarning> {
+        self.0.warning(account)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{TokenError, TokenErrorKind};
+use crate::store::StoreWarning;
 
 /// Something that happened in a token cache.
 pub(crate) enum Event<'a> {
@@ -32,6 +33,11 @@ pub(crate) enum Event<'a> {
     StoreError { error: &'a TokenError, first: bool },
     /// The fleet's store works again.
     StoreRecovered,
+    /// The store has noticed something of this account.
+    StoreWarning {
+        account: &'a str,
+        warning: &'a StoreWarning,
+    },
     /// The session was ended, or could not be.
     Revoked { error: Option<&'a TokenError> },
 }

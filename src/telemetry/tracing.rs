@@ -112,6 +112,16 @@ pub(super) fn emit(label: &str, event: &Event<'_>) {
         Event::StoreRecovered => {
             info!(target: "tower_bearer", account = label, "token store works again")
         }
+        Event::StoreWarning {
+            account: name,
+            warning,
+        } => warn!(
+            target: "tower_bearer",
+            account = label,
+            store_account = name,
+            warning = %warning,
+            "token store needs a look"
+        ),
         Event::Revoked { error: None } => debug!(
             target: "tower_bearer",
             account = label,

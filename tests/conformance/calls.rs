@@ -123,7 +123,10 @@ pub(crate) async fn remembered_failure_of(
 }
 
 pub(crate) async fn acquire(store: &impl TokenStore, account: &str, acquire: Acquire) -> Acquired {
-    store.acquire(account, &acquire).await.expect("an answer")
+    store
+        .acquire(&account.into(), &acquire)
+        .await
+        .expect("an answer")
 }
 
 pub(crate) async fn acquire_lease(
@@ -153,7 +156,7 @@ pub(crate) async fn complete(
     account: &str,
     completion: Completion,
 ) -> bool {
-    let written = store.complete(account, &completion).await;
+    let written = store.complete(&account.into(), &completion).await;
     written.expect("an answer")
 }
 

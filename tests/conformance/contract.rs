@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tower_bearer::store::{Acquired, FAILURES_KEPT, TokenStore};
+use tower_bearer::store::{
+    Account, Acquire, Acquired, Completion, FAILURES_KEPT, StoreWarning, Stored, TokenStore,
+};
 
 use super::calls::*;
 
@@ -27,6 +29,11 @@ pub(crate) async fn all(store: &impl TokenStore) {
     only_its_holder_ends_a_lease(store, "holder").await;
     entries_expire(store, "time").await;
     entries_with_a_ttl_of_zero_are_absent(store, "zero").await;
+    a_withdrawn_lease_ends_and_its_refresh_token_is_kept(store, "withdrawn").await;
+    a_withdrawn_request_that_comes_late_begins_no_lease(store, "too late").await;
+    only_its_own_request_is_withdrawn(store, "own").await;
+    lives_count_from_the_start_of_the_lease(store, "lives").await;
+    holders_of_one_name_share_nothing_and_are_told(store, "name").await;
     accounts_share_nothing(store, "common").await;
     a_change_is_notified(store, "change").await;
 }
@@ -479,7 +486,7 @@ async fn accounts_share_nothing(store: &impl TokenStore, account: &str) {
 
 async fn a_change_is_notified(store: &impl TokenStore, account: &str) {
     let lease = acquire_lease(store, account, request(0)).await;
-    let mut changes = store.changes(account);
+    let mut changes = store.changes(&account.into());
     complete(
         store,
         account,
@@ -490,4 +497,115 @@ async fn a_change_is_notified(store: &impl TokenStore, account: &str) {
         .await
         .expect("notified in time")
         .expect("the store is there");
+}
+
+fn request_with_nonce(newer_than: u64, nonce: u64) -> Acquire {
+    let mut request = request(newer_than);
+    request.nonce = nonce;
+    request
+}
+
+async fn withdraw(store: &impl TokenStore, account: &str, nonce: u64) {
+    let withdrawn = store.withdraw(&account.into(), nonce).await;
+    withdrawn.expect("an answer");
+}
+
+async fn a_withdrawn_lease_ends_and_its_refresh_token_is_kept(
+    store: &impl TokenStore,
+    account: &str,
+) {
+    let first = acquire_lease(store, account, request_with_nonce(0, 5)).await;
+    let tokens = completion_with_tokens(first.generation, "t1", "r1");
+    assert!(complete(store, account, tokens).await);
+    let had = first.generation;
+    let lost = acquire_lease(store, account, request_with_nonce(had, u64::MAX)).await;
+    assert_eq!(refresh_payload(&lost), Some(payload("r1")));
+    withdraw(store, account, u64::MAX).await;
+    let next = acquire_lease(store, account, request_with_nonce(had, 7)).await;
+    assert_eq!(refresh_payload(&next), Some(payload("r1")));
+    // A refresh token that came meanwhile stays.
+    let newer = completion_with_tokens(next.generation, "t2", "r2");
+    assert!(complete(store, account, newer).await);
+    withdraw(store, account, 7).await;
+    let next = acquire_lease(store, account, request(next.generation)).await;
+    assert_eq!(refresh_payload(&next), Some(payload("r2")));
+}
+
+async fn a_withdrawn_request_that_comes_late_begins_no_lease(
+    store: &impl TokenStore,
+    account: &str,
+) {
+    withdraw(store, account, 5).await;
+    let late = acquire(store, account, request_with_nonce(0, 5)).await;
+    assert_eq!(late, Acquired::Busy(Duration::ZERO));
+    let lease = acquire_lease(store, account, request_with_nonce(0, 6)).await;
+    let tokens = completion_with_tokens(lease.generation, "t1", "r1");
+    assert!(complete(store, account, tokens).await);
+    let late = acquire(store, account, request_with_nonce(lease.generation, 5)).await;
+    assert_eq!(late, Acquired::Busy(Duration::ZERO));
+    let next = acquire_lease(store, account, request(lease.generation)).await;
+    assert_eq!(refresh_payload(&next), Some(payload("r1")));
+}
+
+async fn only_its_own_request_is_withdrawn(store: &impl TokenStore, account: &str) {
+    let first = acquire_lease(store, account, request(0)).await;
+    let tokens = completion_with_tokens(first.generation, "t1", "r1");
+    assert!(complete(store, account, tokens).await);
+    let lease = acquire_lease(store, account, request_with_nonce(first.generation, 8)).await;
+    assert_eq!(refresh_payload(&lease), Some(payload("r1")));
+    for other in [0, 9, 1 << 63] {
+        withdraw(store, account, other).await;
+        let busy = acquire(store, account, request(first.generation)).await;
+        assert!(is_busy(&busy, LONG) && busy != Acquired::Busy(Duration::ZERO));
+    }
+}
+
+async fn lives_count_from_the_start_of_the_lease(store: &impl TokenStore, account: &str) {
+    let lease = acquire_lease(store, account, request(0)).await;
+    tokio::time::sleep(SHORT).await;
+    let mut late = Completion::of(&lease);
+    late.token = Some(stored("t1"));
+    late.refresh_token = Some(Stored::new(payload("r1"), SHORT));
+    assert!(complete(store, account, late).await);
+    let entry = acquire_token(store, account, 0).await;
+    assert!(entry.ttl <= LONG - SHORT, "{:?}", entry.ttl);
+    assert!(entry.ttl > LONG - 10 * SHORT, "{:?}", entry.ttl);
+    let next = acquire_lease(store, account, request(lease.generation)).await;
+    assert_eq!(refresh_payload(&next), None, "its time is over");
+}
+
+async fn holders_of_one_name_share_nothing_and_are_told(store: &impl TokenStore, name: &str) {
+    let accounts = [
+        Account::new(name).held_by("a"),
+        Account::new(name).held_by("b"),
+        Account::new(name.to_uppercase()).held_by("a"),
+        Account::new(name),
+    ];
+    for (n, account) in accounts.iter().enumerate() {
+        let acquired = store.acquire(account, &request(0)).await;
+        let Acquired::Lease(lease) = acquired.expect("an answer") else {
+            panic!("{account:?} has what another wrote");
+        };
+        assert_eq!(lease.refresh_token, None);
+        let warning = store.warning(account);
+        assert_eq!(warning.is_some(), n > 0, "{account:?}: {warning:?}");
+        let text = format!("t{n}");
+        let tokens = completion_with_tokens(lease.generation, &text, &text);
+        assert!(store.complete(account, &tokens).await.expect("an answer"));
+    }
+    for (n, account) in accounts.iter().enumerate() {
+        let acquired = store.acquire(account, &request(0)).await;
+        let Acquired::Token(entry) = acquired.expect("an answer") else {
+            panic!("{account:?} has nothing");
+        };
+        assert_eq!(entry.payload, payload(&format!("t{n}")));
+        let warning = store.warning(account).expect("told");
+        let (ours, theirs) = match &warning {
+            StoreWarning::OtherHolder { ours, theirs } => (ours, theirs),
+            StoreWarning::OtherSpelling { ours, theirs } => (ours, theirs),
+            other => panic!("{other:?}"),
+        };
+        assert_ne!(ours, theirs);
+        assert!([&account.name, &account.holder].contains(&ours));
+    }
 }

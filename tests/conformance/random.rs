@@ -71,11 +71,22 @@ pub(crate) async fn answers_are_the_same(
     let mut kinds = BTreeSet::new();
     for step in 0..steps {
         let nth = ones.len() - 1 - dice.below(ones.len().min(4) as u64) as usize;
-        if dice.one_in(2) {
+        if dice.one_in(16) {
+            // Of an earlier request, or of one that is still to come.
+            let nonce = (step as u64 + 4).saturating_sub(dice.below(8));
+            one.withdraw(&account.into(), nonce)
+                .await
+                .expect("an answer");
+            other
+                .withdraw(&account.into(), nonce)
+                .await
+                .expect("an answer");
+        } else if dice.one_in(2) {
             let mut drawn = request(0);
             drawn.rejected = dice.one_in(4);
             drawn.ignore_failure = dice.one_in(4);
             drawn.credentials = dice.below(3);
+            drawn.nonce = step as u64 + 1;
             drawn.lease = if dice.one_in(6) { Duration::ZERO } else { LONG };
             let [a, b] = [ones[nth], others[nth]].map(|newer_than| {
                 let mut request = drawn;
@@ -115,8 +126,11 @@ pub(crate) async fn answers_are_the_same(
                 completion.generation = generation;
                 completion
             });
-            let a = one.complete(account, &a).await.expect("an answer");
-            let b = other.complete(account, &b).await.expect("an answer");
+            let a = one.complete(&account.into(), &a).await.expect("an answer");
+            let b = other
+                .complete(&account.into(), &b)
+                .await
+                .expect("an answer");
             assert_eq!(a, b, "seed {seed}, step {step}");
             kinds.insert(Some(format!("completed {a}")));
         }

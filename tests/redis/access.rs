@@ -22,7 +22,10 @@ fn builder_as(server: &Server, user: &str) -> RedisStoreBuilder {
 /// The store cannot be used, and its error does not show the secret.
 pub(crate) async fn fails(store: RedisStoreBuilder, secret: &str) {
     let store = store.build().expect("a store");
-    let error = store.acquire("me", &request(0)).await.expect_err("refused");
+    let error = store
+        .acquire(&"me".into(), &request(0))
+        .await
+        .expect_err("refused");
     let mut shown = format!("{error} {error:?} {store:?}");
     let mut next = error.source();
     while let Some(source) = next {

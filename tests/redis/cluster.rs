@@ -110,7 +110,7 @@ async fn in_a_cluster_a_user_needs_to_ask_for_the_slots_as_well() {
 async fn a_change_is_notified_whichever_node_has_the_account() {
     let cluster = Cluster::start(3, "").await;
     let (one, other) = (cluster.store(), cluster.store());
-    let mut watchers: Vec<_> = ACCOUNTS.map(|account| one.changes(account)).into();
+    let mut watchers: Vec<_> = ACCOUNTS.map(|account| one.changes(&account.into())).into();
     sleep(secs(1)).await;
     for (account, changes) in ACCOUNTS.iter().zip(&mut watchers) {
         changes.mark_unchanged();
@@ -146,7 +146,7 @@ async fn an_account_whose_slot_moves_is_found_again() {
     let words = format!("CLUSTER SETSLOT {slot} MIGRATING {}", ids[1]);
     from.ask::<()>(&words).await;
     // Redis runs no script over keys that are not all there meanwhile.
-    let moving = store.acquire("me", &request(0)).await;
+    let moving = store.acquire(&"me".into(), &request(0)).await;
     moving.expect_err("neither here nor there");
     let keys: Vec<String> = from.ask(&format!("CLUSTER GETKEYSINSLOT {slot} 100")).await;
     let mut migrate = Cmd::new();
@@ -176,7 +176,7 @@ async fn a_restarted_node_works_again_at_once() {
     cluster.nodes[0].kill();
     let mut failed = 0;
     for account in ACCOUNTS {
-        failed += u8::from(store.acquire(account, &request(0)).await.is_err());
+        failed += u8::from(store.acquire(&account.into(), &request(0)).await.is_err());
     }
     println!("one of three nodes away: {failed} of 6 accounts without the store");
     assert!((1..6).contains(&failed), "{failed}");
@@ -189,7 +189,7 @@ async fn a_restarted_node_works_again_at_once() {
     .await;
     for account in ACCOUNTS {
         store
-            .acquire(account, &request(0))
+            .acquire(&account.into(), &request(0))
             .await
             .expect("an answer");
     }

@@ -263,7 +263,7 @@ async fn a_key_of_another_type_is_an_error_that_shows_no_payload() {
             .await;
         let mut wanted = request(0);
         wanted.rejected = true;
-        let acquired = store.acquire(ACCOUNT, &wanted).await;
+        let acquired = store.acquire(&ACCOUNT.into(), &wanted).await;
         let error = format!("{:?}", acquired.expect_err(kind));
         assert!(
             error.contains("WRONGTYPE") && !error.contains("s3cret"),

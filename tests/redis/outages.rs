@@ -43,7 +43,7 @@ async fn no_connection_is_made_before_its_use_or_stays_after_the_last_handle() {
     acquire_lease(&store, "me", request(0)).await;
     wait_for_connections(&server, 1).await;
     let other = store.clone();
-    let mut changes = store.changes("me");
+    let mut changes = store.changes(&"me".into());
     wait_for_connections(&server, 2).await;
     drop(store);
     acquire(&other, "me", request(0)).await;
@@ -62,11 +62,11 @@ async fn an_unavailable_server_is_an_error_at_once_and_works_again_at_once() {
     for _ in 0..3 {
         let start = Instant::now();
         store
-            .acquire("me", &request(0))
+            .acquire(&"me".into(), &request(0))
             .await
             .expect_err("no server");
         store
-            .complete("me", &completion(1))
+            .complete(&"me".into(), &completion(1))
             .await
             .expect_err("no server");
         assert!(start.elapsed() < SECOND, "{:?}", start.elapsed());
@@ -92,7 +92,7 @@ async fn a_server_that_stalls_is_an_error_in_time_and_the_next_connection_works(
     for _ in 0..2 {
         let start = Instant::now();
         store
-            .acquire("other", &request(0))
+            .acquire(&"other".into(), &request(0))
             .await
             .expect_err("no answer");
         assert!(start.elapsed() < 4 * limit, "{:?}", start.elapsed());
@@ -102,7 +102,7 @@ async fn a_server_that_stalls_is_an_error_in_time_and_the_next_connection_works(
     // A connection that never says anything again.
     proxy.strand();
     store
-        .acquire("fourth", &request(0))
+        .acquire(&"fourth".into(), &request(0))
         .await
         .expect_err("no answer");
     acquire_lease(&store, "fifth", request(0)).await;
@@ -126,7 +126,11 @@ async fn a_lease_that_arrives_after_its_caller_left_is_returned() {
     .await;
     proxy.stall(true);
     let wanted = request(lease.generation);
-    let left = timeout(Duration::from_millis(100), store.acquire("me", &wanted)).await;
+    let left = timeout(
+        Duration::from_millis(100),
+        store.acquire(&"me".into(), &wanted),
+    )
+    .await;
     assert!(left.is_err(), "{left:?}");
     proxy.stall(false);
     let direct = server.store();
@@ -153,8 +157,8 @@ async fn a_lease_that_arrives_after_its_caller_left_is_returned() {
 async fn a_change_in_another_process_is_notified_at_once() {
     let server = Server::start().await;
     let (one, other) = (server.store(), server.store());
-    let mut changes = one.changes("me");
-    let mut strangers = one.changes("stranger");
+    let mut changes = one.changes(&"me".into());
+    let mut strangers = one.changes(&"stranger".into());
     wait_for_connections(&server, 1).await;
     sleep(Duration::from_millis(100)).await;
     strangers.mark_unchanged();
@@ -175,7 +179,7 @@ async fn after_an_outage_all_watchers_are_notified_once_and_then_of_changes() {
     let mut server = Server::start().await;
     let (one, other) = (server.store(), server.store());
     let mut watchers: Vec<_> = (0..5)
-        .map(|n| one.changes(&format!("account {n}")))
+        .map(|n| one.changes(&format!("account {n}").as_str().into()))
         .collect();
     wait_for_connections(&server, 1).await;
     sleep(Duration::from_millis(100)).await;
@@ -203,7 +207,7 @@ fn a_store_outlives_the_runtime_that_used_it_first() {
     let (server, store) = first.block_on(async {
         let server = Server::start().await;
         let store = server.store();
-        let _watcher = store.changes("me");
+        let _watcher = store.changes(&"me".into());
         acquire_lease(&store, "other", request(0)).await;
         wait_for_connections(&server, 2).await;
         (server, store)
@@ -212,7 +216,7 @@ fn a_store_outlives_the_runtime_that_used_it_first() {
     let second = Runtime::new().expect("a runtime");
     second.block_on(async {
         acquire_lease(&store, "me", request(0)).await;
-        let mut changes = store.changes("third");
+        let mut changes = store.changes(&"third".into());
         wait_for_connections(&server, 2).await;
         sleep(Duration::from_millis(100)).await;
         changes.mark_unchanged();

@@ -95,7 +95,7 @@ async fn a_master_known_to_a_sentinel_does_what_every_store_has_to_do() {
     let unknown = RedisStore::sentinel([watched.sentinel.url()], "redis://:s3cret@no-master");
     let unknown = unknown.key(key(1)).build().expect("a store");
     unknown
-        .acquire("me", &request(0))
+        .acquire(&"me".into(), &request(0))
         .await
         .expect_err("no master");
 }
@@ -103,7 +103,7 @@ async fn a_master_known_to_a_sentinel_does_what_every_store_has_to_do() {
 /// A store continues after the master was killed, or told to step down.
 async fn follows_a_fail_over(watched: &mut SentinelSetup, is_killed: bool) {
     let (store, other) = (watched.store(), watched.store());
-    let mut changes = store.changes("me");
+    let mut changes = store.changes(&"me".into());
     let lease = acquire_lease(&store, "me", request(0)).await;
     complete(
         &store,

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioExecutor;
 use tokio::sync::watch;
 use tower::{Layer, Service, ServiceExt};
 use tower_bearer::grant::ClientAuth;
-use tower_bearer::store::{Acquire, Acquired, Completion, MemoryStore, TokenStore};
+use tower_bearer::store::{Account, Acquire, Acquired, Completion, MemoryStore, TokenStore};
 use tower_bearer::testing::TokenServer;
 use tower_bearer::transport::DefaultTransport;
 use tower_bearer::{
@@ -152,7 +152,7 @@ impl<S: TokenSource> TokenSource for ShownSource<S> {
 struct ShownStore(MemoryStore, Seen);
 
 impl TokenStore for ShownStore {
-    async fn acquire(&self, account: &str, acquire: &Acquire) -> Result<Acquired, BoxError> {
+    async fn acquire(&self, account: &Account, acquire: &Acquire) -> Result<Acquired, BoxError> {
         self.1.show("Acquire", acquire);
         let acquired = self.0.acquire(account, acquire).await?;
         self.1.show("Acquired", &acquired);
@@ -167,7 +167,7 @@ impl TokenStore for ShownStore {
         Ok(acquired)
     }
 
-    async fn complete(&self, account: &str, completion: &Completion) -> Result<bool, BoxError> {
+    async fn complete(&self, account: &Account, completion: &Completion) -> Result<bool, BoxError> {
         self.1.show("Completion", completion);
         for stored in completion.token.iter().chain(&completion.failure) {
             self.1.show("Stored", stored);
@@ -176,7 +176,11 @@ impl TokenStore for ShownStore {
         self.0.complete(account, completion).await
     }
 
-    fn changes(&self, account: &str) -> watch::Receiver<()> {
+    async fn withdraw(&self, account: &Account, nonce: u64) -> Result<(), BoxError> {
+        self.0.withdraw(account, nonce).await
+    }
+
+    fn changes(&self, account: &Account) -> watch::Receiver<()> {
         self.0.changes(account)
     }
 }

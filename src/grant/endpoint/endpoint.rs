@@ -80,6 +80,14 @@ impl Endpoint {
         Ok(Self(Location::Issuer(Arc::new(issuer))))
     }
 
+    /// Returns the URL, or that of the issuer.
+    pub(in crate::grant) fn name(&self) -> String {
+        match &self.0 {
+            Location::Known(uri) => uri.to_string(),
+            Location::Issuer(issuer) => issuer.name().to_owned(),
+        }
+    }
+
     pub(in crate::grant) fn known(uri: Uri) -> Self {
         Self(Location::Known(uri))
     }

@@ -1,18 +1,22 @@
 -- Acquires a token, a failure or a lease. Returns what was acquired, its generation,
 -- the sealed payload, its time to live in milliseconds and, with a refresh token, the
 -- generation under which that was written; with a lease, also the failure of the
--- credentials whose time to live is over, and its generation.
+-- credentials whose time to live is over, and its generation; the server's clock; and
+-- who else uses the account's name, as pairs of a suffix and a sealed account.
 local token_key, refresh_key, failures_key = KEYS[1], KEYS[2], KEYS[3]
-local lease_key, meta_key = KEYS[4], KEYS[5]
+local lease_key, meta_key, withdrawn_key = KEYS[4], KEYS[5], KEYS[6]
 local newer_than, rejected = tonumber(ARGV[1]), ARGV[2] == '1'
 local ignore_failure, lease_ms = ARGV[3] == '1', tonumber(ARGV[4])
 -- The value of an entry that the caller could not open, or an empty string.
 local unreadable_token, unreadable_failure = ARGV[5], ARGV[6]
 local max_length, meta_ms = tonumber(ARGV[7]), ARGV[8]
--- How long a failure is remembered after its time to live. The names of the
--- credentials follow, which are fields of the hash of failures.
+-- How long a failure is remembered after its time to live.
 local failure_memory_ms = tonumber(ARGV[9])
-local FIRST_NAME = 10
+-- The number of this call, what tells this account from others with the same name, and
+-- the account itself, sealed. The names of the credentials follow, which are fields of
+-- the hash of failures.
+local nonce, suffix, sealed_account = ARGV[10], ARGV[11], ARGV[12]
+local FIRST_NAME = 13
 
 local now = redis.call('TIME')
 local clock = now[1] * 1000 + math.floor(now[2] / 1000)
@@ -94,10 +98,46 @@ local function digits(generation)
   return string.format('%.0f', generation)
 end
 
+local DAY, HOUR = 86400000, 3600000
+-- More fields than this in the hash of generations come from elsewhere.
+local MAX_FIELDS = 64
+
+-- Who uses the account's name: in the last day, this account among them. Says once an
+-- hour that it does.
+local function namesakes()
+  local found = {}
+  if redis.call('HLEN', meta_key) > MAX_FIELDS then
+    return found
+  end
+  local fields, known = redis.call('HGETALL', meta_key), false
+  for n = 1, #fields, 2 do
+    local its = string.match(fields[n], '^seen(.*)$')
+    if its then
+      local at, start = string.match(fields[n + 1], '^(%d+):()')
+      at = number(at)
+      if not at or at + DAY <= clock or at > clock + DAY or #fields[n + 1] > 4096 then
+        redis.call('HDEL', meta_key, fields[n])
+      else
+        known = known or (its == suffix and at + HOUR > clock)
+        if #found < 8 then
+          found[#found + 1] = its
+          found[#found + 1] = string.sub(fields[n + 1], start)
+        end
+      end
+    end
+  end
+  if not known and lease_ms > 0 then
+    redis.call('HSET', meta_key, 'seen' .. suffix, digits(clock) .. ':' .. sealed_account)
+    redis.call('PEXPIRE', meta_key, meta_ms)
+  end
+  return found
+end
+
 local token = entry(token_key, unreadable_token)
+local others = namesakes()
 if token then
   if token.generation > newer_than then
-    return { 'token', digits(token.generation), token.payload, token.ttl, 0, '', 0 }
+    return { 'token', digits(token.generation), token.payload, token.ttl, 0, '', 0, clock, others }
   end
   if rejected then
     redis.call('DEL', token_key)
@@ -112,31 +152,38 @@ end
 local failure = last_failure()
 if failure and failure.ends > clock then
   local ttl = failure.ends - clock
-  return { 'failure', digits(failure.generation), failure.payload, ttl, 0, '', 0 }
+  return { 'failure', digits(failure.generation), failure.payload, ttl, 0, '', 0, clock, others }
 end
 
 local lease = redis.call('GET', lease_key)
 if lease then
   local ttl = redis.call('PTTL', lease_key)
-  if number(lease) and ttl >= 0 then
-    return { 'busy', 0, '', ttl, 0, '', 0 }
+  local holder = string.match(lease, '^(%d+):%d+:%d+:') or lease
+  if number(holder) and ttl >= 0 then
+    return { 'busy', 0, '', ttl, 0, '', 0, clock, others }
   end
   redis.call('DEL', lease_key)
 end
-if lease_ms == 0 then
-  return { 'busy', 0, '', 0, 0, '', 0 }
+if lease_ms == 0 or redis.call('EXISTS', withdrawn_key) == 1 then
+  return { 'busy', 0, '', 0, 0, '', 0, clock, others }
 end
 
 -- Everything is read before anything is written, so an error leaves no lease behind.
 local refresh = entry(refresh_key)
-local meta = redis.call('HMGET', meta_key, 'generation', 'written')
+local meta = redis.call('HMGET', meta_key, 'generation', 'written' .. suffix)
 local generation = math.max((number(meta[1]) or 0) + 1, (number(meta[2]) or 0) + 1, clock)
 -- For a server that lost its memory and whose clock is behind the one before. A
 -- generation of more than a day ahead comes from elsewhere.
 if newer_than < clock + 86400000 then
   generation = math.max(generation, newer_than + 1)
 end
-redis.call('SET', lease_key, digits(generation), 'NX', 'PX', lease_ms)
+-- The lease keeps the refresh token that it takes, in case it is withdrawn.
+local kept = '0:'
+if refresh then
+  kept = digits(clock + refresh.ttl) .. ':' .. redis.call('GET', refresh_key)
+end
+local lease_value = digits(generation) .. ':' .. nonce .. ':' .. kept
+redis.call('SET', lease_key, lease_value, 'NX', 'PX', lease_ms)
 redis.call('HSET', meta_key, 'generation', digits(generation))
 redis.call('PEXPIRE', meta_key, meta_ms)
 
@@ -151,8 +198,8 @@ if refresh then
     local payload = string.sub(refresh.payload, colon + 1)
     return {
       'lease', digits(generation), payload, refresh.ttl, digits(refresh.generation),
-      failed[1], failed[2],
+      failed[1], failed[2], clock, others,
     }
   end
 end
-return { 'lease', digits(generation), '', 0, 0, failed[1], failed[2] }
+return { 'lease', digits(generation), '', 0, 0, failed[1], failed[2], clock, others }

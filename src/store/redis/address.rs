@@ -1,5 +1,7 @@
 //! The URLs of a store, parsed and checked.
 
+use std::num::NonZeroUsize;
+
 use redis::cluster::ClusterClientBuilder;
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsCertificates};
 use rustls::pki_types::CertificateDer;
@@ -107,7 +109,10 @@ fn cluster_target(
         .connection_timeout(timeouts.connect)
         .response_timeout(timeouts.response)
         // A retry could run a script twice.
-        .retries(0);
+        .retries(0)
+        // The crate's pauses before it connects to a node again are the same in every
+        // process; after an error the whole connection is made anew.
+        .max_connection_attempts(NonZeroUsize::MIN);
     if let Some(certificates) = certificates {
         builder = builder.certs(certificates);
     }

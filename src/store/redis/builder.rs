@@ -1,6 +1,8 @@
 //! The settings of a store in Redis.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::address::Address;
@@ -9,6 +11,7 @@ use super::connection::Connection;
 use super::redis_store::{Inner, RedisStore};
 use super::scripts::channel;
 use super::target::Timeouts;
+use super::warnings::Warnings;
 use crate::error::ConfigError;
 use crate::store::seal::Sealer;
 use crate::store::store_key::StoreKey;
@@ -118,7 +121,7 @@ impl RedisStoreBuilder {
             prefix: "tower-bearer".to_owned(),
             keys: Vec::new(),
             root_certificates: None,
-            connect_timeout: Duration::from_secs(1),
+            connect_timeout: Duration::from_secs(2),
             response_timeout: Duration::from_millis(500),
         }
     }
@@ -146,7 +149,7 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Sets how long connecting may take; 1 s by default. The caches wait less
+    /// Sets how long connecting may take; 2 s by default. The caches wait less
     /// ([`store_timeout`](crate::TokenCacheBuilder::store_timeout)) and fetch without
     /// the store meanwhile.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
@@ -194,10 +197,17 @@ impl RedisStoreBuilder {
             response: self.response_timeout,
         };
         let target = self.address.target(self.root_certificates, timeouts)?;
+        let denied = Arc::<AtomicBool>::default();
         Ok(RedisStore::new(Inner {
             sealer: Sealer::new(first, others),
-            connection: Connection::new(target.clone(), timeouts),
-            changes: Changes::new(target, channel(&self.prefix), self.connect_timeout),
+            connection: Connection::new(target.clone(), timeouts, denied.clone()),
+            changes: Changes::new(
+                target,
+                channel(&self.prefix),
+                self.connect_timeout,
+                denied.clone(),
+            ),
+            warnings: Warnings::new(denied),
             prefix: self.prefix,
         }))
     }

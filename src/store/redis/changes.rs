@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ use redis::{Msg, RedisResult};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::connection::note_access;
 use super::target::Target;
+use crate::patience::patiently;
 use crate::sync::lock;
 use crate::task::BackgroundTask;
 
@@ -29,17 +32,24 @@ pub(super) struct Changes {
     channel: String,
     timeout: Duration,
     watchers: Arc<Watchers>,
+    denied: Arc<AtomicBool>,
     task: BackgroundTask,
 }
 
 impl Changes {
     /// `timeout` limits each connection and each response.
-    pub(super) fn new(target: Target, channel: String, timeout: Duration) -> Self {
+    pub(super) fn new(
+        target: Target,
+        channel: String,
+        timeout: Duration,
+        denied: Arc<AtomicBool>,
+    ) -> Self {
         Self {
             target,
             channel,
             timeout,
             watchers: Arc::default(),
+            denied,
             task: BackgroundTask::default(),
         }
     }
@@ -71,6 +81,7 @@ impl Changes {
                 self.channel.clone(),
                 self.timeout,
                 watchers,
+                self.denied.clone(),
             )
         });
     }
@@ -135,16 +146,21 @@ async fn keep_subscribed(
     channel: String,
     limit: Duration,
     watchers: Weak<Watchers>,
+    denied: Arc<AtomicBool>,
 ) {
     let (mut pause, mut attempt) = (PAUSE.0, 0);
     while watchers.strong_count() > 0 {
         let subscription = subscribe(&target, attempt, &channel);
         attempt += 1;
-        if let Ok(Ok((sink, stream))) = timeout(target.hops() * limit, subscription).await {
-            pause = PAUSE.0;
-            // Changes since the last subscription were missed.
-            watchers.upgrade().inspect(|watchers| watchers.notify_all());
-            forward(sink, stream, limit, &watchers).await;
+        match patiently(target.hops() * limit, subscription).await {
+            Some(Ok((sink, stream))) => {
+                pause = PAUSE.0;
+                // Changes since the last subscription were missed.
+                watchers.upgrade().inspect(|watchers| watchers.notify_all());
+                forward(sink, stream, limit, &watchers).await;
+            }
+            Some(Err(error)) => note_access(&denied, &error),
+            None => {}
         }
         sleep(pause.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
         pause = (2 * pause).min(PAUSE.1);

@@ -7,9 +7,21 @@ local refresh, refresh_ms = ARGV[4], tonumber(ARGV[5])
 local failure, failure_ms = ARGV[6], tonumber(ARGV[7])
 local meta_ms, channel, account = ARGV[8], ARGV[9], ARGV[10]
 -- How long a failure is remembered after its time to live, and of how many sets of
--- credentials. The names of the credentials follow: what is written gets the first.
+-- credentials.
 local failure_memory_ms, failures_kept = tonumber(ARGV[11]), tonumber(ARGV[12])
-local FIRST_NAME = 13
+-- When the lease began, from which all times to live count, and what tells this
+-- account from others with the same name.
+local started, suffix = tonumber(ARGV[13]), ARGV[14]
+-- The names of the credentials follow: what is written gets the first.
+local FIRST_NAME = 15
+
+local now = redis.call('TIME')
+local clock = now[1] * 1000 + math.floor(now[2] / 1000)
+if started > 0 and clock > started then
+  local passed = clock - started
+  token_ms, refresh_ms = token_ms - passed, refresh_ms - passed
+  failure_ms = failure_ms - passed
+end
 
 local function number(text)
   if text and #text <= 15 and string.match(text, '^%d+$') then
@@ -19,7 +31,7 @@ end
 
 local function put(key, value, ms)
   if ms > 0 then
-    redis.call('SET', key, generation .. ':' .. value, 'PX', ms)
+    redis.call('SET', key, generation .. ':' .. value, 'PX', string.format('%.0f', ms))
   else
     redis.call('DEL', key)
   end
@@ -42,7 +54,7 @@ end
 
 -- Makes room for a failure: deletes what is malformed or no longer remembered, then
 -- the one with the lowest generation.
-local function make_room(clock)
+local function make_room()
   local count = redis.call('HLEN', failures_key)
   if count < failures_kept then
     return
@@ -75,9 +87,7 @@ local function delete_failure()
 end
 
 local function put_failure()
-  local now = redis.call('TIME')
-  local clock = now[1] * 1000 + math.floor(now[2] / 1000)
-  make_room(clock)
+  make_room()
   local ends = string.format('%.0f', clock + failure_ms)
   redis.call('HSET', failures_key, ARGV[FIRST_NAME], generation .. ':' .. ends .. ':' .. failure)
   -- The key ends with the last of them.
@@ -86,8 +96,8 @@ local function put_failure()
 end
 
 local lease = redis.call('GET', lease_key)
-local written = number(redis.call('HGET', meta_key, 'written')) or 0
-if lease == generation then
+local written = number(redis.call('HGET', meta_key, 'written' .. suffix)) or 0
+if lease and (lease == generation or string.match(lease, '^(%d+):%d+:%d+:') == generation) then
   redis.call('DEL', lease_key)
 end
 redis.call('PUBLISH', channel, account)
@@ -100,7 +110,7 @@ if token == '' and failure == '' then
   end
   return 1
 end
-redis.call('HSET', meta_key, 'written', generation)
+redis.call('HSET', meta_key, 'written' .. suffix, generation)
 redis.call('PEXPIRE', meta_key, meta_ms)
 if token ~= '' then
   put(token_key, token, token_ms)

@@ -10,12 +10,15 @@ use super::changes::Changes;
 use super::connection::{Connection, lost_connection};
 use super::error::Error;
 use super::scripts::{
-    self, AcquireResult, failure_memory_millis, flag, keys, lease_millis, meta_millis, millis, text,
+    self, AcquireResult, Names, ScriptCall, failure_memory_millis, flag, lease_millis, meta_millis,
+    millis, text, withdrawal_memory_millis,
 };
+use super::warnings::Warnings;
 use crate::error::BoxError;
+use crate::store::account::{Account, StoreWarning};
 use crate::store::seal::{AssociatedData, Kind, Sealer};
 use crate::store::token_store::{
-    Acquire, Acquired, Completion, Entry, FAILURES_KEPT, Lease, Stored, TokenStore,
+    Acquire, Acquired, Completion, Entry, FAILURES_KEPT, Lease, Payload, Stored, TokenStore,
 };
 
 /// How often one call deletes an entry that it cannot open: a token, a failure, and
@@ -41,6 +44,7 @@ pub(super) struct Inner {
     pub(super) sealer: Sealer,
     pub(super) connection: Connection,
     pub(super) changes: Changes,
+    pub(super) warnings: Warnings,
 }
 
 impl RedisStore {
@@ -53,11 +57,11 @@ impl RedisStore {
 
 // `acquire` runs in its own task: if the caller stops waiting, a lease that arrives
 // late is returned, and a connection that takes long is ready for the next call.
-// `complete` ends with its caller, because its times would be wrong later.
+// `complete` ends with its caller: a result that nobody waits for is handed over again.
 impl TokenStore for RedisStore {
-    async fn acquire(&self, account: &str, acquire: &Acquire) -> Result<Acquired, BoxError> {
+    async fn acquire(&self, account: &Account, acquire: &Acquire) -> Result<Acquired, BoxError> {
         self.inner.changes.ensure_subscribed();
-        let (inner, account, acquire) = (Arc::clone(&self.inner), account.to_owned(), *acquire);
+        let (inner, account, acquire) = (Arc::clone(&self.inner), account.clone(), *acquire);
         let (sender, receiver) = oneshot::channel();
         tokio::spawn(async move {
             let acquired = inner.acquire(&account, &acquire).await;
@@ -68,77 +72,177 @@ impl TokenStore for RedisStore {
         Ok(receiver.await.unwrap_or(Err(Error::RuntimeEnded))?)
     }
 
-    async fn complete(&self, account: &str, completion: &Completion) -> Result<bool, BoxError> {
+    async fn complete(&self, account: &Account, completion: &Completion) -> Result<bool, BoxError> {
         self.inner.changes.ensure_subscribed();
         Ok(self.inner.complete(account, completion).await?)
     }
 
-    fn changes(&self, account: &str) -> watch::Receiver<()> {
-        self.inner.changes.watch(account)
+    async fn withdraw(&self, account: &Account, nonce: u64) -> Result<(), BoxError> {
+        Ok(self.inner.withdraw(account, nonce).await?)
+    }
+
+    fn changes(&self, account: &Account) -> watch::Receiver<()> {
+        let names = Names::of(&self.inner.prefix, account);
+        self.inner.changes.watch(&names.text())
+    }
+
+    fn warning(&self, account: &Account) -> Option<StoreWarning> {
+        self.inner.warnings.get(account)
     }
 }
 
 impl Inner {
-    async fn acquire(&self, account: &str, acquire: &Acquire) -> Result<Acquired, Error> {
-        let (mut unreadable_token, mut unreadable_failure) = (Vec::new(), Vec::new());
-        let credentials = acquire.credentials;
+    async fn acquire(&self, account: &Account, acquire: &Acquire) -> Result<Acquired, Error> {
+        let mut unreadable = Unreadable::default();
+        let mut acquire = *acquire;
         for _ in 0..MAX_DELETIONS {
-            let mut args = vec![
-                text(acquire.newer_than),
-                flag(acquire.rejected),
-                flag(acquire.ignore_failure),
-                lease_millis(acquire.lease),
-                std::mem::take(&mut unreadable_token),
-                std::mem::take(&mut unreadable_failure),
-                text(scripts::MAX_ENTRY),
-                meta_millis(),
-                failure_memory_millis(),
-            ];
-            args.extend(self.names(account, credentials));
-            let call = scripts::acquire(keys(&self.prefix, account), args);
-            let result = match self.connection.run(&call).await {
-                // A lease from the first attempt has no holder, and expires.
-                Err(error) if lost_connection(&error) => self.connection.run(&call).await?,
+            let result = match self.ask(account, &acquire, &mut unreadable).await {
+                // The call may be on its way. With a nonce of its own the second one is
+                // told from it.
+                Err(error) if lost_connection(&error) => {
+                    if !acquire.lease.is_zero() && acquire.nonce != 0 {
+                        self.withdraw_one(account, acquire.nonce).await?;
+                        acquire.nonce = second(acquire.nonce);
+                    }
+                    self.ask(account, &acquire, &mut unreadable).await?
+                }
                 result => result?,
             };
-            let (kind, generation, sealed, ttl, refresh_generation, failure, failure_generation): AcquireResult = result;
-            let ttl = Duration::from_millis(ttl);
-            let open = |kind, generation, sealed: &[u8]| {
-                let data = self.associated_data(account, kind, (generation, credentials));
-                self.sealer.open(data, sealed)
-            };
-            let entry = |kind| {
-                open(kind, generation, &sealed).map(|payload| Entry {
-                    generation,
-                    payload,
-                    ttl,
-                })
-            };
-            let acquired = match kind.as_str() {
-                "token" => entry(Kind::Token).map(Acquired::Token),
-                "failure" => entry(Kind::Failure).map(Acquired::Failure),
-                "busy" => Some(Acquired::Busy(ttl)),
-                _ => Some(Acquired::Lease(Lease {
-                    generation,
-                    refresh_token: open(Kind::RefreshToken, refresh_generation, &sealed)
-                        .map(|payload| Stored { payload, ttl }),
-                    failure: open(Kind::Failure, failure_generation, &failure),
-                })),
-            };
-            if let Some(acquired) = acquired {
+            if let Some(acquired) = self.read(account, &acquire, result, &mut unreadable) {
                 return Ok(acquired);
-            }
-            match kind.as_str() {
-                "token" => {
-                    unreadable_token = [format!("{generation}:").as_bytes(), &sealed].concat();
-                }
-                _ => unreadable_failure = sealed,
             }
         }
         Err(Error::Unreadable)
     }
 
-    async fn complete(&self, account: &str, completion: &Completion) -> Result<bool, Error> {
+    async fn ask(
+        &self,
+        account: &Account,
+        acquire: &Acquire,
+        unreadable: &mut Unreadable,
+    ) -> Result<AcquireResult, Error> {
+        let names = Names::of(&self.prefix, account);
+        let sealed_account = match acquire.lease.is_zero() {
+            true => Vec::new(),
+            false => self.sealed_account(&names, account)?,
+        };
+        let mut args = vec![
+            text(acquire.newer_than),
+            flag(acquire.rejected),
+            flag(acquire.ignore_failure),
+            lease_millis(acquire.lease),
+            unreadable.token.clone(),
+            unreadable.failure.clone(),
+            text(scripts::MAX_ENTRY),
+            meta_millis(),
+            failure_memory_millis(),
+            text(acquire.nonce),
+            text(&names.suffix),
+            sealed_account,
+        ];
+        args.extend(self.credentials(account, acquire.credentials));
+        let call = ScriptCall {
+            kind: scripts::Kind::Acquire,
+            keys: names.keys(acquire.nonce),
+            args,
+        };
+        self.connection.run(&call).await
+    }
+
+    /// Opens what was acquired; `None` if it is to be deleted and asked for again.
+    fn read(
+        &self,
+        account: &Account,
+        acquire: &Acquire,
+        result: AcquireResult,
+        unreadable: &mut Unreadable,
+    ) -> Option<Acquired> {
+        let (
+            kind,
+            generation,
+            sealed,
+            ttl,
+            refresh_generation,
+            failure,
+            failure_generation,
+            started,
+            namesakes,
+        ) = result;
+        let ttl = Duration::from_millis(ttl);
+        let open = |kind, generation, sealed: &[u8]| {
+            let data = self.associated_data(account, kind, (generation, acquire.credentials));
+            self.sealer.open(data, sealed)
+        };
+        let entry = |kind| {
+            open(kind, generation, &sealed).map(|payload| Entry {
+                generation,
+                payload,
+                ttl,
+            })
+        };
+        let acquired = match kind.as_str() {
+            "token" => entry(Kind::Token).map(Acquired::Token),
+            "failure" => entry(Kind::Failure).map(Acquired::Failure),
+            "busy" => Some(Acquired::Busy(ttl)),
+            _ => {
+                let refresh_token = open(Kind::RefreshToken, refresh_generation, &sealed);
+                unreadable.any |= refresh_token.is_none() && self.sealer.lacks_key(&sealed);
+                Some(Acquired::Lease(Lease {
+                    generation,
+                    started,
+                    refresh_token: refresh_token.map(|payload| Stored { payload, ttl }),
+                    failure: open(Kind::Failure, failure_generation, &failure),
+                }))
+            }
+        };
+        if acquired.is_none() {
+            unreadable.any |= self.sealer.lacks_key(&sealed);
+            match kind.as_str() {
+                "token" => {
+                    unreadable.token = [format!("{generation}:").as_bytes(), &sealed].concat();
+                }
+                _ => unreadable.failure = sealed,
+            }
+            return None;
+        }
+        unreadable.token.clear();
+        unreadable.failure.clear();
+        let warning = self.warning(account, &namesakes, unreadable.any);
+        self.warnings.set(account, warning);
+        acquired
+    }
+
+    /// What there is to tell of those who use the account's name.
+    fn warning(
+        &self,
+        account: &Account,
+        namesakes: &[Vec<u8>],
+        unreadable: bool,
+    ) -> Option<StoreWarning> {
+        let folded = account.name.to_lowercase();
+        let mut no_key = unreadable;
+        for pair in namesakes.chunks_exact(2) {
+            let place = Account::new(folded.as_str()).held_by(String::from_utf8_lossy(&pair[0]));
+            let data = self.associated_data(&place, Kind::Account, (0, 0));
+            no_key |= self.sealer.lacks_key(&pair[1]);
+            let opened = self.sealer.open(data, &pair[1]);
+            let other = opened.and_then(|payload| decode_account(payload.as_bytes()));
+            let warning = other.and_then(|other| StoreWarning::of(account, &other));
+            if warning.is_some() {
+                return warning;
+            }
+        }
+        no_key.then_some(StoreWarning::UnknownKey)
+    }
+
+    /// The account, for others who use its name.
+    fn sealed_account(&self, names: &Names, account: &Account) -> Result<Vec<u8>, Error> {
+        let place = Account::new(names.folded.as_str()).held_by(names.suffix.as_str());
+        let data = self.associated_data(&place, Kind::Account, (0, 0));
+        Ok(self.sealer.seal(data, &encode_account(account))?)
+    }
+
+    async fn complete(&self, account: &Account, completion: &Completion) -> Result<bool, Error> {
         let (generation, credentials) = (completion.generation, completion.credentials);
         let seal = |kind, stored: &Option<Stored>| match stored {
             Some(Stored { payload, ttl }) => {
@@ -156,27 +260,63 @@ impl Inner {
         if parts.iter().any(|[sealed, _]| sealed.len() > longest) {
             return Err(Error::TooLong);
         }
+        let names = Names::of(&self.prefix, account);
         let mut args = vec![text(generation)];
         args.extend(parts.into_iter().flatten());
-        args.extend([meta_millis(), text(self.changes.channel()), text(account)]);
+        args.extend([
+            meta_millis(),
+            text(self.changes.channel()),
+            text(names.text()),
+        ]);
         args.extend([failure_memory_millis(), text(FAILURES_KEPT)]);
-        args.extend(self.names(account, credentials));
-        let call = scripts::complete(keys(&self.prefix, account), args);
+        args.extend([text(completion.started), text(&names.suffix)]);
+        args.extend(self.credentials(account, credentials));
+        let call = ScriptCall {
+            kind: scripts::Kind::Complete,
+            keys: names.keys(0),
+            args,
+        };
         // Never sent twice: in between, another process may have taken the refresh
         // token.
         let written: u8 = self.connection.run(&call).await?;
-        self.changes.notify(account);
+        self.changes.notify(&names.text());
         Ok(written == 1)
     }
 
+    async fn withdraw(&self, account: &Account, nonce: u64) -> Result<(), Error> {
+        // Calls that will not be withdrawn have no nonce.
+        if nonce == 0 {
+            return Ok(());
+        }
+        self.withdraw_one(account, nonce).await?;
+        self.withdraw_one(account, second(nonce)).await
+    }
+
+    async fn withdraw_one(&self, account: &Account, nonce: u64) -> Result<(), Error> {
+        let names = Names::of(&self.prefix, account);
+        let call = ScriptCall {
+            kind: scripts::Kind::Withdraw,
+            keys: names.keys(nonce),
+            args: vec![
+                text(nonce),
+                withdrawal_memory_millis(),
+                text(self.changes.channel()),
+                text(names.text()),
+            ],
+        };
+        let _ended: u8 = self.connection.run(&call).await?;
+        self.changes.notify(&names.text());
+        Ok(())
+    }
+
     /// The fields of these credentials in the hash of failures.
-    fn names(&self, account: &str, credentials: u64) -> impl Iterator<Item = Vec<u8>> {
+    fn credentials(&self, account: &Account, credentials: u64) -> impl Iterator<Item = Vec<u8>> {
         let names = self.sealer.names(&self.prefix, account, credentials);
         names.into_iter().map(String::into_bytes)
     }
 
     /// Ends a lease whose caller is gone, and keeps its refresh token.
-    async fn return_lease(&self, account: &str, unused: Lease) {
+    async fn return_lease(&self, account: &Account, unused: Lease) {
         let completion = Completion {
             refresh_token: unused.refresh_token.clone(),
             ..Completion::of(&unused)
@@ -187,7 +327,7 @@ impl Inner {
 
     fn associated_data<'a>(
         &'a self,
-        account: &'a str,
+        account: &'a Account,
         kind: Kind,
         (generation, credentials): (u64, u64),
     ) -> AssociatedData<'a> {
@@ -199,6 +339,34 @@ impl Inner {
             credentials,
         }
     }
+}
+
+/// The nonce of a second attempt.
+fn second(nonce: u64) -> u64 {
+    nonce.rotate_left(32) ^ 1
+}
+
+/// The values of entries that could not be opened, which are to be deleted.
+#[derive(Default)]
+struct Unreadable {
+    token: Vec<u8>,
+    failure: Vec<u8>,
+    /// One of them was encrypted with an unknown key.
+    any: bool,
+}
+
+fn encode_account(account: &Account) -> Payload {
+    let length = (account.name.len() as u64).to_be_bytes();
+    let parts = [&length, account.name.as_bytes(), account.holder.as_bytes()];
+    Payload::from(parts.concat())
+}
+
+fn decode_account(bytes: &[u8]) -> Option<Account> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let length = usize::try_from(u64::from_be_bytes(*length)).ok()?;
+    let (name, holder) = rest.split_at_checked(length)?;
+    let name = std::str::from_utf8(name).ok()?;
+    Some(Account::new(name).held_by(std::str::from_utf8(holder).ok()?))
 }
 
 impl fmt::Debug for RedisStore {

@@ -1,12 +1,17 @@
 //! The scripts that run in Redis, their keys, arguments and results.
 
+use std::hash::Hasher;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use redis::{Cmd, Script, cmd};
+use siphasher::sip128::{Hasher128, SipHasher24};
 
-use crate::store::token_store::FAILURE_MEMORY;
+use crate::store::account::Account;
+use crate::store::token_store::{FAILURE_MEMORY, WITHDRAWAL_MEMORY};
 
 /// The longest entry that is read back, in bytes: far more than the longest token
 /// response.
@@ -15,23 +20,47 @@ pub(super) const MAX_ENTRY: usize = 256 * 1024;
 /// entry is kept. After that nothing is left that a generation has to protect.
 const META_TTL: Duration = Duration::from_secs(60 * 86_400);
 
+/// A script, and whether it is known to the server on the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Acquire,
+    Complete,
+    Withdraw,
+}
+
+impl Kind {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Acquire => include_str!("acquire.lua"),
+            Self::Complete => include_str!("complete.lua"),
+            Self::Withdraw => include_str!("withdraw.lua"),
+        }
+    }
+
+    fn hash(self) -> &'static str {
+        static SCRIPTS: LazyLock<[Script; 3]> = LazyLock::new(|| {
+            [Kind::Acquire, Kind::Complete, Kind::Withdraw].map(|it| Script::new(it.text()))
+        });
+        SCRIPTS[self as usize].get_hash()
+    }
+}
+
 /// A script with its keys and arguments.
 pub(super) struct ScriptCall {
-    text: &'static str,
-    hash: &'static str,
-    keys: [String; 5],
-    args: Vec<Vec<u8>>,
+    pub(super) kind: Kind,
+    pub(super) keys: [String; 6],
+    pub(super) args: Vec<Vec<u8>>,
 }
 
 impl ScriptCall {
     /// Calls the script by its hash, which the server knows after the first call.
     pub(super) fn by_hash(&self) -> Cmd {
-        self.command("EVALSHA", self.hash)
+        self.command("EVALSHA", self.kind.hash())
     }
 
-    /// Sends the script itself, for a server that does not know it yet.
+    /// Sends the script itself, for a server that may not know it yet.
     pub(super) fn by_text(&self) -> Cmd {
-        self.command("EVAL", self.text)
+        self.command("EVAL", self.kind.text())
     }
 
     fn command(&self, name: &str, script: &str) -> Cmd {
@@ -42,51 +71,89 @@ impl ScriptCall {
     }
 }
 
-const ACQUIRE: &str = include_str!("acquire.lua");
-const COMPLETE: &str = include_str!("complete.lua");
-
-pub(super) fn acquire(keys: [String; 5], args: Vec<Vec<u8>>) -> ScriptCall {
-    static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(ACQUIRE));
-    ScriptCall {
-        text: ACQUIRE,
-        hash: SCRIPT.get_hash(),
-        keys,
-        args,
-    }
-}
-
-pub(super) fn complete(keys: [String; 5], args: Vec<Vec<u8>>) -> ScriptCall {
-    static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(COMPLETE));
-    ScriptCall {
-        text: COMPLETE,
-        hash: SCRIPT.get_hash(),
-        keys,
-        args,
-    }
-}
-
 /// The result of the script `acquire`: what was acquired, its generation, a sealed
 /// payload, its time to live in milliseconds, the generation of the refresh token, the
-/// sealed failure that a lease hands over, its generation.
-pub(super) type AcquireResult = (String, u64, Vec<u8>, u64, u64, Vec<u8>, u64);
+/// sealed failure that a lease hands over, its generation, the server's clock, and who
+/// uses the account's name.
+pub(super) type AcquireResult = (
+    String,
+    u64,
+    Vec<u8>,
+    u64,
+    u64,
+    Vec<u8>,
+    u64,
+    u64,
+    Vec<Vec<u8>>,
+);
 
 /// Characters that would end a hash tag, or look like another separator.
 const RESERVED: &AsciiSet = &CONTROLS.add(b'%').add(b'{').add(b'}').add(b':').add(b' ');
 
-/// Returns the keys of an account in the order of the scripts: token, refresh token,
-/// failures, lease, meta. The account is their hash tag, so a cluster keeps them in
-/// one slot. An empty tag would not count as one, so it is written `%`, which no
-/// escaped account name is.
-pub(super) fn keys(prefix: &str, account: &str) -> [String; 5] {
-    let tag = match account {
-        "" => "%".to_owned(),
-        account => utf8_percent_encode(account, RESERVED).to_string(),
-    };
-    ["token", "refresh", "failures", "lease", "meta"]
-        .map(|kind| format!("{prefix}:{{{tag}}}:{kind}"))
+/// What an account is called in Redis.
+pub(super) struct Names {
+    /// The name in lower case: those which differ in nothing but that meet.
+    pub(super) folded: String,
+    /// What tells this account from others with the same name.
+    pub(super) suffix: String,
+    prefix: String,
 }
 
-/// Returns the channel on which changes are published, each as an account's name.
+impl Names {
+    pub(super) fn of(prefix: &str, account: &Account) -> Self {
+        let folded = account.name.to_lowercase();
+        let plain = account.holder.is_empty() && account.name == folded;
+        let suffix = match plain {
+            true => String::new(),
+            false => format!(":{}", id(account)),
+        };
+        // An empty tag would not count as one, so it is written `%`, which no escaped
+        // name is.
+        let tag = match folded.as_str() {
+            "" => "%".to_owned(),
+            name => utf8_percent_encode(name, RESERVED).to_string(),
+        };
+        Self {
+            prefix: format!("{prefix}:{{{tag}}}"),
+            folded,
+            suffix,
+        }
+    }
+
+    /// Returns the keys in the order of the scripts: token, refresh token, failures,
+    /// lease, meta, and the one that says that this nonce was withdrawn. The name is
+    /// their hash tag, so a cluster keeps them in one slot. All but `meta`, which
+    /// accounts of one name share, have the suffix.
+    pub(super) fn keys(&self, nonce: u64) -> [String; 6] {
+        let Self { prefix, suffix, .. } = self;
+        let key = |kind: &str| format!("{prefix}{suffix}:{kind}");
+        [
+            key("token"),
+            key("refresh"),
+            key("failures"),
+            key("lease"),
+            format!("{prefix}:meta"),
+            key(&format!("withdrawn:{nonce}")),
+        ]
+    }
+
+    /// Returns what is published when the account changes.
+    pub(super) fn text(&self) -> String {
+        format!("{}{}", self.folded, self.suffix)
+    }
+}
+
+/// Tells an account from others: 128 bits of a hash of its name and its holder, neither
+/// of which is a secret.
+fn id(account: &Account) -> String {
+    let mut hasher = SipHasher24::new();
+    hasher.write(&(account.name.len() as u64).to_be_bytes());
+    hasher.write(account.name.as_bytes());
+    hasher.write(account.holder.as_bytes());
+    URL_SAFE_NO_PAD.encode(hasher.finish128().as_bytes())
+}
+
+/// Returns the channel on which changes are published.
 pub(super) fn channel(prefix: &str) -> String {
     format!("{prefix}:changes")
 }
@@ -119,6 +186,10 @@ pub(super) fn failure_memory_millis() -> Vec<u8> {
     millis(FAILURE_MEMORY)
 }
 
+pub(super) fn withdrawal_memory_millis() -> Vec<u8> {
+    millis(WITHDRAWAL_MEMORY)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,9 +206,29 @@ mod tests {
             ("100%", "100%25"),
             ("ü", "%C3%BC"),
         ] {
-            let [token, refresh, ..] = keys("p", account);
+            let [token, refresh, ..] = Names::of("p", &account.into()).keys(0);
             assert_eq!(token, format!("p:{{{tag}}}:token"));
             assert_eq!(refresh, format!("p:{{{tag}}}:refresh"));
+        }
+    }
+
+    #[test]
+    fn accounts_of_one_name_share_nothing_but_their_generations() {
+        let keys = |name: &str, holder: &str| {
+            let account = Account::new(name).held_by(holder);
+            Names::of("p", &account).keys(7)
+        };
+        let plain = keys("me", "");
+        assert_eq!(plain[0], "p:{me}:token");
+        let mut all = vec![plain];
+        for (name, holder) in [("me", "a"), ("me", "b"), ("Me", ""), ("ME", "a")] {
+            let keys = keys(name, holder);
+            assert_eq!(keys[4], "p:{me}:meta");
+            for other in &all {
+                let same = (0..6).filter(|n| keys[*n] == other[*n]).count();
+                assert_eq!(same, 1, "{keys:?} {other:?}");
+            }
+            all.push(keys);
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
+use redis::aio::MultiplexedConnection;
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
@@ -41,11 +41,12 @@ pub(super) struct Timeouts {
     pub(super) response: Duration,
 }
 
-/// A connection of the redis crate. None of them sends a command a second time.
+/// A connection of the redis crate. None of them sends a command a second time, and
+/// none connects again by itself: the crate's pauses between attempts are the same in
+/// every process.
 #[derive(Clone)]
 pub(super) enum Backend {
-    Server(ConnectionManager),
-    Master(MultiplexedConnection),
+    Server(MultiplexedConnection),
     Cluster(ClusterConnection),
 }
 
@@ -66,34 +67,25 @@ impl Target {
     }
 
     async fn connect_unboxed(&self, timeouts: Timeouts) -> RedisResult<Backend> {
-        let (connect, response) = (Some(timeouts.connect), Some(timeouts.response));
-        match self {
+        // The caller has limits of its own, for all of it.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(4 * timeouts.connect))
+            .set_response_timeout(None);
+        let client = match self {
             Self::Server(client) => {
                 ensure_crypto_provider(client.get_connection_info().addr());
-                let config = ConnectionManagerConfig::new()
-                    .set_connection_timeout(connect)
-                    .set_response_timeout(response)
-                    // The caches have their own pauses between attempts.
-                    .set_number_of_retries(0);
-                let manager =
-                    ConnectionManager::new_lazy_with_config(client.as_ref().clone(), config)?;
-                Ok(Backend::Server(manager))
+                client.as_ref().clone()
             }
-            Self::Sentinels(sentinels) => {
-                let config = AsyncConnectionConfig::new()
-                    .set_connection_timeout(connect)
-                    .set_response_timeout(response);
-                let master = sentinels.master().await?;
-                let connection = master.get_multiplexed_async_connection_with_config(&config);
-                Ok(Backend::Master(connection.await?))
-            }
+            Self::Sentinels(sentinels) => sentinels.master().await?,
             Self::Cluster(cluster, nodes) => {
                 for node in nodes {
                     ensure_crypto_provider(node.get_connection_info().addr());
                 }
-                Ok(Backend::Cluster(cluster.get_async_connection().await?))
+                return Ok(Backend::Cluster(cluster.get_async_connection().await?));
             }
-        }
+        };
+        let connection = client.get_multiplexed_async_connection_with_config(&config);
+        Ok(Backend::Server(connection.await?))
     }
 
     /// Returns a client of a server that publishes the changes. In a cluster every

@@ -1,0 +1,130 @@
+//! Calls of the fleet's store: their time, and what is told of them.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::cache::settings::FleetMember;
+use crate::cache::shared::Shared;
+use crate::cache::source_call::catch_panic;
+use crate::error::{BoxError, TokenError, TokenErrorKind};
+use crate::patience::patiently;
+use crate::store::{Account, Acquire, Acquired, Completion};
+use crate::telemetry::Event;
+
+impl Shared {
+    /// The account of this cache in the store. Whose it is may be known only once the
+    /// source is ready.
+    pub(super) fn store_account(&self, fleet: &FleetMember) -> Account {
+        Account::new(fleet.name.as_str()).held_by(self.source.holder())
+    }
+
+    /// `None` if the store could not be asked. The request is withdrawn then: it may
+    /// get a lease when nobody waits for one.
+    pub(crate) async fn acquire(
+        self: &Arc<Self>,
+        fleet: &FleetMember,
+        acquire: Acquire,
+    ) -> Option<Acquired> {
+        let account = self.store_account(fleet);
+        let acquire = Acquire {
+            nonce: fastrand::u64(1..),
+            ..acquire
+        };
+        let acquired = self
+            .store_call(fleet.store.acquire(&account, &acquire))
+            .await;
+        if acquired.is_none() && !acquire.lease.is_zero() {
+            tokio::spawn(withdraw(self.clone(), account.clone(), acquire));
+        }
+        if acquired.is_some() {
+            self.note_warning(fleet, &account);
+        }
+        acquired
+    }
+
+    /// `None` if the store could not be asked.
+    pub(crate) async fn complete(
+        &self,
+        fleet: &FleetMember,
+        completion: Completion,
+    ) -> Option<bool> {
+        let account = self.store_account(fleet);
+        self.store_call(fleet.store.complete(&account, &completion))
+            .await
+    }
+
+    /// The store's answer, within its time. The status tells if there is none.
+    async fn store_call<R>(&self, answer: impl Future<Output = Result<R, BoxError>>) -> Option<R> {
+        let first = self.with_state(|state, _| !std::mem::replace(&mut state.asked_store, true));
+        let limit = match first {
+            true => self
+                .settings
+                .store_timeout
+                .max(self.settings.store_connect_timeout),
+            false => self.settings.store_timeout,
+        };
+        let error = |what: &str| {
+            let what = format!("the token store of {:?} {what}", self.label);
+            TokenError::new(TokenErrorKind::Store, what)
+        };
+        let answer = match patiently(limit, catch_panic(answer)).await {
+            Some(Some(answer)) => answer.map_err(|e| error("failed").with_source(e)),
+            Some(None) => Err(error("panicked")),
+            None => Err(error(&format!("did not answer within {limit:?}"))),
+        };
+        let (answer, fault) = match answer {
+            Ok(answer) => (Some(answer), None),
+            Err(fault) => (None, Some(fault)),
+        };
+        let before =
+            self.with_state(|state, _| std::mem::replace(&mut state.store_error, fault.clone()));
+        match &fault {
+            Some(error) => self.emit(&Event::StoreError {
+                error,
+                first: before.is_none(),
+            }),
+            None if before.is_some() => self.emit(&Event::StoreRecovered),
+            None => {}
+        }
+        answer
+    }
+
+    /// Tells of what the store has noticed, if it is something else than before.
+    fn note_warning(&self, fleet: &FleetMember, account: &Account) {
+        let warning = fleet.store.warning(account);
+        let before = self
+            .with_state(|state, _| std::mem::replace(&mut state.store_warning, warning.clone()));
+        if let Some(warning) = warning.filter(|it| before.as_ref() != Some(it)) {
+            let account = &account.name;
+            self.emit(&Event::StoreWarning {
+                account,
+                warning: &warning,
+            });
+            self.changes.notify();
+        }
+    }
+}
+
+/// How long a withdrawal may take, and the pauses between two.
+const WITHDRAWAL: Duration = Duration::from_secs(2);
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+/// Withdraws a request for a lease, until the store has heard of it or the lease would
+/// be over anyway.
+async fn withdraw(shared: Arc<Shared>, account: Account, acquire: Acquire) {
+    let Some(fleet) = &shared.fleet else {
+        return;
+    };
+    let (start, mut pause) = (Instant::now(), PAUSES.0);
+    while start.elapsed() < acquire.lease {
+        let withdrawn = catch_panic(fleet.store.withdraw(&account, acquire.nonce));
+        if let Ok(Some(Ok(()))) = timeout(WITHDRAWAL, withdrawn).await {
+            return;
+        }
+        sleep(pause.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
+        pause = (2 * pause).min(PAUSES.1);
+    }
+}

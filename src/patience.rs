@@ -1,0 +1,68 @@
+//! Waiting for an answer on a machine that is busy.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+/// Into how many parts a limit is divided.
+const PARTS: u32 = 10;
+
+/// Awaits an answer for so long; `None` if there is none by then.
+///
+/// What counts is the time that this process had to run: where hundreds start at one
+/// moment on a few cores, each of them stands still for longer than an answer takes.
+/// So the limit is waited for in parts, between which everything else in the runtime
+/// gets its turn, and a part that ends late counts as one.
+pub(crate) async fn patiently<F: Future>(limit: Duration, answer: F) -> Option<F::Output> {
+    let mut answer = pin!(answer);
+    for _ in 0..PARTS {
+        if let Ok(answer) = timeout(limit / PARTS, answer.as_mut()).await {
+            return Some(answer);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_in_time_is_returned_and_a_late_one_is_not() {
+        let start = Instant::now();
+        assert_eq!(
+            patiently(SECOND, async {
+                sleep(SECOND / 2).await;
+                7
+            })
+            .await,
+            Some(7)
+        );
+        assert_eq!(start.elapsed(), SECOND / 2);
+        assert_eq!(patiently(SECOND, sleep(SECOND * 2)).await, None);
+        let waited = start.elapsed() - SECOND / 2;
+        assert!(
+            waited >= SECOND && waited < SECOND + SECOND / 50,
+            "{waited:?}"
+        );
+    }
+
+    /// Each poll takes a second of the machine's, which this process does not have.
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_hardly_runs_does_not_give_up() {
+        let slow = async {
+            for _ in 0..5 {
+                tokio::time::advance(SECOND).await;
+                tokio::task::yield_now().await;
+            }
+            7
+        };
+        assert_eq!(patiently(SECOND / 4, slow).await, Some(7));
+    }
+}
