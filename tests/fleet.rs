@@ -275,27 +275,64 @@ async fn garbage_in_the_store_is_replaced() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refresh_token_that_was_put_off_is_used_later_and_one_that_may_be_used_up_is_not() {
-    for (answer, password_grants) in [
-        (
-            MockResponse::status(http::StatusCode::SERVICE_UNAVAILABLE),
-            1,
-        ),
-        (MockResponse::status(http::StatusCode::TOO_MANY_REQUESTS), 1),
-        (MockResponse::status(http::StatusCode::BAD_GATEWAY), 2),
-        (MockResponse::close(), 2),
-        (MockResponse::hang(), 2),
+    // The second attempt in the same fetch sends the refresh token again, or logs in.
+    for (answer, again, password_grants) in [
+        (MockResponse::status(503), true, 1),
+        (MockResponse::status(429), false, 1),
+        (MockResponse::status(502), true, 2),
+        (MockResponse::close(), true, 2),
+        (MockResponse::hang(), false, 2),
     ] {
         let (server, _, caches) = fleet(rotating_server(), 2);
         tokens(&caches).await;
         server.token_endpoint().enqueue([answer]);
         caches[0].invalidate();
-        caches[0].token().await.expect_err("one failure");
+        let token = caches[0].token().await;
+        assert_eq!(token.is_ok(), again, "{token:?}");
         sleep(secs(300)).await;
         caches[1].invalidate();
         tokens(&caches).await;
         let counts = server.counts();
         assert_eq!(counts.password_grants, password_grants, "{counts:?}");
         assert_eq!((counts.token_requests, counts.refresh_token_reuses), (3, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_attempt_is_made_only_if_it_fits_into_the_lease() {
+    for (lease, attempts) in [(15, 2), (11, 2), (10, 1)] {
+        let (server, store) = (rotating_server().in_process(), MemoryStore::new());
+        server
+            .token_endpoint()
+            .enqueue([MockResponse::status(502).retry_after("1")]);
+        let cache = TokenCache::builder(server.grant())
+            .deferred_backoff(millis(1), secs(1))
+            .lease_duration(secs(lease))
+            .store(store, ACCOUNT)
+            .build()
+            .expect("valid");
+        assert_eq!(cache.token().await.is_ok(), attempts == 2, "{lease}");
+        assert_eq!(server.counts().token_requests, attempts, "{lease}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_shorter_than_a_fetch_is_refused_with_both_figures() {
+    let server = rotating_server().in_process();
+    let build = |lease: Duration, source: Duration| {
+        let builder = TokenCache::builder(server.grant()).store(MemoryStore::new(), ACCOUNT);
+        builder.lease_duration(lease).source_timeout(source).build()
+    };
+    build(secs(10), secs(30)).expect("as long as a token request");
+    build(secs(2), secs(2)).expect("as long as the source");
+    for (lease, source, figures) in [
+        (millis(200), secs(30), ["200ms", "10s"]),
+        (secs(2), secs(3), ["2s", "3s"]),
+    ] {
+        let error = build(lease, source).expect_err("too short");
+        assert_eq!(error.field(), "lease_duration");
+        let shown = error.to_string();
+        assert!(figures.iter().all(|it| shown.contains(it)), "{shown}");
     }
 }
 
@@ -519,4 +556,106 @@ async fn accounts_of_one_store_share_nothing() {
     }
     assert_eq!(server.counts().token_requests, 3);
     assert!(seen[0] != seen[1] && seen[1] != seen[2] && seen[0] != seen[2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_of_two_users_or_endpoints_shares_nothing_and_both_are_told() {
+    let (server, store) = (
+        rotating_server().user("you", "pw").in_process(),
+        MemoryStore::new(),
+    );
+    let cache = |user: &str| {
+        TokenCache::builder(server.grant_for(user, "pw"))
+            .store(store.clone(), ACCOUNT)
+            .build()
+            .expect("valid")
+    };
+    let (mine, yours) = (cache("me"), cache("you"));
+    let my_token = mine.token().await.expect("a token");
+    assert_eq!(mine.status().store_warning, None);
+    let your_token = yours.token().await.expect("a token");
+    assert_ne!(my_token.secret(), your_token.secret());
+    let warning = yours.status().store_warning.expect("told");
+    let shown = warning.to_string();
+    assert!(
+        shown.contains("\"me\"") && shown.contains("\"you\""),
+        "{shown}"
+    );
+    sleep(secs(2995)).await;
+    for cache in [&mine, &yours] {
+        cache.token().await.expect("a token");
+        assert!(cache.status().store_warning.is_some());
+    }
+    let counts = server.counts();
+    assert_eq!((counts.password_grants, counts.refresh_grants), (2, 2));
+
+    let elsewhere = rotating_server().start().await.expect("a server");
+    let grant = PasswordGrant::new(elsewhere.token_url(), "api", "me", "pw").expect("valid");
+    let staging = TokenCache::builder(grant.transport(elsewhere.service()))
+        .store(store, ACCOUNT)
+        .build()
+        .expect("valid");
+    staging.token().await.expect("a token of its own");
+    assert_eq!(elsewhere.counts().password_grants, 1);
+    assert_eq!(elsewhere.counts().refused, 0);
+    let shown = staging.status().store_warning.expect("told").to_string();
+    assert!(shown.contains(elsewhere.token_url()), "{shown}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_opened_without_the_store_ends_or_is_handed_over_when_it_is_back() {
+    let (server, store) = (rotating_server().in_process(), FaultyStore::default());
+    let caches: Vec<_> = (0..8).map(|_| member(&server, &store)).collect();
+    store.set_fault(Fault::Error);
+    tokens(&caches).await;
+    assert_eq!(server.counts().open_sessions, 8);
+    sleep(secs(100)).await;
+    store.set_fault(Fault::None);
+    sleep(secs(30)).await;
+    let counts = server.counts();
+    assert_eq!((counts.open_sessions, counts.token_requests), (1, 8));
+    let tokens = tokens(&caches).await;
+    assert!(tokens.iter().all(|token| token == &tokens[0]));
+    // From then on they renew as one.
+    sleep(secs(2900)).await;
+    self::tokens(&caches).await;
+    sleep(secs(10)).await;
+    let counts = server.counts();
+    assert_eq!((counts.refresh_grants, counts.password_grants), (1, 8));
+    assert_eq!((counts.open_sessions, counts.refresh_token_reuses), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_long_pause_another_process_s_token_is_noticed() {
+    let (server, store, _) = fleet(rotating_server(), 0);
+    let wrong = server.grant_for("me", "wrong");
+    let wrong = TokenCache::builder(wrong).store(store.clone(), ACCOUNT);
+    let wrong = wrong.build().expect("valid");
+    wrong.token().await.expect_err("refused");
+    sleep(secs(20)).await;
+    let right = member(&server, &store);
+    let token = right.token().await.expect("a token");
+    sleep(secs(4)).await;
+    assert_eq!(
+        wrong.token().await.expect("a token").secret(),
+        token.secret()
+    );
+    assert_eq!(server.counts().token_requests, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_the_store_runs_late_leaves_no_lease_and_keeps_the_refresh_token() {
+    let (server, store) = (rotating_server().in_process(), FaultyStore::default());
+    let caches: Vec<_> = (0..2).map(|_| member(&server, &store)).collect();
+    tokens(&caches).await;
+    sleep(secs(2995)).await;
+    // Takes the lease, and nobody hears of it.
+    store.set_fault(Fault::NoAnswerAfterwards);
+    caches[0].token().await.expect("a token");
+    store.set_fault(Fault::None);
+    let start = Instant::now();
+    sleep(secs(2)).await;
+    caches[1].token().await.expect("a token");
+    assert!(start.elapsed() < secs(3), "{:?}", start.elapsed());
+    assert_eq!(server.counts().refresh_token_reuses, 0);
 }

@@ -128,6 +128,7 @@ fn cache(setup: &Setup) -> Result<TokenCache, BoxError> {
     Ok(TokenCache::builder(account.transport(told()))
         .store(store, &setup.username)
         .lease_duration(setup.lease)
+        .source_timeout(setup.lease)
         .store_timeout(setup.store_timeout)
         .wall_clock(move || {
             let span = Duration::from_secs(ahead.unsigned_abs());

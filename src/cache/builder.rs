@@ -10,6 +10,7 @@ use crate::cache::token_cache::TokenCache;
 use crate::error::ConfigError;
 use crate::source::{DynTokenSource, TokenSource};
 use crate::store::TokenStore;
+use crate::task::BackgroundTask;
 
 /// Settings for a [`TokenCache`]; made by [`TokenCache::builder`].
 ///
@@ -66,6 +67,7 @@ impl TokenCacheBuilder {
         self.fleet = Some(FleetMember {
             store: Box::new(store),
             name: account.into(),
+            rejoin: BackgroundTask::default(),
         });
         self
     }
@@ -84,6 +86,9 @@ impl TokenCacheBuilder {
     /// Returns an error that names the setting, if one makes no sense.
     pub fn build(self) -> Result<TokenCache, ConfigError> {
         self.settings.check()?;
+        if self.fleet.is_some() {
+            self.settings.check_lease()?;
+        }
         Ok(TokenCache::assemble(
             self.source,
             self.fleet,

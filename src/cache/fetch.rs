@@ -9,11 +9,12 @@ use tokio::time::Instant;
 
 use crate::cache::current::CachedToken;
 use crate::cache::exclusive::InUse;
+use crate::cache::in_flight::Rejoined;
 use crate::cache::shared::{FetchOutcome, Shared, no_runtime};
 use crate::cache::single_flight::{Driver, Joined, Waiter};
-use crate::cache::source_call::{FetchContext, GRACE};
+use crate::cache::source_call::{FetchContext, GRACE, Purpose};
 use crate::cache::state::{Begun, Lookup, Requirements};
-use crate::cache::{background, session};
+use crate::cache::{background, fleet_alone, session};
 use crate::error::TokenError;
 use crate::telemetry::{self, Event, FetchSummary};
 
@@ -46,14 +47,27 @@ impl Shared {
                 }
                 Next::Serve { live, in_use }
             }
-            Lookup::Fail(error) => Next::Fail(error),
-            Lookup::Fetch => self.fetch(needs),
+            Lookup::Fail(error) => self.peek(needs, error),
+            Lookup::Fetch => self.fetch(needs, Purpose::Token),
         }
     }
 
-    fn fetch(self: &Arc<Self>, needs: Requirements) -> Next {
-        let joined = self.join(needs, |lookup| match lookup {
+    /// Where no fetch may be made, another process of the fleet may have a token all
+    /// the same.
+    fn peek(self: &Arc<Self>, needs: Requirements, error: TokenError) -> Next {
+        let peeks = self.fleet.is_some()
+            && Handle::try_current().is_ok()
+            && self.with_state(|state, now| state.may_peek(now.monotonic));
+        match peeks {
+            true => self.fetch(needs, Purpose::Peek),
+            false => Next::Fail(error),
+        }
+    }
+
+    fn fetch(self: &Arc<Self>, needs: Requirements, purpose: Purpose) -> Next {
+        let joined = self.join(needs, purpose, |lookup| match lookup {
             Lookup::Serve { live, in_use, .. } => Some(Next::Serve { live, in_use }),
+            Lookup::Fail(_) if purpose == Purpose::Peek => None,
             Lookup::Fail(error) => Some(Next::Fail(error)),
             Lookup::Fetch => None,
         });
@@ -76,10 +90,30 @@ impl Shared {
     /// Starts a renewal in the background, unless a fetch is in progress. Outside
     /// a runtime nothing happens: the token in use is still valid.
     fn renew(self: &Arc<Self>) {
-        let joined = self.join(Requirements::default(), |lookup| match lookup {
-            Lookup::Serve { renew: true, .. } => None,
-            _ => Some(()),
-        });
+        let joined = self.join(
+            Requirements::default(),
+            Purpose::Token,
+            |lookup| match lookup {
+                Lookup::Serve { renew: true, .. } => None,
+                _ => Some(()),
+            },
+        );
+        if let Joined::Started(task, _) = joined {
+            let _ = task.spawn();
+        }
+    }
+
+    /// Asks the fleet's store again in the background, if there is a valid token and no
+    /// fetch in progress.
+    pub(crate) fn start_rejoin(self: &Arc<Self>) {
+        let joined = self.join(
+            Requirements::default(),
+            Purpose::Rejoin,
+            |lookup| match lookup {
+                Lookup::Serve { .. } => None,
+                _ => Some(()),
+            },
+        );
         if let Joined::Started(task, _) = joined {
             let _ = task.spawn();
         }
@@ -102,6 +136,7 @@ impl Shared {
     fn join<R>(
         self: &Arc<Self>,
         needs: Requirements,
+        purpose: Purpose,
         settled: impl FnOnce(Lookup) -> Option<R>,
     ) -> Joined<FetchOutcome, R, FetchTask> {
         let limit = self.fetch_deadline();
@@ -130,6 +165,7 @@ impl Shared {
                 id: begun.id,
                 needs,
                 started: Instant::now(),
+                purpose,
             },
             driver: Some(driver),
         })
@@ -178,10 +214,17 @@ impl FetchTask {
 
     async fn run(mut self) {
         let shared = self.shared.clone();
-        let fetched = match &shared.fleet {
-            Some(fleet) => shared.fetch_in_fleet(fleet, self.context).await,
-            None => shared.fetch_from_source(self.context).await,
+        let context = self.context;
+        let fetched = match (&shared.fleet, context.purpose) {
+            (None, _) => shared.fetch_from_source(context).await,
+            (Some(fleet), Purpose::Token) => shared.fetch_in_fleet(fleet, context).await,
+            (Some(fleet), Purpose::Peek) => shared.peek_in_pause(fleet, context).await,
+            (Some(fleet), Purpose::Rejoin) => match shared.rejoin(fleet, context).await {
+                Rejoined::Fetched(fetched) => fetched,
+                Rejoined::AsBefore => return self.end_as_before(),
+            },
         };
+        let is_told = context.purpose != Purpose::Peek || fetched.answer.is_ok();
         let by = fetched.by;
         let outcome = shared.with_state(|state, now| {
             let random = fastrand::f64();
@@ -191,12 +234,16 @@ impl FetchTask {
             background::ensure_keep_warm(&shared);
         }
         session::end_late(&shared);
+        fleet_alone::ensure_rejoin(&shared);
         if let (Some(outcome), Some(driver)) = (outcome, self.driver.take()) {
             let summary = FetchSummary {
                 reason: self.begun.reason,
                 took: self.context.started.elapsed(),
                 waiters: driver.complete(outcome.clone()),
             };
+            if !is_told {
+                return;
+            }
             shared.changes.notify();
             shared.emit(&match &outcome {
                 Ok(live) => Event::Fetched {
@@ -207,6 +254,20 @@ impl FetchTask {
                 },
                 Err(error) => Event::Failed { summary, error },
             });
+        }
+    }
+}
+
+impl FetchTask {
+    /// Ends a fetch that has changed nothing. Who waits for it looks again.
+    fn end_as_before(mut self) {
+        let driver = self.driver.take();
+        let live = self.shared.with_state(|state, now| {
+            state.abandon(self.begun.id, now);
+            state.live.clone()
+        });
+        if let (Some(live), Some(driver)) = (live, driver) {
+            driver.complete(Ok(live));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::cache::codec::{self, SharedFailure};
 use crate::cache::credentials::CredentialMemory;
 use crate::cache::failures::{FailureCounts, classify};
-use crate::cache::fleet::LONGEST;
+use crate::cache::fleet_store::LONGEST;
 use crate::cache::in_flight::FetchResult;
 use crate::cache::shared::Shared;
 use crate::error::TokenError;

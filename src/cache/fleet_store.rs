@@ -14,6 +14,9 @@ use crate::patience::patiently;
 use crate::store::{Account, Acquire, Acquired, Completion};
 use crate::telemetry::Event;
 
+/// How long a store keeps a refresh token that has no fixed end.
+pub(super) const LONGEST: Duration = Duration::from_secs(30 * 86_400);
+
 impl Shared {
     /// The account of this cache in the store. Whose it is may be known only once the
     /// source is ready.

@@ -98,6 +98,8 @@ pub(crate) struct FetchResult {
     pub(crate) age: Duration,
     /// The generation in the fleet's store, if the token is there.
     pub(crate) store_generation: Option<u64>,
+    /// The fleet knows nothing of the token: its store could not be asked.
+    pub(crate) alone: bool,
     pub(crate) by: FetchedBy,
     /// The pause after a failure.
     pub(crate) pause: Option<Duration>,
@@ -119,6 +121,7 @@ impl FetchResult {
             requested_at,
             age: Duration::ZERO,
             store_generation: None,
+            alone: false,
             by: FetchedBy::Credentials,
             pause: None,
             memory: None,
@@ -149,6 +152,13 @@ impl FetchResult {
     pub(crate) fn into_refresh_token(self) -> Option<RefreshToken> {
         self.answer.ok()?.take_refresh_token()
     }
+}
+
+/// How a process joined its fleet again.
+pub(crate) enum Rejoined {
+    Fetched(FetchResult),
+    /// With the token that it had, or not at all.
+    AsBefore,
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@ mod exclusive;
 mod failures;
 mod fetch;
 mod fleet;
+mod fleet_alone;
 mod fleet_failures;
+mod fleet_lease;
 mod fleet_store;
 mod in_flight;
 #[cfg_attr(

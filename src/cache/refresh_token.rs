@@ -78,6 +78,11 @@ impl HeldRefreshToken {
         alive
     }
 
+    /// Returns what is held, with the time of its request, and holds none.
+    pub(crate) fn take_held(&mut self) -> Option<(RefreshToken, Moment)> {
+        self.held.take().map(|held| (held.token, held.requested_at))
+    }
+
     /// Holds none any more.
     pub(crate) fn discard(&mut self) {
         self.held = None;

@@ -12,6 +12,7 @@ use crate::cache::exclusive::Renewal;
 use crate::cache::permits::Permits;
 use crate::error::ConfigError;
 use crate::store::DynTokenStore;
+use crate::task::BackgroundTask;
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -110,7 +111,10 @@ macro_rules! with_settings {
             Duration store_connect_timeout = secs(2), check;
             /// Sets how long one process of a fleet may fetch before another one may:
             /// longer than a fetch takes, but not by much, for the others wait that long
-            /// if it crashes. Default: 15 seconds.
+            /// if it crashes. A lease shorter than [`source_timeout`](Self::source_timeout), or
+            /// than the 10 seconds of a token request if that is less, is refused. A
+            /// failed request is made once more if a whole one still fits into the lease.
+            /// Default: 15 seconds.
             Duration lease_duration = secs(15), check;
         }
     };
@@ -243,7 +247,29 @@ impl Check for Backoff {
     }
 }
 
+/// How long a token request of a grant may take.
+const REQUEST: Duration = secs(10);
+
 impl Settings {
+    /// How long a call of the source takes at the most.
+    pub(crate) fn request_time(&self) -> Duration {
+        self.source_timeout.min(REQUEST)
+    }
+
+    /// Refuses a lease that ends before a fetch does: another process would fetch
+    /// meanwhile, and the next one.
+    pub(crate) fn check_lease(&self) -> Result<(), ConfigError> {
+        let (lease, request) = (self.lease_duration, self.request_time());
+        if lease < request {
+            let reason = format!(
+                "{lease:?} is shorter than a fetch may take: {request:?}, which is \
+                 `source_timeout`, or what a token request may take"
+            );
+            return Err(ConfigError::new("lease_duration", reason));
+        }
+        Ok(())
+    }
+
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         self.check_each()?;
         let (renew, expire) = (self.renew_before, self.expiry_margin);
@@ -277,6 +303,8 @@ impl DerefMut for SharedSettings {
 pub(crate) struct FleetMember {
     pub(crate) store: Box<dyn DynTokenStore>,
     pub(crate) name: String,
+    /// The task that joins the fleet again.
+    pub(crate) rejoin: BackgroundTask,
 }
 
 impl fmt::Debug for FleetMember {

@@ -25,6 +25,17 @@ pub(crate) struct FetchContext {
     pub(crate) id: u64,
     pub(crate) needs: Requirements,
     pub(crate) started: Instant,
+    pub(crate) purpose: Purpose,
+}
+
+/// What a fetch is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Token,
+    /// To look whether the fleet has a token, while this process may fetch none.
+    Peek,
+    /// To join the fleet again, whose store could not be asked before.
+    Rejoin,
 }
 
 impl Shared {
@@ -46,7 +57,11 @@ impl Shared {
     /// The pause after which the source is called once more before the waiters
     /// are told of a failure: only if they still wait then, and if there is no
     /// token that serves meanwhile.
-    fn pause_before_retry(&self, context: FetchContext, fetched: &FetchResult) -> Option<Duration> {
+    pub(crate) fn pause_before_retry(
+        &self,
+        context: FetchContext,
+        fetched: &FetchResult,
+    ) -> Option<Duration> {
         let error = fetched.answer.as_ref().err()?;
         if fetched.from_memory || !is_worth_another_attempt(error) {
             return None;

@@ -89,6 +89,10 @@ pub(crate) struct State {
     /// The generation of the last token that came from the fleet's store, or
     /// went there.
     store_generation: u64,
+    /// The fleet knows nothing of the token in use.
+    alone: bool,
+    /// When the store was read last for a newer token, while no fetch could be made.
+    peeked_at: Option<Instant>,
     /// The refresh token in the fleet's store is not to be used.
     discard_stored: bool,
     /// Why the last token was given up before its time.
@@ -204,7 +208,7 @@ impl State {
     }
 
     /// The failure that keeps the next fetch from being made.
-    fn blocking(&self, now: Instant) -> Option<TokenError> {
+    pub(crate) fn blocking(&self, now: Instant) -> Option<TokenError> {
         let shared = self.memory.as_ref().and_then(|it| it.blocking(now));
         shared.or_else(|| self.failures.blocking(now))
     }
@@ -275,6 +279,33 @@ impl State {
         }
     }
 
+    /// Whether the fleet knows nothing of the token in use.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.alone && !self.closed
+    }
+
+    pub(crate) fn store_generation(&self) -> u64 {
+        self.store_generation
+    }
+
+    /// The token in use is the fleet's, of this generation in its store.
+    pub(crate) fn handed_over(&mut self, generation: u64) {
+        self.store_generation = generation;
+        self.alone = false;
+    }
+
+    /// Whether to look whether another process has a token, while this one may fetch
+    /// none.
+    pub(crate) fn may_peek(&mut self, now: Instant) -> bool {
+        let pause = self.backoff_left(now).filter(|_| !self.closed);
+        let since = self.peeked_at.map(|at| now.saturating_duration_since(at));
+        if !pause.is_some_and(|left| is_peek_due(left, since)) {
+            return false;
+        }
+        self.peeked_at = Some(now);
+        true
+    }
+
     /// Whether the refresh token in the fleet's store is to be left unused.
     pub(crate) fn take_discard_stored(&mut self) -> bool {
         std::mem::take(&mut self.discard_stored)
@@ -329,6 +360,13 @@ impl State {
     }
 }
 
+/// Whether the store is to be read while no fetch may be made for this long, and it was
+/// read so long ago: after a twentieth of the pause, but between 1 and 30 seconds.
+fn is_peek_due(left: Duration, since: Option<Duration>) -> bool {
+    let every = (left / 20).clamp(Duration::from_secs(1), Duration::from_secs(30));
+    since.is_none_or(|since| since >= every)
+}
+
 /// Whether a valid token is what a caller needs.
 fn suffices(live: &CachedToken, needs: Requirements, now: &Moment) -> bool {
     live.generation() > needs.newer_than
@@ -343,4 +381,26 @@ fn lives_too_short() -> TokenError {
         TokenErrorKind::Config,
         "the tokens of this source do not live as long as was asked for",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_is_read_now_and_then_in_a_long_pause() {
+        for (left, since, due) in [
+            (60, None, true),
+            (60, Some(2), false),
+            (60, Some(3), true),
+            (5, Some(0), false),
+            (5, Some(1), true),
+            (21_600, Some(29), false),
+            (21_600, Some(30), true),
+        ] {
+            let secs = Duration::from_secs;
+            let is_due = is_peek_due(secs(left), since.map(secs));
+            assert_eq!(is_due, due, "{left} {since:?}");
+        }
+    }
 }

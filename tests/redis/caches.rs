@@ -29,6 +29,7 @@ impl Caches {
             let tokens = TokenCache::builder(account.expect("a grant"))
                 .store(store, user)
                 .lease_duration(LEASE)
+                .source_timeout(LEASE)
                 .store_timeout(Duration::from_millis(500))
                 .build()
                 .expect("a cache");

@@ -142,6 +142,7 @@ impl State {
             requested_at,
             age,
             store_generation,
+            alone,
             by,
             failed_login,
             ..
@@ -154,6 +155,7 @@ impl State {
         }
         self.invalidated = None;
         self.store_generation = store_generation.unwrap_or(self.store_generation);
+        self.alone = alone;
         if refreshed {
             self.refresh.count_success();
         }
