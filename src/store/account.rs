@@ -1,6 +1,14 @@
 //! Whose tokens a store keeps, and what an operator is told of it.
 
 use std::fmt;
+#[cfg(feature = "seal")]
+use std::hash::Hasher;
+
+#[cfg(feature = "seal")]
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+#[cfg(feature = "seal")]
+use crate::store::token_store::Payload;
 
 /// An account in a store: the name that the program gave it, and who holds it.
 ///
@@ -35,6 +43,33 @@ impl Account {
     pub fn held_by(mut self, holder: impl Into<String>) -> Self {
         self.holder = holder.into();
         self
+    }
+}
+
+#[cfg(feature = "seal")]
+impl Account {
+    /// Tells an account from others: a hash of its name and its holder, neither of
+    /// which is a secret.
+    pub(super) fn hash(&self) -> [u8; 16] {
+        let mut hasher = SipHasher24::new();
+        hasher.write(&(self.name.len() as u64).to_be_bytes());
+        hasher.write(self.name.as_bytes());
+        hasher.write(self.holder.as_bytes());
+        hasher.finish128().as_bytes()
+    }
+
+    pub(super) fn to_payload(&self) -> Payload {
+        let length = (self.name.len() as u64).to_be_bytes();
+        let parts = [&length, self.name.as_bytes(), self.holder.as_bytes()];
+        Payload::from(parts.concat())
+    }
+
+    pub(super) fn from_payload(payload: &Payload) -> Option<Self> {
+        let (length, rest) = payload.as_bytes().split_first_chunk()?;
+        let length = usize::try_from(u64::from_be_bytes(*length)).ok()?;
+        let (name, holder) = rest.split_at_checked(length)?;
+        let name = std::str::from_utf8(name).ok()?;
+        Some(Self::new(name).held_by(std::str::from_utf8(holder).ok()?))
     }
 }
 

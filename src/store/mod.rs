@@ -27,27 +27,40 @@
 //! attempt. Processes with other credentials are not affected.
 //!
 //! [`MemoryStore`] serves several caches in one process, and is the reference for
-//! other implementations. `RedisStore` (feature `redis`) serves many processes. The
+//! other implementations. `FileStore` (feature `file-store`) serves the processes of
+//! one machine, also one after the other, and `RedisStore` (feature `redis`) those of
+//! many. The
 //! guide `fleets`, in the documentation of all features, explains when to share
 //! tokens, what it costs and how it fails.
+#![cfg_attr(all(feature = "file-store", unix), doc = "")]
+#![cfg_attr(all(feature = "file-store", unix), doc = include_str!("file/guide.md"))]
 #![cfg_attr(feature = "redis", doc = "")]
 #![cfg_attr(feature = "redis", doc = include_str!("redis/guide.md"))]
 
 mod account;
+mod entries;
+#[cfg(all(feature = "file-store", unix))]
+mod file;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "seal")]
 #[cfg_attr(
-    not(feature = "redis"),
+    not(all(feature = "redis", feature = "file-store", unix)),
     allow(dead_code, reason = "used by the stores that leave the process")
 )]
 mod seal;
 #[cfg(feature = "seal")]
 mod store_key;
 mod token_store;
+#[cfg(any(feature = "redis", all(feature = "file-store", unix)))]
+mod warnings;
+#[cfg(any(feature = "redis", all(feature = "file-store", unix)))]
+mod watchers;
 
 pub use account::{Account, StoreWarning};
+#[cfg(all(feature = "file-store", unix))]
+pub use file::{FileStore, FileStoreBuilder};
 pub use memory::MemoryStore;
 #[cfg(feature = "redis")]
 pub use redis::{RedisStore, RedisStoreBuilder};

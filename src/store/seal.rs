@@ -39,6 +39,8 @@ pub(super) enum Kind {
     Failure = 3,
     /// Who uses a name.
     Account = 4,
+    /// All that a file has of an account.
+    Entries = 5,
 }
 
 impl AssociatedData<'_> {

@@ -10,6 +10,11 @@ use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::general_purpose::GeneralPurpose;
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 use zeroize::Zeroizing;
+#[cfg(all(feature = "file-store", unix))]
+use {
+    base64::engine::general_purpose::STANDARD as STANDARD_ENGINE, chacha20poly1305::Key,
+    chacha20poly1305::aead::Generate,
+};
 
 use crate::error::ConfigError;
 
@@ -47,14 +52,31 @@ impl StoreKey {
         let read = fs::read(path).map_err(|error| {
             ConfigError::new("key", format!("cannot read {}: {error}", path.display()))
         });
-        let bytes = Zeroizing::new(read?);
-        if let Ok(bytes) = bytes.as_slice().try_into() {
+        Self::from_contents(&Zeroizing::new(read?))
+    }
+
+    /// Reads a key from what a file holds.
+    pub(super) fn from_contents(bytes: &[u8]) -> Result<Self, ConfigError> {
+        if let Ok(bytes) = bytes.try_into() {
             return Ok(Self::from_bytes(bytes));
         }
-        std::str::from_utf8(&bytes)
+        std::str::from_utf8(bytes)
             .map_err(|_| malformed())?
             .trim()
             .parse()
+    }
+
+    /// Generates a key. `None` if the system returns no random numbers.
+    #[cfg(all(feature = "file-store", unix))]
+    pub(super) fn generate() -> Option<Self> {
+        let key = Key::try_generate().ok()?;
+        Some(Self::from_bytes(key.into()))
+    }
+
+    /// The key as text, as [`str::parse`] takes it.
+    #[cfg(all(feature = "file-store", unix))]
+    pub(super) fn to_text(&self) -> Zeroizing<String> {
+        Zeroizing::new(STANDARD_ENGINE.encode(self.as_bytes()))
     }
 
     pub(super) fn as_bytes(&self) -> &[u8; 32] {

@@ -11,10 +11,10 @@ use super::connection::Connection;
 use super::redis_store::{Inner, RedisStore};
 use super::scripts::channel;
 use super::target::Timeouts;
-use super::warnings::Warnings;
 use crate::error::ConfigError;
 use crate::store::seal::Sealer;
 use crate::store::store_key::StoreKey;
+use crate::store::warnings::Warnings;
 
 /// Configures a [`RedisStore`]. Returned by [`RedisStore::builder`],
 /// [`RedisStore::sentinel`] and [`RedisStore::cluster`].

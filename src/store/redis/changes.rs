@@ -1,10 +1,9 @@
 //! The subscription to changes, and the watchers that it notifies.
 
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_core::Stream;
@@ -16,15 +15,13 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::connection::note_access;
 use super::target::Target;
 use crate::patience::patiently;
-use crate::sync::lock;
+use crate::store::watchers::Watchers;
 use crate::task::BackgroundTask;
 
 /// The first and the longest pause between attempts to subscribe.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How long a subscription may be silent before it is pinged.
 const PING_AFTER: Duration = Duration::from_secs(15);
-/// How many accounts are kept before those without watchers are removed.
-const PRUNE_FROM: usize = 64;
 
 /// The subscription of a store. Its task ends with it.
 pub(super) struct Changes {
@@ -93,53 +90,6 @@ impl Drop for Changes {
     }
 }
 
-#[derive(Default)]
-struct Watchers(Mutex<Accounts>);
-
-#[derive(Default)]
-struct Accounts {
-    senders: HashMap<String, watch::Sender<()>>,
-    /// At how many accounts those without watchers are removed.
-    prune_at: usize,
-}
-
-impl Watchers {
-    fn is_empty(&self) -> bool {
-        lock(&self.0).senders.is_empty()
-    }
-
-    fn watch(&self, account: &str) -> watch::Receiver<()> {
-        let mut accounts = lock(&self.0);
-        if let Some(sender) = accounts.senders.get(account) {
-            return sender.subscribe();
-        }
-        if accounts.senders.len() >= accounts.prune_at {
-            accounts
-                .senders
-                .retain(|_, sender| sender.receiver_count() > 0);
-            accounts.prune_at = PRUNE_FROM.max(2 * accounts.senders.len());
-        }
-        let (sender, receiver) = watch::channel(());
-        accounts.senders.insert(account.to_owned(), sender);
-        receiver
-    }
-
-    fn notify(&self, account: &[u8]) {
-        let account = std::str::from_utf8(account).unwrap_or_default();
-        if let Some(sender) = lock(&self.0).senders.get(account) {
-            sender.send_replace(());
-        }
-    }
-
-    fn notify_all(&self) {
-        let accounts = lock(&self.0);
-        accounts
-            .senders
-            .values()
-            .for_each(|sender| sender.send_replace(()));
-    }
-}
-
 /// Subscribes, and again after each failure, as long as the store exists.
 async fn keep_subscribed(
     target: Target,
@@ -205,24 +155,4 @@ async fn forward(
 
 async fn next(stream: &mut PubSubStream) -> Option<Msg> {
     poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx)).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn accounts_without_watchers_do_not_pile_up() {
-        let watchers = Watchers::default();
-        let kept: Vec<_> = (0..10)
-            .map(|n| watchers.watch(&format!("kept {n}")))
-            .collect();
-        for n in 0..10_000 {
-            watchers.watch(&format!("gone {n}"));
-        }
-        let accounts = lock(&watchers.0);
-        assert!(accounts.senders.len() <= 2 * PRUNE_FROM);
-        let kept = (0..kept.len()).all(|n| accounts.senders.contains_key(&format!("kept {n}")));
-        assert!(kept);
-    }
 }

@@ -9,7 +9,6 @@ mod error;
 mod redis_store;
 mod scripts;
 mod target;
-mod warnings;
 
 pub use builder::RedisStoreBuilder;
 pub use redis_store::RedisStore;

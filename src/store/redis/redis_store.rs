@@ -13,13 +13,13 @@ use super::scripts::{
     self, AcquireResult, Names, ScriptCall, failure_memory_millis, flag, lease_millis, meta_millis,
     millis, text, withdrawal_memory_millis,
 };
-use super::warnings::Warnings;
 use crate::error::BoxError;
 use crate::store::account::{Account, StoreWarning};
 use crate::store::seal::{AssociatedData, Kind, Sealer};
 use crate::store::token_store::{
-    Acquire, Acquired, Completion, Entry, FAILURES_KEPT, Lease, Payload, Stored, TokenStore,
+    Acquire, Acquired, Completion, Entry, FAILURES_KEPT, Lease, Stored, TokenStore,
 };
+use crate::store::warnings::Warnings;
 
 /// How often one call deletes an entry that it cannot open: a token, a failure, and
 /// what others write meanwhile.
@@ -226,7 +226,7 @@ impl Inner {
             let data = self.associated_data(&place, Kind::Account, (0, 0));
             no_key |= self.sealer.lacks_key(&pair[1]);
             let opened = self.sealer.open(data, &pair[1]);
-            let other = opened.and_then(|payload| decode_account(payload.as_bytes()));
+            let other = opened.and_then(|payload| Account::from_payload(&payload));
             let warning = other.and_then(|other| StoreWarning::of(account, &other));
             if warning.is_some() {
                 return warning;
@@ -239,7 +239,7 @@ impl Inner {
     fn sealed_account(&self, names: &Names, account: &Account) -> Result<Vec<u8>, Error> {
         let place = Account::new(names.folded.as_str()).held_by(names.suffix.as_str());
         let data = self.associated_data(&place, Kind::Account, (0, 0));
-        Ok(self.sealer.seal(data, &encode_account(account))?)
+        Ok(self.sealer.seal(data, &account.to_payload())?)
     }
 
     async fn complete(&self, account: &Account, completion: &Completion) -> Result<bool, Error> {
@@ -353,20 +353,6 @@ struct Unreadable {
     failure: Vec<u8>,
     /// One of them was encrypted with an unknown key.
     any: bool,
-}
-
-fn encode_account(account: &Account) -> Payload {
-    let length = (account.name.len() as u64).to_be_bytes();
-    let parts = [&length, account.name.as_bytes(), account.holder.as_bytes()];
-    Payload::from(parts.concat())
-}
-
-fn decode_account(bytes: &[u8]) -> Option<Account> {
-    let (length, rest) = bytes.split_first_chunk()?;
-    let length = usize::try_from(u64::from_be_bytes(*length)).ok()?;
-    let (name, holder) = rest.split_at_checked(length)?;
-    let name = std::str::from_utf8(name).ok()?;
-    Some(Account::new(name).held_by(std::str::from_utf8(holder).ok()?))
 }
 
 impl fmt::Debug for RedisStore {

@@ -1,6 +1,5 @@
 //! The scripts that run in Redis, their keys, arguments and results.
 
-use std::hash::Hasher;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -8,7 +7,6 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use redis::{Cmd, Script, cmd};
-use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::store::account::Account;
 use crate::store::token_store::{FAILURE_MEMORY, WITHDRAWAL_MEMORY};
@@ -105,7 +103,7 @@ impl Names {
         let plain = account.holder.is_empty() && account.name == folded;
         let suffix = match plain {
             true => String::new(),
-            false => format!(":{}", id(account)),
+            false => format!(":{}", URL_SAFE_NO_PAD.encode(account.hash())),
         };
         // An empty tag would not count as one, so it is written `%`, which no escaped
         // name is.
@@ -141,16 +139,6 @@ impl Names {
     pub(super) fn text(&self) -> String {
         format!("{}{}", self.folded, self.suffix)
     }
-}
-
-/// Tells an account from others: 128 bits of a hash of its name and its holder, neither
-/// of which is a secret.
-fn id(account: &Account) -> String {
-    let mut hasher = SipHasher24::new();
-    hasher.write(&(account.name.len() as u64).to_be_bytes());
-    hasher.write(account.name.as_bytes());
-    hasher.write(account.holder.as_bytes());
-    URL_SAFE_NO_PAD.encode(hasher.finish128().as_bytes())
 }
 
 /// Returns the channel on which changes are published.

@@ -1,0 +1,178 @@
+//! The settings of a store in files.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::file_store::FileStore;
+use super::key_source::KeySource;
+use super::place::Place;
+use crate::error::ConfigError;
+use crate::store::store_key::StoreKey;
+
+/// Configures a [`FileStore`]. Returned by [`FileStore::user_cache`] and
+/// [`FileStore::folder`].
+///
+/// ```
+/// use tower_bearer::store::{FileStore, StoreKey};
+///
+/// # let (new_key, old_key) = (StoreKey::from_bytes([2; 32]), StoreKey::from_bytes([1; 32]));
+/// let store = FileStore::folder("/var/lib/my-service/tokens")
+///     .key(new_key) // seals
+///     .key(old_key) // opens what it sealed before
+///     .build()?;
+/// # Ok::<(), tower_bearer::ConfigError>(())
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct FileStoreBuilder {
+    place: (&'static str, Place),
+    keys: Vec<StoreKey>,
+    key_file: Option<(&'static str, Place)>,
+    unsealed: bool,
+}
+
+impl FileStore {
+    /// Returns a builder for a store of this user's, in a folder that is named after
+    /// the program, where the platform keeps caches: `~/.cache/my-tool/tokens`, or
+    /// beneath `$XDG_CACHE_HOME`; `~/Library/Caches/my-tool/tokens` on macOS.
+    ///
+    /// A [`key`](FileStoreBuilder::key), a [`key_file`](FileStoreBuilder::key_file) or a
+    /// [`user_key`](FileStoreBuilder::user_key) is required.
+    ///
+    /// ```
+    /// use tower_bearer::store::FileStore;
+    ///
+    /// let store = FileStore::user_cache("my-tool").user_key("my-tool").build()?;
+    /// # Ok::<(), tower_bearer::ConfigError>(())
+    /// ```
+    pub fn user_cache(program: impl Into<String>) -> FileStoreBuilder {
+        FileStoreBuilder::new(("user_cache", Place::UserCache(program.into())))
+    }
+
+    /// Returns a builder for a store in this folder, which the store makes when it is
+    /// first used, with those that it lies in. It has to belong to the user, and no
+    /// other user may be able to write to it. Nothing else should be in it.
+    ///
+    /// A [`key`](FileStoreBuilder::key), a [`key_file`](FileStoreBuilder::key_file) or a
+    /// [`user_key`](FileStoreBuilder::user_key) is required.
+    pub fn folder(path: impl Into<PathBuf>) -> FileStoreBuilder {
+        FileStoreBuilder::new(("folder", Place::Path(path.into())))
+    }
+}
+
+impl FileStoreBuilder {
+    fn new(place: (&'static str, Place)) -> Self {
+        Self {
+            place,
+            keys: Vec::new(),
+            key_file: None,
+            unsealed: false,
+        }
+    }
+
+    /// Adds a key. The first one encrypts, all of them decrypt. An entry that none of
+    /// the keys decrypts counts as absent and is replaced.
+    pub fn key(mut self, key: StoreKey) -> Self {
+        self.keys.push(key);
+        self
+    }
+
+    /// Reads the key from this file when the store is first used, and makes it if there
+    /// is none: 32 random bytes as text, readable for the user only. A file that others
+    /// can read, or a link, is refused; [`StoreKey::from_file`] takes those.
+    ///
+    /// Whoever can read both the file and the store can read the tokens: keep them
+    /// apart, so that a copy of one is of no use.
+    pub fn key_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.key_file = Some(("key_file", Place::Path(path.into())));
+        self
+    }
+
+    /// Does what [`key_file`](Self::key_file) does, with a file where the platform keeps
+    /// what a program wants to keep: `~/.local/share/my-tool/token-store.key`, or
+    /// beneath `$XDG_DATA_HOME`; `~/Library/Application Support` on macOS. Unlike the
+    /// cache, that is not deleted to make room.
+    pub fn user_key(mut self, program: impl Into<String>) -> Self {
+        self.key_file = Some(("user_key", Place::UserData(program.into())));
+        self
+    }
+
+    /// Leaves the tokens readable for everybody who can read the files: other programs
+    /// of the user, the administrator, backups. Whoever reads them can also try
+    /// passwords, where a wrong one was refused.
+    pub fn unsealed(mut self) -> Self {
+        self.unsealed = true;
+        self
+    }
+
+    /// Builds the store. It touches no file until it is first used, which needs a tokio
+    /// runtime; building it does not.
+    ///
+    /// # Errors
+    ///
+    /// If there is no key and [`unsealed`](Self::unsealed) was not called, or there are
+    /// several kinds of them; if the program's name is not one part of a path, or the
+    /// user has no home folder.
+    pub fn build(self) -> Result<FileStore, ConfigError> {
+        let (field, place) = self.place;
+        let path = place.path(field)?;
+        let mut keys = self.keys.into_iter();
+        let key = match (keys.next(), self.key_file, self.unsealed) {
+            (Some(first), None, false) => KeySource::Keys(first, keys.collect()),
+            (None, Some((field, place)), false) => KeySource::File(place.path(field)?),
+            (None, None, true) => KeySource::Unsealed,
+            (None, None, false) => {
+                let why = "a key is required, or `unsealed`";
+                return Err(ConfigError::new("key", why));
+            }
+            _ => {
+                let why = "only one of `key`, `key_file`, `user_key` and `unsealed` makes sense";
+                return Err(ConfigError::new("key", why));
+            }
+        };
+        Ok(FileStore::new(path, key))
+    }
+}
+
+impl fmt::Debug for FileStoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileStoreBuilder")
+            .field("place", &self.place.1)
+            .field("keys", &self.keys.len())
+            .field("key_file", &self.key_file.as_ref().map(|it| &it.1))
+            .field("unsealed", &self.unsealed)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_without_a_key_or_a_place_is_refused_by_name() {
+        let key = || StoreKey::from_bytes([1; 32]);
+        let folder = || FileStore::folder("tokens");
+        for (builder, field) in [
+            (folder(), "key"),
+            (folder().key(key()).unsealed(), "key"),
+            (folder().key(key()).key_file("key"), "key"),
+            (folder().key_file(""), "key_file"),
+            (folder().user_key("a/b"), "user_key"),
+            (FileStore::folder("").key(key()), "folder"),
+            (FileStore::user_cache("..").key(key()), "user_cache"),
+        ] {
+            let error = builder.build().expect_err(field);
+            assert_eq!(error.field(), field, "{error}");
+        }
+        for builder in [
+            folder().unsealed(),
+            folder().key(key()).key(key()),
+            folder().key_file("key"),
+            FileStore::user_cache("my-tool").user_key("my-tool"),
+        ] {
+            assert!(format!("{builder:?}").contains("keys: "));
+            builder.build().expect("a store");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! A store in files, for the processes of one machine. Its documentation is that of
+//! the parent module.
+
+mod builder;
+mod clocks;
+mod error;
+mod file_store;
+mod folder;
+mod image;
+mod key_source;
+mod leases;
+mod place;
+
+pub use builder::FileStoreBuilder;
+pub use file_store::FileStore;

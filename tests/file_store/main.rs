@@ -1,0 +1,13 @@
+//! The store in files. Its fleets are processes of this program.
+#![cfg(unix)]
+
+#[path = "../conformance/mod.rs"]
+mod conformance;
+mod contract;
+mod faults;
+mod fleet;
+mod garbage;
+mod locks;
+mod member;
+mod place;
+mod protection;
