@@ -55,6 +55,7 @@ async fn main() -> Result<ExitCode, BoxError> {
         api_url: server.api_url().to_owned(),
         username: server.username().to_owned(),
         password: server.password(),
+        start_after: Duration::ZERO,
         span: Duration::from_secs(seconds),
         rest: Duration::from_millis(100),
         lease: Duration::from_secs(10),

@@ -29,6 +29,8 @@ pub(crate) struct Setup {
     pub(crate) api_url: String,
     pub(crate) username: String,
     pub(crate) password: String,
+    /// How long after the others it begins.
+    pub(crate) start_after: Duration,
     /// How long it calls the API, and how long it rests after a call.
     pub(crate) span: Duration,
     pub(crate) rest: Duration,
@@ -79,6 +81,7 @@ pub(crate) async fn run(setup: Setup) -> Result<(), BoxError> {
 
     println!("{READY}");
     std::io::stdin().read_line(&mut String::new())?;
+    sleep(setup.start_after).await;
     let mut report = Report::default();
     let start = Instant::now();
     while start.elapsed() < setup.span {

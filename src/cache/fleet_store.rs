@@ -42,9 +42,7 @@ impl Shared {
         if acquired.is_none() && !acquire.lease.is_zero() {
             tokio::spawn(withdraw(self.clone(), account.clone(), acquire));
         }
-        if acquired.is_some() {
-            self.note_warning(fleet, &account);
-        }
+        self.note_warning(fleet, &account);
         acquired
     }
 

@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::store::account::{Account, StoreWarning};
 use crate::sync::lock;
@@ -10,9 +13,17 @@ use crate::sync::lock;
 /// Of more accounts nothing is kept: the mistake is told often enough.
 const CAPACITY: usize = 1000;
 
+/// How long an unknown key is told of after it was met: processes that write over each
+/// other's entries meet it now and then.
+const KEPT: Duration = Duration::from_secs(3600);
+
+fn is_kept((warning, at): &(StoreWarning, Instant), now: Instant) -> bool {
+    *warning == StoreWarning::UnknownKey && now.saturating_duration_since(*at) < KEPT
+}
+
 pub(super) struct Warnings {
     denied: Arc<AtomicBool>,
-    of_accounts: Mutex<HashMap<Account, StoreWarning>>,
+    of_accounts: Mutex<HashMap<Account, (StoreWarning, Instant)>>,
 }
 
 impl Warnings {
@@ -27,15 +38,20 @@ impl Warnings {
         if self.denied.load(Ordering::Relaxed) {
             return Some(StoreWarning::AccessDenied);
         }
-        lock(&self.of_accounts).get(account).cloned()
+        let all = lock(&self.of_accounts);
+        all.get(account).map(|(warning, _)| warning.clone())
     }
 
     pub(super) fn set(&self, account: &Account, warning: Option<StoreWarning>) {
-        let mut all = lock(&self.of_accounts);
+        let (now, mut all) = (Instant::now(), lock(&self.of_accounts));
         match warning {
-            None => drop(all.remove(account)),
+            None => {
+                if !all.get(account).is_some_and(|it| is_kept(it, now)) {
+                    all.remove(account);
+                }
+            }
             Some(warning) if all.len() < CAPACITY || all.contains_key(account) => {
-                all.insert(account.clone(), warning);
+                all.insert(account.clone(), (warning, now));
             }
             Some(_) => {}
         }

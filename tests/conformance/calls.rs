@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tower_bearer::store::{
-    Acquire, Acquired, Completion, Entry, Lease, Payload, Stored, TokenStore,
+    Account, Acquire, Acquired, Completion, Entry, Lease, Payload, Stored, TokenStore,
 };
 
 pub(crate) const LONG: Duration = Duration::from_secs(60);
@@ -158,6 +158,15 @@ pub(crate) async fn complete(
 ) -> bool {
     let written = store.complete(&account.into(), &completion).await;
     written.expect("an answer")
+}
+
+/// The token of this account, if it has one.
+pub(crate) async fn token_of(store: &impl TokenStore, account: &Account) -> Option<Entry> {
+    let read = request_for(0, Duration::ZERO);
+    match store.acquire(account, &read).await {
+        Ok(Acquired::Token(entry)) => Some(entry),
+        _ => None,
+    }
 }
 
 /// The refresh token of a lease, whose time to live is checked.

@@ -39,6 +39,7 @@ pub(crate) fn setup(server: &TokenServer, redis: String, span: Duration) -> Setu
         api_url: server.api_url().to_owned(),
         username: server.username().to_owned(),
         password: server.password(),
+        start_after: Duration::ZERO,
         span,
         rest: Duration::from_millis(50),
         lease: LEASE,

@@ -9,9 +9,11 @@ mod cluster;
 #[path = "../conformance/mod.rs"]
 mod conformance;
 mod contract;
+mod far;
 mod faults;
 mod fleet;
 mod garbage;
+mod late;
 #[path = "../../examples/fleet/member.rs"]
 #[allow(
     dead_code,
@@ -22,3 +24,4 @@ mod outages;
 mod proxy;
 mod sentinel;
 mod server;
+mod told;

@@ -82,6 +82,14 @@ impl Server {
         }
     }
 
+    /// Lets the server stand still, or go on.
+    pub(crate) fn stand_still(&self, still: bool) {
+        let id = self.child.as_ref().expect("it runs").id().to_string();
+        let signal = if still { "-STOP" } else { "-CONT" };
+        let status = Command::new("kill").args([signal, &id]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
