@@ -37,48 +37,40 @@ async fn a_process_that_is_killed_in_mid_fetch_is_followed_at_once() {
     setup.lease = secs(30);
     let mut fleet = Fleet::start(vec![setup; 6]).await;
     let holder = fleet.holder().await;
-    let before = server.token_requests();
+    sleep(Duration::from_millis(100)).await;
     holder.child.start_kill().expect("killed");
     let killed = Instant::now();
-    while server.token_requests() == before {
-        assert!(
-            killed.elapsed() < secs(10),
-            "the lease of the dead holds them up"
-        );
-        sleep(Duration::from_millis(2)).await;
-    }
+    let dead = holder.child.wait().await.expect("a child");
+    assert!(!dead.success());
+    holder.wait_for("gone", |seen| !seen.fetching).await;
+    fleet.holder().await;
     let followed = killed.elapsed();
     println!("followed after {followed:?}, of a lease of 30 s");
     // By the lock, not by the cache's look once a second.
     assert!(followed < Duration::from_millis(900), "{followed:?}");
     let report = fleet.report().await;
     nothing_failed("killed", &report, &server.counts());
-    assert_eq!(server.counts().password_grants, 2);
+    assert!(server.counts().password_grants <= 2);
 }
 
 #[tokio::test]
 async fn a_process_that_is_stopped_is_followed_after_its_lease() {
     let place = Place::new();
     let server = token_server(secs(60), Duration::from_millis(500)).await;
-    let mut setup = setup(&server, &place, secs(12));
-    (setup.fetch, setup.lease) = (secs(2), secs(3));
+    let setup = setup(&server, &place, secs(16));
     let mut fleet = Fleet::start(vec![setup; 6]).await;
     let holder = fleet.holder().await;
     holder.signal("-STOP").await;
     let (stopped, id) = (Instant::now(), holder.child.id());
-    let before = server.token_requests();
-    while server.token_requests() == before {
-        assert!(stopped.elapsed() < secs(10), "nobody follows");
-        sleep(Duration::from_millis(5)).await;
-    }
+    let n = fleet.members.iter().position(|it| it.child.id() == id);
+    let holder = fleet.members.remove(n.expect("one of them"));
+    fleet.holder().await;
     let followed = stopped.elapsed();
-    println!("followed after {followed:?}, of a lease of 3 s");
-    assert!(followed > Duration::from_millis(1500), "{followed:?}");
+    println!("followed after {followed:?}, of a lease of 10 s");
+    assert!(followed > secs(9), "{followed:?}");
     sleep(secs(1)).await;
-    let members = fleet.members.iter();
-    for member in members.filter(|it| it.child.id() == id) {
-        member.signal("-CONT").await;
-    }
+    holder.signal("-CONT").await;
+    fleet.members.push(holder);
     let report = fleet.report().await;
     nothing_failed("stopped", &report, &server.counts());
     assert_eq!(server.counts().password_grants, 2);

@@ -33,7 +33,7 @@ pub(crate) fn setup(server: &TokenServer, place: &Place, span: Duration) -> Setu
         password: server.password(),
         span,
         rest: Duration::from_millis(100),
-        fetch: Duration::from_secs(5),
+        fetch: Duration::from_secs(20),
         lease: Duration::from_secs(10),
         ahead: 0,
     }

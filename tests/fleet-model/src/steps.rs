@@ -39,7 +39,10 @@ impl Fleet {
             }
             Action::Crash(n) => {
                 state.left.crashes -= 1;
-                state.processes[n] = Process::default();
+                let crashed = std::mem::take(&mut state.processes[n]);
+                if self.rules.crash_ends_lease {
+                    self.release(state, &crashed);
+                }
             }
             Action::LeaseEnds => state.store.lease = None,
             Action::Flush => {
@@ -84,6 +87,23 @@ impl Fleet {
         {
             let back = completion(generation, refresh);
             send_late(state, back);
+        }
+    }
+
+    /// The operating system lets go of the lock of a process that crashed, if no other
+    /// has made one of its own since.
+    fn release(&self, state: &mut State, crashed: &Process) {
+        let (generation, taken) = match &crashed.phase {
+            Phase::Idle => return,
+            Phase::Leased(generation, taken) | Phase::Fetching(generation, taken) => {
+                (*generation, *taken)
+            }
+            Phase::Fetched(completion) => (completion.generation, None),
+        };
+        if state.store.lease.take_if(|it| *it == generation).is_some()
+            && !self.rules.taken_stays_taken
+        {
+            state.store.refresh = taken.map(|token| (token, state.run));
         }
     }
 

@@ -13,6 +13,11 @@ pub struct Rules {
     pub run_id: bool,
     /// A completion is sent once, answered or not.
     pub completed_once: bool,
+    /// The refresh token of a lease whose holder crashed is not handed over again.
+    pub taken_stays_taken: bool,
+    /// A lease is a lock that ends with its holder, as in files; not a rule, for in
+    /// Redis it only ends in time.
+    pub crash_ends_lease: bool,
 }
 
 impl Default for Rules {
@@ -23,6 +28,8 @@ impl Default for Rules {
             clock: true,
             run_id: true,
             completed_once: true,
+            taken_stays_taken: true,
+            crash_ends_lease: false,
         }
     }
 }
