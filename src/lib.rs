@@ -94,6 +94,8 @@
 //!   environment.
 //! - `private-key-jwt`: `grant::PrivateKey`, client assertions signed with a key
 //!   from PEM.
+//! - `file-store`: `store::FileStore`, for processes of one machine that share an
+//!   account, at the same time or one after the other.
 //! - `redis`: `store::RedisStore`, for processes that share an account.
 //! - `accounts`: `Accounts`, the token caches of many accounts by key, and
 //!   `AccountsLayer`.
@@ -119,6 +121,7 @@ pub mod grant;
     not(doctest),
     feature = "accounts",
     feature = "config",
+    feature = "file-store",
     feature = "metrics",
     feature = "redis",
     feature = "reqwest-middleware",

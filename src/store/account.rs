@@ -1,13 +1,13 @@
 //! Whose tokens a store keeps, and what an operator is told of it.
 
 use std::fmt;
-#[cfg(feature = "seal")]
+#[cfg(any(feature = "redis", all(feature = "file-store", unix)))]
 use std::hash::Hasher;
 
-#[cfg(feature = "seal")]
+#[cfg(any(feature = "redis", all(feature = "file-store", unix)))]
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-#[cfg(feature = "seal")]
+#[cfg(any(feature = "redis", all(feature = "file-store", unix)))]
 use crate::store::token_store::Payload;
 
 /// An account in a store: the name that the program gave it, and who holds it.
@@ -46,7 +46,7 @@ impl Account {
     }
 }
 
-#[cfg(feature = "seal")]
+#[cfg(any(feature = "redis", all(feature = "file-store", unix)))]
 impl Account {
     /// Tells an account from others: a hash of its name and its holder, neither of
     /// which is a secret.

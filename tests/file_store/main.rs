@@ -11,3 +11,4 @@ mod locks;
 mod member;
 mod place;
 mod protection;
+mod runs;

@@ -5,6 +5,7 @@
     doctest,
     feature = "accounts",
     feature = "config",
+    feature = "file-store",
     feature = "metrics",
     feature = "private-key-jwt",
     feature = "redis",

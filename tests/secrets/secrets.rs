@@ -4,6 +4,7 @@
 #![cfg(all(
     feature = "accounts",
     feature = "config",
+    feature = "file-store",
     feature = "private-key-jwt",
     feature = "redis",
     feature = "reqwest-middleware",

@@ -5,7 +5,7 @@ use tower_bearer::grant::{
     ClientAuth, ClientCredentialsGrant, Endpoint, ExtensionGrant, JwtBearerGrant, PrivateKey,
     RefreshTokenGrant, Secret, SecretFile, SignedJwt, TokenExchangeGrant,
 };
-use tower_bearer::store::{RedisStore, StoreKey};
+use tower_bearer::store::{FileStore, RedisStore, StoreKey};
 use tower_bearer::testing::{MockResponse, TokenServer};
 use tower_bearer::transport::DefaultTransport;
 use tower_bearer::{
@@ -45,6 +45,7 @@ pub(crate) fn show_all(password: &str, seen: &Seen) {
     );
     show_grants(password, seen);
     show_redis(password, seen);
+    show_files(seen);
     show_accounts(password, seen);
     seen.show("DefaultTransport", &DefaultTransport::new());
     seen.show("Origins", &Origins::only(["https://a.example"]));
@@ -194,6 +195,12 @@ fn show_redis(password: &str, seen: &Seen) {
     let builder = RedisStore::builder(format!("redis://app:{encoded}@localhost/0")).key(key);
     seen.show("RedisStoreBuilder", &builder);
     seen.show("RedisStore", &builder.build().expect("a store"));
+}
+
+fn show_files(seen: &Seen) {
+    let builder = FileStore::folder("tokens").key(StoreKey::from_bytes([7; 32]));
+    seen.show("FileStoreBuilder", &builder);
+    seen.show("FileStore", &builder.build().expect("a store"));
 }
 
 /// Returns the names of all public types.

