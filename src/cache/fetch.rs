@@ -187,8 +187,11 @@ impl Shared {
     pub(crate) fn fetch_deadline(&self) -> Duration {
         let call = self.settings.source_timeout + GRACE;
         match &self.fleet {
-            // It waits for others as long as for the source.
-            Some(_) => call + self.settings.source_timeout + self.settings.store_timeout * 4,
+            // It waits for others as well, and for the store.
+            Some(_) => {
+                let store = self.settings.store_timeout * 4 + self.settings.store_connect_timeout;
+                call + self.settings.fleet_patience() + store
+            }
             None => call,
         }
     }
