@@ -420,6 +420,8 @@ async fn an_exchange_takes_only_the_type_of_token_that_it_asked_for() -> Result<
         (None, Some("refresh_token"), false),
         (Some("jwt"), Some("jwt"), true),
         (Some("id_token"), Some("id_token"), true),
+        (Some("access_token"), Some("jwt"), true),
+        (Some("access_token"), Some("id_token"), false),
         (Some("jwt"), Some("access_token"), false),
         (Some("jwt"), None, true),
     ] {

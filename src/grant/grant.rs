@@ -8,8 +8,9 @@ use crate::error::{ConfigError, TokenError};
 use crate::grant::client::{Client, ClientAuth};
 use crate::grant::endpoint::{Endpoint, EndpointUrl, RevocationMethod, TokenEndpoint};
 use crate::grant::fingerprint::Fingerprint;
-use crate::grant::grant_type::{GrantConfig, GrantType};
+use crate::grant::grant_type::{GrantConfig, GrantType, Observer};
 use crate::grant::params::Param;
+use crate::grant::response::token::is_never_bearer;
 use crate::grant::secret::{Secret, SecretSource};
 use crate::source::TokenSource;
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
@@ -31,6 +32,8 @@ use crate::transport::{DefaultTransport, Transport};
 /// | [`client_secret`](Self::client_secret), [`client_auth`](Self::client_auth) | a public client |
 /// | [`scope`](Self::scope) | none, the server's choice |
 /// | [`param`](Self::param), [`param_from`](Self::param_from) | none |
+/// | [`accept_token_type`](Self::accept_token_type) | bearer tokens only |
+/// | [`on_response`](Self::on_response) | none |
 /// | [`timeout`](Self::timeout) | 10 seconds for a token request |
 /// | [`max_response`](Self::max_response) | 65,536 bytes |
 /// | [`logout_endpoint`](Self::logout_endpoint), [`revocation_endpoint`](Self::revocation_endpoint) | none, or what the [issuer](super::Endpoint::issuer) names |
@@ -50,6 +53,8 @@ impl<K> Grant<K> {
                 endpoint: TokenEndpoint::new(endpoint, client),
                 scope: None,
                 params: Vec::new(),
+                token_types: Vec::new(),
+                observer: None,
                 salt: 0,
             },
         }
@@ -68,6 +73,8 @@ impl<K, T> Grant<K, T> {
                 endpoint: self.config.endpoint.through(service),
                 scope: self.config.scope,
                 params: self.config.params,
+                token_types: self.config.token_types,
+                observer: self.config.observer,
                 salt: self.config.salt,
             },
         }
@@ -106,6 +113,64 @@ impl<K, T> Grant<K, T> {
     #[must_use]
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.config.scope = Some(scope.into()).filter(|scope| !scope.is_empty());
+        self
+    }
+
+    /// Accepts tokens of this `token_type` (RFC 6749, section 7.1) as bearer tokens,
+    /// in any letter case. May be called repeatedly. `bearer` and a missing or empty
+    /// type are always accepted; some servers name the type in their own way:
+    ///
+    /// ```
+    /// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let secret = "s";
+    /// use tower_bearer::grant::ClientCredentialsGrant;
+    ///
+    /// let apigee = ClientCredentialsGrant::new("https://api.example.com/token", "billing")?
+    ///     .client_secret(secret)
+    ///     .accept_token_type("BearerToken")?;
+    /// # let _ = apigee; Ok(()) }
+    /// # grant().unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails for a type that cannot be sent as a bearer token: `DPoP`, `mac`, `PoP`
+    /// and `N_A`.
+    pub fn accept_token_type(mut self, token_type: impl AsRef<str>) -> Result<Self, ConfigError> {
+        let token_type = token_type.as_ref().trim_ascii().to_ascii_lowercase();
+        if is_never_bearer(&token_type) {
+            let reason = "is a type of token that cannot be sent as a bearer token";
+            return Err(ConfigError::new("accept_token_type", reason));
+        }
+        self.config.token_types.push(token_type);
+        Ok(self)
+    }
+
+    /// Calls this closure with each response that has a token, before the token is
+    /// used: for what the server says beside it, by [`TokenResponse::get`]. The
+    /// closure must not block; a panic in it fails the fetch. The last one that was
+    /// set counts.
+    ///
+    /// ```
+    /// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let password = "p";
+    /// use std::sync::{Arc, Mutex};
+    /// use tower_bearer::PasswordGrant;
+    ///
+    /// let instance_url = Arc::new(Mutex::new(None));
+    /// let latest = instance_url.clone();
+    /// let endpoint = "https://login.salesforce.com/services/oauth2/token";
+    /// let account = PasswordGrant::new(endpoint, "my-app", "me", password)?
+    ///     .on_response(move |response| {
+    ///         let url = response.get("instance_url").map(str::to_owned);
+    ///         *latest.lock().unwrap() = url;
+    ///     });
+    /// # let _ = account; Ok(()) }
+    /// # grant().unwrap();
+    /// ```
+    #[must_use]
+    pub fn on_response(mut self, observe: impl Fn(&TokenResponse) + Send + Sync + 'static) -> Self {
+        self.config.observer = Some(Observer(Box::new(observe)));
         self
     }
 
@@ -234,6 +299,8 @@ impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
             scope,
             params,
             salt,
+            token_types: _,
+            observer: _,
         } = &self.config;
         (endpoint, scope, params, salt).hash(&mut hasher);
         self.kind.hash_credentials(&mut hasher);

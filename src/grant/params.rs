@@ -124,6 +124,7 @@ impl From<Secret> for Text<'_> {
 pub struct Form<'a> {
     params: Vec<(&'a str, Text<'a>)>,
     secrets: Vec<Text<'a>>,
+    names: Vec<&'a str>,
     authorization: Option<HeaderValue>,
 }
 
@@ -142,6 +143,12 @@ impl<'a> Form<'a> {
         let mut form = self.redact(again);
         form.params.push((name, value));
         form
+    }
+
+    /// Adds the name of the user or of the client.
+    pub(super) fn name(mut self, name: &'a str, value: &'a str) -> Self {
+        self.names.push(value);
+        self.public(name, value)
     }
 
     /// Adds several parameters that are kept secret.
@@ -173,8 +180,11 @@ impl<'a> Form<'a> {
     }
 
     /// Returns what no error may hold.
-    pub(super) fn secrets(&self) -> Vec<&str> {
-        self.secrets.iter().map(Text::as_str).collect()
+    pub(super) fn sent(&self) -> Sent<'_> {
+        Sent {
+            secrets: self.secrets.iter().map(Text::as_str).collect(),
+            names: self.names.clone(),
+        }
     }
 
     /// Encodes the body, which is wiped when its last clone is dropped.
@@ -196,6 +206,15 @@ impl<'a> Form<'a> {
         debug_assert!(body.len() <= capacity, "the buffer grew");
         Bytes::from_owner(body)
     }
+}
+
+/// What was sent with a request and must not come back.
+#[derive(Default)]
+pub(super) struct Sent<'a> {
+    /// Removed wherever they stand, and so are pieces of them.
+    pub(super) secrets: Vec<&'a str>,
+    /// Who asked: a short one is removed where it is a word of its own.
+    pub(super) names: Vec<&'a str>,
 }
 
 impl fmt::Debug for Form<'_> {
@@ -238,6 +257,6 @@ mod tests {
             form.to_bytes(),
             "client_id=api&z=1&a%26b=%C3%BC&empty=&k=v+w"
         );
-        assert_eq!(form.secrets(), ["ü", "v w"]);
+        assert_eq!(form.sent().secrets, ["ü", "v w"]);
     }
 }

@@ -128,7 +128,7 @@ impl GrantType for Password {
             }
         }
         Ok(form
-            .public("username", &self.username)
+            .name("username", &self.username)
             .secret("password", self.password.as_str()))
     }
 }

@@ -35,7 +35,11 @@ impl Client {
             let what = "the client id is empty";
             return Err(TokenError::new(TokenErrorKind::Config, what));
         }
-        Ok(Form::default().optional("client_id", self.id.as_deref()))
+        let form = Form::default();
+        Ok(match &self.id {
+            Some(id) => form.name("client_id", id),
+            None => form,
+        })
     }
 
     /// Adds what authenticates the client to this endpoint.
@@ -62,6 +66,11 @@ impl Client {
         Ok(form
             .public("client_assertion_type", JWT_BEARER)
             .secret("client_assertion", assertion))
+    }
+
+    /// Returns what else to try where the server refuses the client.
+    pub(in crate::grant) fn hint(&self) -> Option<&'static str> {
+        None
     }
 
     fn id(&self, what: &str) -> Result<&str, TokenError> {

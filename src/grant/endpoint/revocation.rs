@@ -5,9 +5,9 @@ use http::Uri;
 use crate::error::{ConfigError, TokenError};
 use crate::grant::endpoint::metadata::Metadata;
 use crate::grant::endpoint::url::{self, EndpointUrl};
-use crate::grant::params::Form;
-use crate::grant::response::body::TokenResponseBody;
-use crate::grant::response::error;
+use crate::grant::params::{Form, Sent};
+use crate::grant::response::body::Members;
+use crate::grant::response::error::{self, Refusable};
 use crate::token::{AccessToken, RefreshToken};
 use crate::transport::{EndpointRequest, EndpointResponse};
 
@@ -77,11 +77,17 @@ impl RevocationMethod {
 pub(super) fn read(
     response: &EndpointResponse,
     request: &EndpointRequest<'_>,
+    sent: &Sent<'_>,
+    client_hint: Option<&'static str>,
 ) -> Result<(), TokenError> {
+    let refusable = Refusable {
+        credentials: "token",
+        client_hint,
+    };
     if response.status.is_success() {
         return Ok(());
     }
-    let body = TokenResponseBody::parse(&response.body);
-    let code = body.as_ref().ok().and_then(TokenResponseBody::code);
-    Err(error::error(response.status, code, request, "token"))
+    let members = Members::parse(&response.headers, &response.body).ok();
+    let members = members.as_ref();
+    Err(error::read(response, members, request, sent, refusable))
 }

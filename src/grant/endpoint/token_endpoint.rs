@@ -12,8 +12,8 @@ use crate::grant::client::Client;
 use crate::grant::endpoint::endpoint::{Endpoint, Location};
 use crate::grant::endpoint::metadata::Metadata;
 use crate::grant::endpoint::revocation::{self, RevocationMethod};
-use crate::grant::params::Form;
-use crate::grant::response::token;
+use crate::grant::params::{Form, Sent};
+use crate::grant::response::token::{self, Expected};
 use crate::sync::lock;
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
 use crate::transport::{
@@ -83,20 +83,17 @@ impl<T> Hash for TokenEndpoint<T> {
 
 impl<T: Transport> TokenEndpoint<T> {
     /// Requests a token with this form. `finish` adds what comes after the
-    /// parameters of client authentication, `credentials` names what is sent,
-    /// `accepts_token_type` says whether an `issued_token_type` is accepted.
+    /// parameters of client authentication.
     pub(in crate::grant) async fn ask<'a>(
         &'a self,
         form: Form<'a>,
         finish: impl FnOnce(Form<'a>) -> Form<'a> + Send,
-        credentials: &'static str,
-        accepts_token_type: impl Fn(Option<&str>) -> bool + Send,
+        expected: Expected<'_>,
     ) -> Result<TokenResponse, TokenError> {
         let uri = self.token_uri().await?;
         let form = finish(self.client.authenticate(form, &uri).await?);
-        let read = |response: &EndpointResponse, request: &EndpointRequest<'_>| {
-            let now = SystemTime::now();
-            token::read(response, request, credentials, accepts_token_type, now)
+        let read = |response: &EndpointResponse, request: &EndpointRequest<'_>, sent: &Sent<'_>| {
+            token::read(response, request, sent, &expected, SystemTime::now())
         };
         self.post(&uri, "the token endpoint", form, read).await
     }
@@ -128,8 +125,10 @@ impl<T: Transport> TokenEndpoint<T> {
             .client
             .authenticate(form, &self.token_uri().await?)
             .await?;
-        self.post(uri, revocation.endpoint_name(), form, revocation::read)
-            .await
+        let read = |response: &EndpointResponse, request: &EndpointRequest<'_>, sent: &Sent<'_>| {
+            revocation::read(response, request, sent, self.client.hint())
+        };
+        self.post(uri, revocation.endpoint_name(), form, read).await
     }
 
     /// Posts a complete form to an endpoint of the server and reads the response.
@@ -138,17 +137,18 @@ impl<T: Transport> TokenEndpoint<T> {
         uri: &Uri,
         endpoint_name: &'static str,
         form: Form<'_>,
-        read: impl FnOnce(&EndpointResponse, &EndpointRequest<'_>) -> Result<R, TokenError>,
+        read: impl FnOnce(&EndpointResponse, &EndpointRequest<'_>, &Sent<'_>) -> Result<R, TokenError>,
     ) -> Result<R, TokenError> {
+        let sent = form.sent();
         let request = EndpointRequest {
             uri,
             endpoint_name,
             authorization: form.authorization(),
             body: Some(form.to_bytes()),
-            secrets: &form.secrets(),
+            secrets: &sent.secrets,
         };
         let response = send_request(self.transport(), &request, self.limits).await?;
-        read(&response, &request)
+        read(&response, &request, &sent)
     }
 
     /// Returns the URL of the token endpoint, which is also the audience of a
