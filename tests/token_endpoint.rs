@@ -288,12 +288,22 @@ async fn what_is_empty_is_never_sent() {
 #[tokio::test]
 async fn the_client_authenticates_in_one_place_and_so_does_a_refresh() {
     const SECRET: &str = "s3cret s3cret";
-    let basic = Some("Basic YXBpOnMzY3JldCtzM2NyZXQ=");
-    for (auth, header, param) in [
-        (ClientAuth::client_secret_basic(SECRET), basic, ""),
+    let (encoded, plain) = (
+        Some("Basic YXBpOnMzY3JldCUyMHMzY3JldA=="),
+        Some("Basic YXBpOnMzY3JldCBzM2NyZXQ="),
+    );
+    for (auth, header, id, param) in [
+        (ClientAuth::client_secret_basic(SECRET), encoded, "", ""),
+        (
+            ClientAuth::client_secret_basic_unencoded(SECRET),
+            plain,
+            "",
+            "",
+        ),
         (
             ClientAuth::client_secret_post(SECRET),
             None,
+            "client_id=api&",
             "&client_secret=s3cret+s3cret",
         ),
     ] {
@@ -312,13 +322,13 @@ async fn the_client_authenticates_in_one_place_and_so_does_a_refresh() {
         assert_eq!(
             first.body,
             format!(
-                "client_id=api&username=me&password=hunter2%2Bpass&grant_type=password\
+                "{id}username=me&password=hunter2%2Bpass&grant_type=password\
                  {param}&scope=profile+email&totp=12+34"
             )
         );
         assert_eq!(
             second.body,
-            format!("client_id=api&refresh_token=r3fresh%2B&grant_type=refresh_token{param}")
+            format!("{id}refresh_token=r3fresh%2B&grant_type=refresh_token{param}")
         );
         for request in [first, second] {
             let sent = request.headers.get("authorization");
@@ -331,6 +341,38 @@ async fn the_client_authenticates_in_one_place_and_so_does_a_refresh() {
         }
         assert!(!format!("{grant:?}").contains("s3cret"));
     }
+}
+
+#[tokio::test]
+async fn a_refused_client_is_told_of_other_ways_to_send_its_secret() {
+    let plain = "refused the client (401, invalid_client)";
+    for (auth, reason) in [
+        (ClientAuth::client_secret_basic("s3cret"), plain),
+        (ClientAuth::client_secret_basic_unencoded("s3cret"), plain),
+        (ClientAuth::client_secret_post("s3cret!"), plain),
+        (
+            ClientAuth::client_secret_basic("s3cret!"),
+            "try `ClientAuth::client_secret_basic_unencoded` or `client_secret_post`",
+        ),
+        (
+            ClientAuth::client_secret_basic_unencoded("s3cret!"),
+            "try `ClientAuth::client_secret_basic` or `client_secret_post`",
+        ),
+    ] {
+        let log = Log::default();
+        let body = r#"{"error":"invalid_client"}"#;
+        let grant = grant(endpoint(&log, move |_| answer(401, &[], body))).client_auth(auth);
+        assert_fault(grant.fetch().await, TokenErrorKind::Refused, reason);
+    }
+}
+
+#[tokio::test]
+async fn the_header_that_a_server_sends_back_is_cut_out_of_its_description() {
+    let log = Log::default();
+    let body = r#"{"error":"invalid_client","error_description":"bad: Basic YXBpOnMzY3JldA=="}"#;
+    let grant = grant(endpoint(&log, move |_| answer(401, &[], body))).client_secret("s3cret");
+    let error = grant.fetch().await.expect_err("refused");
+    assert_eq!(error.description(), Some("bad: Basic …"));
 }
 
 #[test]

@@ -31,6 +31,7 @@ use crate::transport::{DefaultTransport, Transport};
 /// |---|---|
 /// | [`client_secret`](Self::client_secret), [`client_auth`](Self::client_auth) | a public client |
 /// | [`scope`](Self::scope) | none, the server's choice |
+/// | [`audience`](Self::audience), [`resource`](Self::resource) | none |
 /// | [`param`](Self::param), [`param_from`](Self::param_from) | none |
 /// | [`accept_token_type`](Self::accept_token_type) | bearer tokens only |
 /// | [`on_response`](Self::on_response) | none |
@@ -52,6 +53,7 @@ impl<K> Grant<K> {
             config: GrantConfig {
                 endpoint: TokenEndpoint::new(endpoint, client),
                 scope: None,
+                targets: Vec::new(),
                 params: Vec::new(),
                 token_types: Vec::new(),
                 observer: None,
@@ -72,6 +74,7 @@ impl<K, T> Grant<K, T> {
             config: GrantConfig {
                 endpoint: self.config.endpoint.through(service),
                 scope: self.config.scope,
+                targets: self.config.targets,
                 params: self.config.params,
                 token_types: self.config.token_types,
                 observer: self.config.observer,
@@ -174,10 +177,39 @@ impl<K, T> Grant<K, T> {
         self
     }
 
-    /// Adds a parameter without a check of its name.
-    pub(super) fn push_param(&mut self, name: &str, value: String) {
-        let param = Param::fixed(name.to_owned(), value.into());
-        self.config.params.push(param);
+    /// Adds the name of a service that the token is for (`audience`, RFC 8693, section
+    /// 2.1; Auth0 and others take it with any grant). Sent with each refresh as
+    /// well. May be called repeatedly, but some servers, Keycloak among them, refuse
+    /// a parameter that comes twice.
+    #[must_use]
+    pub fn audience(self, audience: impl Into<String>) -> Self {
+        self.target("audience", audience.into())
+    }
+
+    /// Adds the URI of a service that the token is for (`resource`, RFC 8707, section
+    /// 2). Sent with each refresh as well, so that a renewed token is for the same
+    /// service. May be called repeatedly, but some servers, Keycloak among them,
+    /// refuse a parameter that comes twice.
+    ///
+    /// ```
+    /// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let secret = "s";
+    /// use tower_bearer::grant::ClientCredentialsGrant;
+    ///
+    /// let grant = ClientCredentialsGrant::new("https://auth.example.com/token", "billing")?
+    ///     .client_secret(secret)
+    ///     .resource("https://invoices.example.com");
+    /// # let _ = grant; Ok(()) }
+    /// # grant().unwrap();
+    /// ```
+    #[must_use]
+    pub fn resource(self, resource: impl Into<String>) -> Self {
+        self.target("resource", resource.into())
+    }
+
+    fn target(mut self, name: &'static str, value: String) -> Self {
+        self.config.targets.push((name, value));
+        self
     }
 
     /// Sets where [`TokenCache::revoke`](crate::TokenCache::revoke) ends the
@@ -229,13 +261,14 @@ impl<K, T> Grant<K, T> {
 }
 
 impl<K: GrantType, T> Grant<K, T> {
-    /// Adds a parameter to the token request. A name may be added more than
-    /// once (RFC 8707 does so for `resource`). No error quotes the value.
+    /// Adds a parameter to the token request. A name may be added more than once. No
+    /// error quotes the value.
     ///
     /// The parameters come last, except those of an
     /// [`ExtensionGrant`](super::ExtensionGrant), which come before
     /// `grant_type`. They are sent with the grant's own credentials, not when a
-    /// refresh token from a response is used.
+    /// refresh token from a response is used: [`resource`](Self::resource) and
+    /// [`audience`](Self::audience) are.
     ///
     /// ```
     /// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
@@ -297,12 +330,13 @@ impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
         let GrantConfig {
             endpoint,
             scope,
+            targets,
             params,
             salt,
             token_types: _,
             observer: _,
         } = &self.config;
-        (endpoint, scope, params, salt).hash(&mut hasher);
+        (endpoint, scope, targets, params, salt).hash(&mut hasher);
         self.kind.hash_credentials(&mut hasher);
         hasher.finish()
     }

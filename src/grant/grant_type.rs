@@ -18,6 +18,8 @@ pub(crate) use self::sealed::GrantType;
 pub struct GrantConfig<T> {
     pub(super) endpoint: TokenEndpoint<T>,
     pub(super) scope: Option<String>,
+    /// What the token is for: `audience` and `resource`.
+    pub(super) targets: Vec<(&'static str, String)>,
     pub(super) params: Vec<Param>,
     /// The types of token beside bearer that are accepted, in lower case.
     pub(super) token_types: Vec<String>,
@@ -68,7 +70,7 @@ impl<T: Transport> GrantConfig<T> {
             .public("grant_type", kind.grant_type());
         let finish = |form: Form<'a>| {
             let form = form.optional("scope", self.scope.as_deref());
-            form.secrets_of(after)
+            self.add_targets(form).secrets_of(after)
         };
         let accepts = |issued: Option<&str>| kind.accepts_token_type(issued);
         let expected = self.expected(K::CREDENTIALS, &accepts);
@@ -99,14 +101,24 @@ impl<T: Transport> GrantConfig<T> {
         }
     }
 
-    /// Requests a token with a refresh token (RFC 6749, section 6).
+    fn add_targets<'a>(&'a self, form: Form<'a>) -> Form<'a> {
+        let add =
+            |form: Form<'a>, (name, value): &'a (&'static str, String)| form.public(name, value);
+        self.targets.iter().fold(form, add)
+    }
+
+    /// Requests a token with a refresh token (RFC 6749, section 6; RFC 8707, section
+    /// 2.2).
     pub(super) async fn refresh(&self, token: &RefreshToken) -> Result<TokenResponse, TokenError> {
         let form = self
             .form()?
             .secret("refresh_token", token.secret())
             .public("grant_type", "refresh_token");
         let expected = self.expected("refresh token", &|_| true);
-        let response = self.endpoint.ask(form, |form| form, expected).await?;
+        let response = self
+            .endpoint
+            .ask(form, |form| self.add_targets(form), expected)
+            .await?;
         self.observe(&response);
         Ok(response)
     }

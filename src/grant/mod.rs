@@ -62,7 +62,7 @@ mod token_exchange;
 
 #[cfg(feature = "private-key-jwt")]
 pub use client::PrivateKey;
-pub use client::{ClientAuth, SignedJwt, Signer};
+pub use client::{ClientAuth, JwtHeaders, SignedJwt, Signer};
 pub use client_credentials::ClientCredentialsGrant;
 pub use endpoint::{Endpoint, EndpointUrl, IntoEndpoint};
 pub use extension::ExtensionGrant;

@@ -14,18 +14,24 @@ use crate::grant::secret::{DynSecretSource, Secret, SecretSource};
 /// Escapes what `curl --data-urlencode` and Python's `urlencode` escape: all but
 /// the unreserved characters of RFC 3986, section 2.3, and the space, which
 /// becomes a plus. The URL standard's serializer would escape `~` and leave `*`.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+const ESCAPED: &AsciiSet = &ESCAPED_WITH_SPACES.remove(b' ');
+const ESCAPED_WITH_SPACES: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
-    .remove(b'~')
-    .remove(b' ');
+    .remove(b'~');
 
 /// Form-urlencodes a string.
 pub(super) fn encode(text: &str) -> impl Iterator<Item = u8> {
     percent_encode(text.as_bytes(), ESCAPED)
         .flat_map(str::bytes)
         .map(|byte| if byte == b' ' { b'+' } else { byte })
+}
+
+/// Form-urlencodes a string with `%20` for the space, which every reader of forms
+/// decodes, and others too.
+pub(super) fn encode_with_spaces(text: &str) -> impl Iterator<Item = u8> {
+    percent_encode(text.as_bytes(), ESCAPED_WITH_SPACES).flat_map(str::bytes)
 }
 
 /// A parameter that a user added to a grant.
@@ -145,10 +151,10 @@ impl<'a> Form<'a> {
         form
     }
 
-    /// Adds the name of the user or of the client.
-    pub(super) fn name(mut self, name: &'a str, value: &'a str) -> Self {
-        self.names.push(value);
-        self.public(name, value)
+    /// Says what the user or the client is called.
+    pub(super) fn called(mut self, name: &'a str) -> Self {
+        self.names.push(name);
+        self
     }
 
     /// Adds several parameters that are kept secret.
@@ -164,10 +170,15 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// Adds the `Authorization` header, which holds this secret.
-    pub(super) fn authorized(mut self, header: HeaderValue, secret: &'a str) -> Self {
+    /// Adds the `Authorization` header, which holds this secret in these credentials.
+    pub(super) fn authorized(
+        mut self,
+        header: HeaderValue,
+        secret: &'a str,
+        credentials: Secret,
+    ) -> Self {
         self.authorization = Some(header);
-        self.redact(secret.into())
+        self.redact(secret.into()).redact(credentials.into())
     }
 
     fn redact(mut self, secret: Text<'a>) -> Self {

@@ -120,21 +120,6 @@ impl<T> Grant<TokenExchange, T> {
         self.kind.requested_type = Some(uri(token_type.as_ref()));
         self
     }
-
-    /// Adds the name of a service that the token is for. May be called
-    /// repeatedly.
-    #[must_use]
-    pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.push_param("audience", audience.into());
-        self
-    }
-
-    /// Adds the URI of a service that the token is for. May be called repeatedly.
-    #[must_use]
-    pub fn resource(mut self, resource: impl Into<String>) -> Self {
-        self.push_param("resource", resource.into());
-        self
-    }
 }
 
 /// Returns the URI of a token type.

@@ -90,8 +90,8 @@ impl<T: Transport> TokenEndpoint<T> {
         finish: impl FnOnce(Form<'a>) -> Form<'a> + Send,
         expected: Expected<'_>,
     ) -> Result<TokenResponse, TokenError> {
-        let uri = self.token_uri().await?;
-        let form = finish(self.client.authenticate(form, &uri).await?);
+        let (uri, server) = self.server().await?;
+        let form = finish(self.client.authenticate(form, &server).await?);
         let read = |response: &EndpointResponse, request: &EndpointRequest<'_>, sent: &Sent<'_>| {
             token::read(response, request, sent, &expected, SystemTime::now())
         };
@@ -105,26 +105,23 @@ impl<T: Transport> TokenEndpoint<T> {
         refresh_token: Option<&RefreshToken>,
     ) -> Result<(), TokenError> {
         let revocation = match &self.revocation {
-            Some(revocation) => Some(revocation.clone()),
-            None => self.metadata().await?.and_then(|metadata| {
-                let by_certificate = self.client.auth.is_tls();
-                RevocationMethod::of_issuer(&metadata, by_certificate)
-            }),
-        };
-        let Some(revocation) = revocation else {
-            let what = "the grant has no logout or revocation endpoint";
-            return Err(TokenError::unsupported(what));
+            Some(revocation) => revocation.clone(),
+            None => match self.metadata().await? {
+                Some(metadata) => {
+                    RevocationMethod::of_issuer(&metadata, self.client.auth.is_tls())?
+                }
+                None => {
+                    let what = "the grant has no logout or revocation endpoint";
+                    return Err(TokenError::unsupported(what));
+                }
+            },
         };
         let form = self.client.form()?;
         let Some((uri, form)) = revocation.request(form, access_token, refresh_token)? else {
             return Ok(());
         };
-        // The audience of an assertion is the server, identified by its token
-        // endpoint.
-        let form = self
-            .client
-            .authenticate(form, &self.token_uri().await?)
-            .await?;
+        let (_, server) = self.server().await?;
+        let form = self.client.authenticate(form, &server).await?;
         let read = |response: &EndpointResponse, request: &EndpointRequest<'_>, sent: &Sent<'_>| {
             revocation::read(response, request, sent, self.client.hint())
         };
@@ -151,24 +148,27 @@ impl<T: Transport> TokenEndpoint<T> {
         read(&response, &request, &sent)
     }
 
-    /// Returns the URL of the token endpoint, which is also the audience of a
-    /// client's assertion.
-    pub(in crate::grant) async fn token_uri(&self) -> Result<Uri, TokenError> {
-        if let Location::Known(uri) = &self.endpoint.0 {
-            return Ok(uri.clone());
-        }
-        let metadata = self.metadata().await?;
-        Ok(metadata.map_or_else(Uri::default, |metadata| {
-            let alias = metadata.mtls_token.as_ref();
-            let alias = alias.filter(|_| self.client.auth.is_tls());
-            alias.unwrap_or(&metadata.token).clone()
-        }))
+    /// Returns the URL of the token endpoint, and the audience of an assertion that
+    /// authenticates the client: the issuer where it is known
+    /// (draft-ietf-oauth-rfc7523bis), else the token endpoint as the user wrote it.
+    async fn server(&self) -> Result<(Uri, Arc<str>), TokenError> {
+        let metadata = match &self.endpoint.0 {
+            Location::Known { uri, written } => return Ok((uri.clone(), written.clone())),
+            Location::Issuer(issuer) => {
+                let metadata = issuer.metadata(|| self.transport(), self.limits);
+                metadata.await?
+            }
+        };
+        let alias = metadata.mtls_token.as_ref();
+        let alias = alias.filter(|_| self.client.auth.is_tls());
+        let uri = alias.unwrap_or(&metadata.token).clone();
+        Ok((uri, metadata.issuer.clone()))
     }
 
     /// Returns the issuer's metadata, if the endpoint is an issuer.
     pub(super) async fn metadata(&self) -> Result<Option<Arc<Metadata>>, TokenError> {
         match &self.endpoint.0 {
-            Location::Known(_) => Ok(None),
+            Location::Known { .. } => Ok(None),
             Location::Issuer(issuer) => {
                 let metadata = issuer.metadata(|| self.transport(), self.limits);
                 metadata.await.map(Some)
