@@ -791,6 +791,9 @@ fn other_credentials_have_another_fingerprint() -> Result<(), ConfigError> {
                 .client_auth(ClientAuth::private_key_jwt(jwt("b")))
                 .fingerprint(),
             client()?
+                .client_auth(ClientAuth::private_key_jwt(jwt("b").header("x5t", "a")))
+                .fingerprint(),
+            client()?
                 .client_auth(ClientAuth::client_secret_basic_unencoded("a"))
                 .fingerprint(),
             client()?.scope("a").fingerprint(),

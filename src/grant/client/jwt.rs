@@ -143,11 +143,8 @@ impl SignedJwt {
         self.sign(claims).await
     }
 
-    /// Signs these claims, with `jti`, `iat` and `exp`.
-    async fn sign(&self, mut claims: Map<String, Value>) -> Result<Secret, TokenError> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+    /// Returns the headers (RFC 7515, section 4.1).
+    fn head(&self) -> Map<String, Value> {
         let mut head = JwtHeaders::default();
         head.set("typ", "JWT");
         if let Some(key_id) = self.signer.key_id() {
@@ -156,12 +153,20 @@ impl SignedJwt {
         self.signer.add_headers(&mut head);
         head.0.extend(self.headers.0.clone());
         head.set("alg", self.signer.algorithm());
+        head.0
+    }
+
+    /// Signs these claims, with `jti`, `iat` and `exp`.
+    async fn sign(&self, mut claims: Map<String, Value>) -> Result<Secret, TokenError> {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let end = now.as_secs().saturating_add(self.lifetime.as_secs());
         claims.insert("jti".into(), unique(now).into());
         claims.insert("iat".into(), now.as_secs().into());
         claims.insert("exp".into(), end.into());
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        let head = encode(Value::Object(head.0).to_string().as_bytes());
+        let head = encode(Value::Object(self.head()).to_string().as_bytes());
         let claims = encode(Value::Object(claims).to_string().as_bytes());
         let message = format!("{head}.{claims}");
         let signature = self.signer.sign(message.as_bytes()).await;
@@ -191,7 +196,9 @@ impl SecretSource for SignedJwt {
 
 impl Hash for SignedJwt {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        (self.signer.algorithm(), self.signer.key_id()).hash(hasher);
+        for (name, value) in self.head() {
+            (name, value.to_string()).hash(hasher);
+        }
         for (name, value) in &self.claims.0 {
             (name, value.as_str()).hash(hasher);
         }
