@@ -9,7 +9,6 @@ use tokio::time::Instant;
 
 use crate::cache::current::CachedToken;
 use crate::cache::exclusive::InUse;
-use crate::cache::in_flight::Rejoined;
 use crate::cache::shared::{FetchOutcome, Shared, no_runtime};
 use crate::cache::single_flight::{Driver, Joined, Waiter};
 use crate::cache::source_call::{FetchContext, GRACE, Purpose};
@@ -223,8 +222,8 @@ impl FetchTask {
             (Some(fleet), Purpose::Token) => shared.fetch_in_fleet(fleet, context).await,
             (Some(fleet), Purpose::Peek) => shared.peek_in_pause(fleet, context).await,
             (Some(fleet), Purpose::Rejoin) => match shared.rejoin(fleet, context).await {
-                Rejoined::Fetched(fetched) => fetched,
-                Rejoined::AsBefore => return self.end_as_before(),
+                Some(fetched) => fetched,
+                None => return self.end_as_before(),
             },
         };
         let is_told = context.purpose != Purpose::Peek || fetched.answer.is_ok();

@@ -115,8 +115,10 @@ impl Shared {
         fleet: &FleetMember,
         context: FetchContext,
     ) -> FetchResult {
-        let mut acquire = Acquire::default();
-        acquire.newer_than = self.with_state(|state, _| state.store_generation());
+        let acquire = Acquire {
+            newer_than: self.with_state(|state, _| state.store_generation()),
+            ..Acquire::default()
+        };
         if let Some(newer) = self.peek_newer(fleet, acquire).await {
             self.end_own_session();
             return newer;

@@ -1,9 +1,9 @@
 //! The events, and the names of their reasons and outcomes.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::error::{TokenError, TokenErrorKind};
-use crate::store::StoreWarning;
 
 /// Something that happened in a token cache.
 pub(crate) enum Event<'a> {
@@ -41,7 +41,7 @@ pub(crate) enum Event<'a> {
     /// The store has noticed something of this account.
     StoreWarning {
         account: &'a str,
-        warning: &'a StoreWarning,
+        warning: &'a dyn fmt::Display,
     },
     /// The session was ended, or could not be.
     Revoked { error: Option<&'a TokenError> },

@@ -14,6 +14,8 @@ pub struct Limits {
     pub flushes: u8,
     /// Restores of the store to any earlier state.
     pub restores: u8,
+    /// Servers that were a replica in between.
+    pub fail_backs: u8,
     /// Token requests of a process that cannot reach the store.
     pub alone: u8,
     /// Responses 429 or 503.

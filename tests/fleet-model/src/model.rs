@@ -106,12 +106,15 @@ impl Model for Fleet {
         if left.flushes > 0 && state.store != Store::default() {
             actions.push(Action::Flush);
         }
-        if left.restores > 0 {
+        if left.restores + left.fail_backs > 0 {
             if state.saved.is_none() && state.store != Store::default() {
                 actions.push(Action::Save);
             }
-            if state.saved.is_some() {
-                actions.extend([Action::Restore, Action::FailBack]);
+            if state.saved.is_some() && left.restores > 0 {
+                actions.push(Action::Restore);
+            }
+            if state.saved.is_some() && left.fail_backs > 0 {
+                actions.push(Action::FailBack);
             }
         }
     }

@@ -78,7 +78,7 @@ impl Fleet {
                 state.store = state.saved.take().expect("saved");
             }
             Action::FailBack => {
-                state.left.restores -= 1;
+                state.left.fail_backs -= 1;
                 state.run.1 += 1;
                 state.store = state.saved.take().expect("saved");
             }
