@@ -4,30 +4,44 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Into how many parts a limit is divided.
 const PARTS: u32 = 10;
+
+/// How many times the limit is waited at the most, however busy the machine is.
+const MOST: u32 = 8;
 
 /// Awaits an answer for so long; `None` if there is none by then.
 ///
 /// What counts is the time that this process had to run: where hundreds start at one
 /// moment on a few cores, each of them stands still for longer than an answer takes.
 /// So the limit is waited for in parts, between which everything else in the runtime
-/// gets its turn, and a part that ends late counts as one.
+/// gets its turn, and a part that ends late counts for nothing.
 pub(crate) async fn patiently<F: Future>(limit: Duration, answer: F) -> Option<F::Output> {
     let mut answer = pin!(answer);
-    for _ in 0..PARTS {
-        if let Ok(answer) = timeout(limit / PARTS, answer.as_mut()).await {
+    let (part, start) = (limit / PARTS, Instant::now());
+    let mut counted = 0;
+    while counted < PARTS && start.elapsed() < limit * MOST {
+        let began = Instant::now();
+        if let Ok(answer) = timeout(part, answer.as_mut()).await {
             return Some(answer);
+        }
+        if !is_late(part, began.elapsed()) {
+            counted += 1;
         }
     }
     None
 }
 
+/// Whether a part took so much longer than it should that the process did not run.
+fn is_late(part: Duration, took: Duration) -> bool {
+    took > part * 3 / 2 + Duration::from_millis(2)
+}
+
 #[cfg(test)]
 mod tests {
-    use tokio::time::{Instant, sleep};
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -63,6 +77,21 @@ mod tests {
             }
             7
         };
-        assert_eq!(patiently(SECOND / 4, slow).await, Some(7));
+        assert_eq!(patiently(SECOND, slow).await, Some(7));
+    }
+
+    #[test]
+    fn a_part_is_late_if_the_process_did_not_run() {
+        let millis = Duration::from_millis;
+        for (part, took, late) in [
+            (25, 25, false),
+            (25, 39, false),
+            (25, 40, true),
+            (200, 301, false),
+            (200, 303, true),
+            (1, 2, false),
+        ] {
+            assert_eq!(is_late(millis(part), millis(took)), late, "{part} {took}");
+        }
     }
 }

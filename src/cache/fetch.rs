@@ -9,7 +9,6 @@ use tokio::time::Instant;
 
 use crate::cache::current::CachedToken;
 use crate::cache::exclusive::InUse;
-use crate::cache::in_flight::Rejoined;
 use crate::cache::shared::{FetchOutcome, Shared, no_runtime};
 use crate::cache::single_flight::{Driver, Joined, Waiter};
 use crate::cache::source_call::{FetchContext, GRACE, Purpose};
@@ -187,8 +186,11 @@ impl Shared {
     pub(crate) fn fetch_deadline(&self) -> Duration {
         let call = self.settings.source_timeout + GRACE;
         match &self.fleet {
-            // It waits for others as long as for the source.
-            Some(_) => call + self.settings.source_timeout + self.settings.store_timeout * 4,
+            // It waits for others as well, and for the store.
+            Some(_) => {
+                let store = self.settings.store_timeout * 4 + self.settings.store_connect_timeout;
+                call + self.settings.fleet_patience() + store
+            }
             None => call,
         }
     }
@@ -220,12 +222,18 @@ impl FetchTask {
             (Some(fleet), Purpose::Token) => shared.fetch_in_fleet(fleet, context).await,
             (Some(fleet), Purpose::Peek) => shared.peek_in_pause(fleet, context).await,
             (Some(fleet), Purpose::Rejoin) => match shared.rejoin(fleet, context).await {
-                Rejoined::Fetched(fetched) => fetched,
-                Rejoined::AsBefore => return self.end_as_before(),
+                Some(fetched) => fetched,
+                None => return self.end_as_before(),
             },
         };
         let is_told = context.purpose != Purpose::Peek || fetched.answer.is_ok();
         let by = fetched.by;
+        if let Ok(response) = &fetched.answer
+            && response.has_unreadable_lifetime()
+        {
+            let valid_for = response.access_token().lifetime();
+            shared.emit(&Event::LifetimeUnreadable { valid_for });
+        }
         let outcome = shared.with_state(|state, now| {
             let random = fastrand::f64();
             state.record(self.begun.id, fetched, now, &shared.settings, random)

@@ -38,12 +38,12 @@ impl Shared {
         acquire.credentials = self.source.fingerprint();
         // Whose tokens they are may be known only now.
         let mut changes = fleet.store.changes(&self.store_account(fleet));
-        let patience = Instant::now() + self.settings.source_timeout;
-        let mut unusable = 0;
+        let patience = Instant::now() + self.settings.fleet_patience();
+        let (mut unusable, mut waits) = (0, false);
         while unusable < MOST_UNUSABLE {
             changes.mark_unchanged();
             let requested_at = self.settings.clock.now();
-            let Some(acquired) = self.acquire(fleet, acquire).await else {
+            let Some(acquired) = self.acquire_within(fleet, acquire, waits).await else {
                 return self.fetch_alone(context).await;
             };
             // What comes later is not what was rejected or pardoned.
@@ -72,6 +72,7 @@ impl Shared {
                     return self.fetch_with_lease(leased, fleet, acquire, context).await;
                 }
                 Acquired::Busy(left) => {
+                    waits = true;
                     let patience = patience.saturating_duration_since(Instant::now());
                     if patience.is_zero() {
                         return self.fetch_alone(context).await;
@@ -114,8 +115,10 @@ impl Shared {
         fleet: &FleetMember,
         context: FetchContext,
     ) -> FetchResult {
-        let mut acquire = Acquire::default();
-        acquire.newer_than = self.with_state(|state, _| state.store_generation());
+        let acquire = Acquire {
+            newer_than: self.with_state(|state, _| state.store_generation()),
+            ..Acquire::default()
+        };
         if let Some(newer) = self.peek_newer(fleet, acquire).await {
             self.end_own_session();
             return newer;

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::cache::codec;
 use crate::cache::fleet_lease::{Leased, refresh_entry};
-use crate::cache::in_flight::{FetchResult, Rejoined};
+use crate::cache::in_flight::FetchResult;
 use crate::cache::settings::FleetMember;
 use crate::cache::shared::Shared;
 use crate::cache::source_call::FetchContext;
@@ -61,12 +61,12 @@ impl Shared {
     }
 
     /// Asks the store again. No token request is made for a process that has a token,
-    /// unless the fleet has a refresh token.
+    /// unless the fleet has a refresh token. `None` if nothing has to change here.
     pub(crate) async fn rejoin(
         self: &Arc<Self>,
         fleet: &FleetMember,
         context: FetchContext,
-    ) -> Rejoined {
+    ) -> Option<FetchResult> {
         let requested_at = self.settings.clock.now();
         let acquire = Acquire {
             lease: self.settings.lease_duration,
@@ -79,22 +79,20 @@ impl Shared {
                 let leased = Leased::at(lease, self.settings.clock.now());
                 if leased.lease.refresh_token.is_none() {
                     self.hand_over(fleet, &leased).await;
-                    return Rejoined::AsBefore;
+                    return None;
                 }
                 let acquire = Acquire {
                     credentials: self.source.fingerprint(),
                     ..acquire
                 };
                 let fetched = self.fetch_with_lease(leased, fleet, acquire, context);
-                return Rejoined::Fetched(fetched.await);
+                return Some(fetched.await);
             }
             _ => None,
         };
-        let Some(newer) = newer else {
-            return Rejoined::AsBefore;
-        };
+        let newer = newer?;
         self.end_own_session();
-        Rejoined::Fetched(newer)
+        Some(newer)
     }
 
     /// Gives this process's tokens to the fleet.

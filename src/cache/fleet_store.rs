@@ -31,14 +31,23 @@ impl Shared {
         fleet: &FleetMember,
         acquire: Acquire,
     ) -> Option<Acquired> {
+        self.acquire_within(fleet, acquire, false).await
+    }
+
+    /// The same. Who `waits` for another process has more time than others.
+    pub(super) async fn acquire_within(
+        self: &Arc<Self>,
+        fleet: &FleetMember,
+        acquire: Acquire,
+        waits: bool,
+    ) -> Option<Acquired> {
         let account = self.store_account(fleet);
         let acquire = Acquire {
             nonce: fastrand::u64(1..),
             ..acquire
         };
-        let acquired = self
-            .store_call(fleet.store.acquire(&account, &acquire))
-            .await;
+        let answer = fleet.store.acquire(&account, &acquire);
+        let acquired = self.store_call(answer, waits).await;
         if acquired.is_none() && !acquire.lease.is_zero() {
             tokio::spawn(withdraw(self.clone(), account.clone(), acquire));
         }
@@ -53,14 +62,18 @@ impl Shared {
         completion: Completion,
     ) -> Option<bool> {
         let account = self.store_account(fleet);
-        self.store_call(fleet.store.complete(&account, &completion))
-            .await
+        let answer = fleet.store.complete(&account, &completion);
+        self.store_call(answer, false).await
     }
 
     /// The store's answer, within its time. The status tells if there is none.
-    async fn store_call<R>(&self, answer: impl Future<Output = Result<R, BoxError>>) -> Option<R> {
+    async fn store_call<R>(
+        &self,
+        answer: impl Future<Output = Result<R, BoxError>>,
+        waits: bool,
+    ) -> Option<R> {
         let first = self.with_state(|state, _| !std::mem::replace(&mut state.asked_store, true));
-        let limit = match first {
+        let limit = match first || waits {
             true => self
                 .settings
                 .store_timeout

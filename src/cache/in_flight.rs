@@ -154,13 +154,6 @@ impl FetchResult {
     }
 }
 
-/// How a process joined its fleet again.
-pub(crate) enum Rejoined {
-    Fetched(FetchResult),
-    /// With the token that it had, or not at all.
-    AsBefore,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -256,6 +256,13 @@ impl Settings {
         self.source_timeout.min(REQUEST)
     }
 
+    /// How long to wait for another process of a fleet: until its lease is over, and
+    /// for one more that takes over.
+    pub(crate) fn fleet_patience(&self) -> Duration {
+        self.source_timeout
+            .max(self.lease_duration.saturating_mul(2))
+    }
+
     /// Refuses a lease that ends before a fetch does: another process would fetch
     /// meanwhile, and the next one.
     pub(crate) fn check_lease(&self) -> Result<(), ConfigError> {

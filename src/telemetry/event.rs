@@ -1,9 +1,9 @@
 //! The events, and the names of their reasons and outcomes.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::error::{TokenError, TokenErrorKind};
-use crate::store::StoreWarning;
 
 /// Something that happened in a token cache.
 pub(crate) enum Event<'a> {
@@ -13,6 +13,11 @@ pub(crate) enum Event<'a> {
         generation: u64,
         by: FetchedBy,
         /// How long the token is valid from now on.
+        valid_for: Option<Duration>,
+    },
+    /// The server's `expires_in` is no lifetime.
+    LifetimeUnreadable {
+        /// How long the token is valid by what it says itself.
         valid_for: Option<Duration>,
     },
     /// A fetch failed.
@@ -36,7 +41,7 @@ pub(crate) enum Event<'a> {
     /// The store has noticed something of this account.
     StoreWarning {
         account: &'a str,
-        warning: &'a StoreWarning,
+        warning: &'a dyn fmt::Display,
     },
     /// The session was ended, or could not be.
     Revoked { error: Option<&'a TokenError> },

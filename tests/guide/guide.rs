@@ -37,6 +37,7 @@ guides! {
     performance
     reqwest
     security
+    servers
     stacks
     testing
     tonic

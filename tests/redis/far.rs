@@ -99,6 +99,10 @@ async fn two_hundred_processes_at_one_instant_log_in_five_times_at_most() {
     setup.rest = Duration::from_millis(200);
     let report = Fleet::start(vec![setup; 200]).await.report().await;
     let counts = server.counts();
-    nothing_failed("200 processes at one instant", &report, &counts);
+    println!(
+        "200 processes at one instant: logins: {}  failed: {}",
+        counts.password_grants, report.failed
+    );
+    assert_eq!(report.failed, 0, "{:?}", report.errors);
     assert!(counts.password_grants <= 5, "{}", counts.password_grants);
 }

@@ -7,6 +7,11 @@ pub enum Action {
     /// A process asks the store and does not wait for the answer. The lease is lost,
     /// or, with the flag, the store's client returns it.
     AcquireAbandoned(usize, bool),
+    /// A process asks the store, hears nothing in time, goes on, and withdraws.
+    AcquireWithdrawn(usize),
+    /// A request whose process has gone on arrives.
+    RequestArrives(usize),
+    WithdrawalArrives(usize),
     /// The holder of a lease sends its token request.
     Fetch(usize),
     /// The token endpoint answers.
@@ -28,6 +33,9 @@ pub enum Action {
     Flush,
     Save,
     Restore,
+    /// The server was a replica for a while, of one that is behind, and is the master
+    /// again.
+    FailBack,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

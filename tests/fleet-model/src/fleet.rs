@@ -1,6 +1,6 @@
 //! The state of the model.
 
-use crate::store::{Completion, Generation, RefreshToken, Store};
+use crate::store::{Completion, Generation, Nonce, RefreshToken, Run, Store};
 
 pub const PROCESSES: usize = 3;
 
@@ -14,27 +14,46 @@ pub struct Limits {
     pub flushes: u8,
     /// Restores of the store to any earlier state.
     pub restores: u8,
+    /// Servers that were a replica in between.
+    pub fail_backs: u8,
     /// Token requests of a process that cannot reach the store.
     pub alone: u8,
     /// Responses 429 or 503.
     pub put_off: u8,
+    /// Requests for a lease that their processes withdraw.
+    pub withdrawals: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct State {
     pub(crate) store: Store,
     /// The run of the store's server.
-    pub(crate) run: u8,
+    pub(crate) run: Run,
     pub(crate) saved: Option<Store>,
     pub(crate) processes: [Process; PROCESSES],
     /// Messages on their way to the store, which may arrive in any order.
     pub(crate) late: Vec<Completion>,
+    /// Requests for a lease whose processes have gone on.
+    pub(crate) requests: Vec<Request>,
     pub(crate) left: Limits,
     pub(crate) server: Server,
     /// The highest generation of any lease.
     pub(crate) highest: Generation,
     pub(crate) generation_came_twice: bool,
     pub(crate) newer_was_replaced: bool,
+    pub(crate) refresh_token_was_lost: bool,
+    /// A bit for each nonce whose withdrawal has arrived.
+    pub(crate) withdrawn: u8,
+}
+
+/// A request for a lease and its withdrawal, each of which may be on its way. They arrive
+/// in any order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Request {
+    pub(crate) nonce: Nonce,
+    pub(crate) had: Generation,
+    pub(crate) is_on_its_way: bool,
+    pub(crate) withdrawal_is_on_its_way: bool,
 }
 
 /// The token endpoint.

@@ -7,10 +7,13 @@
 //! restored to an earlier state.
 //!
 //! Breaking one of the [`Rules`] must break one of the properties. How a fleet counts
-//! refusals is a model of its own, [`Refusals`].
+//! refusals is a model of its own, [`Refusals`]; so are accounts with one name and two
+//! holders, [`Holders`], and the lives of tokens, [`Lives`].
 
 mod action;
 mod fleet;
+mod holders;
+mod lives;
 mod model;
 mod refusals;
 mod steps;
@@ -18,7 +21,9 @@ mod store;
 
 pub use action::{Action, Answer};
 pub use fleet::{Limits, State};
-pub use model::{Fleet, GENERATIONS, NEWER_STAYS, SENT_ONCE};
+pub use holders::{HolderRules, Holders, OWN_ENTRIES, OWN_TOKENS};
+pub use lives::{LifeRules, Lives, NEVER_LONGER};
+pub use model::{Fleet, GENERATIONS, KEPT, NEWER_STAYS, NO_ORPHAN, SENT_ONCE};
 pub use refusals::{
     BUDGET, FailureLimits, FailureRules, RefusalAction, RefusalState, Refusals, STEPS,
 };

@@ -3,11 +3,13 @@
 use stateright::{Model, Property};
 
 use crate::action::{Action, Answer};
-use crate::fleet::{Limits, Phase, Process, Server, State};
+use crate::fleet::{Limits, Phase, Process, Request, Server, State};
 use crate::store::{Completion, Rules, Store};
 
 pub const SENT_ONCE: &str = "no refresh token is sent twice";
 pub const NEWER_STAYS: &str = "a newer token is never replaced by an older one";
+pub const NO_ORPHAN: &str = "a lease that was withdrawn is gone";
+pub const KEPT: &str = "a withdrawal loses no refresh token";
 pub const GENERATIONS: &str = "no generation is given twice";
 
 /// A fleet of three with its store and its token endpoint.
@@ -24,15 +26,18 @@ impl Model for Fleet {
     fn init_states(&self) -> Vec<State> {
         vec![State {
             store: Store::default(),
-            run: 0,
+            run: (0, 0),
             saved: None,
             processes: Default::default(),
             late: Vec::new(),
+            requests: Vec::new(),
             left: self.limits,
             server: Server::default(),
             highest: 0,
             generation_came_twice: false,
             newer_was_replaced: false,
+            refresh_token_was_lost: false,
+            withdrawn: 0,
         }]
     }
 
@@ -50,6 +55,9 @@ impl Model for Fleet {
                         if left.late > 0 {
                             actions.push(Action::AcquireAbandoned(n, true));
                         }
+                    }
+                    if left.withdrawals > 0 && left.leases > 0 {
+                        actions.push(Action::AcquireWithdrawn(n));
                     }
                     if left.alone > 0 {
                         actions.push(Action::FetchAlone(n));
@@ -77,6 +85,14 @@ impl Model for Fleet {
                 actions.push(Action::Crash(n));
             }
         }
+        for (n, request) in state.requests.iter().enumerate() {
+            if request.is_on_its_way && left.leases > 0 {
+                actions.push(Action::RequestArrives(n));
+            }
+            if request.withdrawal_is_on_its_way {
+                actions.push(Action::WithdrawalArrives(n));
+            }
+        }
         for n in 0..state.late.len() {
             actions.push(Action::Arrive(n, false));
             if !self.rules.completed_once {
@@ -90,12 +106,15 @@ impl Model for Fleet {
         if left.flushes > 0 && state.store != Store::default() {
             actions.push(Action::Flush);
         }
-        if left.restores > 0 {
+        if left.restores + left.fail_backs > 0 {
             if state.saved.is_none() && state.store != Store::default() {
                 actions.push(Action::Save);
             }
-            if state.saved.is_some() {
+            if state.saved.is_some() && left.restores > 0 {
                 actions.push(Action::Restore);
+            }
+            if state.saved.is_some() && left.fail_backs > 0 {
+                actions.push(Action::FailBack);
             }
         }
     }
@@ -113,6 +132,11 @@ impl Model for Fleet {
             Property::always(SENT_ONCE, |_, state: &State| !state.server.sent_twice),
             Property::always(NEWER_STAYS, |_, state: &State| !state.newer_was_replaced),
             Property::always(GENERATIONS, |_, state: &State| !state.generation_came_twice),
+            Property::always(NO_ORPHAN, |_, state: &State| {
+                let lease = state.store.lease.as_ref();
+                lease.is_none_or(|lease| state.withdrawn & (1 << lease.nonce) == 0)
+            }),
+            Property::always(KEPT, |_, state: &State| !state.refresh_token_was_lost),
             // These show that the model reaches the interesting states.
             Property::sometimes("two fetch at the same time", |_, state: &State| {
                 let fetching = |process: &&Process| matches!(process.phase, Phase::Fetching(..));
@@ -128,6 +152,13 @@ impl Model for Fleet {
             Property::sometimes("a refresh token is from another run", |_, state: &State| {
                 state.store.refresh.is_some_and(|(_, run)| run != state.run)
             }),
+            Property::sometimes(
+                "a request comes after its withdrawal",
+                |_, state: &State| {
+                    let late = |it: &Request| it.is_on_its_way && !it.withdrawal_is_on_its_way;
+                    state.requests.iter().any(late)
+                },
+            ),
             Property::sometimes(
                 "a refresh token is given back and sent",
                 |_, state: &State| state.server.came_again,

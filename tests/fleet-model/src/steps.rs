@@ -1,15 +1,39 @@
 //! The effect of each action.
 
 use crate::action::{Action, Answer};
-use crate::fleet::{Phase, Process, State};
+use crate::fleet::{Phase, Process, Request, State};
 use crate::model::Fleet;
-use crate::store::{Acquired, Completion, Store};
+use crate::store::{Acquired, Completion, Generation, Nonce, Store};
 
 impl Fleet {
     pub(crate) fn act(&self, state: &mut State, action: Action) {
         match action {
             Action::Acquire(n, rejected) => self.acquire(state, n, rejected),
             Action::AcquireAbandoned(n, given_back) => self.acquire_abandoned(state, n, given_back),
+            Action::AcquireWithdrawn(n) => {
+                let nonce = state.left.withdrawals;
+                state.left.withdrawals -= 1;
+                state.requests.push(Request {
+                    nonce,
+                    had: state.processes[n].had,
+                    is_on_its_way: true,
+                    withdrawal_is_on_its_way: true,
+                });
+                state.requests.sort();
+            }
+            Action::RequestArrives(n) => {
+                state.requests[n].is_on_its_way = false;
+                let Request { nonce, had, .. } = state.requests[n];
+                // Nobody hears of what it gets.
+                self.acquire_from_store(state, (had, false, nonce));
+            }
+            Action::WithdrawalArrives(n) => {
+                state.requests[n].withdrawal_is_on_its_way = false;
+                let nonce = state.requests[n].nonce;
+                state.withdrawn |= 1 << nonce;
+                let lost = state.store.withdraw(&self.rules, nonce);
+                state.refresh_token_was_lost |= lost;
+            }
             Action::Fetch(n) => fetch(state, n),
             Action::Answer(n, answer) => self.answer(state, n, answer),
             Action::Complete(n) => self.complete(state, n),
@@ -52,14 +76,19 @@ impl Fleet {
             Action::Save => state.saved = Some(state.store.clone()),
             Action::Restore => {
                 state.left.restores -= 1;
-                state.run += 1;
+                state.run.0 += 1;
+                state.run.1 += 1;
+                state.store = state.saved.take().expect("saved");
+            }
+            Action::FailBack => {
+                state.left.fail_backs -= 1;
+                state.run.1 += 1;
                 state.store = state.saved.take().expect("saved");
             }
         }
     }
 
-    fn acquire_from_store(&self, state: &mut State, n: usize, rejected: bool) -> Acquired {
-        let wanted = (state.processes[n].had, rejected);
+    fn acquire_from_store(&self, state: &mut State, wanted: (Generation, bool, Nonce)) -> Acquired {
         let clock = state.highest + 1;
         let acquired = state.store.acquire(&self.rules, wanted, (clock, state.run));
         if let Acquired::Lease(generation, _) = acquired {
@@ -71,7 +100,8 @@ impl Fleet {
     }
 
     fn acquire(&self, state: &mut State, n: usize, rejected: bool) {
-        match self.acquire_from_store(state, n, rejected) {
+        let had = state.processes[n].had;
+        match self.acquire_from_store(state, (had, rejected, 0)) {
             Acquired::Token(token) => state.processes[n].had = token,
             Acquired::Busy => {}
             Acquired::Lease(generation, refresh) => {
@@ -82,7 +112,9 @@ impl Fleet {
 
     fn acquire_abandoned(&self, state: &mut State, n: usize, given_back: bool) {
         state.left.crashes -= 1;
-        if let Acquired::Lease(generation, refresh) = self.acquire_from_store(state, n, false)
+        let had = state.processes[n].had;
+        let acquired = self.acquire_from_store(state, (had, false, 0));
+        if let Acquired::Lease(generation, refresh) = acquired
             && given_back
         {
             let back = completion(generation, refresh);
@@ -93,17 +125,16 @@ impl Fleet {
     /// The operating system lets go of the lock of a process that crashed, if no other
     /// has made one of its own since.
     fn release(&self, state: &mut State, crashed: &Process) {
-        let (generation, taken) = match &crashed.phase {
+        let generation = match &crashed.phase {
             Phase::Idle => return,
-            Phase::Leased(generation, taken) | Phase::Fetching(generation, taken) => {
-                (*generation, *taken)
-            }
-            Phase::Fetched(completion) => (completion.generation, None),
+            Phase::Leased(generation, _) | Phase::Fetching(generation, _) => *generation,
+            Phase::Fetched(completion) => completion.generation,
         };
-        if state.store.lease.take_if(|it| *it == generation).is_some()
+        let lease = &mut state.store.lease;
+        if let Some(lease) = lease.take_if(|it| it.generation == generation)
             && !self.rules.taken_stays_taken
         {
-            state.store.refresh = taken.map(|token| (token, state.run));
+            state.store.refresh = lease.taken;
         }
     }
 

@@ -11,6 +11,9 @@ pub struct Rules {
     pub clock: bool,
     /// A refresh token from another run of the server is not handed over.
     pub run_id: bool,
+    /// Nor is one that a server has again which was a replica in between: it is the same
+    /// run, with another replication id.
+    pub replication_id: bool,
     /// A completion is sent once, answered or not.
     pub completed_once: bool,
     /// The refresh token of a lease whose holder crashed is not handed over again.
@@ -18,6 +21,12 @@ pub struct Rules {
     /// A lease is a lock that ends with its holder, as in files; not a rule, for in
     /// Redis it only ends in time.
     pub crash_ends_lease: bool,
+    /// A nonce that was withdrawn begins no lease when it comes late.
+    pub withdrawals_are_remembered: bool,
+    /// A withdrawal ends the lease of its own nonce only.
+    pub withdraws_its_own: bool,
+    /// A withdrawal keeps the refresh token that its lease had taken.
+    pub withdrawal_keeps_refresh_token: bool,
 }
 
 impl Default for Rules {
@@ -27,9 +36,13 @@ impl Default for Rules {
             fenced: true,
             clock: true,
             run_id: true,
+            replication_id: true,
             completed_once: true,
             taken_stays_taken: true,
             crash_ends_lease: false,
+            withdrawals_are_remembered: true,
+            withdraws_its_own: true,
+            withdrawal_keeps_refresh_token: true,
         }
     }
 }
@@ -39,13 +52,28 @@ pub type Generation = u8;
 /// A refresh token, by the order in which the server issued them.
 pub type RefreshToken = u8;
 
+/// The number of a request for a lease; 0 for one that is never withdrawn.
+pub type Nonce = u8;
+/// The run of a server, and its replication id.
+pub type Run = (u8, u8);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Lease {
+    pub generation: Generation,
+    pub nonce: Nonce,
+    /// The refresh token that it took.
+    pub taken: Option<(RefreshToken, Run)>,
+}
+
 /// The entries of the account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Store {
     pub token: Option<Generation>,
     /// With the run of the server that it was given to.
-    pub refresh: Option<(RefreshToken, u8)>,
-    pub lease: Option<Generation>,
+    pub refresh: Option<(RefreshToken, Run)>,
+    pub lease: Option<Lease>,
+    /// A bit for each nonce.
+    pub withdrawn: u8,
     pub generation: Generation,
     pub written: Generation,
 }
@@ -69,15 +97,15 @@ impl Store {
     pub fn acquire(
         &mut self,
         rules: &Rules,
-        (newer_than, rejected): (Generation, bool),
-        (clock, run): (Generation, u8),
+        (newer_than, rejected, nonce): (Generation, bool, Nonce),
+        (clock, run): (Generation, Run),
     ) -> Acquired {
         match self.token {
             Some(token) if token > newer_than => return Acquired::Token(token),
             Some(_) if rejected => self.token = None,
             _ => {}
         }
-        if self.lease.is_some() {
+        if self.lease.is_some() || self.withdrawn & (1 << nonce) != 0 {
             return Acquired::Busy;
         }
         let mut generation = self.generation.max(self.written) + 1;
@@ -85,21 +113,26 @@ impl Store {
             generation = generation.max(clock);
         }
         self.generation = generation;
-        self.lease = Some(generation);
         let kept = self.refresh;
+        self.lease = Some(Lease {
+            generation,
+            nonce,
+            taken: kept,
+        });
         if rules.lease_takes_refresh_token {
             self.refresh = None;
         }
-        let refresh = kept.filter(|(_, of)| !rules.run_id || *of == run);
+        let refresh = kept.filter(|(_, of)| {
+            (!rules.run_id || of.0 == run.0) && (!rules.replication_id || of.1 == run.1)
+        });
         Acquired::Lease(generation, refresh.map(|(token, _)| token))
     }
 
     /// Writes the result of a lease. Returns whether it was written, and whether that
     /// replaced a newer token.
-    pub fn complete(&mut self, rules: &Rules, it: &Completion, run: u8) -> (bool, bool) {
-        if self.lease == Some(it.generation) {
-            self.lease = None;
-        }
+    pub fn complete(&mut self, rules: &Rules, it: &Completion, run: Run) -> (bool, bool) {
+        self.lease
+            .take_if(|lease| lease.generation == it.generation);
         if rules.fenced && it.generation < self.written {
             return (false, false);
         }
@@ -116,5 +149,19 @@ impl Store {
             self.token = Some(it.generation);
         }
         (true, replaced)
+    }
+
+    /// Withdraws a request for a lease. Returns whether a refresh token was lost by it.
+    pub fn withdraw(&mut self, rules: &Rules, nonce: Nonce) -> bool {
+        if rules.withdrawals_are_remembered {
+            self.withdrawn |= 1 << nonce;
+        }
+        let own = rules.withdraws_its_own;
+        let ended = self.lease.take_if(|lease| !own || lease.nonce == nonce);
+        let taken = ended.and_then(|lease| lease.taken);
+        if rules.withdrawal_keeps_refresh_token {
+            self.refresh = self.refresh.or(taken);
+        }
+        taken.is_some() && self.refresh.is_none()
     }
 }
