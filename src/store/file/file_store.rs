@@ -1,23 +1,21 @@
 //! A store in files.
 
 use std::fmt;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_blocking;
 
-use super::clocks::Clocks;
 use super::error::Error;
+use super::files::Files;
 use super::folder::Folder;
-use super::image::{ENTRIES, Image, Names, Sealed};
 use super::key_source::KeySource;
 use super::leases::{HeldLeases, LeaseWatch};
+use super::names::Names;
 use crate::error::BoxError;
 use crate::store::account::{Account, StoreWarning};
-use crate::store::entries::Time;
-use crate::store::seal::{AssociatedData, Kind, Sealer};
+use crate::store::seal::Sealer;
 use crate::store::token_store::{Acquire, Acquired, Completion, Lease, TokenStore};
 use crate::store::warnings::Warnings;
 
@@ -123,8 +121,6 @@ impl TokenStore for FileStore {
     }
 }
 
-const DAY_MILLIS: u64 = 86_400_000;
-
 impl Inner {
     fn acquire(
         &self,
@@ -137,15 +133,15 @@ impl Inner {
         if let Some(folder) = Folder::open(&self.path)?
             && let Some(folder) = folder.open_folder(&names.folder)?
         {
-            let mut files = self.files(&folder, &names, account)?;
+            let mut files = Files::read(&folder, &names, account, self.sealer()?)?;
             let acquired = files.acquire(acquire);
-            if !files.has_to_write(acquire, &acquired) {
+            if !has_to_write(acquire, &acquired) {
                 return Ok(self.answer(files, acquired));
             }
         }
         let folder = Folder::open_or_make(&self.path)?.open_or_make_folder(&names.folder)?;
         let _lock = folder.lock(&names.lock(), is_wanted)?;
-        let mut files = self.files(&folder, &names, account)?;
+        let mut files = Files::read(&folder, &names, account, self.sealer()?)?;
         let acquired = files.acquire(acquire);
         if let Acquired::Lease(lease) = &acquired {
             let file = folder.make_locked((&names.lease(), &names.temporary()))?;
@@ -155,7 +151,7 @@ impl Inner {
             }
             let key = (names.account.as_str(), lease.generation);
             self.held.insert(key, file, acquire.lease);
-        } else if files.has_to_write(acquire, &acquired) {
+        } else if has_to_write(acquire, &acquired) {
             files.write()?;
         }
         Ok(self.answer(files, acquired))
@@ -194,7 +190,7 @@ impl Inner {
     ) -> Result<bool, Error> {
         let folder = Folder::open_or_make(&self.path)?.open_or_make_folder(&names.folder)?;
         let _lock = folder.lock(&names.lock(), is_wanted)?;
-        let mut files = self.files(&folder, names, account)?;
+        let mut files = Files::read(&folder, names, account, self.sealer()?)?;
         let entries = &mut files.image.entries;
         let lease = entries.lease.as_ref().map(|lease| lease.generation);
         let is_holder = lease == Some(completion.generation);
@@ -217,7 +213,7 @@ impl Inner {
         let names = Names::of(account);
         let folder = Folder::open_or_make(&self.path)?.open_or_make_folder(&names.folder)?;
         let _lock = folder.lock(&names.lock(), is_wanted)?;
-        let mut files = self.files(&folder, &names, account)?;
+        let mut files = Files::read(&folder, &names, account, self.sealer()?)?;
         let ended = files.image.entries.withdraw(nonce, files.now);
         files.write()?;
         if let Some(generation) = ended {
@@ -245,172 +241,14 @@ impl Inner {
         let sealer = self.key.sealer()?;
         Ok(self.sealer.get_or_init(|| sealer))
     }
-
-    /// Reads what there is of the account.
-    fn files<'a>(
-        &'a self,
-        folder: &'a Folder,
-        names: &'a Names,
-        account: &'a Account,
-    ) -> Result<Files<'a>, Error> {
-        let (sealer, clocks) = (self.sealer()?, Clocks::now());
-        let mut lacks_key = false;
-        let read = folder.read(&names.entries())?;
-        let image = read.and_then(|(bytes, file)| {
-            let sealed = Sealed::from_bytes(&bytes)?;
-            let mut image = open(sealer, account, &sealed);
-            lacks_key = image.is_none() && sealer.lacks_key(sealed.entries);
-            image.iter_mut().for_each(|it| it.found_in(file));
-            image
-        });
-        let mut image = image.unwrap_or_else(|| Image::empty(clocks));
-        let now = image.now(&clocks);
-        image.entries.remove_expired(now);
-        let mut lease_file = None;
-        if image.entries.lease.is_some() {
-            lease_file = folder.locked_by_another(&names.lease())?;
-            // The system let go of it when its holder ended.
-            image.entries.lease.take_if(|_| lease_file.is_none());
-        }
-        Ok(Files {
-            folder,
-            names,
-            account,
-            sealer,
-            clocks,
-            image,
-            now,
-            lease_file,
-            lacks_key,
-        })
-    }
 }
 
-/// The files of an account, as they were read.
-struct Files<'a> {
-    folder: &'a Folder,
-    names: &'a Names,
-    account: &'a Account,
-    sealer: &'a Sealer,
-    clocks: Clocks,
-    image: Image,
-    now: Time,
-    /// The file of the lease, if a process holds one.
-    lease_file: Option<File>,
-    /// The entries were encrypted with an unknown key.
-    lacks_key: bool,
-}
-
-impl Files<'_> {
-    fn acquire(&mut self, acquire: &Acquire) -> Acquired {
-        let clock = self.clocks.wall_millis();
-        // The clock is a lower bound where the files were lost. A generation of more
-        // than a day ahead comes from elsewhere.
-        let least = match acquire.newer_than < clock.saturating_add(DAY_MILLIS) {
-            true => clock.max(acquire.newer_than + 1),
-            false => clock,
-        };
-        self.image.entries.acquire(acquire, self.now, least)
-    }
-
-    /// Whether the answer to this changes what the files say.
-    fn has_to_write(&self, acquire: &Acquire, acquired: &Acquired) -> bool {
-        match acquired {
-            Acquired::Token(_) => false,
-            Acquired::Lease(_) => true,
-            _ => acquire.rejected || acquire.ignore_failure,
-        }
-    }
-
-    /// Writes what a lease changes. The refresh token that it hands over must not be
-    /// there again after the machine lost its power.
-    fn write_lease(&self, lease: &Lease) -> Result<(), Error> {
-        self.write()?;
-        match lease.refresh_token {
-            Some(_) => self.folder.sync(),
-            None => Ok(()),
-        }
-    }
-
-    fn write(&self) -> Result<(), Error> {
-        let Self {
-            sealer, account, ..
-        } = *self;
-        let names = (&*self.names.entries(), &*self.names.temporary());
-        self.folder.replace(names, |file| {
-            let image = Image {
-                entries: self.image.entries.clone(),
-                written_at: self.now,
-                clocks: self.clocks,
-                file,
-            };
-            let place = place(self.names, &self.names.account);
-            let data = associated_data(Kind::Account, &place);
-            let sealed_account = sealer.seal(data, &account.to_payload())?;
-            let data = associated_data(Kind::Entries, account);
-            let sealed_entries = sealer.seal(data, &image.encode())?;
-            let sealed = Sealed {
-                account: &sealed_account,
-                entries: &sealed_entries,
-            };
-            Ok(sealed.to_bytes())
-        })
-    }
-
-    /// What there is to tell of those who use the account's name.
-    fn warning(&self) -> Option<StoreWarning> {
-        let mut lacks_key = self.lacks_key;
-        let own = self.names.entries();
-        let names = self.folder.names().unwrap_or_default();
-        let others = names.iter().filter(|it| **it != own);
-        for name in others.filter_map(|it| it.strip_suffix(ENTRIES)).take(8) {
-            let read = self.folder.read(&format!("{name}{ENTRIES}"));
-            let Ok(Some((bytes, _))) = read else {
-                continue;
-            };
-            let Some(sealed) = Sealed::from_bytes(&bytes) else {
-                continue;
-            };
-            lacks_key |= self.sealer.lacks_key(sealed.account);
-            let warning = self.namesake(name, &sealed);
-            let warning = warning.and_then(|other| StoreWarning::of(self.account, &other));
-            if warning.is_some() {
-                return warning;
-            }
-        }
-        lacks_key.then_some(StoreWarning::UnknownKey)
-    }
-
-    /// The account of a file, if something is left of it.
-    fn namesake(&self, name: &str, sealed: &Sealed<'_>) -> Option<Account> {
-        let place = place(self.names, name);
-        let data = associated_data(Kind::Account, &place);
-        let account = Account::from_payload(&self.sealer.open(data, sealed.account)?)?;
-        let mut image = open(self.sealer, &account, sealed)?;
-        image.entries.remove_expired(image.now(&self.clocks));
-        (!image.entries.is_empty()).then_some(account)
-    }
-}
-
-/// Where an account's name is sealed: in a file of this name, for those who use the
-/// account's name in whichever spelling.
-fn place(names: &Names, file: &str) -> Account {
-    Account::new(names.folded.as_str()).held_by(file)
-}
-
-fn open(sealer: &Sealer, account: &Account, sealed: &Sealed<'_>) -> Option<Image> {
-    let data = associated_data(Kind::Entries, account);
-    Image::decode(&sealer.open(data, sealed.entries)?)
-}
-
-/// The prefix tells the entries of files from those in Redis.
-fn associated_data(kind: Kind, account: &Account) -> AssociatedData<'_> {
-    AssociatedData {
-        kind,
-        generation: 0,
-        prefix: "file",
-        account,
-        credentials: 0,
+/// Whether the answer to this changes what the files say.
+fn has_to_write(acquire: &Acquire, acquired: &Acquired) -> bool {
+    match acquired {
+        Acquired::Token(_) => false,
+        Acquired::Lease(_) => true,
+        _ => acquire.rejected || acquire.ignore_failure,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a file holds: an account and its entries, sealed.
+//! What a file holds, before it is sealed.
 
 use std::time::Duration;
 
@@ -6,7 +6,6 @@ use zeroize::Zeroizing;
 
 use super::clocks::Clocks;
 use super::folder::FileId;
-use crate::store::account::Account;
 use crate::store::entries::{CurrentLease, Entries, Record, Time};
 use crate::store::token_store::{FAILURES_KEPT, Payload};
 
@@ -213,76 +212,6 @@ impl Reader<'_> {
     }
 }
 
-/// What is in the file: an account, sealed for those who share its name, and its
-/// entries, sealed for itself.
-pub(super) struct Sealed<'a> {
-    pub(super) account: &'a [u8],
-    pub(super) entries: &'a [u8],
-}
-
-/// The first bytes of a file of this format.
-const MAGIC: &[u8; 4] = b"tbf1";
-
-impl<'a> Sealed<'a> {
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let length = (self.account.len() as u32).to_be_bytes();
-        [MAGIC.as_slice(), &length, self.account, self.entries].concat()
-    }
-
-    pub(super) fn from_bytes(bytes: &'a [u8]) -> Option<Self> {
-        let (length, rest) = bytes.strip_prefix(MAGIC)?.split_first_chunk()?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-        let (account, entries) = rest.split_at_checked(length)?;
-        Some(Self { account, entries })
-    }
-}
-
-/// What an account is called in the store: a folder for its name, in whichever
-/// spelling, and in that files for each account.
-pub(super) struct Names {
-    /// The name in lower case: those which differ in nothing but that meet.
-    pub(super) folded: String,
-    pub(super) folder: String,
-    pub(super) account: String,
-}
-
-/// How the names of files end that hold entries.
-pub(super) const ENTRIES: &str = ".tokens";
-
-impl Names {
-    pub(super) fn of(account: &Account) -> Self {
-        let folded = account.name.to_lowercase();
-        Self {
-            folder: hex(Account::new(folded.as_str()).hash()),
-            account: hex(account.hash()),
-            folded,
-        }
-    }
-
-    pub(super) fn entries(&self) -> String {
-        format!("{}{ENTRIES}", self.account)
-    }
-
-    /// The name of what is written until it is whole.
-    pub(super) fn temporary(&self) -> String {
-        format!("{}.new", self.account)
-    }
-
-    /// Locked by whoever reads and writes the entries.
-    pub(super) fn lock(&self) -> String {
-        format!("{}.lock", self.account)
-    }
-
-    /// Locked by the holder of the lease.
-    pub(super) fn lease(&self) -> String {
-        format!("{}.lease", self.account)
-    }
-}
-
-fn hex(hash: [u8; 16]) -> String {
-    format!("{:032x}", u128::from_be_bytes(hash))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -351,18 +280,5 @@ mod tests {
             assert_eq!(copy.entries.lease.and_then(|it| it.refresh_token), None);
             assert_eq!(copy.entries.token, image().entries.token);
         }
-    }
-
-    #[test]
-    fn accounts_of_one_name_share_a_folder_and_no_file() {
-        let names = |name: &str, holder: &str| Names::of(&Account::new(name).held_by(holder));
-        let (one, other, spelt) = (names("me", "a"), names("me", "b"), names("ME", "a"));
-        assert_eq!(one.folder, other.folder);
-        assert_eq!(one.folder, spelt.folder);
-        assert_ne!(one.account, other.account);
-        assert_ne!(one.account, spelt.account);
-        assert_ne!(one.folder, names("you", "a").folder);
-        let name = names("../../etc", "").folder;
-        assert!(name.chars().all(|it| it.is_ascii_hexdigit()), "{name}");
     }
 }

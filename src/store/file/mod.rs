@@ -5,11 +5,14 @@ mod builder;
 mod clocks;
 mod error;
 mod file_store;
+mod files;
 mod folder;
 mod image;
 mod key_source;
 mod leases;
+mod names;
 mod place;
+mod sealed;
 
 pub use builder::FileStoreBuilder;
 pub use file_store::FileStore;
