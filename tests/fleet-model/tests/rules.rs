@@ -24,10 +24,17 @@ const WITHDRAWALS: Limits = Limits {
     late: 0,
     flushes: 0,
     restores: 0,
-    fail_backs: 1,
+    fail_backs: 0,
     alone: 0,
     put_off: 0,
-    withdrawals: 1,
+    withdrawals: 2,
+};
+
+/// A server that was a replica in between forgets withdrawals, too.
+const FAIL_BACKS: Limits = Limits {
+    fail_backs: 1,
+    withdrawals: 0,
+    ..WITHDRAWALS
 };
 
 const ALWAYS: [&str; 5] = [SENT_ONCE, NEWER_STAYS, GENERATIONS, NO_ORPHAN, KEPT];
@@ -78,6 +85,11 @@ fn no_refresh_token_is_sent_twice_and_no_newer_token_is_replaced() {
         "a refresh token is given back and sent",
     ];
     all_hold(LIMITS, &reached);
+}
+
+#[test]
+fn a_server_that_was_a_replica_in_between_gives_no_refresh_token_twice() {
+    all_hold(FAIL_BACKS, &["a refresh token is from another run"]);
 }
 
 #[test]
@@ -143,7 +155,7 @@ fn a_completion_that_is_sent_twice_gives_a_refresh_token_twice() {
 #[test]
 fn without_the_replication_id_a_server_that_was_a_replica_gives_a_refresh_token_twice() {
     breaks_within(
-        WITHDRAWALS,
+        FAIL_BACKS,
         SENT_ONCE,
         Rules {
             replication_id: false,
