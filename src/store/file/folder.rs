@@ -44,6 +44,9 @@ pub(super) struct FileId {
     pub(super) born: u64,
 }
 
+/// What a file holds, and which file it is.
+pub(super) type Contents = (Zeroizing<Vec<u8>>, FileId);
+
 impl FileId {
     fn of(file: &File) -> Option<Self> {
         let metadata = file.metadata().ok()?;
@@ -86,7 +89,7 @@ impl Folder {
             return Ok(folder);
         }
         let mut builder = DirBuilder::new();
-        let made = builder.recursive(true).mode(PRIVATE_FOLDER.bits().into());
+        let made = builder.recursive(true).mode(0o700);
         made.create(path)
             .map_err(|error| Error::io("make", path, error))?;
         let gone = || Error::io("open", path, Errno::NOENT);
@@ -161,7 +164,7 @@ impl Folder {
     }
 
     /// Reads a file; `None` if there is none. One that is too long is read in part.
-    pub(super) fn read(&self, name: &str) -> Result<Option<(Zeroizing<Vec<u8>>, FileId)>, Error> {
+    pub(super) fn read(&self, name: &str) -> Result<Option<Contents>, Error> {
         let Some(mut file) = self.open_file(name, OFlags::RDONLY)? else {
             return Ok(None);
         };
