@@ -301,7 +301,6 @@ impl ConfigError {
         }
     }
 
-    #[cfg(feature = "private-key-jwt")]
     pub(crate) fn reason(&self) -> &str {
         &self.reason
     }

@@ -136,6 +136,7 @@ mod telemetry;
 pub mod testing;
 mod token;
 pub mod transport;
+mod voipex;
 
 #[cfg(feature = "accounts")]
 pub use accounts::{Accounts, AccountsLayer};
@@ -149,6 +150,7 @@ pub use grant::PasswordGrant;
 pub use origins::Origins;
 pub use source::{BoxTokenSource, TokenSource};
 pub use token::{AccessToken, RefreshToken, TokenResponse};
+pub use voipex::VoipexImpersonation;
 
 /// The README's code is compiled, and run where it can be.
 #[cfg(all(doctest, feature = "testing", feature = "reqwest-middleware"))]

@@ -83,6 +83,14 @@ impl Endpoint {
     pub(in crate::grant) fn known(uri: Uri) -> Self {
         Self(Location::Known(uri))
     }
+
+    /// Returns the URL, if it is known without asking an issuer.
+    pub(crate) fn uri(&self) -> Option<&Uri> {
+        match &self.0 {
+            Location::Known(uri) => Some(uri),
+            Location::Issuer(_) => None,
+        }
+    }
 }
 
 impl Hash for Endpoint {

@@ -33,7 +33,7 @@ fn meaning(code: &str, credentials: &'static str) -> Meaning {
 
 /// Returns the error of a response with this status and this `error` member.
 /// `credentials` names what was sent: `user name or password`.
-pub(in crate::grant) fn error(
+pub(crate) fn error(
     status: StatusCode,
     code: Option<&str>,
     request: &EndpointRequest<'_>,

@@ -16,7 +16,7 @@ const MAX_LIFETIME: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// Returns the token, or why there is none. `credentials` names what was sent,
 /// `accepts_token_type` says whether a token of that `issued_token_type` is
 /// accepted.
-pub(in crate::grant) fn read(
+pub(crate) fn read(
     response: &EndpointResponse,
     request: &EndpointRequest<'_>,
     credentials: &'static str,
