@@ -30,21 +30,21 @@ pub(super) fn echo_unchecked(headers: &HeaderMap, body: Bytes) -> Response<Bytes
 }
 
 /// Returns the 401 for a request without a valid token.
-fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<Response<Bytes>> {
+pub(super) fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<Response<Bytes>> {
+    let challenge = shared.config.challenge;
     let Some(value) = headers.get(AUTHORIZATION) else {
-        // Without a token there is no error code (RFC 6750, section 3.1).
-        return Some(unauthorized("Bearer", b""));
+        let (challenge, body) = challenge.to_no_token();
+        return Some(unauthorized(challenge, body));
     };
     if bearer(value.as_bytes()).is_some_and(|token| shared.read().is_live(token)) {
         return None;
     }
-    let challenge = "Bearer realm=\"voipex\", error=\"invalid_token\", \
-                     error_description=\"The token is not active\"";
-    let body = b"{\"error\":\"invalid_token\"}";
+    let (challenge, body) = challenge.to_invalid_token();
     Some(unauthorized(challenge, body))
 }
 
-fn bearer(value: &[u8]) -> Option<&[u8]> {
+/// Returns the token of an `Authorization` header.
+pub(super) fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
 }
