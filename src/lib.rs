@@ -70,6 +70,7 @@
 //! | for | see |
 //! |---|---|
 //! | where tokens come from | [`PasswordGrant`], [`grant`] for all others, [`TokenSource`] |
+//! | VoIPex: its hosts, and acting for its users | [`Origins::voipex`], [`VoipexImpersonation`] |
 //! | a source from a file or the environment | `config`, a feature |
 //! | another HTTP client for the token endpoint | [`transport`] |
 //! | when tokens are renewed, how long callers wait | [`TokenCacheBuilder`] |
@@ -82,7 +83,7 @@
 //! | tests of your own program | `testing`, a feature |
 //!
 //! The module `guide`, in the documentation of all features, has guides for hyper,
-//! reqwest, axum and tonic, for grants, configuration, stacks, tests and operations,
+//! reqwest, axum and tonic, for VoIPex, grants, configuration, stacks, tests and operations,
 //! and for code that does not compile.
 //!
 //! # Features

@@ -39,5 +39,6 @@ guides! {
     stacks
     testing
     tonic
+    voipex
     what_happens_when
 }
