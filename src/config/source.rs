@@ -260,6 +260,10 @@ impl TokenSource for ConfiguredSource {
         self.0.fingerprint()
     }
 
+    fn local_fingerprint(&self) -> u64 {
+        self.0.local_fingerprint()
+    }
+
     fn endpoint(&self) -> u64 {
         self.0.endpoint()
     }

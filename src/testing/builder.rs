@@ -10,13 +10,13 @@ use http::StatusCode;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::api_rejection::ApiRejection;
 use super::listen::serve;
 use super::reply::status_code;
 use super::server::{Running, TokenServer};
 use super::service::TokenService;
 use super::shared::{Config, Shared};
 use super::state::State;
-use super::voipex::Challenge;
 
 const USERNAME: &str = "your@email.com";
 /// Contains every character that is easily encoded wrongly in a form or a header.
@@ -80,7 +80,7 @@ impl TokenServerBuilder {
                 direct_grants: true,
                 client_assertion: false,
                 client_certificate: false,
-                challenge: Challenge::Keycloak,
+                api_rejection: ApiRejection::default(),
                 exchange_refresh_tokens: true,
                 voipex_api: false,
             },
@@ -176,6 +176,13 @@ impl TokenServerBuilder {
     /// Sets whether the client may use the grant `password`; on by default.
     pub fn direct_grants(mut self, allowed: bool) -> Self {
         self.config.direct_grants = allowed;
+        self
+    }
+
+    /// Sets how the API rejects a token; with 401 and a challenge of the scheme Bearer by
+    /// default.
+    pub fn api_rejection(mut self, rejection: ApiRejection) -> Self {
+        self.config.api_rejection = rejection;
         self
     }
 

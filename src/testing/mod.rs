@@ -109,7 +109,7 @@
 //!
 //! What the exchange answers is not documented, nor how it refuses; so the following is
 //! assumed: a token response as that of the token endpoint; for a dead token the same
-//! 401 as the API's ([`Challenge`]); 403 without impersonation, 404 for an unknown or
+//! 401 as the API's ([`ApiRejection`]); 403 without impersonation, 404 for an unknown or
 //! disabled user, 400 for anything but `{"email":"…"}`, each with hapi's JSON.
 //!
 //! With [`voipex_api`](TokenServerBuilder::voipex_api) the API has the documented paths
@@ -171,6 +171,7 @@
 //! ```
 
 mod api;
+mod api_rejection;
 mod assertion;
 mod body;
 mod builder;
@@ -192,6 +193,7 @@ mod shared;
 mod state;
 mod voipex;
 
+pub use api_rejection::ApiRejection;
 pub use body::MockBody;
 pub use builder::TokenServerBuilder;
 pub use counts::Counts;
@@ -201,4 +203,3 @@ pub use server::TokenServer;
 #[doc(hidden)]
 pub use service::MockResponseFuture;
 pub use service::TokenService;
-pub use voipex::Challenge;

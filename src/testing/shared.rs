@@ -7,11 +7,11 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::Value;
 
+use super::api_rejection::ApiRejection;
 use super::counts::Counters;
 use super::mint::Mint;
 use super::response_queue::ResponseQueue;
 use super::state::State;
-use super::voipex::Challenge;
 
 /// The settings of a server.
 #[derive(Clone)]
@@ -26,7 +26,7 @@ pub(super) struct Config {
     pub(super) direct_grants: bool,
     pub(super) client_assertion: bool,
     pub(super) client_certificate: bool,
-    pub(super) challenge: Challenge,
+    pub(super) api_rejection: ApiRejection,
     pub(super) exchange_refresh_tokens: bool,
     pub(super) voipex_api: bool,
 }

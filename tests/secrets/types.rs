@@ -80,6 +80,10 @@ pub(crate) fn show_all(password: &str, seen: &Seen) {
         &MockResponse::default().param("access_token", format!("{password:?}")),
     );
     seen.show("MockEndpoint", &server.token_endpoint());
+    seen.show(
+        "ApiRejection",
+        &tower_bearer::testing::ApiRejection::default(),
+    );
     let mut service = server.service();
     let response = tower::Service::call(
         &mut service,

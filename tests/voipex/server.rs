@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use tower_bearer::TokenCache;
-use tower_bearer::testing::{Challenge, TokenServer};
+use tower_bearer::testing::{ApiRejection, TokenServer};
 
 use crate::world::{ACCESS, access, company, login};
 
@@ -101,23 +101,23 @@ async fn the_exchange_refuses_whoever_may_not_make_it() {
 
 #[tokio::test]
 async fn a_dead_token_is_answered_as_keycloak_or_as_hapi_does() {
-    for (challenge, dead, none, body) in [
+    for (rejection, dead, none, body) in [
         (
-            Challenge::Keycloak,
+            ApiRejection::BearerChallenge,
             "Bearer realm=\"voipex\", error=\"invalid_token\", \
              error_description=\"The token is not active\"",
             "Bearer",
             json!({ "error": "invalid_token" }),
         ),
         (
-            Challenge::Hapi,
+            ApiRejection::TokenChallenge,
             "Token error=\"Expired token\"",
-            "Token",
+            "Token error=\"token is null\"",
             json!({ "statusCode": 401, "error": "Unauthorized", "message": "Expired token",
                     "attributes": { "error": "Expired token" } }),
         ),
     ] {
-        let builder = TokenServer::builder().challenge(challenge);
+        let builder = TokenServer::builder().api_rejection(rejection);
         let server = company(1, builder.voipex_api());
         for line in ["GET /calls", EXCHANGE] {
             let answer = ask(&server, Some("dead"), line, "").await;

@@ -1,6 +1,5 @@
 //! What a test sets of VoIPex's own.
 
-use super::challenge::Challenge;
 use crate::cache::TokenCache;
 use crate::testing::builder::TokenServerBuilder;
 use crate::testing::response_queue::MockEndpoint;
@@ -19,13 +18,6 @@ impl TokenServerBuilder {
     /// Issues no refresh tokens at VoIPex's exchange.
     pub fn no_refresh_tokens_from_exchange(mut self) -> Self {
         self.config.exchange_refresh_tokens = false;
-        self
-    }
-
-    /// Sets how a token that is not valid is answered; [`Challenge::Keycloak`] by
-    /// default.
-    pub fn challenge(mut self, challenge: Challenge) -> Self {
-        self.config.challenge = challenge;
         self
     }
 
