@@ -19,6 +19,9 @@ use crate::world::{ACCESS, access, company, login, tokens, users};
 
 const USERS: usize = 1000;
 
+/// What happens to the token of the access.
+type Loss = fn(&TokenServer);
+
 /// Fetches the token of each user, all at once, and returns what failed.
 async fn fetch_all(tokens: impl Fn(usize) -> TokenCache) -> Vec<TokenError> {
     let callers = (0..USERS).map(|number| {
@@ -107,7 +110,7 @@ async fn the_token_of_the_access_and_those_of_its_users_do_not_wait_for_each_oth
 
 #[tokio::test(start_paused = true)]
 async fn the_token_of_the_access_may_rotate_and_be_lost_in_the_middle_of_a_thousand_exchanges() {
-    let losses: [(&str, fn(&TokenServer)); 3] = [
+    let losses: [(&str, Loss); 3] = [
         ("revoked", TokenServer::revoke_access_tokens),
         ("all sessions ended", TokenServer::end_sessions),
         ("rotated", |_| {}),
