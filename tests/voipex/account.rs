@@ -52,6 +52,7 @@ async fn users_recover_with_their_access_and_are_not_refused_themselves() {
     }
     let attempts = server.token_requests();
     assert!(attempts <= 5, "{attempts}");
+    assert!(tokens(&users, 0).token().await.is_err());
     server.set_password(ACCESS, "secret");
     access.reset();
     // Their own pause has nothing to do with that of a refusal.
