@@ -124,6 +124,7 @@ impl GrantType for Password {
             }
         }
         Ok(form
+            .called(&self.username)
             .public("username", &self.username)
             .secret("password", self.password.as_str()))
     }

@@ -1,10 +1,16 @@
 //! VoIPex's authorization server, as its documentation names it.
 
-use http::Uri;
+use std::time::SystemTime;
 
+use crate::error::TokenError;
 use crate::grant::client::Client;
 use crate::grant::endpoint::Endpoint;
 use crate::grant::grant::Grant;
+use crate::grant::params::Sent;
+use crate::grant::response::error::Refusable;
+use crate::grant::response::token::{self, Expected};
+use crate::token::TokenResponse;
+use crate::transport::{EndpointRequest, EndpointResponse};
 
 const TOKEN_ENDPOINT: &str = "https://auth.voipex.io/token";
 const CLIENT_ID: &str = "api";
@@ -12,9 +18,33 @@ const CLIENT_ID: &str = "api";
 impl<K> Grant<K> {
     /// Creates a grant of VoIPex's public client, at its token endpoint.
     pub(crate) fn at_voipex(kind: K) -> Self {
-        let endpoint = Endpoint::known(Uri::from_static(TOKEN_ENDPOINT));
+        let endpoint = Endpoint::known(TOKEN_ENDPOINT);
         Self::of(kind, endpoint, Client::new(CLIENT_ID))
     }
+}
+
+/// Reads a response of the exchange as that of a token endpoint. `login` is who was
+/// asked for, `credentials` names it, `token_types` are accepted beside bearer.
+pub(crate) fn read_exchanged(
+    response: &EndpointResponse,
+    request: &EndpointRequest<'_>,
+    (login, credentials): (&str, &'static str),
+    token_types: &[String],
+    now: SystemTime,
+) -> Result<TokenResponse, TokenError> {
+    let sent = Sent {
+        secrets: request.secrets.to_vec(),
+        names: vec![login],
+    };
+    let expected = Expected {
+        refusal: Refusable {
+            credentials,
+            client_hint: None,
+        },
+        token_types,
+        accepts_issued: &|_| true,
+    };
+    token::read(response, request, &sent, &expected, now)
 }
 
 #[cfg(test)]

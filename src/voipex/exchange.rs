@@ -13,7 +13,7 @@ use serde::Serializer;
 use zeroize::Zeroizing;
 
 use crate::error::{TokenError, TokenErrorKind};
-use crate::grant::{Secret, read_token_response};
+use crate::grant::{Secret, read_exchanged};
 use crate::token::TokenResponse;
 use crate::transport::{EndpointRequest, EndpointResponse};
 
@@ -58,6 +58,8 @@ pub(super) fn body(login: &str, params: &[(&str, Secret)]) -> Result<Bytes, Toke
 pub(super) fn read(
     response: &EndpointResponse,
     request: &EndpointRequest<'_>,
+    login: &str,
+    token_types: &[String],
     now: SystemTime,
 ) -> Result<TokenResponse, TokenError> {
     let endpoint = request.endpoint();
@@ -76,7 +78,7 @@ pub(super) fn read(
                  enabled for its API access?"
             ),
         ),
-        _ => read_token_response(response, request, CREDENTIALS, |_| true, now),
+        _ => read_exchanged(response, request, (login, CREDENTIALS), token_types, now),
     }
 }
 
@@ -121,7 +123,7 @@ mod tests {
             body: None,
             secrets: &[],
         };
-        read(&response, &request, SystemTime::UNIX_EPOCH)
+        read(&response, &request, "anna@x", &[], SystemTime::UNIX_EPOCH)
     }
 
     #[test]

@@ -189,7 +189,10 @@ impl GrantType for Impersonation {
         };
         let transport = WithAccount::new(&self.account, config.transport());
         let response = send_request(transport, &request, config.limits()).await?;
-        exchange::read(&response, &request, SystemTime::now())
+        let (types, now) = (config.token_types(), SystemTime::now());
+        let response = exchange::read(&response, &request, &self.login, types, now)?;
+        config.observe(&response);
+        Ok(response)
     }
 }
 
