@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use http::Uri;
 use http::uri::Authority;
-use url::{Host, Url};
+use url::Url;
 
 use crate::error::ConfigError;
+use crate::plain_http::is_loopback;
+
+use self::sealed::Text;
 
 const FIELD: &str = "origins";
 
@@ -31,12 +34,9 @@ const VOIPEX: [&str; 3] = [
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct Origins(Allowed);
-
-#[derive(Clone)]
-enum Allowed {
-    Only(Arc<[Origin]>),
-    AnyHttps,
+pub struct Origins {
+    named: Arc<[Origin]>,
+    any_https: bool,
 }
 
 #[derive(Clone)]
@@ -86,7 +86,8 @@ impl OriginId {
 impl Origins {
     /// Permits only these origins, each written as `https://host` or
     /// `https://host:port`; `http` is for loopback (`localhost`, 127.0.0.0/8,
-    /// `[::1]`).
+    /// `[::1]`), and elsewhere for an origin that is marked by
+    /// [`allow_plain_http`](crate::allow_plain_http).
     ///
     /// # Errors
     ///
@@ -96,19 +97,12 @@ impl Origins {
     pub fn only<I>(origins: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator,
-        I::Item: AsRef<str>,
+        I::Item: OriginUrl,
     {
-        let origins = origins
-            .into_iter()
-            .map(|origin| Origin::parse(origin.as_ref()))
-            .collect::<Result<Arc<[_]>, _>>()?;
-        if origins.is_empty() {
-            return Err(ConfigError::new(
-                FIELD,
-                "is empty: name at least one origin, like `https://api.example.com`",
-            ));
-        }
-        Ok(Self(Allowed::Only(origins)))
+        Ok(Self {
+            named: parse_all(origins)?.into(),
+            any_https: false,
+        })
     }
 
     /// Permits the hosts that VoIPex documents for its tokens:
@@ -121,14 +115,27 @@ impl Origins {
         }
     }
 
-    /// Permits these origins too.
+    /// Permits every host, if the request is https. Use this only in programs
+    /// whose requests all go to servers that may see the token: a redirect, or a
+    /// URL from a user, gets the token as well.
+    pub fn any_https() -> Self {
+        Self {
+            named: Arc::default(),
+            any_https: true,
+        }
+    }
+
+    /// Permits these origins too, written as for [`only`](Self::only).
     ///
     /// ```
-    /// use tower_bearer::Origins;
+    /// use tower_bearer::{Origins, allow_plain_http};
     ///
-    /// let origins = Origins::voipex().and(["https://restapi.ipex.cz"])?;
+    /// let origins = Origins::voipex()
+    ///     .and(["https://restapi.ipex.cz"])?
+    ///     .and([allow_plain_http("http://calls:8080")])?;
     /// assert!(origins.permit(&"https://restapi.ipex.cz/v1/sms".parse()?));
     /// assert!(origins.permit(&"https://sms-api.voipex.io/SMS".parse()?));
+    /// assert!(origins.permit(&"http://calls:8080/v1".parse()?));
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -139,24 +146,15 @@ impl Origins {
     pub fn and<I>(self, origins: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator,
-        I::Item: AsRef<str>,
+        I::Item: OriginUrl,
     {
-        let Allowed::Only(mine) = &self.0 else {
+        if self.any_https {
             let reason = "cannot be added to `any_https`: name all of them with `only`";
             return Err(ConfigError::new(FIELD, reason));
-        };
-        let Allowed::Only(others) = Self::only(origins)?.0 else {
-            return Ok(self);
-        };
-        let all = mine.iter().chain(others.iter()).cloned();
-        Ok(Self(Allowed::Only(all.collect())))
-    }
-
-    /// Permits every host, if the request is https. Use this only in programs
-    /// whose requests all go to servers that may see the token: a redirect, or a
-    /// URL from a user, gets the token as well.
-    pub fn any_https() -> Self {
-        Self(Allowed::AnyHttps)
+        }
+        let mine = self.named.iter().cloned();
+        let named = mine.chain(parse_all(origins)?).collect();
+        Ok(Self { named, ..self })
     }
 
     /// Returns whether a request to this URI may carry the token.
@@ -169,16 +167,14 @@ impl Origins {
     pub(crate) fn origin_of(&self, uri: &Uri) -> Option<OriginId> {
         let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
         // Nearly every request is spelled as its origin is.
-        if let Allowed::Only(origins) = &self.0 {
-            let (https, text) = (scheme == "https", authority.as_str());
-            let alike = |origin: &&Origin| {
-                origin.https == https && same_bytes(origin.authority.as_bytes(), text.as_bytes())
-            };
-            if let Some(origin) = origins.iter().find(alike)
-                && (https || scheme == "http")
-            {
-                return Some(origin.id);
-            }
+        let (https, text) = (scheme == "https", authority.as_str());
+        let alike = |origin: &&Origin| {
+            origin.https == https && same_bytes(origin.authority.as_bytes(), text.as_bytes())
+        };
+        if let Some(origin) = self.named.iter().find(alike)
+            && (https || scheme == "http")
+        {
+            return Some(origin.id);
         }
         self.origin_otherwise_spelled(scheme, authority)
     }
@@ -206,12 +202,72 @@ impl Origins {
     }
 
     fn find(&self, https: bool, host: &str, port: u16) -> Option<OriginId> {
-        match &self.0 {
-            Allowed::AnyHttps => https.then(|| OriginId::of(https, host, port)),
-            Allowed::Only(origins) => origins
-                .iter()
-                .find(|o| o.https == https && o.port == port && same_host(&o.host, host))
-                .map(|origin| origin.id),
+        let named = self
+            .named
+            .iter()
+            .find(|o| o.https == https && o.port == port && same_host(&o.host, host))
+            .map(|origin| origin.id);
+        let any = || (self.any_https && https).then(|| OriginId::of(https, host, port));
+        named.or_else(any)
+    }
+}
+
+/// Parses origins, of which there has to be one at least.
+fn parse_all<I>(origins: I) -> Result<Vec<Origin>, ConfigError>
+where
+    I: IntoIterator,
+    I::Item: OriginUrl,
+{
+    let origins = origins
+        .into_iter()
+        .map(|url| Origin::parse(url.text(), url.allows_plain_http()))
+        .collect::<Result<Vec<_>, _>>()?;
+    if origins.is_empty() {
+        return Err(ConfigError::new(
+            FIELD,
+            "is empty: name at least one origin, like `https://api.example.com`",
+        ));
+    }
+    Ok(origins)
+}
+
+/// The URL of an origin: anything that is a string, or an
+/// [`allow_plain_http`](crate::allow_plain_http).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the URL of an origin",
+    label = "not a string",
+    note = "a `&str` or a `String` is one; so is `allow_plain_http(\"http://host\")`"
+)]
+pub trait OriginUrl: Text {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Text> OriginUrl for T {}
+
+mod sealed {
+    use crate::plain_http::PlainHttp;
+
+    pub trait Text {
+        fn text(&self) -> &str;
+
+        fn allows_plain_http(&self) -> bool {
+            false
+        }
+    }
+
+    #[diagnostic::do_not_recommend]
+    impl<T: AsRef<str>> Text for T {
+        fn text(&self) -> &str {
+            self.as_ref()
+        }
+    }
+
+    impl Text for PlainHttp {
+        fn text(&self) -> &str {
+            self.as_str()
+        }
+
+        fn allows_plain_http(&self) -> bool {
+            true
         }
     }
 }
@@ -264,7 +320,7 @@ impl Origin {
         if self.https { "https" } else { "http" }
     }
 
-    fn parse(text: &str) -> Result<Self, ConfigError> {
+    fn parse(text: &str, allows_plain_http: bool) -> Result<Self, ConfigError> {
         let refuse = |reason: &str| ConfigError::new(FIELD, format!("`{text}` {reason}"));
         // Before any error that quotes the text: what comes before an `@` may be
         // a password.
@@ -299,9 +355,10 @@ impl Origin {
             return Err(refuse(reason));
         }
         let https = url.scheme() == "https";
-        if !https && !is_loopback(&url) {
+        if !https && !allows_plain_http && !is_loopback(&url) {
             return Err(refuse(
-                "is plain http, which is only for loopback (`localhost`, 127.0.0.0/8, `[::1]`): use https",
+                "is plain http, which is only for loopback (`localhost`, 127.0.0.0/8, `[::1]`): \
+                 use https, or `allow_plain_http` where nobody can listen",
             ));
         }
         match (url.host_str(), url.port_or_known_default()) {
@@ -334,25 +391,13 @@ fn matches_nothing(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether the host is `localhost` or a loopback address.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
 impl fmt::Debug for Origins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Allowed::AnyHttps => f.write_str("Origins(any https)"),
-            Allowed::Only(origins) => {
-                f.write_str("Origins")?;
-                f.debug_list().entries(origins.iter()).finish()
-            }
+        if self.any_https {
+            return f.write_str("Origins(any https)");
         }
+        f.write_str("Origins")?;
+        f.debug_list().entries(self.named.iter()).finish()
     }
 }
 
@@ -435,6 +480,36 @@ mod tests {
         assert!(any.permit(&"https://anything.test:8443/".parse().expect("uri")));
         assert!(!any.permit(&"http://localhost/".parse().expect("uri")));
         assert!(!any.permit(&"https://anything.test:65979/".parse().expect("uri")));
+    }
+
+    #[test]
+    fn origins_can_be_added_and_the_first_ones_stay() {
+        let (api, files) = ("https://api.example.com", "https://files.example.com");
+        let only = Origins::only([api]).expect(api);
+        let both = only.clone().and([files]).expect(files);
+        let permit = |origins: &Origins, uri: &str| origins.permit(&uri.parse().expect(uri));
+        assert!(permit(&both, api) && permit(&both, files) && !permit(&only, files));
+        assert!(both.clone().and([] as [&str; 0]).is_err());
+        assert!(both.and(["https://*"]).is_err());
+    }
+
+    #[test]
+    fn plain_http_off_loopback_is_permitted_only_where_it_is_spelled_out() {
+        let plain = |url: &str| Origins::only([crate::allow_plain_http(url)]);
+        let origins = plain("http://calls:8080").expect("allowed");
+        for (uri, permitted) in [
+            ("http://calls:8080/v1", true),
+            ("http://CALLS:8080/v1", true),
+            ("http://calls/v1", false),
+            ("https://calls:8080/v1", false),
+            ("http://other:8080/v1", false),
+        ] {
+            assert_eq!(origins.permit(&uri.parse().expect(uri)), permitted, "{uri}");
+        }
+        assert!(plain("http://*.mesh").is_err() && plain("ftp://calls").is_err());
+        assert!(plain("http://me:hunter2@calls").is_err());
+        let error = Origins::only(["http://calls:8080"]).expect_err("not allowed");
+        assert!(error.to_string().contains("allow_plain_http"), "{error}");
     }
 
     #[test]
