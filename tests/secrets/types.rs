@@ -2,8 +2,8 @@
 
 use tower_bearer::config::SourceConfig;
 use tower_bearer::grant::{
-    ClientAuth, ClientCredentialsGrant, Endpoint, ExtensionGrant, JwtBearerGrant, PrivateKey,
-    RefreshTokenGrant, Secret, SecretFile, SignedJwt, TokenExchangeGrant,
+    ClientAuth, ClientCredentialsGrant, Endpoint, ExtensionGrant, JwtBearerGrant, JwtHeaders,
+    PrivateKey, RefreshTokenGrant, Secret, SecretFile, SignedJwt, TokenExchangeGrant,
 };
 use tower_bearer::store::{RedisStore, StoreKey};
 use tower_bearer::testing::{MockResponse, TokenServer};
@@ -115,6 +115,9 @@ fn show_grants(password: &str, seen: &Seen) {
     let about = SignedJwt::new(key()).issuer(password).audience(url);
     let about = about.subject(password);
     seen.show("SignedJwt", &about);
+    let mut headers = JwtHeaders::default();
+    headers.set("x5t", password);
+    seen.show("JwtHeaders", &headers);
     let issuer = Endpoint::issuer("https://a.example").expect("an issuer");
     seen.show("Endpoint", &issuer);
     let encoded: String = url::form_urlencoded::byte_serialize(password.as_bytes()).collect();
@@ -122,6 +125,7 @@ fn show_grants(password: &str, seen: &Seen) {
     seen.show("Endpoint", &keyed);
     for auth in [
         ClientAuth::client_secret_basic(password),
+        ClientAuth::client_secret_basic_unencoded(password),
         ClientAuth::client_secret_post(password),
         ClientAuth::client_assertion(secret()),
         ClientAuth::private_key_jwt(SignedJwt::new(key())),
