@@ -11,8 +11,8 @@ use crate::accounts::account::Account;
 use crate::accounts::accounts::Accounts;
 use crate::accounts::find::{ByExtension, FindAccount};
 use crate::auth::{
-    CloneBody, Error, HttpRequest, HttpResponse, Inner, ReplayPolicy, ResponseFuture, call, fail,
-    has_authorization, pass_through, send,
+    CloneBody, Error, HttpRequest, HttpResponse, Inner, Rejection, RejectionPolicy, ReplayPolicy,
+    ResponseFuture, StateOf, call, fail, has_authorization, pass_through, send,
 };
 use crate::cache::TokenReader;
 use crate::error::{TokenError, TokenErrorKind};
@@ -23,20 +23,21 @@ use crate::origins::Origins;
 ///
 /// Ready when the inner service is, and cheap to clone. Calling the same clone
 /// repeatedly for the same account is cheapest.
-pub struct AccountsBearerAuth<S, K, F = ByExtension, P = CloneBody> {
+pub struct AccountsBearerAuth<S, K, F = ByExtension, P = CloneBody, R = Rejection> {
     inner: Inner<S>,
-    config: Arc<Config<K, F, P>>,
+    config: Arc<Config<K, F, P, R>>,
     cached: Option<CachedAccount<K>>,
 }
 
 /// What all clones of a service share. On cache lines of its own, as that of
 /// [`BearerAuth`](crate::BearerAuth).
 #[repr(align(128))]
-pub(crate) struct Config<K, F, P> {
+pub(crate) struct Config<K, F, P, R> {
     pub(crate) accounts: Accounts<K>,
     pub(crate) origins: Origins,
     pub(crate) find: F,
     pub(crate) policy: P,
+    pub(crate) rejection: R,
     pub(crate) pass_without_account: bool,
 }
 
@@ -47,8 +48,8 @@ struct CachedAccount<K> {
     reader: TokenReader,
 }
 
-impl<S, K, F, P> AccountsBearerAuth<S, K, F, P> {
-    pub(crate) fn new(inner: S, config: Config<K, F, P>) -> Self {
+impl<S, K, F, P, R> AccountsBearerAuth<S, K, F, P, R> {
+    pub(crate) fn new(inner: S, config: Config<K, F, P, R>) -> Self {
         Self {
             inner: Inner::new(inner),
             config: Arc::new(config),
@@ -67,7 +68,7 @@ impl<S, K, F, P> AccountsBearerAuth<S, K, F, P> {
     }
 }
 
-impl<S: Clone, K, F, P> Clone for AccountsBearerAuth<S, K, F, P> {
+impl<S: Clone, K, F, P, R> Clone for AccountsBearerAuth<S, K, F, P, R> {
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
@@ -77,18 +78,19 @@ impl<S: Clone, K, F, P> Clone for AccountsBearerAuth<S, K, F, P> {
     }
 }
 
-impl<S, K, F, P, Req> Service<Req> for AccountsBearerAuth<S, K, F, P>
+impl<S, K, F, P, R, Req> Service<Req> for AccountsBearerAuth<S, K, F, P, R>
 where
     S: Service<Req> + Clone,
     S::Response: HttpResponse,
     K: Clone + Eq + Hash + Send + Sync + 'static,
     F: FindAccount<Req, K>,
     P: ReplayPolicy<Req> + Clone,
+    R: RejectionPolicy<S::Response>,
     Req: HttpRequest,
 {
-    type Response = S::Response;
+    type Response = R::Response;
     type Error = Error<S::Error>;
-    type Future = ResponseFuture<S, P, Req>;
+    type Future = ResponseFuture<S, P, Req, R>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -97,6 +99,24 @@ where
 
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
+        let rejection = self.config.rejection.clone();
+        ResponseFuture::new(self.send(request), rejection)
+    }
+}
+
+impl<S, K, F, P, R> AccountsBearerAuth<S, K, F, P, R>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+{
+    #[inline]
+    fn send<Req>(&mut self, request: Req) -> StateOf<S, P, Req>
+    where
+        S: Service<Req> + Clone,
+        S::Response: HttpResponse,
+        F: FindAccount<Req, K>,
+        P: ReplayPolicy<Req> + Clone,
+        Req: HttpRequest,
+    {
         let config = &*self.config;
         let Some(origin) = request.origin(&config.origins) else {
             return pass_through(&mut self.inner, request);
@@ -149,12 +169,13 @@ where
     cached.as_mut().ok_or_else(no_account)
 }
 
-impl<S, K, F, P> AccountsBearerAuth<S, K, F, P> {
+impl<S, K, F, P, R> AccountsBearerAuth<S, K, F, P, R> {
     #[inline(never)]
-    fn call_without_account<Req>(&mut self, request: Req) -> ResponseFuture<S, P, Req>
+    fn call_without_account<Req>(&mut self, request: Req) -> StateOf<S, P, Req>
     where
         S: Service<Req> + Clone,
         S::Response: HttpResponse,
+        P: ReplayPolicy<Req>,
         Req: HttpRequest,
     {
         if self.config.pass_without_account || has_authorization(&request) {
@@ -171,7 +192,7 @@ pub(crate) fn no_account() -> TokenError {
     )
 }
 
-impl<S: fmt::Debug, K, F, P> fmt::Debug for AccountsBearerAuth<S, K, F, P> {
+impl<S: fmt::Debug, K, F, P, R> fmt::Debug for AccountsBearerAuth<S, K, F, P, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccountsBearerAuth")
             .field("inner", self.inner.get())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tower_service::Service;
 
-use crate::auth::future::ResponseFuture;
+use crate::auth::future::{State, StateOf};
 use crate::auth::message::{
     HttpRequest, HttpResponse, attach, authorize, destination_error, has_authorization,
 };
@@ -28,7 +28,7 @@ pub(crate) fn send<S, P, Req>(
     reader: &mut TokenReader,
     origin: OriginId,
     mut request: Req,
-) -> ResponseFuture<S, P, Req>
+) -> StateOf<S, P, Req>
 where
     S: Service<Req> + Clone,
     S::Response: HttpResponse,
@@ -36,26 +36,26 @@ where
     Req: HttpRequest,
 {
     let attached = reader.try_fast(&shared.current, |header, carried| {
-        let copy = policy.copy(&request);
+        let copy = policy.copy(&mut request);
         let attached = attach(request.headers_mut(), header);
         attached.then_some((copy, carried))
     });
     let (copy, carried) = match attached {
         Some(Some(attached)) => attached,
-        Some(None) => return ResponseFuture::pass(inner.ready().call(request), false),
+        Some(None) => return State::pass(inner.ready().call(request), false),
         None => return send_slow(inner, policy, shared, reader, origin, request),
     };
     let attempt = Attempt::on_fast_path(carried, origin);
     // Two ways to the same, so that nothing is moved where there is no copy.
     match copy {
-        None => ResponseFuture::sent(inner.ready().call(request), attempt, None),
+        None => State::sent(inner.ready().call(request), attempt, None),
         Some(copy) => {
             let replay = Replay {
-                request: copy,
+                copy,
                 standby: inner.standby(),
                 shared: shared.clone(),
             };
-            ResponseFuture::sent(inner.ready().call(request), attempt, Some(replay))
+            State::sent(inner.ready().call(request), attempt, Some(replay))
         }
     }
 }
@@ -65,10 +65,11 @@ where
 pub(crate) fn pass_through<S, P, Req>(
     inner: &mut Inner<S>,
     request: Req,
-) -> ResponseFuture<S, P, Req>
+) -> StateOf<S, P, Req>
 where
     S: Service<Req> + Clone,
     S::Response: HttpResponse,
+    P: ReplayPolicy<Req>,
     Req: HttpRequest,
 {
     if let Some(error) = destination_error(&request) {
@@ -87,28 +88,30 @@ pub(crate) fn call<S, P, Req>(
     inner: &mut Inner<S>,
     request: Req,
     unlisted: bool,
-) -> ResponseFuture<S, P, Req>
+) -> StateOf<S, P, Req>
 where
     S: Service<Req> + Clone,
     S::Response: HttpResponse,
+    P: ReplayPolicy<Req>,
 {
     if inner.is_lent() && !inner.reclaim() {
-        return ResponseFuture::pass_queued(inner.queue(), request, unlisted);
+        return State::pass_queued(inner.queue(), request, unlisted);
     }
-    ResponseFuture::pass(inner.ready().call(request), unlisted)
+    State::pass(inner.ready().call(request), unlisted)
 }
 
 /// Fails a request that is not sent, and gives its readiness back.
-pub(crate) fn fail<S, P, Req>(inner: &mut Inner<S>, error: TokenError) -> ResponseFuture<S, P, Req>
+pub(crate) fn fail<S, P, Req>(inner: &mut Inner<S>, error: TokenError) -> StateOf<S, P, Req>
 where
     S: Service<Req> + Clone,
     S::Response: HttpResponse,
+    P: ReplayPolicy<Req>,
 {
     if inner.is_lent() {
         inner.reclaim();
     }
     inner.give_back();
-    ResponseFuture::fail(error)
+    State::fail(error)
 }
 
 /// When a lookup is due.
@@ -120,7 +123,7 @@ fn send_slow<S, P, Req>(
     reader: &mut TokenReader,
     origin: OriginId,
     mut request: Req,
-) -> ResponseFuture<S, P, Req>
+) -> StateOf<S, P, Req>
 where
     S: Service<Req> + Clone,
     S::Response: HttpResponse,
@@ -131,19 +134,19 @@ where
         return send_reclaimed(inner, policy, shared, reader, origin, request);
     }
     if has_authorization(&request) {
-        return ResponseFuture::pass(inner.ready().call(request), false);
+        return State::pass(inner.ready().call(request), false);
     }
     let needs = Requirements::default();
     match shared.lookup(needs) {
         Next::Fail(error) => fail(inner, error),
         Next::Serve { live, in_use } => {
-            let replay = policy.copy(&request).map(|copy| Replay {
-                request: copy,
+            let replay = policy.copy(&mut request).map(|copy| Replay {
+                copy,
                 standby: inner.standby(),
                 shared: shared.clone(),
             });
             authorize(&mut request, live.header());
-            ResponseFuture::counted(Sent {
+            State::counted(Sent {
                 response: inner.ready().call(request),
                 attempt: Attempt::new(&live, origin, false),
                 replay,
@@ -153,7 +156,7 @@ where
         Next::Wait { waiter, started } => {
             let token = WaitForToken::joined(shared.clone(), needs, waiter, started);
             let unsent = Unsent::new(inner.queue(), policy.clone(), origin, request);
-            ResponseFuture::await_token(token, unsent)
+            State::await_token(token, unsent)
         }
     }
 }
@@ -169,7 +172,7 @@ fn send_reclaimed<S, P, Req>(
     reader: &mut TokenReader,
     origin: OriginId,
     request: Req,
-) -> ResponseFuture<S, P, Req>
+) -> StateOf<S, P, Req>
 where
     S: Service<Req> + Clone,
     S::Response: HttpResponse,
@@ -182,9 +185,9 @@ where
         return send(inner, policy, shared, reader, origin, request);
     }
     if has_authorization(&request) {
-        return ResponseFuture::pass_queued(inner.queue(), request, false);
+        return State::pass_queued(inner.queue(), request, false);
     }
     let token = WaitForToken::new(shared.clone(), Requirements::default());
     let unsent = Unsent::new(inner.queue(), policy.clone(), origin, request);
-    ResponseFuture::await_token(token, unsent)
+    State::await_token(token, unsent)
 }
