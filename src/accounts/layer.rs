@@ -7,7 +7,7 @@ use tower_layer::Layer;
 use crate::accounts::accounts::Accounts;
 use crate::accounts::find::{ByExtension, ByFn, RequestHead};
 use crate::accounts::service::{AccountsBearerAuth, Config};
-use crate::auth::{CloneBody, Rejection};
+use crate::auth::{CloneBody, Policies, Rejection};
 use crate::origins::Origins;
 
 /// Attaches to each request that goes to one of the origins the token of the
@@ -26,8 +26,7 @@ pub struct AccountsLayer<K, F = ByExtension, P = CloneBody, R = Rejection> {
     pub(crate) accounts: Accounts<K>,
     pub(crate) origins: Origins,
     pub(crate) find: F,
-    pub(crate) policy: P,
-    pub(crate) rejection: R,
+    pub(crate) policies: Policies<P, R>,
     pub(crate) pass_without_account: bool,
 }
 
@@ -44,8 +43,10 @@ impl<K> AccountsLayer<K> {
             accounts,
             origins,
             find: ByExtension,
-            policy: CloneBody,
-            rejection: Rejection::default(),
+            policies: Policies {
+                replay: CloneBody,
+                rejection: Rejection::default(),
+            },
             pass_without_account: false,
         }
     }
@@ -76,8 +77,7 @@ impl<K, F, P, R> AccountsLayer<K, F, P, R> {
             accounts: self.accounts,
             origins: self.origins,
             find: ByFn(find),
-            policy: self.policy,
-            rejection: self.rejection,
+            policies: self.policies,
             pass_without_account: self.pass_without_account,
         }
     }
@@ -97,8 +97,10 @@ impl<K, F, P, R> AccountsLayer<K, F, P, R> {
             accounts: self.accounts,
             origins: self.origins,
             find: self.find,
-            policy,
-            rejection: self.rejection,
+            policies: Policies {
+                replay: policy,
+                rejection: self.policies.rejection,
+            },
             pass_without_account: self.pass_without_account,
         }
     }
@@ -111,8 +113,10 @@ impl<K, F, P, R> AccountsLayer<K, F, P, R> {
             accounts: self.accounts,
             origins: self.origins,
             find: self.find,
-            policy: self.policy,
-            rejection,
+            policies: Policies {
+                replay: self.policies.replay,
+                rejection,
+            },
             pass_without_account: self.pass_without_account,
         }
     }
@@ -126,8 +130,7 @@ impl<S, K, F: Clone, P: Clone, R: Clone> Layer<S> for AccountsLayer<K, F, P, R> 
             accounts: self.accounts.clone(),
             origins: self.origins.clone(),
             find: self.find.clone(),
-            policy: self.policy.clone(),
-            rejection: self.rejection.clone(),
+            policies: self.policies.clone(),
             pass_without_account: self.pass_without_account,
         };
         AccountsBearerAuth::new(inner, config)

@@ -49,7 +49,6 @@ where
         };
         let account = self.accounts.account(&key).map_err(failed)?;
         let tokens = &account.tokens().shared;
-        let policies = (&self.policy, &self.rejection);
-        send(tokens, policies, origin, request, extensions, next).await
+        send(tokens, &self.policies, origin, request, extensions, next).await
     }
 }

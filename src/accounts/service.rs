@@ -11,8 +11,8 @@ use crate::accounts::account::Account;
 use crate::accounts::accounts::Accounts;
 use crate::accounts::find::{ByExtension, FindAccount};
 use crate::auth::{
-    CloneBody, Error, HttpRequest, HttpResponse, Inner, Rejection, RejectionPolicy, ReplayPolicy,
-    ResponseFuture, StateOf, call, fail, has_authorization, pass_through, send,
+    CloneBody, Error, HttpRequest, HttpResponse, Inner, Policies, Rejection, RejectionPolicy,
+    ReplayPolicy, ResponseFuture, call, fail, has_authorization, pass_through, send,
 };
 use crate::cache::TokenReader;
 use crate::error::{TokenError, TokenErrorKind};
@@ -36,8 +36,7 @@ pub(crate) struct Config<K, F, P, R> {
     pub(crate) accounts: Accounts<K>,
     pub(crate) origins: Origins,
     pub(crate) find: F,
-    pub(crate) policy: P,
-    pub(crate) rejection: R,
+    pub(crate) policies: Policies<P, R>,
     pub(crate) pass_without_account: bool,
 }
 
@@ -99,41 +98,23 @@ where
 
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        let rejection = self.config.rejection.clone();
-        ResponseFuture::new(self.send(request), rejection)
-    }
-}
-
-impl<S, K, F, P, R> AccountsBearerAuth<S, K, F, P, R>
-where
-    K: Clone + Eq + Hash + Send + Sync + 'static,
-{
-    #[inline]
-    fn send<Req>(&mut self, request: Req) -> StateOf<S, P, Req>
-    where
-        S: Service<Req> + Clone,
-        S::Response: HttpResponse,
-        F: FindAccount<Req, K>,
-        P: ReplayPolicy<Req> + Clone,
-        Req: HttpRequest,
-    {
         let config = &*self.config;
         let Some(origin) = request.origin(&config.origins) else {
-            return pass_through(&mut self.inner, request);
+            return pass_through(&mut self.inner, &config.policies, request);
         };
         let Some(key) = config.find.find(&request) else {
             return self.call_without_account(request);
         };
         let cached = match cached_account(&mut self.cached, &config.accounts, &key) {
             Ok(cached) => cached,
-            Err(error) => return fail(&mut self.inner, error),
+            Err(error) => return fail(&mut self.inner, &config.policies, error),
         };
         drop(key);
         cached.reader.suspend(self.inner.is_lent());
         let tokens = &cached.account.tokens().shared;
         send(
             &mut self.inner,
-            &config.policy,
+            &config.policies,
             tokens,
             &mut cached.reader,
             origin,
@@ -171,17 +152,18 @@ where
 
 impl<S, K, F, P, R> AccountsBearerAuth<S, K, F, P, R> {
     #[inline(never)]
-    fn call_without_account<Req>(&mut self, request: Req) -> StateOf<S, P, Req>
+    fn call_without_account<Req>(&mut self, request: Req) -> ResponseFuture<S, P, Req, R>
     where
         S: Service<Req> + Clone,
         S::Response: HttpResponse,
         P: ReplayPolicy<Req>,
+        R: Clone,
         Req: HttpRequest,
     {
         if self.config.pass_without_account || has_authorization(&request) {
-            return call(&mut self.inner, request, false);
+            return call(&mut self.inner, &self.config.policies, request, false);
         }
-        fail(&mut self.inner, no_account())
+        fail(&mut self.inner, &self.config.policies, no_account())
     }
 }
 

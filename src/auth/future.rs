@@ -42,8 +42,7 @@ pin_project! {
     }
 }
 
-/// A request on its way, whichever responses reject its token.
-pub(crate) type StateOf<S, P, Req> = State<
+type StateOf<S, P, Req> = State<
     S,
     P,
     Req,
@@ -57,59 +56,64 @@ pin_project! {
     /// The hot states apart from the others, which are boxed: so they cost one
     /// branch, and the future is small.
     #[project = StateProj]
-    pub(crate) enum State<S, P, Req, F, Res, D, C> {
+    enum State<S, P, Req, F, Res, D, C> {
         Sent { #[pin] response: F, attempt: Attempt, replay: Option<Replay<S, C>> },
         Slow { slow: Pin<Box<SlowState<S, P, Req, F, Res, D, C>>> },
     }
 }
 
-impl<S, P, Req, R> ResponseFuture<S, P, Req, R>
+impl<S, P, Req, R: Clone> ResponseFuture<S, P, Req, R>
 where
     S: Service<Req>,
     S::Response: HttpResponse,
     P: ReplayPolicy<Req>,
 {
-    #[inline]
-    pub(crate) fn new(state: StateOf<S, P, Req>, rejection: R) -> Self {
-        Self { state, rejection }
-    }
-}
-
-impl<S, P, Req> StateOf<S, P, Req>
-where
-    S: Service<Req>,
-    S::Response: HttpResponse,
-    P: ReplayPolicy<Req>,
-{
-    fn slow(slow: SlowStateOf<S, P, Req>) -> Self {
-        Self::Slow {
-            slow: Box::pin(slow),
+    fn slow(slow: SlowStateOf<S, P, Req>, rejection: &R) -> Self {
+        Self {
+            state: State::Slow {
+                slow: Box::pin(slow),
+            },
+            rejection: rejection.clone(),
         }
     }
 
     /// `unlisted`: it got no token because its origin is not listed.
-    pub(crate) fn pass(response: S::Future, unlisted: bool) -> Self {
-        Self::sent(response, Attempt::without_token(unlisted), None)
+    pub(crate) fn pass(response: S::Future, unlisted: bool, rejection: &R) -> Self {
+        let attempt = Attempt::without_token(unlisted);
+        Self::sent(response, attempt, None, rejection)
     }
 
-    pub(crate) fn pass_queued(queued: Queued<S>, request: Req, unlisted: bool) -> Self {
-        Self::slow(SlowState::PassQueued {
+    pub(crate) fn pass_queued(
+        queued: Queued<S>,
+        request: Req,
+        unlisted: bool,
+        rejection: &R,
+    ) -> Self {
+        let slow = SlowState::PassQueued {
             queued,
             request: Some(request),
             unlisted,
-        })
+        };
+        Self::slow(slow, rejection)
     }
 
-    pub(crate) fn fail(error: TokenError) -> Self {
-        Self::slow(SlowState::Fail { error: Some(error) })
+    pub(crate) fn fail(error: TokenError, rejection: &R) -> Self {
+        Self::slow(SlowState::Fail { error: Some(error) }, rejection)
     }
 
-    pub(crate) fn await_token(token: WaitForToken, unsent: Unsent<S, P, Req>) -> Self {
-        Self::slow(SlowState::await_token(token, unsent))
+    pub(crate) fn await_token(
+        token: WaitForToken,
+        unsent: Unsent<S, P, Req>,
+        rejection: &R,
+    ) -> Self {
+        Self::slow(SlowState::await_token(token, unsent), rejection)
     }
 
-    pub(crate) fn counted(sent: Sent<S, P::Copy, S::Future>) -> Self {
-        Self::from(sent)
+    pub(crate) fn counted(sent: Sent<S, P::Copy, S::Future>, rejection: &R) -> Self {
+        Self {
+            state: State::from(sent),
+            rejection: rejection.clone(),
+        }
     }
 
     #[inline]
@@ -117,11 +121,15 @@ where
         response: S::Future,
         attempt: Attempt,
         replay: Option<Replay<S, P::Copy>>,
+        rejection: &R,
     ) -> Self {
-        Self::Sent {
-            response,
-            attempt,
-            replay,
+        Self {
+            state: State::Sent {
+                response,
+                attempt,
+                replay,
+            },
+            rejection: rejection.clone(),
         }
     }
 }
@@ -219,9 +227,9 @@ where
                         let response = rejection.finish(response, attempt.sent_token());
                         return Poll::Ready(Ok(response));
                     }
-                    if let Some(response) =
-                        self.as_mut()
-                            .on_response(response, attempt, replay, rejection)
+                    if let Some(response) = self
+                        .as_mut()
+                        .on_response(response, attempt, replay, rejection)
                     {
                         return Poll::Ready(Ok(response));
                     }
@@ -233,9 +241,9 @@ where
                     }
                     Transition::Sent(sent) => self.set(State::from(sent)),
                     Transition::Responded(response, attempt, replay) => {
-                        if let Some(response) =
-                            self.as_mut()
-                                .on_response(response, attempt, replay, rejection)
+                        if let Some(response) = self
+                            .as_mut()
+                            .on_response(response, attempt, replay, rejection)
                         {
                             return Poll::Ready(Ok(response));
                         }

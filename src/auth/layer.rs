@@ -6,6 +6,7 @@ use tower_layer::Layer;
 
 use crate::auth::rejection::Rejection;
 use crate::auth::replay::CloneBody;
+use crate::auth::send::Policies;
 use crate::auth::service::{BearerAuth, Config};
 use crate::cache::{TokenCache, registry};
 use crate::origins::Origins;
@@ -20,8 +21,7 @@ use crate::origins::Origins;
 pub struct BearerAuthLayer<P = CloneBody, R = Rejection> {
     pub(crate) tokens: TokenCache,
     pub(crate) origins: Origins,
-    pub(crate) policy: P,
-    pub(crate) rejection: R,
+    pub(crate) policies: Policies<P, R>,
 }
 
 impl BearerAuthLayer {
@@ -32,8 +32,10 @@ impl BearerAuthLayer {
         Self {
             tokens,
             origins,
-            policy: CloneBody,
-            rejection: Rejection::default(),
+            policies: Policies {
+                replay: CloneBody,
+                rejection: Rejection::default(),
+            },
         }
     }
 }
@@ -45,8 +47,10 @@ impl<P, R> BearerAuthLayer<P, R> {
         BearerAuthLayer {
             tokens: self.tokens,
             origins: self.origins,
-            policy,
-            rejection: self.rejection,
+            policies: Policies {
+                replay: policy,
+                rejection: self.policies.rejection,
+            },
         }
     }
 
@@ -57,8 +61,10 @@ impl<P, R> BearerAuthLayer<P, R> {
         BearerAuthLayer {
             tokens: self.tokens,
             origins: self.origins,
-            policy: self.policy,
-            rejection,
+            policies: Policies {
+                replay: self.policies.replay,
+                rejection,
+            },
         }
     }
 }
@@ -70,8 +76,7 @@ impl<S, P: Clone, R: Clone> Layer<S> for BearerAuthLayer<P, R> {
         let config = Config {
             tokens: self.tokens.clone(),
             origins: self.origins.clone(),
-            policy: self.policy.clone(),
-            rejection: self.rejection.clone(),
+            policies: self.policies.clone(),
         };
         BearerAuth::new(inner, config)
     }

@@ -18,8 +18,6 @@ mod slow;
 
 pub use error::Error;
 pub use future::ResponseFuture;
-#[cfg(feature = "accounts")]
-pub(crate) use future::StateOf;
 pub use layer::BearerAuthLayer;
 #[cfg(feature = "accounts")]
 pub(crate) use message::has_authorization;
@@ -32,5 +30,5 @@ pub use rejection::{
 pub use replay::{BufferBody, BufferedBody, CloneBody, EmptyBody, NoReplay, ReplayPolicy};
 pub use response::Outcome;
 #[cfg(feature = "accounts")]
-pub(crate) use send::{call, fail, pass_through, send};
+pub(crate) use send::{Policies, call, fail, pass_through, send};
 pub use service::BearerAuth;

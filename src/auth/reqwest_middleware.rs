@@ -10,6 +10,7 @@ use reqwest_middleware::{Error, Middleware, Result};
 
 use crate::auth::message::{HttpRequest, HttpResponse, authorize, has_authorization};
 use crate::auth::response::{Action, Attempt, not_copied, passed, renewal_failed};
+use crate::auth::send::Policies;
 use crate::auth::{self, BearerAuthLayer, RejectionPolicy, ReplayPolicy};
 use crate::cache::{CachedToken, InUse, Next, Requirements, Shared, WaitForToken};
 use crate::error::TokenError;
@@ -35,8 +36,7 @@ where
             _ if has_authorization(&request) => next.run(request, extensions).await,
             Some(origin) => {
                 let shared = &self.tokens.shared;
-                let policies = (&self.policy, &self.rejection);
-                send(shared, policies, origin, request, extensions, next).await
+                send(shared, &self.policies, origin, request, extensions, next).await
             }
             None => pass_through(request, extensions, next).await,
         }
@@ -46,7 +46,7 @@ where
 /// Sends a request with a token, and once more with a newer one if need be.
 pub(crate) async fn send<P, R>(
     shared: &Arc<Shared>,
-    (replay, rejects): (&P, &R),
+    policies: &Policies<P, R>,
     origin: OriginId,
     mut request: Request,
     extensions: &mut Extensions,
@@ -56,10 +56,11 @@ where
     P: ReplayPolicy<Request>,
     R: RejectionPolicy<Response, Response = Response>,
 {
+    let rejects = &policies.rejection;
     let (live, in_use) = token(shared, Requirements::default())
         .await
         .map_err(failed)?;
-    let copy = replay.copy(&mut request);
+    let copy = policies.replay.copy(&mut request);
     authorize(&mut request, live.header());
     let attempt = Attempt::new(&live, origin, false);
     let response = next.clone().run(request, extensions).await?;
@@ -90,9 +91,7 @@ where
     match attempt.on_response(response, false, rejects) {
         Action::Return(response)
         | Action::Replay(response)
-        | Action::ReturnRenewed(response, _) => {
-            Ok(rejects.finish(response, attempt.sent_token()))
-        }
+        | Action::ReturnRenewed(response, _) => Ok(rejects.finish(response, attempt.sent_token())),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::auth::message::{HttpRequest, HttpResponse};
 use crate::auth::readiness::Inner;
 use crate::auth::rejection::{Rejection, RejectionPolicy};
 use crate::auth::replay::{CloneBody, ReplayPolicy};
-use crate::auth::send::{pass_through, send};
+use crate::auth::send::{Policies, pass_through, send};
 use crate::cache::{TokenCache, TokenReader};
 use crate::origins::Origins;
 
@@ -35,8 +35,7 @@ pub struct BearerAuth<S, P = CloneBody, R = Rejection> {
 pub(crate) struct Config<P, R> {
     pub(crate) tokens: TokenCache,
     pub(crate) origins: Origins,
-    pub(crate) policy: P,
-    pub(crate) rejection: R,
+    pub(crate) policies: Policies<P, R>,
 }
 
 impl<S, P, R> BearerAuth<S, P, R> {
@@ -92,18 +91,19 @@ where
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         let config = &*self.config;
-        let state = match request.origin(&config.origins) {
-            Some(origin) => send(
-                &mut self.inner,
-                &config.policy,
-                &config.tokens.shared,
-                &mut self.reader,
-                origin,
-                request,
-            ),
-            None => pass_through(&mut self.inner, request),
+        let policies = &config.policies;
+        let Some(origin) = request.origin(&config.origins) else {
+            return pass_through(&mut self.inner, policies, request);
         };
-        ResponseFuture::new(state, config.rejection.clone())
+        let shared = &config.tokens.shared;
+        send(
+            &mut self.inner,
+            policies,
+            shared,
+            &mut self.reader,
+            origin,
+            request,
+        )
     }
 }
 

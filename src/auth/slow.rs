@@ -117,7 +117,9 @@ where
     }
 
     #[inline(never)]
-    pub(crate) fn step(mut self: Pin<&mut Self>, cx: &mut Context<'_>,
+    pub(crate) fn step(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
     ) -> Poll<Transition<S, Req, P::Copy>> {
         let inner_error = |error| Poll::Ready(Transition::End(Err(Error::Inner(error))));
         loop {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::api_rejection::ApiRejection;
 use super::counts::Counters;
 use super::mint::Mint;
 use super::response_queue::ResponseQueue;
@@ -24,6 +25,7 @@ pub(super) struct Config {
     pub(super) direct_grants: bool,
     pub(super) client_assertion: bool,
     pub(super) client_certificate: bool,
+    pub(super) api_rejection: ApiRejection,
 }
 
 pub(super) struct Shared {

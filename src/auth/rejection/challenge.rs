@@ -1,7 +1,7 @@
 //! What challenges say: is it the scope that is too small?
 
-use http::header::WWW_AUTHENTICATE;
 use http::HeaderMap;
+use http::header::WWW_AUTHENTICATE;
 
 /// Whether a 401 says that a newer token may help (RFC 9110, section 11.6.1; RFC
 /// 6750, section 3): it does, whatever scheme it names, for many APIs send another
@@ -114,7 +114,10 @@ mod tests {
             (&["Basic realm=\"x\", Bearer realm=\"y\""], true),
             (&["Bearer realm=\"y\", Basic realm=\"x\""], true),
             (&["Basic realm=\"x\"", "Bearer"], true),
-            (&["Bearer realm=\"a, Basic b\", error=\"invalid_token\""], true),
+            (
+                &["Bearer realm=\"a, Basic b\", error=\"invalid_token\""],
+                true,
+            ),
             // Schemes other than Bearer.
             (&["Token error=\"Expired token\""], true),
             (&["JWT realm=test zone"], true),
@@ -123,11 +126,20 @@ mod tests {
             (&["Negotiate dG9rZW42OA=="], true),
             (&["DPoP algs=\"ES256\""], true),
             // No scheme at all.
-            (&["error=invalid_request,error_description=Invalid request"], true),
+            (
+                &["error=invalid_request,error_description=Invalid request"],
+                true,
+            ),
             (&["Bearer error=\"insufficient_scope\", scope=\"a\""], false),
             (&["Bearer realm=\"x\" , error = insufficient_scope"], false),
-            (&["Bearer error=\"insufficient_scope\", Basic realm=\"x\""], false),
-            (&["Basic realm=\"x\"", "Bearer error=insufficient_scope"], false),
+            (
+                &["Bearer error=\"insufficient_scope\", Basic realm=\"x\""],
+                false,
+            ),
+            (
+                &["Basic realm=\"x\"", "Bearer error=insufficient_scope"],
+                false,
+            ),
             (&["Token error=\"insufficient_scope\""], false),
             (&["error=insufficient_scope"], false),
             (&["Bearer error=\"insufficient_scope\", Bearer"], true),

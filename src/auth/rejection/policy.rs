@@ -296,8 +296,8 @@ impl<F> fmt::Debug for When<F> {
 
 #[cfg(test)]
 mod tests {
-    use http::header::WWW_AUTHENTICATE;
     use http::HeaderValue;
+    use http::header::WWW_AUTHENTICATE;
 
     use super::*;
 
@@ -324,7 +324,10 @@ mod tests {
     #[test]
     fn a_policy_widens_the_401_and_never_narrows_it() {
         use Verdict::*;
-        let scope = [(WWW_AUTHENTICATE.as_str(), "Bearer error=\"insufficient_scope\"")];
+        let scope = [(
+            WWW_AUTHENTICATE.as_str(),
+            "Bearer error=\"insufficient_scope\"",
+        )];
         let marked = [("x-token-expired", "1")];
         let code = |code| [("grpc-status", code)];
         let when = Rejection::when(|status, headers: &HeaderMap| {
@@ -333,18 +336,45 @@ mod tests {
         let statuses = Rejection::statuses([403, 400]);
         // By default, statuses, closure, gRPC and body.
         for (response, expected) in [
-            (response(200, &[]), [Accepted, Accepted, Accepted, Undecided, Undecided]),
+            (
+                response(200, &[]),
+                [Accepted, Accepted, Accepted, Undecided, Undecided],
+            ),
             (response(401, &[]), [Rejected; 5]),
             (response(401, &scope), [Unrelated; 5]),
-            (response(403, &[]), [Accepted, Rejected, Accepted, Undecided, Undecided]),
-            (response(403, &scope), [Accepted, Accepted, Accepted, Undecided, Undecided]),
-            (response(400, &marked), [Accepted, Rejected, Rejected, Undecided, Undecided]),
-            (response(500, &marked), [Accepted, Accepted, Accepted, Undecided, Undecided]),
-            (response(200, &code("16")), [Accepted, Accepted, Accepted, Rejected, Undecided]),
-            (response(200, &code("0")), [Accepted, Accepted, Accepted, Accepted, Undecided]),
-            (response(200, &code("7")), [Accepted, Accepted, Accepted, Accepted, Undecided]),
+            (
+                response(403, &[]),
+                [Accepted, Rejected, Accepted, Undecided, Undecided],
+            ),
+            (
+                response(403, &scope),
+                [Accepted, Accepted, Accepted, Undecided, Undecided],
+            ),
+            (
+                response(400, &marked),
+                [Accepted, Rejected, Rejected, Undecided, Undecided],
+            ),
+            (
+                response(500, &marked),
+                [Accepted, Accepted, Accepted, Undecided, Undecided],
+            ),
+            (
+                response(200, &code("16")),
+                [Accepted, Accepted, Accepted, Rejected, Undecided],
+            ),
+            (
+                response(200, &code("0")),
+                [Accepted, Accepted, Accepted, Accepted, Undecided],
+            ),
+            (
+                response(200, &code("7")),
+                [Accepted, Accepted, Accepted, Accepted, Undecided],
+            ),
             // From in front of whoever reads tokens.
-            (response(200, &code("14")), [Accepted, Accepted, Accepted, Undecided, Undecided]),
+            (
+                response(200, &code("14")),
+                [Accepted, Accepted, Accepted, Undecided, Undecided],
+            ),
             (response(401, &code("16")), [Rejected; 5]),
         ] {
             let verdicts = [
