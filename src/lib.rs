@@ -128,6 +128,7 @@ pub mod grant;
 ))]
 pub mod guide;
 mod origins;
+pub mod rejection;
 mod source;
 pub mod store;
 mod sync;
@@ -145,12 +146,6 @@ pub use auth::{
     HttpRequest, HttpResponse, NoReplay, Outcome, Rejection, RejectionPolicy, ReplayPolicy,
     ResponseFuture, SentToken,
 };
-pub mod rejection {
-    //! The kinds of [`Rejection`](crate::Rejection), for whoever has to name a type:
-    //! `BearerAuth<Channel, BufferBody<Body>, Rejection<Grpc>>`.
-
-    pub use crate::auth::{Grpc, GrpcBody, InBody, Statuses, Unauthorized, When};
-}
 pub use cache::{Renewal, Status, StatusWatch, TokenCache, TokenCacheBuilder};
 pub use error::{BoxError, ConfigError, TokenError, TokenErrorKind};
 pub use grant::PasswordGrant;

@@ -113,14 +113,13 @@ async fn django_rest_framework_is_recovered_from_by_default() {
 #[tokio::test]
 async fn the_views_of_django_oauth_toolkit_answer_403_which_has_to_be_asked_for() {
     let server = Server::new("TOWER_BEARER_DJANGO_VIEWS");
-    let layer = server.layer();
-    let asked = layer.clone().reject_on(Rejection::statuses([403]));
+    let asked = server.layer().reject_on(Rejection::statuses([403]));
     server
         .recovers(asked.layer(server.client.clone()), "/view")
         .await;
     assert_eq!(server.raw("/view", "garbage").await, (403, None));
     // By default the caller gets the 403, and nothing is fetched for it.
-    let api = layer.layer(server.client.clone());
+    let api = server.layer().layer(server.client.clone());
     let answer = api
         .clone()
         .oneshot(server.request("/view"))
