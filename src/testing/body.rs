@@ -35,7 +35,7 @@ pub struct MockBody {
 /// What follows the bytes.
 pub(super) enum End {
     Clean,
-    Trailers(Option<HeaderMap>),
+    Trailers(Option<Box<HeaderMap>>),
     /// The connection closes after a pause, this many bytes short of the length.
     Close {
         missing: u64,
@@ -79,7 +79,7 @@ impl From<Bytes> for MockBody {
 pub(super) fn whole(mut response: Response<Bytes>) -> Response<MockBody> {
     let trailers = response.extensions_mut().remove::<Trailers>();
     response.map(|body| match trailers {
-        Some(Trailers(trailers)) => MockBody::new(body, End::Trailers(Some(trailers))),
+        Some(Trailers(trailers)) => MockBody::new(body, End::Trailers(Some(Box::new(trailers)))),
         None => body.into(),
     })
 }
@@ -101,7 +101,7 @@ impl Body for MockBody {
             End::Trailers(trailers) => Poll::Ready(
                 trailers
                     .take()
-                    .map(|trailers| Ok(Frame::trailers(trailers))),
+                    .map(|trailers| Ok(Frame::trailers(*trailers))),
             ),
             End::Close { pause, .. } => {
                 let pause = pause.get_or_insert_with(|| Box::pin(sleep(FLUSH)));
