@@ -383,6 +383,8 @@ fn a_connection_that_waits_for_more_of_the_body_is_woken_when_the_replay_begins(
             .await;
         assert_eq!(answer.expect("an answer").status(), 200);
         let ended = ENDED.with(|it| it.borrow_mut().take()).expect("a task");
-        assert!(ended.await.expect("no panic"));
+        let minute = std::time::Duration::from_secs(60);
+        let ended = tokio::time::timeout(minute, ended).await;
+        assert!(ended.expect("it was woken").expect("no panic"));
     });
 }
