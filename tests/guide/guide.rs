@@ -37,6 +37,7 @@ guides! {
     rejections
     reqwest
     security
+    servers
     stacks
     testing
     tonic
