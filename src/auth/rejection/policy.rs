@@ -50,7 +50,7 @@ pub enum Verdict {
 /// # let _ = layer;
 /// # Ok::<_, tower_bearer::TokenError>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Rejection<K = Unauthorized>(K);
 
 /// Every 401 whose challenge does not say `insufficient_scope` (RFC 6750, section
@@ -73,6 +73,12 @@ pub struct Grpc;
 /// What the caller reads in the body too. See [`Rejection::in_body`].
 #[derive(Clone, Copy, Debug)]
 pub struct InBody;
+
+impl Default for Rejection {
+    fn default() -> Self {
+        Self(Unauthorized)
+    }
+}
 
 impl Rejection<Statuses> {
     /// Rejected by these statuses as well as by 401, unless a challenge says
