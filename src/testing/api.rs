@@ -26,7 +26,7 @@ pub(super) fn echo_unchecked(headers: &HeaderMap, body: Bytes) -> Response<Bytes
 }
 
 /// Returns the rejection of a request without a valid token.
-fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<Response<Bytes>> {
+pub(super) fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<Response<Bytes>> {
     let rejects = |has_token| Some(shared.config.api_rejection.rejects(has_token));
     let Some(value) = headers.get(AUTHORIZATION) else {
         return rejects(false);
@@ -37,7 +37,8 @@ fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<Response<Bytes>> {
     rejects(true)
 }
 
-fn bearer(value: &[u8]) -> Option<&[u8]> {
+/// Returns the token of an `Authorization` header.
+pub(super) fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
 }

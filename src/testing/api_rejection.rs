@@ -10,8 +10,9 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC: &str = "application/grpc";
 const JSON: Option<&str> = Some("application/json");
 
-/// How the API of a [`TokenServer`](super::TokenServer) rejects a token, for tests of a
-/// program whose API does it so. See
+/// How the API of a [`TokenServer`](super::TokenServer), and VoIPex's exchange, reject a
+/// token, for tests of a program whose API does it so. Which of these VoIPex does is not
+/// documented. See
 /// [`TokenServerBuilder::api_rejection`](super::TokenServerBuilder::api_rejection).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -19,7 +20,8 @@ pub enum ApiRejection {
     /// 401 with a challenge of the scheme Bearer (RFC 6750, section 3). The default.
     #[default]
     BearerChallenge,
-    /// 401 with `WWW-Authenticate: Token error="Expired token"`, as hapi-auth-jwt2.
+    /// 401 with `WWW-Authenticate: Token error="Expired token"` and JSON that says the
+    /// same, as hapi-auth-jwt2.
     TokenChallenge,
     /// 403 without a challenge, as Django REST framework behind `SessionAuthentication`,
     /// NestJS' guards and salvo.
@@ -65,7 +67,8 @@ impl ApiRejection {
             }
             Self::TokenChallenge => json(
                 StatusCode::UNAUTHORIZED,
-                b"{\"statusCode\":401,\"error\":\"Unauthorized\",\"message\":\"Expired token\"}",
+                b"{\"statusCode\":401,\"error\":\"Unauthorized\",\"message\":\"Expired token\",\
+                  \"attributes\":{\"error\":\"Expired token\"}}",
             ),
             Self::Forbidden => json(
                 StatusCode::FORBIDDEN,

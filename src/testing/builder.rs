@@ -39,7 +39,8 @@ const PASSWORD: &str = "p&ss=w+rd 100% \"ü\"";
 #[must_use]
 pub struct TokenServerBuilder {
     users: Vec<(String, String)>,
-    config: Config,
+    pub(super) impersonators: Vec<String>,
+    pub(super) config: Config,
     delay: Duration,
 }
 
@@ -67,6 +68,7 @@ impl TokenServerBuilder {
     pub(super) fn new() -> Self {
         Self {
             users: Vec::new(),
+            impersonators: Vec::new(),
             config: Config {
                 client_id: "api".to_owned(),
                 client_secret: None,
@@ -82,6 +84,8 @@ impl TokenServerBuilder {
                 client_assertion: false,
                 client_certificate: false,
                 api_rejection: ApiRejection::default(),
+                exchange_refresh_tokens: true,
+                voipex_api: false,
             },
             delay: Duration::ZERO,
         }
@@ -266,7 +270,10 @@ impl TokenServerBuilder {
             self = self.user(USERNAME, PASSWORD);
         }
         let username = self.users[0].0.clone();
-        let state = State::new(self.users, self.delay);
+        let mut state = State::new(self.users, self.delay);
+        for name in self.impersonators {
+            state.users.entry(name).or_default().impersonates = true;
+        }
         let shared = Arc::new(Shared::new(api_url.clone(), self.config, state));
         let running = run(TokenService::new(Arc::clone(&shared)));
         TokenServer::new(shared, api_url, username, running)

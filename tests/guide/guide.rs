@@ -41,5 +41,6 @@ guides! {
     stacks
     testing
     tonic
+    voipex
     what_happens_when
 }

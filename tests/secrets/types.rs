@@ -88,14 +88,14 @@ pub(crate) fn show_all(password: &str, seen: &Seen) {
     seen.show("TokenService", &server.service());
     seen.show("Counts", &server.counts());
     seen.show(
-        "ApiRejection",
-        &tower_bearer::testing::ApiRejection::Forbidden,
-    );
-    seen.show(
         "MockResponse",
         &MockResponse::default().param("access_token", format!("{password:?}")),
     );
     seen.show("MockEndpoint", &server.token_endpoint());
+    seen.show(
+        "ApiRejection",
+        &tower_bearer::testing::ApiRejection::default(),
+    );
     let mut service = server.service();
     let response = tower::Service::call(
         &mut service,
@@ -155,7 +155,7 @@ fn show_grants(password: &str, seen: &Seen) {
     let grant = grant.param("password", password).expect("a free name");
     seen.show("ExtensionGrant", &grant);
 
-    let config = serde_json::json!({ "grant": "voipex", "username": "me", "password": password });
+    let config = serde_json::json!({ "preset": "voipex", "username": "me", "password": password });
     let config: SourceConfig = serde_json::from_value(config).expect("valid");
     seen.show("SourceConfig", &config);
     seen.show("ConfiguredSource", &config.source().expect("a source"));
