@@ -40,10 +40,10 @@ fn every_history_of_a_cache_keeps_the_promises() {
 
 #[test]
 fn every_history_of_accounts_keeps_the_promises() {
-    histories("accounts", 1, accounts::run);
+    histories("accounts", 10, accounts::run);
 }
 
 #[test]
 fn every_history_of_credentials_keeps_the_promises() {
-    histories("credentials", 1, credentials::run);
+    histories("credentials", 5, credentials::run);
 }

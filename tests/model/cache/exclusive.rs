@@ -7,6 +7,9 @@ use tokio::time::Instant;
 /// For how long after a refresh a rejection of the old token is blamed on it.
 const SHORTLY: Duration = Duration::from_secs(5);
 
+/// By how much two runtimes' clocks may differ.
+const TICKS: Duration = Duration::from_millis(500);
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Exclusive {
     /// Whether the token in use is withheld during a refresh.
@@ -27,7 +30,7 @@ struct Refresh {
     over: Option<Instant>,
     rejected: bool,
     counted: bool,
-    gone: bool,
+    cut_off: bool,
 }
 
 impl Exclusive {
@@ -43,7 +46,7 @@ impl Exclusive {
             over: None,
             rejected: false,
             counted: false,
-            gone: false,
+            cut_off: false,
         });
     }
 
@@ -70,12 +73,11 @@ impl Exclusive {
         }
     }
 
-    /// The runtime of its fetch ended, and with it the paused clock that tells how
-    /// long ago that is.
-    pub(crate) fn cut_off(&mut self) {
+    /// The runtime of its fetch ended.
+    pub(crate) fn cut_off(&mut self, now: Instant) {
         if let Some(last) = &mut self.last {
-            last.answered = true;
-            last.gone = true;
+            (last.answered, last.over) = (true, Some(now));
+            last.cut_off = true;
         }
         self.count();
     }
@@ -83,8 +85,11 @@ impl Exclusive {
     /// A token was rejected; `goes_on`: a login follows in the same fetch.
     pub(crate) fn rejected(&mut self, serial: u64, goes_on: bool, now: Instant) {
         let blamed = self.last.as_mut().filter(|last| {
-            let over = last.gone || last.over.is_some_and(|over| now > over + SHORTLY);
-            last.serial == serial && ((goes_on && !last.gone) || !over)
+            let over = last.over.is_some_and(|over| now > over + SHORTLY);
+            // The next runtime's paused clock begins a little later.
+            let near = |over: Instant| now + TICKS > over + SHORTLY && now < over + SHORTLY + TICKS;
+            self.unsure |= last.cut_off && last.over.is_some_and(near);
+            last.serial == serial && (goes_on || !over)
         });
         match blamed {
             Some(last) => last.rejected = true,

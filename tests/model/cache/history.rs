@@ -13,9 +13,10 @@ use crate::cache::api::{Api, HOSTS};
 use crate::cache::callers::Caller;
 use crate::cache::rejections::ORIGINS;
 use crate::cache::world::{ApiMood, Mood, World};
+use crate::moment::Moment;
 
 /// More task switches than any chain of events takes at one moment.
-const SWITCHES: usize = 24;
+const SWITCHES: usize = 10;
 
 pub(crate) struct History {
     pub(crate) world: World,
@@ -54,12 +55,13 @@ pub(crate) fn run(seed: u64) {
         });
         let history = history.as_mut().expect("it has begun");
         history.world.lock().ending = true;
-        let was_fetching = {
+        let (was_fetching, now) = {
             let _entered = runtime.enter();
-            history.tokens.status().is_fetching
+            let now = history.world.lock().now();
+            (history.tokens.status().is_fetching, now)
         };
         drop(runtime);
-        history.runtime_ended(was_fetching);
+        history.runtime_ended(was_fetching, &now);
     }
 }
 
@@ -155,12 +157,12 @@ impl History {
     }
 
     /// What was under way in a runtime that ended is as if it had not been.
-    fn runtime_ended(&mut self, was_fetching: bool) {
+    fn runtime_ended(&mut self, was_fetching: bool, now: &Moment) {
         self.callers.clear();
         let mut state = self.world.lock();
         state.ending = false;
         state.withheld_since = None;
-        state.reference.runtime_ended(was_fetching);
+        state.reference.runtime_ended(was_fetching, now);
         assert_eq!((state.fetching, state.at_api.len()), (0, 0));
     }
 }

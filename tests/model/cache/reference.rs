@@ -231,11 +231,11 @@ impl Reference {
     }
 
     /// A request that was on its way is as if it had not been.
-    pub(crate) fn runtime_ended(&mut self, was_fetching: bool) {
+    pub(crate) fn runtime_ended(&mut self, was_fetching: bool, now: &Moment) {
         (self.login, self.too_short, self.retry) = (None, None, None);
         self.waiting = None;
         if was_fetching {
-            self.exclusive.cut_off();
+            self.exclusive.cut_off(now.awake);
         }
     }
 

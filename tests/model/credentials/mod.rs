@@ -1,2 +1,6 @@
-//! To come.
-pub(crate) fn run(_: u64) {}
+//! Several caches that send a right or a wrong password, each of the same user.
+
+mod history;
+mod server;
+
+pub(crate) use history::run;
