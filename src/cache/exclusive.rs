@@ -143,7 +143,8 @@ impl Exclusivity {
         let Some(last) = &mut self.last else {
             return false;
         };
-        last.finished = Some(now);
+        // A later fetch, which sent no refresh token, changes nothing.
+        last.finished.get_or_insert(now);
         !last.answered && self.answered(true)
     }
 
@@ -259,6 +260,20 @@ mod tests {
             assert!(!renewals.answered(true));
             assert!(!renewals.finish(at(100 * n + 3)));
             assert!(!renewals.rejected(n, at(100 * n + 4)));
+        }
+    }
+
+    #[test]
+    fn a_login_long_after_a_refresh_makes_nobody_blame_the_refresh() {
+        let start = Instant::now();
+        let at = |secs| start + Duration::from_secs(secs);
+        let mut renewals = Exclusivity::new(Renewal::Automatic);
+        for n in 0..10 {
+            renewals.start(Some(n));
+            assert!(!renewals.answered(true));
+            assert!(!renewals.finish(at(100 * n)));
+            assert!(!renewals.finish(at(100 * n + 50)), "of a login");
+            assert!(!renewals.rejected(n, at(100 * n + 51)));
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the server knows, and what has to be true of the accounts.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -12,9 +13,15 @@ use crate::moment::TICK;
 
 pub(crate) const KEYS: usize = 5;
 
-/// The key of an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The key of an account. Some have the same hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key(pub(crate) usize);
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_usize(self.0 % 2);
+    }
+}
 
 impl Key {
     /// The number of its token endpoint.

@@ -62,34 +62,43 @@ impl Exclusive {
             self.last = None;
             return;
         }
-        (last.answered, last.over) = (true, Some(now));
+        last.answered = true;
+        last.over.get_or_insert(now);
         self.count();
+    }
+
+    /// A login follows in the same fetch, because the token lives too short.
+    pub(crate) fn goes_on(&mut self) {
+        if let Some(last) = &mut self.last {
+            last.over = None;
+        }
     }
 
     /// The fetch that it belongs to is over.
     pub(crate) fn over(&mut self, now: Instant) {
         if let Some(last) = &mut self.last {
-            last.over = Some(now);
+            last.over.get_or_insert(now);
         }
     }
 
     /// The runtime of its fetch ended.
     pub(crate) fn cut_off(&mut self, now: Instant) {
         if let Some(last) = &mut self.last {
-            (last.answered, last.over) = (true, Some(now));
-            last.cut_off = true;
+            last.cut_off |= last.over.is_none();
+            last.answered = true;
+            last.over.get_or_insert(now);
         }
         self.count();
     }
 
-    /// A token was rejected; `goes_on`: a login follows in the same fetch.
-    pub(crate) fn rejected(&mut self, serial: u64, goes_on: bool, now: Instant) {
+    /// A token was rejected.
+    pub(crate) fn rejected(&mut self, serial: u64, now: Instant) {
         let blamed = self.last.as_mut().filter(|last| {
             let over = last.over.is_some_and(|over| now > over + SHORTLY);
             // The next runtime's paused clock begins a little later.
             let near = |over: Instant| now + TICKS > over + SHORTLY && now < over + SHORTLY + TICKS;
             self.unsure |= last.cut_off && last.over.is_some_and(near);
-            last.serial == serial && (goes_on || !over)
+            last.serial == serial && !over
         });
         match blamed {
             Some(last) => last.rejected = true,

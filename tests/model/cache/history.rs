@@ -42,7 +42,7 @@ pub(crate) fn run(seed: u64) {
         let is_last = phase == phases;
         passed += runtime.block_on(async {
             advance(passed).await;
-            let history = history.get_or_insert_with(|| History::new(seed));
+            let history = history.get_or_insert_with(|| History::new(seed, &mut rng));
             let start = Instant::now();
             for _ in 0..rng.u32(5..20) {
                 history.step(&mut rng).await;
@@ -66,11 +66,13 @@ pub(crate) fn run(seed: u64) {
 }
 
 impl History {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, rng: &mut Rng) -> Self {
         let world = World::new();
+        let renewal = set_scene(&world, rng);
         let wall = world.clone();
         let tokens = TokenCache::builder(world.clone())
             .wall_clock(move || wall.wall())
+            .renewal(renewal)
             .build()
             .expect("settings");
         let origins = Origins::only(HOSTS).expect("origins");
@@ -165,4 +167,25 @@ impl History {
         state.reference.runtime_ended(was_fetching, now);
         assert_eq!((state.fetching, state.at_api.len()), (0, 0));
     }
+}
+
+/// Half of all histories begin where refreshes end the token in use, half of those
+/// with a cache that knows.
+fn set_scene(world: &World, rng: &mut Rng) -> Renewal {
+    let mut state = world.lock();
+    let scene = rng.u32(..4);
+    if scene < 2 {
+        return Renewal::Automatic;
+    }
+    state.ends_access = true;
+    state.is_scene = true;
+    state.api_latency = Duration::from_millis([500, 5_000][rng.usize(..2)]);
+    state.latency = Duration::from_millis(500);
+    // Due after five minutes, and never expired.
+    state.lifetime = None;
+    if scene == 2 {
+        return Renewal::Automatic;
+    }
+    state.reference.exclusive.on = true;
+    Renewal::Exclusive
 }

@@ -80,6 +80,8 @@ pub(crate) struct Reference {
     pub(super) attempt: Attempt,
     pub(super) retry: Option<Retry>,
 
+    /// The refresh token that was discarded last.
+    discarded: Option<(u64, Instant)>,
     /// The refresh token may have been discarded for what it yielded.
     pub(super) may_discard: bool,
     origins: Origins,
@@ -121,6 +123,9 @@ impl Reference {
                 let exclusive = self.exclusive.clone();
                 *self = *login.before;
                 (self.too_short, self.exclusive) = (login.too_short, exclusive);
+                if self.too_short.is_some() {
+                    self.exclusive.goes_on();
+                }
                 if self.too_short.is_some() && !self.login_backoff.may_try(now.awake) {
                     return Err("a login for a longer life during its pause");
                 }
@@ -130,16 +135,16 @@ impl Reference {
                 return Err("no login after a refresh that failed");
             }
         }
-        self.exclusive.over(now.awake);
         let waiting = self.waiting.take();
         if let Some(Waiting { since, .. }) = waiting
             && now.awake > since + LONGEST_WAIT + TICK
         {
             return Err("requests were waited for too long before a refresh");
         }
-        // What was at hand when the wait began.
         let known = match waiting {
+            // What was at hand when the wait began.
             Some(waiting) if refresh == waiting.refresh => refresh,
+            _ if self.exclusive.on && self.had_lately(refresh, now) => refresh,
             _ => self.live_refresh(now).map(|kept| kept.serial),
         };
         if refresh != known {
@@ -154,7 +159,17 @@ impl Reference {
             self.exclusive.unsure |= self.doubted;
             self.exclusive.begins(serial);
         }
-        self.begin(asked, waiting.is_some(), now)
+        // What called for it may be over, where requests were waited for.
+        self.begin(asked, waiting.is_some() || self.exclusive.on, now)
+    }
+
+    /// Whether this refresh token was at hand as long ago as a fetch may wait for
+    /// requests.
+    fn had_lately(&self, refresh: Option<u64>, now: &Moment) -> bool {
+        let kept = self.refresh.map(|kept| kept.serial);
+        let lately = |at: Instant| now.awake <= at + LONGEST_WAIT + TICK;
+        let lost = self.discarded.filter(|(_, at)| lately(*at));
+        refresh.is_some() && (refresh == kept || refresh == lost.map(|(serial, _)| serial))
     }
 
     /// A fetch begins, or its second attempt.
@@ -261,8 +276,7 @@ impl Reference {
         replayed: bool,
         now: &Moment,
     ) -> Verdict {
-        self.exclusive
-            .rejected(serial, self.too_short.is_some(), now.awake);
+        self.exclusive.rejected(serial, now.awake);
         let Some(token) = self.token.filter(|token| token.serial == serial) else {
             return Verdict::default();
         };
@@ -277,7 +291,10 @@ impl Reference {
             .origins
             .rejected(origin, &token, replayed, dropped, now);
         match verdict.discards {
-            Some(true) => self.refresh = None,
+            Some(true) => {
+                let lost = self.refresh.take();
+                self.discarded = lost.map(|lost| (lost.serial, now.awake)).or(self.discarded);
+            }
             Some(false) => {}
             None => self.may_discard |= token.refreshed,
         }

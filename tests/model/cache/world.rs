@@ -56,7 +56,10 @@ pub(crate) struct State {
     pub(crate) refresh_lifetime: Option<u64>,
     pub(crate) gives_refresh: bool,
     pub(crate) rotates: bool,
+    /// A refresh ends the access tokens before it.
     pub(crate) ends_access: bool,
+    /// Refreshes are what this history is about.
+    pub(crate) is_scene: bool,
     pub(crate) api_moods: [ApiMood; ORIGINS],
     pub(crate) api_latency: Duration,
 
@@ -96,6 +99,7 @@ impl World {
             gives_refresh: true,
             rotates: false,
             ends_access: false,
+            is_scene: false,
             api_moods: [ApiMood::Good; ORIGINS],
             api_latency: Duration::ZERO,
             last_serial: 0,
