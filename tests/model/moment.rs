@@ -26,8 +26,9 @@ impl Moment {
 }
 
 /// The rejection that led to a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Forced {
+    #[default]
     No,
     /// By that of this origin.
     By(usize),

@@ -19,7 +19,7 @@ fn hush() {
     ONCE.call_once(|| {
         let noisy = take_hook();
         set_hook(Box::new(move |info| {
-            if info.payload_as_str() != Some(SCRIPTED) {
+            if info.payload().downcast_ref::<&str>() != Some(&SCRIPTED) {
                 noisy(info);
             }
         }));

@@ -88,12 +88,6 @@ pub(crate) struct Reference {
     pub(crate) exclusive: Exclusive,
 }
 
-impl Default for Forced {
-    fn default() -> Self {
-        Self::No
-    }
-}
-
 impl Reference {
     pub(crate) fn valid(&self, now: &Moment) -> Option<&Known> {
         self.token.as_ref().filter(|token| token.is_valid(now))
