@@ -1,0 +1,60 @@
+//! Callers without a token.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::task::JoinSet;
+
+use crate::load::{Call, Tally};
+use crate::stack::{Bodies, Stack};
+use crate::world::{Login, World};
+
+const CALLERS: u64 = 200;
+
+pub(crate) async fn two_hundred_cold_callers_make_one_token_request(world: Arc<World>) -> String {
+    let mut found = one_token_request(&world, world.login()).await;
+    if let Some(machine) = world.machine() {
+        found += &format!(
+            "; the client itself: {}",
+            one_token_request(&world, machine).await
+        );
+    }
+    found
+}
+
+/// In Basic, as the server wants it.
+pub(crate) async fn a_secret_of_other_characters_serves(world: Arc<World>) -> String {
+    match world.odd() {
+        None => "the server takes any secret, or none of such characters".into(),
+        Some(odd) => one_token_request(&world, odd).await,
+    }
+}
+
+async fn one_token_request(world: &World, login: Login) -> String {
+    let watch = world.watch().await;
+    let tokens = world.tokens(&watch, login).await.build().expect("settings");
+    let stack = world.stack(&watch, &tokens, Bodies::Copied);
+    call_at_once(&stack, CALLERS).await.assert_all_ok();
+    let (requests, calls) = (watch.tokens(), watch.of(&world.about.api));
+    assert_eq!(
+        (requests.logins + requests.refreshes, requests.all()),
+        (1, 1),
+        "{requests}"
+    );
+    assert_eq!((calls.ok, calls.other), (CALLERS, 0), "{calls}");
+    format!("{requests}, {calls}")
+}
+
+/// So many callers, each of whom calls once.
+pub(crate) async fn call_at_once(stack: &Stack, callers: u64) -> Tally {
+    let (mut calls, started) = (JoinSet::new(), Instant::now());
+    for _ in 0..callers {
+        let stack = stack.clone();
+        calls.spawn(async move { stack.call().await });
+    }
+    let mut tally = Tally::default();
+    while let Some(call) = calls.join_next().await {
+        tally.count(call.expect("no panic"), started.elapsed());
+    }
+    tally
+}
