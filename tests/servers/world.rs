@@ -134,20 +134,21 @@ impl World {
         self.about.client_credentials.then_some(login)
     }
 
-    /// The client `odd`, if the server has it, and its secret.
-    pub(crate) fn odd(&self) -> Option<Login> {
-        let auth = match self.about.odd_secret.as_deref()? {
+    /// A login with the client `odd`, which authenticates in this way.
+    pub(crate) fn odd(&self, way: &str) -> Login {
+        let auth = match way {
             "client_secret_basic" => ClientAuth::client_secret_basic(ODD_SECRET),
             "client_secret_post" => ClientAuth::client_secret_post(ODD_SECRET),
             other => panic!("no such way to authenticate: {other}"),
         };
-        let client = "odd".into();
         let login = self.login();
-        Some(Login {
-            client,
+        Login {
+            client: "odd".into(),
             auth,
+            // A refresh token is for the client that got it.
+            itself: login.itself || self.about.account == Account::RefreshToken,
             ..login
-        })
+        }
     }
 
     /// A cache with this login, to be set up further.
@@ -232,11 +233,13 @@ impl World {
         assert!(answer.status().is_success(), "{answer:?}");
     }
 
-    /// The status of a call of the API with this token.
-    pub(crate) async fn call_with(&self, token: &str) -> u16 {
+    /// The status of a call of the API with this token. It is not counted.
+    pub(crate) async fn call_with(&self, watch: &Watch, token: &str) -> u16 {
+        let url = format!("{}{}", watch.url, self.about.api);
         let method = self.about.api_method.parse().expect("a method");
-        let request = reqwest::Client::new().request(method, self.direct(&self.about.api));
+        let request = reqwest::Client::new().request(method, url);
         let answer = request.bearer_auth(token).send().await;
+        watch.forget_last();
         answer.expect("an answer").status().as_u16()
     }
 }

@@ -6,7 +6,6 @@ use tower_bearer::TokenErrorKind;
 
 use crate::load::Call;
 use crate::stack::Bodies;
-use crate::watch::Counts;
 use crate::world::World;
 
 pub(crate) async fn a_logout_ends_the_tokens_and_shutdown_the_requests(
@@ -31,11 +30,11 @@ pub(crate) async fn a_logout_ends_the_tokens_and_shutdown_the_requests(
                 revocations.ok >= 1 && revocations.other == 0,
                 "{revocations}"
             );
-            let status = world.call_with(old.secret()).await;
+            let status = world.call_with(&watch, old.secret()).await;
             if world.about.kill.is_some() {
                 assert!([401, 403].contains(&status), "{status}");
             }
-            format!("{revocations} to revocations, the old access token: {status}")
+            format!("revocations: {revocations}; the old access token: {status}")
         }
     };
     // The next caller logs in, if a password is there for that.
@@ -49,6 +48,6 @@ pub(crate) async fn a_logout_ends_the_tokens_and_shutdown_the_requests(
         Ok(status) => status.to_string(),
         Err(error) => error.to_string(),
     };
-    let requests: Counts = watch.tokens();
+    let requests = watch.tokens();
     format!("{found}; the next call: {next}; {requests}; after shutdown none")
 }
