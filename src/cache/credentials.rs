@@ -108,15 +108,20 @@ impl CredentialMemory {
         lock(&self.failures).blocking(now)
     }
 
-    /// Begins an attempt, unless one that the credentials are not proven by is in
-    /// progress: until when, then.
-    fn try_begin(self: &Arc<Self>, limit: Duration) -> Result<Option<Instant>, Arc<Self>> {
+    /// Begins an attempt, unless one is in progress that it has to wait for: until
+    /// when, then.
+    fn try_begin(
+        self: &Arc<Self>,
+        limit: Duration,
+        locks: bool,
+    ) -> Result<Option<Instant>, Arc<Self>> {
         let now = Instant::now();
         let mut attempt = lock(&self.attempt);
         if self.blocking(now).is_some() {
             return Err(self.clone());
         }
-        let busy = attempt.filter(|until| now < *until && !self.proven.load(Ordering::Relaxed));
+        let waits = locks || !self.proven.load(Ordering::Relaxed);
+        let busy = attempt.filter(|until| now < *until && waits);
         if busy.is_none() {
             *attempt = Some(now + limit);
         }
@@ -150,14 +155,18 @@ fn make_room(registry: &mut Registry) {
 }
 
 /// The right to send credentials. While they are unproven only one attempt with
-/// them is in progress, so that many caches count as one.
+/// them is in progress, so that many caches count as one. Where a person's account
+/// may be locked, there is only ever one: Keycloak refuses right passwords too when
+/// several logins of a user overlap (its detection of brute force).
 #[derive(Debug)]
 pub(crate) struct Attempt {
     memory: Arc<CredentialMemory>,
+    began: Instant,
 }
 
 impl Attempt {
     /// Waits for the attempt in progress, which may take `limit` at the most.
+    /// `locks`: a person's account may be locked.
     ///
     /// # Errors
     ///
@@ -165,14 +174,16 @@ impl Attempt {
     pub(crate) async fn begin(
         fingerprint: u64,
         limit: Duration,
+        locks: bool,
     ) -> Result<Self, Arc<CredentialMemory>> {
         let memory = CredentialMemory::of(fingerprint);
         loop {
             // Before the check, so that no end is missed.
             let ended = memory.ended.notified();
-            let Some(until) = memory.try_begin(limit)? else {
+            let Some(until) = memory.try_begin(limit, locks)? else {
                 drop(ended);
-                return Ok(Self { memory });
+                let began = Instant::now();
+                return Ok(Self { memory, began });
             };
             let _ = timeout_at(until, ended).await;
         }
@@ -184,11 +195,14 @@ impl Attempt {
         lock(&self.memory.failures).clear();
     }
 
-    /// Records that they did not: `record` is given the failures before.
-    pub(crate) fn failed<R>(
+    /// Records that they did not, unless another attempt that overlapped this one
+    /// has done so: `record` is given the failures before. Returns the error with
+    /// the pause that holds.
+    pub(crate) fn failed(
         self,
-        record: impl FnOnce(&mut Failures) -> R,
-    ) -> (Arc<CredentialMemory>, R) {
+        error: &TokenError,
+        record: impl FnOnce(&mut Failures) -> TokenError,
+    ) -> (Arc<CredentialMemory>, TokenError) {
         let fingerprint = self.memory.fingerprint;
         // A success may have removed this one meanwhile.
         let memory = registry()
@@ -196,8 +210,14 @@ impl Attempt {
             .or_insert_with(|| self.memory.clone())
             .clone();
         memory.proven.store(false, Ordering::Relaxed);
-        let result = record(&mut lock(&memory.failures));
-        (memory, result)
+        let error = {
+            let mut failures = lock(&memory.failures);
+            match failures.pause_since(error, self.began, Instant::now()) {
+                Some(left) => error.clone().with_retry_after(Some(left)),
+                None => record(&mut failures),
+            }
+        };
+        (memory, error)
     }
 }
 

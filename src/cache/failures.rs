@@ -119,10 +119,24 @@ pub(crate) struct Failures(Option<Box<Failure>>);
 struct Failure {
     error: TokenError,
     counts: FailureCounts,
+    recorded: Instant,
     until: Instant,
 }
 
 impl Failures {
+    /// How long a failure of the same class still holds that was recorded after
+    /// `began`. An attempt that began then met nothing that it does not say.
+    pub(crate) fn pause_since(
+        &self,
+        error: &TokenError,
+        began: Instant,
+        now: Instant,
+    ) -> Option<Duration> {
+        let last = self.0.as_ref()?;
+        let is_same = last.recorded > began && classify(&last.error) == classify(error);
+        is_same.then(|| self.backoff_left(now)).flatten()
+    }
+
     /// How long the next attempt has to wait.
     pub(crate) fn backoff_left(&self, now: Instant) -> Option<Duration> {
         let left = self.0.as_ref()?.until.saturating_duration_since(now);
@@ -162,6 +176,7 @@ impl Failures {
         self.0 = Some(Box::new(Failure {
             error: error.clone(),
             counts: self.counts().with(classify(error)),
+            recorded: now.monotonic,
             until: now.monotonic + pause,
         }));
         error.clone().with_retry_after(Some(pause))
@@ -177,6 +192,7 @@ impl Failures {
                 self.0 = Some(Box::new(Failure {
                     error: error.clone(),
                     counts,
+                    recorded: Instant::now(),
                     until,
                 }));
             }

@@ -189,7 +189,7 @@ impl Shared {
             (Some(attempt), Ok(_)) => attempt.succeeded(),
             (Some(attempt), Err(error)) if is_about_credentials(error, locks) => {
                 let (settings, now) = (&self.settings, self.settings.clock.now());
-                let (memory, error) = attempt.failed(|failures| {
+                let (memory, error) = attempt.failed(error, |failures| {
                     let pause = failures.pause(error, locks, settings, fastrand::f64());
                     failures.record(error, pause, &now)
                 });
@@ -210,7 +210,8 @@ impl Shared {
         fingerprint: u64,
     ) -> Result<Attempt, Arc<CredentialMemory>> {
         let limit = self.settings.source_timeout + GRACE;
-        let mut attempt = pin!(Attempt::begin(fingerprint, limit));
+        let locks = self.source.may_lock();
+        let mut attempt = pin!(Attempt::begin(fingerprint, limit, locks));
         loop {
             self.keep_alive(context, limit);
             if let Ok(begun) = timeout(limit, attempt.as_mut()).await {

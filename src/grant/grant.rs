@@ -240,6 +240,15 @@ impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
         hasher.finish()
     }
 
+    /// A certificate is known to the transport alone. So the refusal of one, which
+    /// locks nobody out, is each cache's own: another cache may present another.
+    fn local_fingerprint(&self) -> u64 {
+        match self.config.endpoint.client.auth.is_tls() && !K::MAY_LOCK {
+            true => 0,
+            false => self.fingerprint(),
+        }
+    }
+
     fn endpoint(&self) -> u64 {
         let mut hasher = Fingerprint::new();
         (self.config.endpoint.location(), self.config.salt).hash(&mut hasher);

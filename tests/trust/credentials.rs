@@ -2,6 +2,7 @@
 
 use tokio::time::{Instant, sleep};
 
+use tower_bearer::grant::ClientCredentialsGrant;
 use tower_bearer::testing::{MockResponse, TokenServer};
 use tower_bearer::{TokenCache, TokenErrorKind};
 
@@ -87,4 +88,52 @@ async fn many_caches_with_the_same_credentials_send_no_more_logins_than_there_ar
     let after = server.token_requests() - during;
     println!("{during} requests in ten minutes of an outage, {after} after it");
     assert!(after <= 100, "{after}");
+}
+
+/// Keycloak's detection of brute force refuses right passwords too when logins of
+/// one user overlap.
+#[tokio::test(start_paused = true)]
+async fn logins_of_one_user_by_many_caches_never_overlap() {
+    let server = TokenServer::builder().delay(secs(2)).in_process();
+    let start = Instant::now();
+    for round in 1..=2 {
+        let callers: Vec<_> = (0..8)
+            .map(|_| TokenCache::new(server.grant()))
+            .map(|tokens| tokio::spawn(async move { tokens.token().await.map(drop) }))
+            .collect();
+        for caller in callers {
+            caller.await.expect("no panic").expect("a token");
+        }
+        assert_eq!(server.token_requests(), 8 * round);
+        assert_eq!(start.elapsed().as_secs(), 16 * round);
+    }
+}
+
+/// A client's requests overlap once its secret was right. That all of them are
+/// refused when it no longer is counts as one refusal.
+#[tokio::test(start_paused = true)]
+async fn refusals_of_requests_that_overlap_count_as_one() {
+    let server = TokenServer::builder().client_secret("s3cret").in_process();
+    let refusal = MockResponse::error(401, "invalid_client").after(secs(1));
+    server.token_endpoint().set_default(refusal);
+    server
+        .token_endpoint()
+        .enqueue([MockResponse::default().after(secs(1))]);
+    let callers: Vec<_> = (0..40)
+        .map(|_| {
+            let grant = ClientCredentialsGrant::new(server.token_url(), server.client_id());
+            let grant = grant.expect("loopback").client_secret("s3cret");
+            TokenCache::new(grant.transport(server.service()))
+        })
+        .map(|tokens| tokio::spawn(async move { tokens.token().await.map(drop) }))
+        .collect();
+    let mut refused = 0;
+    for caller in callers {
+        if let Err(error) = caller.await.expect("no panic") {
+            let pause = error.retry_after().expect("a pause");
+            assert!(pause <= secs(7), "{pause:?}");
+            refused += 1;
+        }
+    }
+    assert_eq!((server.token_requests(), refused), (40, 39));
 }

@@ -38,7 +38,7 @@ pub(crate) const ALL: &[Case<World>] = cases![
     maximum::a_session_near_its_maximum_is_followed_by_another,
     maximum::a_refresh_that_is_refused_falls_back_in_the_same_flight,
     plain::without_refresh_tokens_the_password_serves,
-    disabled::a_disabled_user_is_refused_until_the_cache_is_reset,
+    disabled::a_disabled_user_is_refused_and_served_once_enabled,
     refused::what_is_set_up_wrongly_is_named_after_one_attempt,
     network::on_a_bad_network_each_caller_ends_in_time,
     ending::revoke_and_shutdown_leave_no_session,

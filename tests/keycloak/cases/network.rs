@@ -84,7 +84,7 @@ async fn through(world: &World, kind: Kind, user: &str, api: &str) -> String {
             trouble.failed() > 0 && trouble.others.is_empty(),
             "{mode:?} {trouble:?}"
         );
-        let transient = |kind: &String| ["Connect", "Timeout", "Waited"].contains(&&**kind);
+        let transient = |kind: &String| ["Connect", "Timeout", "WaitTimeout"].contains(&&**kind);
         assert!(trouble.errors.keys().all(transient), "{mode:?} {trouble:?}");
         let held = tokens.status().fetch_backoff.unwrap_or_default();
         proxy.set(Mode::Pass);

@@ -107,8 +107,8 @@ fn representation(client: &str, algorithm: &str, keys: &Value) -> Value {
             "protocolMapper": "oidc-audience-mapper",
             "config": {
                 "included.client.audience": "resource-server",
-                "access.token.acquire": "true",
-                "introspection.token.acquire": "true",
+                "access.token.claim": "true",
+                "introspection.token.claim": "true",
             },
         }],
     })
