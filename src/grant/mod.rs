@@ -33,16 +33,23 @@
 //! |---|---|
 //! | 2xx with a bearer token | none |
 //! | an `error` of `temporarily_unavailable`, `server_error` or `slow_down`, with any status | [`Unavailable`](crate::TokenErrorKind::Unavailable) |
-//! | another `error` of RFC 6749, section 5.2, or `access_denied` or `invalid_target`, with any status, 429 and 5xx too | [`Refused`](crate::TokenErrorKind::Refused) |
+//! | 407, which is a proxy's | [`Connect`](crate::TokenErrorKind::Connect) |
+//! | another `error` of RFC 6749, section 5.2, or `access_denied` or `invalid_target`, with any status but 429 and 503 | [`Refused`](crate::TokenErrorKind::Refused) |
 //! | 408, 425, 429 or 5xx otherwise | [`Unavailable`](crate::TokenErrorKind::Unavailable) |
 //! | any other 4xx, readable or not | [`Refused`](crate::TokenErrorKind::Refused) |
 //! | 2xx with no `access_token` but an `error` | [`Refused`](crate::TokenErrorKind::Refused) |
 //! | anything else | [`InvalidResponse`](crate::TokenErrorKind::InvalidResponse) |
 //!
+//! A response is JSON, or a form where its content type says so. An access token is
+//! opaque (RFC 6749, appendix A.12); whatever else is odd costs no token: a lifetime
+//! that cannot be read counts as not said, a missing `token_type` as bearer. All
+//! other members are kept: [`TokenResponse::get`](crate::TokenResponse::get). What
+//! each server needs is in the guide [`servers`](crate::guide::servers).
+//!
 //! The `error` takes precedence over the status, because servers differ in their
-//! statuses: credentials that were refused with a 429 or a 503 are refused. In
-//! doubt the response is a refusal, because a wrong password that is sent again
-//! and again locks an account.
+//! statuses; only one that is too busy says so whatever it was asked. In doubt the
+//! response is a refusal, because a wrong password that is sent again and again locks
+//! an account.
 
 mod client;
 mod client_credentials;
@@ -62,7 +69,7 @@ mod token_exchange;
 
 #[cfg(feature = "private-key-jwt")]
 pub use client::PrivateKey;
-pub use client::{ClientAuth, SignedJwt, Signer};
+pub use client::{ClientAuth, JwtHeaders, SignedJwt, Signer};
 pub use client_credentials::ClientCredentialsGrant;
 pub use endpoint::{Endpoint, EndpointUrl, IntoEndpoint};
 pub use extension::ExtensionGrant;

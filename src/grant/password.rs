@@ -3,7 +3,6 @@
 use std::fmt;
 use std::hash::Hash;
 
-use http::Uri;
 use zeroize::Zeroizing;
 
 use crate::error::{ConfigError, TokenError, TokenErrorKind};
@@ -99,7 +98,7 @@ impl Grant<Password> {
     /// # let _ = account;
     /// ```
     pub fn voipex(username: impl Into<String>, password: impl Into<String>) -> Self {
-        let endpoint = Endpoint::known(Uri::from_static(VOIPEX_ENDPOINT));
+        let endpoint = Endpoint::known(VOIPEX_ENDPOINT);
         let kind = Password::new(username, password);
         Self::of(kind, endpoint, Client::new(VOIPEX_CLIENT_ID))
     }
@@ -128,6 +127,7 @@ impl GrantType for Password {
             }
         }
         Ok(form
+            .called(&self.username)
             .public("username", &self.username)
             .secret("password", self.password.as_str()))
     }

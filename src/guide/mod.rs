@@ -10,6 +10,7 @@
 //! | [`compile_errors`] | what to do when it does not compile |
 //! | [`hyper`], [`reqwest`], [`axum`], [`tonic`] | the layer in each of them |
 //! | [`grants`] | which grant to use, and how to set it up |
+//! | [`servers`] | what each authorization server does, and which setting it needs |
 //! | [`configuration`] | a grant from a file or the environment |
 //! | [`stacks`] | where the layer goes among other layers |
 //! | [`testing`] | tests of your own program |
@@ -41,6 +42,9 @@ pub mod tonic {}
 
 #[doc = include_str!("grants.md")]
 pub mod grants {}
+
+#[doc = include_str!("servers.md")]
+pub mod servers {}
 
 #[doc = include_str!("configuration.md")]
 pub mod configuration {}

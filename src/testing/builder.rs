@@ -73,6 +73,9 @@ impl TokenServerBuilder {
                 refresh_lifetime: Some(Duration::from_secs(7200)),
                 rotate: false,
                 refresh_ends_access_tokens: false,
+                one_refresh_token_per_account: false,
+                lifetimes_as_text: false,
+                form_responses: false,
                 wrong_password_status: StatusCode::UNAUTHORIZED,
                 direct_grants: true,
                 client_assertion: false,
@@ -152,6 +155,27 @@ impl TokenServerBuilder {
     /// default. See [`Renewal`](crate::Renewal).
     pub fn refresh_ends_access_tokens(mut self, ends: bool) -> Self {
         self.config.refresh_ends_access_tokens = ends;
+        self
+    }
+
+    /// Sets whether a user has one refresh token at a time, as in Dex: a login ends
+    /// those of earlier logins, whose access tokens live on. Off by default.
+    pub fn one_refresh_token_per_account(mut self, one: bool) -> Self {
+        self.config.one_refresh_token_per_account = one;
+        self
+    }
+
+    /// Sets whether `expires_in` and `refresh_expires_in` are sent as strings, which
+    /// some servers do though RFC 6749 has numbers; off by default.
+    pub fn lifetimes_as_text(mut self, as_text: bool) -> Self {
+        self.config.lifetimes_as_text = as_text;
+        self
+    }
+
+    /// Sets whether the token endpoint responds with forms in place of JSON, as GitHub
+    /// does; off by default. Mock responses that edit its own response are forms too.
+    pub fn form_responses(mut self, forms: bool) -> Self {
+        self.config.form_responses = forms;
         self
     }
 

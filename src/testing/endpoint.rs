@@ -10,7 +10,7 @@ use super::discovery;
 use super::form::{Form, is_form};
 use super::grants;
 use super::refusal::Refusal;
-use super::reply::{Edit, with_type};
+use super::reply::{Edit, as_form, with_type};
 use super::shared::Shared;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,11 @@ impl Endpoint {
             Self::Revoke => form(&|form| revoke(shared, form)),
             Self::Discovery => Ok(discovery::metadata(shared, &head.method)),
         };
-        response.unwrap_or_else(Into::into)
+        let response = response.unwrap_or_else(Into::into);
+        match shared.config.form_responses && self == Self::Token {
+            true => as_form(response),
+            false => response,
+        }
     }
 
     /// Returns the request's form, once method, content type and client are checked.

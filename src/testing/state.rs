@@ -240,6 +240,16 @@ impl State {
         Ok(self.ticket(Some(refresh.session)))
     }
 
+    /// Ends all refresh tokens of a user, but none of the access tokens.
+    pub(super) fn end_refresh_tokens_of(&mut self, user: &str) {
+        let sessions = &self.sessions;
+        let is_other = |refresh: &Refresh| {
+            let session = sessions.get(&refresh.session);
+            session.is_none_or(|session| session.user != user)
+        };
+        self.refresh.retain(|_, refresh| is_other(refresh));
+    }
+
     /// Ends the session of a refresh token. Returns `false` if the token is unknown.
     pub(super) fn log_out(&mut self, token: &str) -> bool {
         let Some(session) = self.refresh.get(token).map(|r| r.session) else {

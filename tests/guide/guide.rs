@@ -36,6 +36,7 @@ guides! {
     performance
     reqwest
     security
+    servers
     stacks
     testing
     tonic

@@ -79,7 +79,8 @@ async fn each_grant_is_sent_as_its_configuration_says() -> Result<(), BoxError> 
         ),
         (
             with(json!({ "grant": "client_credentials", "client_secret_file": file })),
-            "client_id=billing&grant_type=client_credentials".to_owned(),
+            // The id is in the header, with the secret.
+            "grant_type=client_credentials".to_owned(),
         ),
         (
             with(json!({ "grant": "client_credentials", "client_assertion_file": file })),
