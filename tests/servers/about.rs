@@ -12,10 +12,10 @@ pub(crate) struct About {
     pub(crate) token_endpoint: String,
     /// For RFC 7009.
     pub(crate) revocation_endpoint: Option<String>,
-    /// What reads the server's tokens, and answers 401 to a dead one.
-    pub(crate) api: String,
-    #[serde(default = "post")]
-    pub(crate) api_method: String,
+    /// What reads the server's tokens.
+    pub(crate) api: Api,
+    /// Another one, which rejects dead ones in another way.
+    pub(crate) other_api: Option<Api>,
     pub(crate) account: Account,
     /// Whether it grants tokens to the client itself.
     #[serde(default)]
@@ -33,11 +33,25 @@ pub(crate) struct About {
     pub(crate) odd_secret: Vec<String>,
     /// Where an administrator ends an access token; none if that cannot be.
     pub(crate) kill: Option<String>,
+    /// Whether the refresh token dies with the access token.
+    #[serde(default)]
+    pub(crate) kill_ends_session: bool,
     /// Whether tokens outlive a restart.
     #[serde(default)]
     pub(crate) remembers: bool,
     /// When an idle connection is closed; 0 if each is closed at once.
     pub(crate) keep_alive_seconds: f64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Api {
+    pub(crate) path: String,
+    #[serde(default = "post")]
+    pub(crate) method: String,
+    /// The statuses by which it says that a token is dead.
+    #[serde(default = "unauthorized")]
+    pub(crate) rejects_by: Vec<u16>,
 }
 
 /// How tokens for a user are had.
@@ -63,6 +77,10 @@ pub(crate) enum Refresh {
 
 fn post() -> String {
     "POST".into()
+}
+
+fn unauthorized() -> Vec<u16> {
+    vec![401]
 }
 
 impl About {

@@ -3,16 +3,22 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{Method, Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use tower::{Layer, ServiceExt};
+use tower::util::BoxCloneSyncService;
+use tower::{Layer, Service, ServiceExt};
 
-use tower_bearer::{BearerAuth, BearerAuthLayer, Error, NoReplay, Origins, TokenCache, TokenError};
+use tower_bearer::{
+    BearerAuthLayer, BufferBody, CloneBody, Error, NoReplay, Origins, Rejection, RejectionPolicy,
+    TokenCache, TokenError,
+};
 
+use crate::about::Api;
 use crate::load::Call;
 
 type Copied = Full<Bytes>;
@@ -25,7 +31,13 @@ pub(crate) enum Bodies {
     Copied,
     /// Requests are sent once only.
     NotCopied,
+    /// What was sent is kept.
+    Kept,
 }
+
+/// A client with the layer in front of it.
+type Layered<B> =
+    BoxCloneSyncService<Request<B>, Response<Incoming>, Error<hyper_util::client::legacy::Error>>;
 
 /// A client with the layer.
 #[derive(Clone)]
@@ -37,29 +49,44 @@ pub(crate) struct Stack {
 
 #[derive(Clone)]
 enum Inner {
-    Copied(BearerAuth<Http<Copied>>),
-    NotCopied(BearerAuth<Http<Single>, NoReplay>),
+    Copied(Layered<Copied>),
+    Single(Layered<Single>),
+}
+
+impl Inner {
+    fn new<R>(bodies: Bodies, layer: BearerAuthLayer<CloneBody, Rejection<R>>) -> Self
+    where
+        Rejection<R>: RejectionPolicy<Response<Incoming>, Response = Response<Incoming>>,
+        R: Send + Sync + 'static,
+    {
+        match bodies {
+            Bodies::Copied => Self::Copied(boxed(layer.layer(client()))),
+            Bodies::NotCopied => Self::Single(boxed(layer.replay(NoReplay).layer(client()))),
+            Bodies::Kept => {
+                let layer = layer.replay(BufferBody::up_to(1024));
+                Self::Single(boxed(layer.layer(client())))
+            }
+        }
+    }
 }
 
 impl Stack {
     /// A client of an API at a server.
-    pub(crate) fn new(
-        tokens: &TokenCache,
-        bodies: Bodies,
-        method: &str,
-        server: &str,
-        path: &str,
-    ) -> Self {
+    pub(crate) fn new(tokens: &TokenCache, bodies: Bodies, server: &str, api: &Api) -> Self {
         let origins = Origins::only([server]).expect("an origin");
         let layer = BearerAuthLayer::new(tokens.clone(), origins);
-        let client = match bodies {
-            Bodies::Copied => Inner::Copied(layer.layer(client())),
-            Bodies::NotCopied => Inner::NotCopied(layer.replay(NoReplay).layer(client())),
+        let client = match api.rejects_by.as_slice() {
+            // As it is without a policy.
+            [401] => Inner::new(bodies, layer),
+            statuses => {
+                let statuses = statuses.iter().copied();
+                Inner::new(bodies, layer.reject_on(Rejection::statuses(statuses)))
+            }
         };
         Self {
             client,
-            method: method.parse().expect("a method"),
-            url: format!("{server}{path}"),
+            method: api.method.parse().expect("a method"),
+            url: format!("{server}{}", api.path),
         }
     }
 
@@ -85,7 +112,7 @@ impl Call for Stack {
     async fn call(&self) -> Result<u16, TokenError> {
         let response = match &self.client {
             Inner::Copied(client) => client.clone().oneshot(self.request(|body| body)).await,
-            Inner::NotCopied(client) => {
+            Inner::Single(client) => {
                 let request = self.request(|body| body.boxed());
                 client.clone().oneshot(request).await
             }
@@ -100,6 +127,22 @@ impl Call for Stack {
             Err(error) => panic!("the API cannot be reached: {error:?}"),
         }
     }
+}
+
+fn boxed<S, B>(service: S) -> Layered<B>
+where
+    S: Service<
+            Request<B>,
+            Response = Response<Incoming>,
+            Error = Error<hyper_util::client::legacy::Error>,
+        > + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+    B: 'static,
+{
+    BoxCloneSyncService::new(service)
 }
 
 /// A client that keeps connections.

@@ -91,7 +91,7 @@ impl World {
 
     pub(crate) async fn start(&self) {
         self.process.start(self.script("--start"));
-        let url = self.direct(&self.about.api);
+        let url = self.direct(&self.about.api.path);
         let is_ready = |status: http::StatusCode| !status.is_server_error();
         self.process.ready(&url, START, is_ready).await;
     }
@@ -138,6 +138,9 @@ impl World {
     pub(crate) fn odd(&self, way: &str) -> Login {
         let auth = match way {
             "client_secret_basic" => ClientAuth::client_secret_basic(ODD_SECRET),
+            "client_secret_basic_unencoded" => {
+                ClientAuth::client_secret_basic_unencoded(ODD_SECRET)
+            }
             "client_secret_post" => ClientAuth::client_secret_post(ODD_SECRET),
             other => panic!("no such way to authenticate: {other}"),
         };
@@ -214,8 +217,7 @@ impl World {
 
     /// A client of the server's API.
     pub(crate) fn stack(&self, watch: &Watch, tokens: &TokenCache, bodies: Bodies) -> Stack {
-        let (method, path) = (&self.about.api_method, &self.about.api);
-        Stack::new(tokens, bodies, method, &watch.url, path)
+        Stack::new(tokens, bodies, &watch.url, &self.about.api)
     }
 
     /// Ends an access token, as an administrator does.
@@ -235,8 +237,8 @@ impl World {
 
     /// The status of a call of the API with this token. It is not counted.
     pub(crate) async fn call_with(&self, watch: &Watch, token: &str) -> u16 {
-        let url = format!("{}{}", watch.url, self.about.api);
-        let method = self.about.api_method.parse().expect("a method");
+        let url = format!("{}{}", watch.url, self.about.api.path);
+        let method = self.about.api.method.parse().expect("a method");
         let request = reqwest::Client::new().request(method, url);
         let answer = request.bearer_auth(token).send().await;
         watch.forget_last();

@@ -24,6 +24,9 @@ pub(crate) async fn two_hundred_cold_callers_make_one_token_request(world: Arc<W
 
 /// In each way that the server knows.
 pub(crate) async fn a_secret_of_other_characters_serves(world: Arc<World>) -> String {
+    if world.about.odd_secret.is_empty() {
+        return "not here: the server's refresh tokens are for one client".into();
+    }
     let mut found = Vec::new();
     for way in &world.about.odd_secret {
         let requests = one_token_request(&world, world.odd(way)).await;
@@ -37,7 +40,7 @@ async fn one_token_request(world: &World, login: Login) -> String {
     let tokens = world.tokens(&watch, login).await.build().expect("settings");
     let stack = world.stack(&watch, &tokens, Bodies::Copied);
     call_at_once(&stack, CALLERS).await.assert_all_ok();
-    let (requests, calls) = (watch.tokens(), watch.of(&world.about.api));
+    let (requests, calls) = (watch.tokens(), watch.of(&world.about.api.path));
     assert_eq!(
         (requests.logins + requests.refreshes, requests.all()),
         (1, 1),

@@ -40,10 +40,10 @@ pub(crate) async fn a_logout_ends_the_tokens_and_shutdown_the_requests(
     // The next caller logs in, if a password is there for that.
     let next = stack.call().await;
     tokens.shutdown().await.expect("the session ends");
-    let before = (watch.tokens(), watch.of(&world.about.api));
+    let before = (watch.tokens(), watch.of(&world.about.api.path));
     let error = stack.call().await.expect_err("shut down");
     assert_eq!(error.kind(), TokenErrorKind::ShutDown, "{error}");
-    assert_eq!((watch.tokens(), watch.of(&world.about.api)), before);
+    assert_eq!((watch.tokens(), watch.of(&world.about.api.path)), before);
     let next = match next {
         Ok(status) => status.to_string(),
         Err(error) => error.to_string(),

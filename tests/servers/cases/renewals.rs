@@ -16,13 +16,15 @@ const CALLERS: usize = 8;
 /// Requests that can be sent again hide what a refresh does to the token in use. Those
 /// that cannot be show it at two refreshes, unless renewals are exclusive.
 pub(crate) async fn five_renewals_under_load_fail_nobody(world: Arc<World>) -> String {
-    let (copied, learned, exclusive) = tokio::join!(
+    let (copied, kept, learned, exclusive) = tokio::join!(
         renew(&world, Bodies::Copied, Renewal::Automatic),
+        renew(&world, Bodies::Kept, Renewal::Automatic),
         renew(&world, Bodies::NotCopied, Renewal::Automatic),
         renew(&world, Bodies::NotCopied, Renewal::Exclusive),
     );
     let ends = world.about.refresh == Refresh::EndsAccessToken;
     assert_eq!(copied.failed, [0; TIMES as usize], "{}", copied.found);
+    assert_eq!(kept.failed, [0; TIMES as usize], "{}", kept.found);
     assert_eq!(exclusive.failed, [0; TIMES as usize], "{}", exclusive.found);
     let first = if ends { 2 } else { 0 };
     assert_eq!(
@@ -37,8 +39,8 @@ pub(crate) async fn five_renewals_under_load_fail_nobody(world: Arc<World>) -> S
     };
     assert_eq!(learned.renewal, learned_it, "{}", learned.found);
     format!(
-        "copied: {}\n        not copied: {}\n        not copied, exclusive: {}",
-        copied.found, learned.found, exclusive.found
+        "copied: {}\n        kept: {}\n        not copied: {}\n        not copied, exclusive: {}",
+        copied.found, kept.found, learned.found, exclusive.found
     )
 }
 
@@ -73,7 +75,7 @@ async fn renew(world: &World, bodies: Bodies, renewal: Renewal) -> Renewed {
     }
     let tally = load.stop().await;
     until("the end of a renewal", || !tokens.status().is_fetching).await;
-    let (requests, calls) = (watch.tokens(), watch.of(&world.about.api));
+    let (requests, calls) = (watch.tokens(), watch.of(&world.about.api.path));
     assert!(tally.errors.is_empty(), "{tally:?}");
     let status = tokens.status();
     let generation = status.generation.expect("a token");

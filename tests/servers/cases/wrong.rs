@@ -56,7 +56,7 @@ async fn tried_once(world: &World, login: Login, error: Option<&str>) -> String 
         assert_eq!(refusal.kind(), TokenErrorKind::Refused);
         told = refusal.to_string();
     }
-    let (requests, calls) = (watch.tokens(), watch.of(&world.about.api));
+    let (requests, calls) = (watch.tokens(), watch.of(&world.about.api.path));
     assert_eq!(requests.all(), 1, "{requests}");
     match error {
         None => format!("any is taken: {requests}, {calls}"),
