@@ -339,7 +339,6 @@ impl ConfigError {
         }
     }
 
-    #[cfg(feature = "private-key-jwt")]
     pub(crate) fn reason(&self) -> &str {
         &self.reason
     }

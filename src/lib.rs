@@ -70,6 +70,7 @@
 //! | for | see |
 //! |---|---|
 //! | where tokens come from | [`PasswordGrant`], [`grant`] for all others, [`TokenSource`] |
+//! | VoIPex: its hosts, and acting for its users | [`Origins::voipex`], [`VoipexImpersonation`] |
 //! | a source from a file or the environment | `config`, a feature |
 //! | another HTTP client for the token endpoint | [`transport`] |
 //! | when tokens are renewed, how long callers wait | [`TokenCacheBuilder`] |
@@ -82,7 +83,7 @@
 //! | tests of your own program | `testing`, a feature |
 //!
 //! The module `guide`, in the documentation of all features, has guides for hyper,
-//! reqwest, axum and tonic, for grants, configuration, stacks, tests and operations,
+//! reqwest, axum and tonic, for VoIPex, grants, configuration, stacks, tests and operations,
 //! and for code that does not compile.
 //!
 //! # Features
@@ -136,6 +137,7 @@ mod telemetry;
 pub mod testing;
 mod token;
 pub mod transport;
+mod voipex;
 
 #[cfg(feature = "accounts")]
 pub use accounts::{Accounts, AccountsLayer};
@@ -149,6 +151,7 @@ pub use grant::PasswordGrant;
 pub use origins::Origins;
 pub use source::{BoxTokenSource, TokenSource};
 pub use token::{AccessToken, RefreshToken, TokenResponse};
+pub use voipex::VoipexImpersonation;
 
 /// The README's code is compiled, and run where it can be.
 #[cfg(all(doctest, feature = "testing", feature = "reqwest-middleware"))]

@@ -12,6 +12,13 @@ use crate::error::ConfigError;
 
 const FIELD: &str = "origins";
 
+/// The hosts of voipex.io that take the token, as its documentation has them.
+const VOIPEX: [&str; 3] = [
+    "https://ipbxapi.voipex.io",
+    "https://ipbxapiv2.voipex.io",
+    "https://sms-api.voipex.io",
+];
+
 /// The origins that a token may be sent to: scheme, host and port (RFC 6454,
 /// section 4). A request to any other origin is sent without a token.
 ///
@@ -32,6 +39,7 @@ enum Allowed {
     AnyHttps,
 }
 
+#[derive(Clone)]
 struct Origin {
     https: bool,
     /// Lower case, international names in their ASCII form, IPv6 in brackets.
@@ -101,6 +109,47 @@ impl Origins {
             ));
         }
         Ok(Self(Allowed::Only(origins)))
+    }
+
+    /// Permits the hosts that VoIPex documents for its tokens:
+    /// `https://ipbxapi.voipex.io` and `https://ipbxapiv2.voipex.io` (PBX and call
+    /// centre) and `https://sms-api.voipex.io`. Add others with [`and`](Self::and).
+    pub fn voipex() -> Self {
+        match Self::only(VOIPEX) {
+            Ok(origins) => origins,
+            Err(error) => unreachable!("the documented origins are valid: {error}"),
+        }
+    }
+
+    /// Permits these origins too.
+    ///
+    /// ```
+    /// use tower_bearer::Origins;
+    ///
+    /// let origins = Origins::voipex().and(["https://restapi.ipex.cz"])?;
+    /// assert!(origins.permit(&"https://restapi.ipex.cz/v1/sms".parse()?));
+    /// assert!(origins.permit(&"https://sms-api.voipex.io/SMS".parse()?));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`only`](Self::only) does; also if every https host is permitted
+    /// already ([`any_https`](Self::any_https)).
+    pub fn and<I>(self, origins: I) -> Result<Self, ConfigError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let Allowed::Only(mine) = &self.0 else {
+            let reason = "cannot be added to `any_https`: name all of them with `only`";
+            return Err(ConfigError::new(FIELD, reason));
+        };
+        let Allowed::Only(others) = Self::only(origins)?.0 else {
+            return Ok(self);
+        };
+        let all = mine.iter().chain(others.iter()).cloned();
+        Ok(Self(Allowed::Only(all.collect())))
     }
 
     /// Permits every host, if the request is https. Use this only in programs
@@ -386,6 +435,40 @@ mod tests {
         assert!(any.permit(&"https://anything.test:8443/".parse().expect("uri")));
         assert!(!any.permit(&"http://localhost/".parse().expect("uri")));
         assert!(!any.permit(&"https://anything.test:65979/".parse().expect("uri")));
+    }
+
+    #[test]
+    fn a_token_of_voipex_goes_to_its_documented_hosts_and_to_those_that_are_added() {
+        let voipex = Origins::voipex();
+        let permits = |origins: &Origins, uri: &str| origins.permit(&uri.parse().expect(uri));
+        for uri in [
+            "https://ipbxapi.voipex.io/calls",
+            "https://ipbxapiv2.voipex.io/calls",
+            "https://sms-api.voipex.io/SMS",
+        ] {
+            assert!(permits(&voipex, uri), "{uri}");
+        }
+        for uri in [
+            "http://ipbxapi.voipex.io/calls",
+            "https://auth.voipex.io/token",
+            "https://voipex.io/",
+            "https://restapi.ipex.cz/v1/sms",
+        ] {
+            assert!(!permits(&voipex, uri), "{uri}");
+        }
+        let more = voipex.clone().and(["https://restapi.ipex.cz"]);
+        let more = more.expect("an origin");
+        assert!(permits(&more, "https://restapi.ipex.cz/v1/sms"));
+        assert!(permits(&more, "https://ipbxapi.voipex.io/calls"));
+        for (origins, added) in [
+            (voipex.clone(), vec!["http://restapi.ipex.cz"]),
+            (voipex.clone(), vec!["https://*.ipex.cz"]),
+            (voipex, vec![]),
+            (Origins::any_https(), vec!["https://restapi.ipex.cz"]),
+        ] {
+            let error = origins.and(&added).expect_err("refused");
+            assert_eq!(error.field(), "origins", "{added:?}");
+        }
     }
 
     #[test]

@@ -23,8 +23,9 @@ use crate::transport::{DefaultTransport, Transport};
 /// [`ClientCredentialsGrant`](super::ClientCredentialsGrant),
 /// [`RefreshTokenGrant`](super::RefreshTokenGrant),
 /// [`JwtBearerGrant`](super::JwtBearerGrant),
-/// [`TokenExchangeGrant`](super::TokenExchangeGrant) or
-/// [`ExtensionGrant`](super::ExtensionGrant). Each is this type with a kind `K`
+/// [`TokenExchangeGrant`](super::TokenExchangeGrant),
+/// [`ExtensionGrant`](super::ExtensionGrant) or
+/// [`VoipexImpersonation`](crate::VoipexImpersonation). Each is this type with a kind `K`
 /// and a transport `T`, so the methods below are those of all of them:
 ///
 /// | setting | default |
@@ -42,7 +43,7 @@ use crate::transport::{DefaultTransport, Transport};
 ///
 /// All secrets are absent from `Debug` and from errors, and wiped when dropped.
 pub struct Grant<K, T = DefaultTransport> {
-    pub(super) kind: K,
+    pub(crate) kind: K,
     config: GrantConfig<T>,
 }
 
@@ -81,6 +82,11 @@ impl<K, T> Grant<K, T> {
                 salt: self.config.salt,
             },
         }
+    }
+
+    pub(crate) fn with_endpoint(mut self, endpoint: Endpoint) -> Self {
+        self.config.endpoint.set_location(endpoint);
+        self
     }
 
     /// Tells these credentials from the same ones of another server that has the

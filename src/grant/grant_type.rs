@@ -8,8 +8,9 @@ use crate::grant::fingerprint::Fingerprint;
 use crate::grant::params::{Form, Param};
 use crate::grant::response::error::Refusable;
 use crate::grant::response::token::Expected;
+use crate::grant::secret::Secret;
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
-use crate::transport::Transport;
+use crate::transport::{Limits, Transport};
 
 pub(crate) use self::sealed::GrantType;
 
@@ -43,6 +44,31 @@ impl<T: Transport> GrantConfig<T> {
     /// Returns a form that begins with the client id.
     pub(super) fn form(&self) -> Result<Form<'_>, TokenError> {
         self.endpoint.client.form()
+    }
+
+    pub(crate) fn transport(&self) -> T {
+        self.endpoint.transport()
+    }
+
+    pub(crate) fn token_types(&self) -> &[String] {
+        &self.token_types
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.endpoint.limits()
+    }
+
+    /// Returns the scope and the parameters that a user added.
+    pub(crate) async fn added_params(&self) -> Result<Vec<(&str, Secret)>, TokenError> {
+        let scope = self.scope.as_deref();
+        let mut params: Vec<_> = scope
+            .map(|scope| ("scope", scope.into()))
+            .into_iter()
+            .collect();
+        for param in &self.params {
+            params.push((param.name(), param.value().await?));
+        }
+        Ok(params)
     }
 
     /// Requests a token with the grant's own credentials.
@@ -95,7 +121,7 @@ impl<T: Transport> GrantConfig<T> {
     }
 
     /// Shows a response to the user's closure.
-    fn observe(&self, response: &TokenResponse) {
+    pub(crate) fn observe(&self, response: &TokenResponse) {
         if let Some(observer) = &self.observer {
             (observer.0)(response);
         }

@@ -10,6 +10,7 @@
 //! | the subject of an assertion, which a cluster, an identity provider or the program itself signed | a signed assertion | [`JwtBearerGrant`] | RFC 7523, section 2.1 |
 //! | the caller of a service, which calls the next service | the caller's token | [`TokenExchangeGrant`] | RFC 8693 |
 //! | anything else | what the server requires | [`ExtensionGrant`] | RFC 6749, section 4.5 |
+//! | a user of VoIPex, whom its API access may impersonate | the access's [`TokenCache`](crate::TokenCache) | [`VoipexImpersonation`](crate::VoipexImpersonation) | VoIPex |
 //!
 //! Use the password grant only where the server offers nothing better: it gives
 //! the password to the program, and OAuth 2.1 removes it. To authenticate the
@@ -66,6 +67,7 @@ mod refresh_token;
 mod response;
 mod secret;
 mod token_exchange;
+mod voipex;
 
 #[cfg(feature = "private-key-jwt")]
 pub use client::PrivateKey;
@@ -73,14 +75,16 @@ pub use client::{ClientAuth, JwtHeaders, SignedJwt, Signer};
 pub use client_credentials::ClientCredentialsGrant;
 pub use endpoint::{Endpoint, EndpointUrl, IntoEndpoint};
 pub use extension::ExtensionGrant;
+pub(crate) use fingerprint::Fingerprint;
 pub use grant::Grant;
-#[cfg(feature = "config")]
-pub(crate) use grant_type::GrantType;
+pub(crate) use grant_type::{GrantConfig, GrantType};
 pub use jwt_bearer::JwtBearerGrant;
+pub(crate) use params::Form;
 pub use password::PasswordGrant;
 pub use refresh_token::RefreshTokenGrant;
 pub use secret::{Secret, SecretFile, SecretSource};
 pub use token_exchange::TokenExchangeGrant;
+pub(crate) use voipex::read_exchanged;
 
 /// The kinds `K` of a [`Grant`], which the compiler names in its messages. Use
 /// the grants by their own names.

@@ -7,6 +7,7 @@
 //! | guide | for |
 //! |---|---|
 //! | [`getting_started`] | a first program that calls VoIPex |
+//! | [`voipex`] | VoIPex, from an API access to a running app, for all users of a company |
 //! | [`compile_errors`] | what to do when it does not compile |
 //! | [`hyper`], [`reqwest`], [`axum`], [`tonic`] | the layer in each of them |
 //! | [`grants`] | which grant to use, and how to set it up |
@@ -24,6 +25,9 @@
 
 #[doc = include_str!("getting_started.md")]
 pub mod getting_started {}
+
+#[doc = include_str!("voipex.md")]
+pub mod voipex {}
 
 #[doc = include_str!("compile_errors.md")]
 pub mod compile_errors {}

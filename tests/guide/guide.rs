@@ -40,5 +40,6 @@ guides! {
     stacks
     testing
     tonic
+    voipex
     what_happens_when
 }

@@ -80,6 +80,10 @@ pub(crate) fn show_all(password: &str, seen: &Seen) {
         &MockResponse::default().param("access_token", format!("{password:?}")),
     );
     seen.show("MockEndpoint", &server.token_endpoint());
+    seen.show(
+        "ApiRejection",
+        &tower_bearer::testing::ApiRejection::default(),
+    );
     let mut service = server.service();
     let response = tower::Service::call(
         &mut service,
@@ -139,7 +143,7 @@ fn show_grants(password: &str, seen: &Seen) {
     let grant = grant.param("password", password).expect("a free name");
     seen.show("ExtensionGrant", &grant);
 
-    let config = serde_json::json!({ "grant": "voipex", "username": "me", "password": password });
+    let config = serde_json::json!({ "preset": "voipex", "username": "me", "password": password });
     let config: SourceConfig = serde_json::from_value(config).expect("valid");
     seen.show("SourceConfig", &config);
     seen.show("ConfiguredSource", &config.source().expect("a source"));

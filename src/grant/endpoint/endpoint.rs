@@ -97,6 +97,14 @@ impl Endpoint {
             written: uri.into(),
         })
     }
+
+    /// Returns the URL, if it is known without asking an issuer.
+    pub(crate) fn uri(&self) -> Option<&Uri> {
+        match &self.0 {
+            Location::Known { uri, .. } => Some(uri),
+            Location::Issuer(_) => None,
+        }
+    }
 }
 
 impl Hash for Endpoint {
