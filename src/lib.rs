@@ -61,7 +61,7 @@
 //! | due | still valid, and time to renew it |
 //! | expired | no longer sent |
 //! | refusal | the token endpoint says no to credentials |
-//! | rejection | an API says no to a token, with a 401 |
+//! | rejection | an API says no to a token, mostly with a 401 |
 //! | replay | sending a request a second time, after a rejection |
 //! | lease | the right to fetch, for a while, among the processes that share an account |
 //!
@@ -77,7 +77,8 @@
 //! | the current status, for a readiness probe | [`TokenCache::ready`], [`TokenCache::status`], [`TokenCache::watch`] |
 //! | many accounts in one process | `accounts`, a feature |
 //! | many processes on one account | [`store`] |
-//! | which requests are replayed after a 401 | [`ReplayPolicy`] |
+//! | which responses reject a token, where it is not a 401 | [`Rejection`] |
+//! | which requests are replayed then | [`ReplayPolicy`] |
 //! | what the layer did about a 401 | [`Outcome`] |
 //! | errors | [`Error`], [`TokenError`], [`TokenErrorKind`] |
 //! | tests of your own program | `testing`, a feature |
@@ -131,6 +132,7 @@ pub mod grant;
 pub mod guide;
 mod origins;
 mod plain_http;
+pub mod rejection;
 mod source;
 pub mod store;
 mod sync;
@@ -145,8 +147,9 @@ mod voipex;
 #[cfg(feature = "accounts")]
 pub use accounts::{Accounts, AccountsLayer};
 pub use auth::{
-    BearerAuth, BearerAuthLayer, CloneBody, EmptyBody, Error, HttpRequest, HttpResponse, NoReplay,
-    Outcome, ReplayPolicy, ResponseFuture,
+    BearerAuth, BearerAuthLayer, BufferBody, BufferedBody, CloneBody, EmptyBody, Error,
+    HttpRequest, HttpResponse, NoReplay, Outcome, Rejection, RejectionPolicy, ReplayPolicy,
+    ResponseFuture, SentToken,
 };
 pub use cache::{Renewal, Status, StatusWatch, TokenCache, TokenCacheBuilder};
 pub use error::{BoxError, ConfigError, TokenError, TokenErrorKind};

@@ -35,8 +35,15 @@ const VOIPEX: [&str; 3] = [
 /// ```
 #[derive(Clone)]
 pub struct Origins {
-    named: Arc<[Origin]>,
-    any_https: bool,
+    allowed: Allowed,
+    /// Where requests go whose URI has only a path.
+    relative: Option<OriginId>,
+}
+
+#[derive(Clone)]
+enum Allowed {
+    Only(Arc<[Origin]>),
+    AnyHttps,
 }
 
 #[derive(Clone)]
@@ -99,10 +106,17 @@ impl Origins {
         I: IntoIterator,
         I::Item: OriginUrl,
     {
-        Ok(Self {
-            named: parse_all(origins)?.into(),
-            any_https: false,
-        })
+        let origins = origins
+            .into_iter()
+            .map(|url| Origin::parse(url.text(), url.allows_plain_http()))
+            .collect::<Result<Arc<[_]>, _>>()?;
+        if origins.is_empty() {
+            return Err(ConfigError::new(
+                FIELD,
+                "is empty: name at least one origin, like `https://api.example.com`",
+            ));
+        }
+        Ok(Self::new(Allowed::Only(origins)))
     }
 
     /// Permits the hosts that VoIPex documents for its tokens:
@@ -112,16 +126,6 @@ impl Origins {
         match Self::only(VOIPEX) {
             Ok(origins) => origins,
             Err(error) => unreachable!("the documented origins are valid: {error}"),
-        }
-    }
-
-    /// Permits every host, if the request is https. Use this only in programs
-    /// whose requests all go to servers that may see the token: a redirect, or a
-    /// URL from a user, gets the token as well.
-    pub fn any_https() -> Self {
-        Self {
-            named: Arc::default(),
-            any_https: true,
         }
     }
 
@@ -148,13 +152,66 @@ impl Origins {
         I: IntoIterator,
         I::Item: OriginUrl,
     {
-        if self.any_https {
+        let Allowed::Only(mine) = &self.allowed else {
             let reason = "cannot be added to `any_https`: name all of them with `only`";
             return Err(ConfigError::new(FIELD, reason));
+        };
+        let Allowed::Only(others) = Self::only(origins)?.allowed else {
+            return Ok(self);
+        };
+        let all = mine.iter().chain(others.iter()).cloned();
+        Ok(Self {
+            allowed: Allowed::Only(all.collect()),
+            relative: self.relative,
+        })
+    }
+
+    /// Permits every host, if the request is https. Use this only in programs
+    /// whose requests all go to servers that may see the token: a redirect, or a
+    /// URL from a user, gets the token as well.
+    pub fn any_https() -> Self {
+        Self::new(Allowed::AnyHttps)
+    }
+
+    fn new(allowed: Allowed) -> Self {
+        Self {
+            allowed,
+            relative: None,
         }
-        let mine = self.named.iter().cloned();
-        let named = mine.chain(parse_all(origins)?).collect();
-        Ok(Self { named, ..self })
+    }
+
+    /// Says that requests whose URI has neither scheme nor host go to this one of the
+    /// origins: for a client that is bound to one server, such as a tonic `Channel`,
+    /// whose generated clients send only the path. Without it such a request fails,
+    /// for its destination is unknown.
+    ///
+    /// Use it only where the client below the layer sends to that server and to no
+    /// other.
+    ///
+    /// ```
+    /// use tower_bearer::Origins;
+    ///
+    /// let origins = Origins::only(["https://grpc.example.com"])?
+    ///     .for_relative_uris("https://grpc.example.com")?;
+    /// assert!(origins.permit(&"/grpc.health.v1.Health/Check".parse()?));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails if it is no origin, as for [`only`](Self::only), or not one of these.
+    pub fn for_relative_uris(mut self, origin: impl OriginUrl) -> Result<Self, ConfigError> {
+        let Origin {
+            https, host, port, ..
+        } = Origin::parse(origin.text(), origin.allows_plain_http())?;
+        self.relative = self.find(https, &host, port);
+        match self.relative {
+            Some(_) => Ok(self),
+            None => Err(ConfigError::new(
+                FIELD,
+                "the origin for relative URIs is not among them: name it there too",
+            )),
+        }
     }
 
     /// Returns whether a request to this URI may carry the token.
@@ -165,18 +222,29 @@ impl Origins {
     /// The origin of a URI, if a token may go there.
     #[inline(always)]
     pub(crate) fn origin_of(&self, uri: &Uri) -> Option<OriginId> {
-        let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
-        // Nearly every request is spelled as its origin is.
-        let (https, text) = (scheme == "https", authority.as_str());
-        let alike = |origin: &&Origin| {
-            origin.https == https && same_bytes(origin.authority.as_bytes(), text.as_bytes())
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return self.origin_of_relative(uri);
         };
-        if let Some(origin) = self.named.iter().find(alike)
-            && (https || scheme == "http")
-        {
-            return Some(origin.id);
+        // Nearly every request is spelled as its origin is.
+        if let Allowed::Only(origins) = &self.allowed {
+            let (https, text) = (scheme == "https", authority.as_str());
+            let alike = |origin: &&Origin| {
+                origin.https == https && same_bytes(origin.authority.as_bytes(), text.as_bytes())
+            };
+            if let Some(origin) = origins.iter().find(alike)
+                && (https || scheme == "http")
+            {
+                return Some(origin.id);
+            }
         }
         self.origin_otherwise_spelled(scheme, authority)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn origin_of_relative(&self, uri: &Uri) -> Option<OriginId> {
+        let is_relative = uri.scheme().is_none() && uri.authority().is_none();
+        self.relative.filter(|_| is_relative)
     }
 
     #[cold]
@@ -202,33 +270,14 @@ impl Origins {
     }
 
     fn find(&self, https: bool, host: &str, port: u16) -> Option<OriginId> {
-        let named = self
-            .named
-            .iter()
-            .find(|o| o.https == https && o.port == port && same_host(&o.host, host))
-            .map(|origin| origin.id);
-        let any = || (self.any_https && https).then(|| OriginId::of(https, host, port));
-        named.or_else(any)
+        match &self.allowed {
+            Allowed::AnyHttps => https.then(|| OriginId::of(https, host, port)),
+            Allowed::Only(origins) => origins
+                .iter()
+                .find(|o| o.https == https && o.port == port && same_host(&o.host, host))
+                .map(|origin| origin.id),
+        }
     }
-}
-
-/// Parses origins, of which there has to be one at least.
-fn parse_all<I>(origins: I) -> Result<Vec<Origin>, ConfigError>
-where
-    I: IntoIterator,
-    I::Item: OriginUrl,
-{
-    let origins = origins
-        .into_iter()
-        .map(|url| Origin::parse(url.text(), url.allows_plain_http()))
-        .collect::<Result<Vec<_>, _>>()?;
-    if origins.is_empty() {
-        return Err(ConfigError::new(
-            FIELD,
-            "is empty: name at least one origin, like `https://api.example.com`",
-        ));
-    }
-    Ok(origins)
 }
 
 /// The URL of an origin: anything that is a string, or an
@@ -393,11 +442,13 @@ fn matches_nothing(name: &str) -> Option<&'static str> {
 
 impl fmt::Debug for Origins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.any_https {
-            return f.write_str("Origins(any https)");
+        match &self.allowed {
+            Allowed::AnyHttps => f.write_str("Origins(any https)"),
+            Allowed::Only(origins) => {
+                f.write_str("Origins")?;
+                f.debug_list().entries(origins.iter()).finish()
+            }
         }
-        f.write_str("Origins")?;
-        f.debug_list().entries(self.named.iter()).finish()
     }
 }
 
@@ -472,6 +523,39 @@ mod tests {
             assert!(!permit("https://api.example.com", uri), "{uri}");
             assert!(!Origins::any_https().permit(&uri.parse().expect(uri)));
         }
+    }
+
+    #[test]
+    fn a_relative_uri_goes_to_the_one_server_that_was_named_for_it() {
+        let only = || Origins::only(["https://a.example", "http://localhost:80"]).expect("two");
+        let uri = |text: &str| -> Uri { text.parse().expect(text) };
+        let bound = only()
+            .for_relative_uris("https://A.example:443")
+            .expect("a");
+        assert_eq!(
+            bound.origin_of(&uri("/v1")),
+            bound.origin_of(&uri("https://a.example/"))
+        );
+        assert!(bound.permit(&uri("*")));
+        assert!(!bound.permit(&uri("a.example:443")), "a host and no path");
+        assert!(!bound.permit(&uri("https://b.example/v1")));
+        let any = Origins::any_https().for_relative_uris("https://b.example");
+        assert!(any.expect("https").permit(&uri("/v1")));
+        for (origin, reason) in [
+            ("https://b.example", "not among them"),
+            ("https://a.example:8443", "not among them"),
+            ("a.example", "no scheme"),
+            ("https://a.example/v1", "a path"),
+            ("http://a.example", "plain http"),
+        ] {
+            let error = only()
+                .for_relative_uris(origin)
+                .expect_err(origin)
+                .to_string();
+            assert!(error.contains(reason), "{origin}: {error}");
+        }
+        let any = Origins::any_https().for_relative_uris("http://localhost");
+        assert!(any.is_err(), "never plain http");
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! | [`grants`] | which grant to use, and how to set it up |
 //! | [`servers`] | what each authorization server does, and which setting it needs |
 //! | [`configuration`] | a grant from a file or the environment |
+//! | [`rejections`] | how APIs reject a token, by framework, and which policy each needs |
 //! | [`stacks`] | where the layer goes among other layers |
 //! | [`testing`] | tests of your own program |
 //! | [`what_happens_when`] | events, and what callers see of them |
@@ -52,6 +53,9 @@ pub mod servers {}
 
 #[doc = include_str!("configuration.md")]
 pub mod configuration {}
+
+#[doc = include_str!("rejections.md")]
+pub mod rejections {}
 
 #[doc = include_str!("stacks.md")]
 pub mod stacks {}

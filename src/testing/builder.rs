@@ -205,6 +205,24 @@ impl TokenServerBuilder {
 
     /// Sets how the API rejects a token; with 401 and a challenge of the scheme Bearer by
     /// default.
+    ///
+    /// ```
+    /// # use http::{Request, StatusCode};
+    /// # use tower::ServiceExt;
+    /// use tower_bearer::testing::{ApiRejection, TokenServer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = TokenServer::builder()
+    ///     .api_rejection(ApiRejection::Forbidden)
+    ///     .in_process();
+    /// let request = Request::get("http://localhost/calls").body(String::new())?;
+    /// let response = server.service().oneshot(request).await?;
+    /// assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    /// assert_eq!(server.counts().api_unauthorized, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn api_rejection(mut self, rejection: ApiRejection) -> Self {
         self.config.api_rejection = rejection;
         self
@@ -269,6 +287,7 @@ impl fmt::Debug for TokenServerBuilder {
             .field("access_token_lifetime", &self.config.access_lifetime)
             .field("refresh_token_lifetime", &self.config.refresh_lifetime)
             .field("rotate_refresh_tokens", &self.config.rotate)
+            .field("api_rejection", &self.config.api_rejection)
             .field("delay", &self.delay)
             .finish_non_exhaustive()
     }

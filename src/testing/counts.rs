@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use http::StatusCode;
+use http::{Response, StatusCode};
+
+use super::api_rejection::Rejected;
 
 /// What a [`TokenServer`](super::TokenServer) has counted since it started.
 ///
@@ -59,9 +61,10 @@ pub struct Counts {
     pub open_sessions: u64,
     /// Requests to the API, successful or not.
     pub api_requests: u64,
-    /// API requests with a 2xx response, including mock responses.
+    /// API requests with a 2xx response that rejects no token, including mock responses.
     pub api_ok: u64,
-    /// API requests with a 401 response, including mock responses.
+    /// API requests with a 401 response, including mock responses, or with another
+    /// [`ApiRejection`](super::ApiRejection).
     pub api_unauthorized: u64,
 }
 
@@ -128,11 +131,13 @@ impl Counters {
         add(&self.api_requests);
     }
 
-    pub(super) fn api_response(&self, status: StatusCode) {
-        if status.is_success() {
-            add(&self.api_ok);
-        } else if status == StatusCode::UNAUTHORIZED {
+    pub(super) fn api_response<B>(&self, response: &Response<B>) {
+        let status = response.status();
+        let rejects = || response.extensions().get::<Rejected>().is_some();
+        if status == StatusCode::UNAUTHORIZED || rejects() {
             add(&self.api_unauthorized);
+        } else if status.is_success() {
+            add(&self.api_ok);
         }
     }
 

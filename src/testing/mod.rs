@@ -2,7 +2,8 @@
 //!
 //! [`TokenServer`] behaves like VoIPex, whose authorization server is Keycloak. It
 //! checks credentials, issues, refreshes and rotates tokens, and its API responds to
-//! valid tokens with 200 and to everything else with 401. [`Counts`] shows what it has
+//! valid tokens with 200 and to everything else with 401, or with another
+//! [`ApiRejection`]. [`Counts`] shows what it has
 //! received; [`MockResponse`] replaces its responses.
 //!
 //! | path | endpoint |

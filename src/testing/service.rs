@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use tower_service::Service;
 
 use super::api;
-use super::body::MockBody;
+use super::body::{MockBody, whole};
 use super::endpoint::Endpoint;
 use super::form::read_body;
 use super::mock_response::MockResponse;
@@ -112,7 +112,7 @@ impl TokenService {
             );
             let result = mock.send(draft).await;
             if let Ok(response) = &result {
-                shared.counters.api_response(response.status());
+                shared.counters.api_response(response);
             }
             result
         })
@@ -145,8 +145,8 @@ where
             None => {}
         }
         let response = api::respond(&self.shared, request.headers());
-        self.shared.counters.api_response(response.status());
-        MockResponseFuture(Inner::Now(Some(response.map(Into::into))))
+        self.shared.counters.api_response(&response);
+        MockResponseFuture(Inner::Now(Some(whole(response))))
     }
 }
 

@@ -34,6 +34,7 @@ guides! {
     hyper
     operations
     performance
+    rejections
     reqwest
     security
     servers
