@@ -236,7 +236,11 @@ async fn invalid_responses(way: Way, secrets: &Secrets, seen: &Seen) {
         json(format!(r#"{{"access_token":"{core} {core}"}}"#)),
         json(format!(r#"{{"access_token":["{core}"]}}"#)),
         json(format!(r#"{{"access_token":"a","token_type":"{core}"}}"#)),
-        json(format!(r#"{{"access_token":"a","expires_in":"{core}"}}"#)),
+        // A token all the same, which the API does not take.
+        json(format!(
+            r#"{{"access_token":"{}","expires_in":"{core}"}}"#,
+            Secret::core()
+        )),
         json(format!(
             r#"{{"error":"{core}","error_description":"{core}"}}"#
         )),

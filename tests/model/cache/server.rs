@@ -83,7 +83,8 @@ impl State {
 
     /// The promises about requests with the token in use before it is refreshed.
     fn refresh_is_exclusive(&mut self, now: &Moment) {
-        let current = self.reference.token.map(|token| token.serial);
+        // One that has expired is not in use: requests with it are lost in any case.
+        let current = self.reference.valid(now).map(|token| token.serial);
         let waited_for = |since| now.awake >= since + LONGEST_WAIT;
         let fine = self
             .at_api
