@@ -106,7 +106,7 @@ where
             token: WaitForToken::new(replay.shared, attempt.needs()),
             pending: Some(Pending {
                 unsent,
-                rejection: Some(rejection),
+                rejection: Some(Box::new(rejection)),
             }),
         }
     }
@@ -219,7 +219,7 @@ where
                         Some(mut pending) => match next(shared, *needs, live) {
                             Next::Serve { live, in_use } => match pending.rejection.take() {
                                 Some(rejection) => Self::Drain {
-                                    drain: rejection.drain(),
+                                    drain: (*rejection).drain(),
                                     live,
                                     in_use,
                                     shared: shared.clone(),
