@@ -32,8 +32,8 @@ pub enum TokenErrorKind {
     InvalidResponse,
     /// The token endpoint answered with a redirect that is not followed.
     UnexpectedRedirect,
-    /// The access token had expired when it arrived: its lifetime is zero or
-    /// shorter than its request took. Transient.
+    /// The access token had expired when it arrived: its lifetime is shorter than
+    /// its request took. Transient.
     Expired,
     /// A setting makes a token request impossible.
     Config,
@@ -63,7 +63,7 @@ pub enum TokenErrorKind {
 /// Why there is no token.
 ///
 /// Cheap to clone: all callers that waited for one fetch get the same error. It
-/// never holds a password, a token, a client secret, or any part of a response
+/// never shows a password, a token, a client secret, or any part of a response
 /// but its `error`.
 ///
 /// The message names the endpoint, the status and the `error`; a refusal also
@@ -83,6 +83,8 @@ struct Inner {
     what: Cow<'static, str>,
     status: Option<StatusCode>,
     code: Option<Box<str>>,
+    description: Option<Box<str>>,
+    error_uri: Option<Box<str>>,
     source: Option<BoxError>,
     /// Whether the source has no way to do what was asked.
     is_unsupported: bool,
@@ -98,6 +100,8 @@ impl TokenError {
                 what: what.into(),
                 status: None,
                 code: None,
+                description: None,
+                error_uri: None,
                 source: None,
                 is_unsupported: false,
             }),
@@ -181,6 +185,14 @@ impl TokenError {
         })
     }
 
+    /// Adds what the token endpoint says of the refusal, cleaned of what was sent.
+    pub(crate) fn with_description(self, text: Option<String>, uri: Option<String>) -> Self {
+        self.edit(|inner| {
+            inner.description = text.map(Into::into);
+            inner.error_uri = uri.map(Into::into);
+        })
+    }
+
     /// Returns the cause if the message includes it: for an error that is not
     /// this crate's, the message says nothing without it.
     fn shown_cause(&self) -> Option<&(dyn StdError + 'static)> {
@@ -234,6 +246,32 @@ impl TokenError {
     /// 5.2), `invalid_grant` for example.
     pub fn oauth_error(&self) -> Option<&str> {
         self.inner.code.as_deref()
+    }
+
+    /// Returns what the token endpoint says of the refusal (`error_description`, RFC
+    /// 6749, section 5.2), for an operator: that a secret has expired, or which
+    /// client authentication the server wants.
+    ///
+    /// The secrets that were sent are cut out of it, and so are client id, user name
+    /// and control characters; it has 1,000 characters at most. Still it is a foreign
+    /// text, so it is in no message, no `Debug` and no event.
+    ///
+    /// ```
+    /// use tower_bearer::TokenError;
+    ///
+    /// fn explain(error: &TokenError) -> String {
+    ///     format!("{error}: {}", error.description().unwrap_or("no description"))
+    /// }
+    /// ```
+    pub fn description(&self) -> Option<&str> {
+        self.inner.description.as_deref()
+    }
+
+    /// Returns the page that the token endpoint names for the refusal (`error_uri`,
+    /// RFC 6749, section 5.2); not if it holds something that was sent. Like the
+    /// [description](Self::description) it is a foreign text.
+    pub fn error_uri(&self) -> Option<&str> {
+        self.inner.error_uri.as_deref()
     }
 }
 
@@ -301,7 +339,6 @@ impl ConfigError {
         }
     }
 
-    #[cfg(feature = "private-key-jwt")]
     pub(crate) fn reason(&self) -> &str {
         &self.reason
     }

@@ -1,5 +1,6 @@
 //! Tokens: what a source returns and what a request carries.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -41,15 +42,15 @@ impl AccessToken {
     /// # Errors
     ///
     /// Fails with [`TokenErrorKind::InvalidResponse`] if the string is empty or
-    /// has a character that a bearer token must not have (RFC 6750, section 2.1):
-    /// letters, digits, `-._~+/` and trailing `=` are allowed.
+    /// has a character that no access token has: printable ASCII without the space
+    /// is allowed (RFC 6749, appendix A.12).
     pub fn new(token: impl AsRef<str>) -> Result<Self, TokenError> {
         let token = token.as_ref();
-        if !is_b64token(token) {
+        if !is_access_token(token) {
             let what = if token.is_empty() {
                 "the access token is empty"
             } else {
-                "the access token has a character that a bearer token must not have"
+                "the access token has a space, a control character or one that is not ASCII"
             };
             return Err(TokenError::new(TokenErrorKind::InvalidResponse, what));
         }
@@ -196,7 +197,10 @@ impl RefreshToken {
     /// Fails with [`TokenErrorKind::InvalidResponse`] if the string is empty or
     /// has a character that is not printable ASCII (RFC 6749, appendix A.17).
     pub fn new(token: impl Into<String>) -> Result<Self, TokenError> {
-        let secret = Zeroizing::new(token.into());
+        Self::of(Zeroizing::new(token.into()))
+    }
+
+    pub(crate) fn of(secret: Zeroizing<String>) -> Result<Self, TokenError> {
         if secret.is_empty() || !secret.bytes().all(|b| (0x20..=0x7e).contains(&b)) {
             return Err(TokenError::new(
                 TokenErrorKind::InvalidResponse,
@@ -247,11 +251,16 @@ impl fmt::Debug for RefreshToken {
 /// assert!(response.refresh_token().is_some());
 /// # Ok::<_, tower_bearer::TokenError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TokenResponse {
     access_token: AccessToken,
     refresh_token: Option<RefreshToken>,
+    members: Option<Arc<ResponseMembers>>,
+    has_unreadable_lifetime: bool,
 }
+
+/// The members of a response, by name. A value is wiped when dropped.
+pub(crate) type ResponseMembers = BTreeMap<String, Zeroizing<String>>;
 
 impl TokenResponse {
     /// Creates a response without a refresh token.
@@ -259,7 +268,31 @@ impl TokenResponse {
         Self {
             access_token,
             refresh_token: None,
+            members: None,
+            has_unreadable_lifetime: false,
         }
+    }
+
+    /// Adds the members of the token endpoint's response.
+    pub(crate) fn with_members(mut self, members: ResponseMembers) -> Self {
+        self.members = Some(Arc::new(members));
+        self
+    }
+
+    /// Changes the access token's lifetime.
+    pub(crate) fn with_lifetime(mut self, lifetime: Duration) -> Self {
+        self.access_token = self.access_token.with_lifetime(lifetime);
+        self
+    }
+
+    /// Marks a response whose `expires_in` is no lifetime.
+    pub(crate) fn with_unreadable_lifetime(mut self, is_unreadable: bool) -> Self {
+        self.has_unreadable_lifetime = is_unreadable;
+        self
+    }
+
+    pub(crate) fn has_unreadable_lifetime(&self) -> bool {
+        self.has_unreadable_lifetime
     }
 
     /// Adds a refresh token.
@@ -279,6 +312,29 @@ impl TokenResponse {
         self.refresh_token.as_ref()
     }
 
+    /// Returns another member of the token endpoint's response: `scope`, `id_token`,
+    /// Salesforce's `instance_url`. A string is returned as it is, any other value
+    /// as its JSON (`["a","b"]` for a `scope` that is an array).
+    ///
+    /// Returns `None` if the member is missing or `null`, if it is there twice with
+    /// different values, and for a response that no grant read. The members are
+    /// absent from `Debug`, and wiped when the last clone is dropped.
+    ///
+    /// ```
+    /// # async fn example(grant: tower_bearer::PasswordGrant) -> Result<(), tower_bearer::TokenError> {
+    /// # #[cfg(feature = "reqwest")] {
+    /// use tower_bearer::TokenSource;
+    ///
+    /// let response = grant.fetch().await?;
+    /// let instance = response.get("instance_url").unwrap_or("https://login.salesforce.com");
+    /// # let _ = instance; }
+    /// # Ok(()) }
+    /// ```
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let value = self.members.as_ref()?.get(name)?;
+        Some(value)
+    }
+
     pub(crate) fn take_refresh_token(&mut self) -> Option<RefreshToken> {
         self.refresh_token.take()
     }
@@ -288,19 +344,25 @@ impl TokenResponse {
     }
 }
 
+impl fmt::Debug for TokenResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenResponse")
+            .field("access_token", &self.access_token)
+            .field("refresh_token", &self.refresh_token)
+            .finish_non_exhaustive()
+    }
+}
+
 impl From<AccessToken> for TokenResponse {
     fn from(token: AccessToken) -> Self {
         Self::new(token)
     }
 }
 
-/// Whether a string is a `b64token` (RFC 6750, section 2.1).
-fn is_b64token(token: &str) -> bool {
-    let body = token.trim_end_matches('=');
-    !body.is_empty()
-        && body
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b))
+/// Whether a string is an access token (RFC 6749, appendix A.12). RFC 6750, section
+/// 2.1, has fewer characters for the header, but issuers use more.
+fn is_access_token(token: &str) -> bool {
+    !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic())
 }
 
 #[cfg(test)]
@@ -308,11 +370,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_characters_of_rfc_6750_make_a_bearer_token() {
-        for good in ["a", "A-Z.0_9~+/", "abc==", "eyJhbGciOi.J9"] {
-            assert!(AccessToken::new(good).is_ok(), "{good}");
+    fn an_access_token_is_opaque_and_what_a_header_cannot_carry_is_refused() {
+        let all: String = ('!'..='~').collect();
+        for good in [
+            "a",
+            "abc==",
+            "eyJhbGciOi.J9",
+            "00D50000000IZ3Z!AQ0AQDpEDKYsn7ioKug2aSmgCjgrPjG",
+            "1|laravel_sanctum",
+            "v^1.1#i^1#p^3#r^0#f^0",
+            "Atza|IwEBI",
+            "=",
+            "\"a,b\"",
+            &all,
+        ] {
+            let token = AccessToken::new(good).expect(good);
+            assert_eq!(token.secret(), good);
+            assert_eq!(
+                token.header().as_bytes(),
+                format!("Bearer {good}").as_bytes()
+            );
         }
-        for bad in ["", "=", "a b", "a\nb", "a=b", "ü", "a\0", "\"a\""] {
+        for bad in [
+            "", " ", "a b", " a", "a\n", "a\r\nb", "ü", "a\0", "a\t", "a\u{7f}",
+        ] {
             let error = AccessToken::new(bad).expect_err(bad);
             assert_eq!(error.kind(), TokenErrorKind::InvalidResponse);
         }

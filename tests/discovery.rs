@@ -4,10 +4,12 @@ mod support;
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Response;
 use http_body_util::Full;
 use tokio::time::sleep;
-use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant, Endpoint};
+use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant, Endpoint, SignedJwt, Signer};
 use tower_bearer::testing::TokenServer;
 use tower_bearer::{BoxError, PasswordGrant, TokenCache, TokenErrorKind, TokenSource};
 
@@ -62,15 +64,33 @@ async fn the_metadata_is_requested_once_and_then_only_the_token_endpoint() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_openid_connect_has_nothing_oauth_is_tried() {
-    for status in [400, 401, 403, 404, 410] {
+async fn where_openid_connect_has_no_metadata_oauth_is_tried() {
+    let nothing: Vec<fn() -> MockResponse> = vec![
+        || answer(400, &[], "no"),
+        || answer(401, &[], "no"),
+        || answer(403, &[], "no"),
+        || answer(404, &[], "no"),
+        || answer(410, &[], "no"),
+        || answer(500, &[], ""),
+        || answer(503, &[], "<html>"),
+        // Spring Authorization Server without OpenID Connect.
+        || answer(302, &[("location", "/login")], ""),
+        || answer(307, &[("location", "https://evil.test/")], ""),
+        || answer(200, &[("content-type", "text/html")], "<html>"),
+        || answer(200, &[], vec![b' '; 65_537]),
+        || answer(200, &[], ""),
+        || answer(204, &[], ""),
+        || answer(200, &[], r#"{"token_endpoint":"https://evil.test/t"}"#),
+        || answer(200, &[], r#"{"issuer":null}"#),
+    ];
+    for nothing in nothing {
         let (uris, error) = asked(ClientAuth::none(), 1, move |n| match n {
-            0 => answer(status, &[], "no"),
+            0 => nothing(),
             1 => document(""),
             _ => answer(200, &[], TOKEN),
         })
         .await;
-        assert!(error.is_none());
+        assert!(error.is_none(), "{error:?}");
         assert_eq!(uris, [OPENID, OAUTH, "https://b.example/t"]);
     }
 }
@@ -118,7 +138,7 @@ async fn no_credentials_are_sent_when_the_metadata_is_not_accepted() {
         ),
         (
             || answer(503, &[], ""),
-            1,
+            2,
             Unavailable,
             "temporarily unavailable (503)",
         ),
@@ -136,25 +156,25 @@ async fn no_credentials_are_sent_when_the_metadata_is_not_accepted() {
         ),
         (
             || answer(302, &[("location", "/x")], ""),
-            1,
+            2,
             UnexpectedRedirect,
             "the issuer at a.example answered with",
         ),
         (
             elsewhere,
-            1,
+            2,
             UnexpectedRedirect,
             "another origin, https://evil.test",
         ),
         (
             || answer(200, &[], "<html>"),
-            1,
+            2,
             InvalidResponse,
-            "metadata is not JSON (200)",
+            "the metadata of the issuer at a.example is not JSON (200)",
         ),
         (
             || answer(200, &[], "{}"),
-            1,
+            2,
             InvalidResponse,
             "names no issuer",
         ),
@@ -167,7 +187,7 @@ async fn no_credentials_are_sent_when_the_metadata_is_not_accepted() {
         ),
         (
             large,
-            1,
+            2,
             InvalidResponse,
             "the response of the issuer at a.example is larger than 65536 bytes",
         ),
@@ -182,6 +202,91 @@ async fn no_credentials_are_sent_when_the_metadata_is_not_accepted() {
         assert_eq!(uris.len(), requests, "{reason}");
         assert!(uris.iter().all(|uri| uri.contains("/.well-known/")));
     }
+}
+
+/// What may pass says most, then what is wrong, and last that there is nothing.
+#[tokio::test(start_paused = true)]
+async fn of_two_places_without_metadata_the_one_that_says_more_is_reported() {
+    use TokenErrorKind::*;
+    let place = |what: &str| match what {
+        "nothing" => answer(404, &[], ""),
+        "page" => answer(200, &[], "<html>"),
+        "redirect" => answer(302, &[("location", "/x")], ""),
+        _ => answer(500, &[], ""),
+    };
+    for (first, second, kind) in [
+        ("nothing", "later", Unavailable),
+        ("later", "nothing", Unavailable),
+        ("page", "later", Unavailable),
+        ("page", "nothing", InvalidResponse),
+        ("nothing", "page", InvalidResponse),
+        ("redirect", "page", UnexpectedRedirect),
+        ("nothing", "nothing", Config),
+    ] {
+        let (uris, error) = asked(ClientAuth::none(), 1, move |n| match n {
+            0 => place(first),
+            _ => place(second),
+        })
+        .await;
+        assert_eq!(uris, [OPENID, OAUTH]);
+        assert_eq!(error.expect("none").kind(), kind, "{first} {second}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_nobody_needs_spoils_nothing() {
+    for more in [
+        r#","revocation_endpoint":17,"end_session_endpoint":[]"#,
+        r#","mtls_endpoint_aliases":"none","mtls_endpoint_aliases":[]"#,
+        r#","scopes_supported":"\ud800","x":1e999"#,
+        r#","issuer":"https://a.example/realms/x""#,
+    ] {
+        let (uris, error) = asked(ClientAuth::none(), 1, move |n| match n {
+            0 => document(more),
+            _ => answer(200, &[], TOKEN),
+        })
+        .await;
+        assert!(error.is_none(), "{error:?}");
+        assert_eq!(uris, [OPENID, "https://b.example/t"]);
+    }
+}
+
+/// Signs nothing.
+struct Pen;
+
+impl Signer for Pen {
+    fn algorithm(&self) -> &str {
+        "ES256"
+    }
+
+    async fn sign(&self, _: &[u8]) -> Result<Vec<u8>, BoxError> {
+        Ok(b"signed".to_vec())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_assertion_is_for_the_issuer_as_its_metadata_writes_it() -> Result<(), BoxError> {
+    for (asked, named) in [
+        (ISSUER, ISSUER),
+        ("https://a.example/realms/x", "https://a.example/realms/x/"),
+        ("https://a.example/realms/x/", "https://a.example/realms/x"),
+    ] {
+        let log = Log::default();
+        let body = format!(r#"{{"issuer":"{named}","token_endpoint":"https://b.example/t"}}"#);
+        let grant = ClientCredentialsGrant::new(Endpoint::issuer(asked)?, "billing")?
+            .client_auth(ClientAuth::private_key_jwt(SignedJwt::new(Pen)))
+            .transport(endpoint(&log, move |n| match n {
+                0 => answer(200, &[], body.clone()),
+                _ => answer(200, &[], TOKEN),
+            }));
+        grant.fetch().await?;
+        let form = log.all().remove(1).body;
+        let (_, assertion) = form.rsplit_once("client_assertion=").expect("one");
+        let claims = assertion.split('.').nth(1).expect("three parts");
+        let claims: serde_json::Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
+        assert_eq!(claims["aud"], named);
+    }
+    Ok(())
 }
 
 #[tokio::test(start_paused = true)]
@@ -225,10 +330,11 @@ async fn metadata_is_read_again_after_an_hour_and_the_old_one_stays_in_use() -> 
     sleep(Duration::from_secs(1)).await;
     grant.fetch().await?;
     grant.fetch().await?;
-    assert_eq!(documents(), 2);
+    // At both places, and not again for a minute.
+    assert_eq!(documents(), 3);
     sleep(Duration::from_secs(60)).await;
     grant.fetch().await?;
-    assert_eq!(documents(), 3);
+    assert_eq!(documents(), 5);
 
     // Another grant of the same endpoint has it from memory.
     let other = Log::default();
@@ -240,13 +346,32 @@ async fn metadata_is_read_again_after_an_hour_and_the_old_one_stays_in_use() -> 
 }
 
 #[tokio::test]
-async fn a_session_ends_where_the_issuer_says() -> Result<(), BoxError> {
-    for (more, path) in [
-        (r#","end_session_endpoint":"https://b.example/l""#, "/l"),
+async fn a_session_ends_where_the_issuer_says_and_at_no_other_origin() -> Result<(), BoxError> {
+    let keycloak = "https://a.example/realms/x/protocol/openid-connect/logout";
+    for (more, ends_at) in [
         (
-            r#","end_session_endpoint":"https://b.example/l","revocation_endpoint":"https://b.example/r""#,
-            "/r",
+            r#","revocation_endpoint":"https://a.example/r""#,
+            Ok("https://a.example/r"),
         ),
+        (
+            r#","revocation_endpoint":"https://a.example/r",
+                "end_session_endpoint":"https://a.example/realms/x/protocol/openid-connect/logout""#,
+            Ok("https://a.example/r"),
+        ),
+        (
+            r#","end_session_endpoint":"https://a.example/realms/x/protocol/openid-connect/logout""#,
+            Ok(keycloak),
+        ),
+        // A page for a browser, at LemonLDAP::NG for example.
+        (
+            r#","end_session_endpoint":"https://a.example/oauth2/logout""#,
+            Err("names no revocation endpoint"),
+        ),
+        (
+            r#","revocation_endpoint":"https://evil.test/r""#,
+            Err("of another origin"),
+        ),
+        ("", Err("names no revocation endpoint")),
     ] {
         let log = Log::default();
         let grant = PasswordGrant::new(Endpoint::issuer(ISSUER)?, "api", "me", "pw")?
@@ -256,11 +381,21 @@ async fn a_session_ends_where_the_issuer_says() -> Result<(), BoxError> {
                 _ => answer(200, &[], ""),
             }));
         let refresh = tower_bearer::RefreshToken::new("r3fresh")?;
-        grant.revoke(None, Some(&refresh)).await?;
-        let all = log.all();
-        assert_eq!(all.len(), 2);
-        assert_eq!(all[1].uri.path(), path);
-        assert!(all[1].headers.contains_key("authorization"));
+        let ended = grant.revoke(None, Some(&refresh)).await;
+        let sent = &log.all()[1..];
+        match (ended, ends_at) {
+            (Ok(()), Ok(url)) => {
+                assert_eq!(sent.len(), 1);
+                assert_eq!(sent[0].uri, url);
+                assert!(sent[0].headers.contains_key("authorization"));
+            }
+            (Err(error), Err(reason)) => {
+                assert_eq!(error.kind(), TokenErrorKind::Config);
+                assert!(error.to_string().contains(reason), "{error}");
+                assert!(sent.is_empty());
+            }
+            (ended, _) => panic!("{more}: {ended:?}"),
+        }
     }
     Ok(())
 }
@@ -277,12 +412,9 @@ async fn the_embedded_server_is_an_issuer() -> Result<(), BoxError> {
     assert_eq!((counts.discovery_requests, counts.password_grants), (1, 1));
     assert_eq!(counts.open_sessions, 0);
 
+    // With a slash at its end it is the same issuer.
     let slash = Endpoint::issuer(format!("{}/", server.api_url()))?;
     let grant = PasswordGrant::new(slash, "api", "me", "pw")?.transport(server.service());
-    let error = grant.fetch().await.expect_err("a slash");
-    assert!(
-        error.to_string().contains("the slash at its end"),
-        "{error}"
-    );
+    grant.fetch().await?;
     Ok(())
 }

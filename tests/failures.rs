@@ -346,7 +346,6 @@ async fn what_is_not_understood_is_held_back_and_then_tried_again() {
         MockResponse::default().without("access_token"),
         MockResponse::default().param("token_type", "\"mac\""),
         MockResponse::default().param("access_token", "\"a\\nb\""),
-        MockResponse::default().param("expires_in", "\"3000\""),
         MockResponse::body(StatusCode::OK, "application/json", vec![b' '; 70_000]),
     ] {
         let (server, tokens) = server();
@@ -365,6 +364,40 @@ async fn what_is_not_understood_is_held_back_and_then_tried_again() {
         server.clear_responses();
         sleep(failure(&tokens).await.retry_after().expect("a pause")).await;
         assert!(tokens.token().await.is_ok(), "{case}");
+    }
+}
+
+/// A login that succeeded is not thrown away for a member that no token needs.
+#[tokio::test(start_paused = true)]
+async fn an_odd_answer_with_a_token_costs_one_login() {
+    let odd = MockResponse::default;
+    for answer in [
+        odd().param("expires_in", "\"3599\""),
+        odd().param("expires_in", "3600.0"),
+        odd().param("expires_in", "3.6e3"),
+        odd().param("expires_in", "35999.7"),
+        odd().param("expires_in", "-1"),
+        odd().param("expires_in", "\"\""),
+        odd().param("expires_in", "0"),
+        odd().param("expires_in", "null"),
+        odd().param("expires_in", "1000000000000000000000000000000"),
+        odd().param("expires_in", "60,\"expires_in\":3600"),
+        odd()
+            .param("access_token", "\"v^1.1#a|b!c\"")
+            .param("expires_in", "0"),
+        odd().without("token_type"),
+        odd().param("token_type", "\"\""),
+        odd().param("scope", "[\"a\"]"),
+        odd().param("issued_token_type", "17"),
+    ] {
+        let (server, tokens) = server();
+        let case = format!("{answer:?}");
+        server.token_endpoint().set_default(answer);
+        for _ in 0..120 {
+            assert!(tokens.token().await.is_ok(), "{case}");
+            sleep(secs(1)).await;
+        }
+        assert_eq!(server.token_requests(), 1, "{case}");
     }
 }
 

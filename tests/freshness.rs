@@ -119,7 +119,7 @@ async fn renewals_that_fail_never_displace_a_token_that_is_valid() {
         MockResponse::body(StatusCode::OK, "text/html", "<p>no"),
         MockResponse::close(),
         MockResponse::hang(),
-        MockResponse::default().param("expires_in", "0"),
+        MockResponse::default().param("access_token", "\"a b\""),
     ] {
         let (server, tokens) = served(TokenServer::builder());
         let api = api(&server, &tokens);

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tower_bearer::grant::{
-    ClientAuth, ClientCredentialsGrant, Endpoint, ExtensionGrant, JwtBearerGrant,
+    ClientAuth, ClientCredentialsGrant, Endpoint, ExtensionGrant, JwtBearerGrant, JwtHeaders,
     RefreshTokenGrant, Secret, SecretFile, SignedJwt, Signer, TokenExchangeGrant,
 };
 use tower_bearer::testing::TokenServer;
@@ -61,6 +61,11 @@ async fn client_credentials_go_where_the_client_says() -> Result<(), ConfigError
     let basic = Some("Basic YmlsbGluZzpzM2NyZXQ=");
     for (auth, header, method) in [
         (ClientAuth::none(), None, String::new()),
+        (
+            ClientAuth::client_secret_basic_unencoded("s3cret"),
+            basic,
+            String::new(),
+        ),
         (ClientAuth::tls_client_auth(), None, String::new()),
         (
             ClientAuth::client_secret_basic("s3cret"),
@@ -83,16 +88,18 @@ async fn client_credentials_go_where_the_client_says() -> Result<(), ConfigError
             .scope("a b")
             .param("resource", "https://r.example/")?;
         let (fetch, refresh) = sent!(grant);
+        // In the header or in the form, never in both.
+        let id = header.map_or("client_id=billing&", |_| "");
         assert_eq!(
             fetch.body,
             format!(
-                "client_id=billing&grant_type=client_credentials{method}&scope=a+b\
+                "{id}grant_type=client_credentials{method}&scope=a+b\
                  &resource=https%3A%2F%2Fr.example%2F"
             )
         );
         assert_eq!(
             refresh.body,
-            format!("client_id=billing&refresh_token=r3fresh&grant_type=refresh_token{method}")
+            format!("{id}refresh_token=r3fresh&grant_type=refresh_token{method}")
         );
         for request in [fetch, refresh] {
             let sent = request.headers.get("authorization");
@@ -100,6 +107,50 @@ async fn client_credentials_go_where_the_client_says() -> Result<(), ConfigError
             assert!(sent.is_none_or(|v| v.is_sensitive()));
         }
     }
+    Ok(())
+}
+
+/// RFC 8707, section 2.2: else the renewed token may be for all services.
+#[tokio::test]
+async fn what_a_token_is_for_is_sent_with_each_refresh_too() -> Result<(), ConfigError> {
+    const FOR: &str = "audience=one&resource=https%3A%2F%2Fr.example&resource=urn%3Ab";
+    macro_rules! sends {
+        ($grant:expr) => {
+            let grant = $grant
+                .audience("one")
+                .resource("https://r.example")
+                .resource("urn:b")
+                .scope("x");
+            let (fetch, refresh) = sent!(grant.param("last", "1")?);
+            assert!(
+                fetch.body.ends_with(&format!("&scope=x&{FOR}&last=1")),
+                "{}",
+                fetch.body
+            );
+            assert!(
+                refresh
+                    .body
+                    .contains(&format!("grant_type=refresh_token&{FOR}"))
+                    || refresh.body.ends_with(&format!("&scope=x&{FOR}&last=1")),
+                "{}",
+                refresh.body
+            );
+        };
+    }
+    sends!(PasswordGrant::new(URL, "api", "me", "s3cret")?);
+    sends!(ClientCredentialsGrant::new(URL, "api")?.client_secret("s3cret"));
+    sends!(JwtBearerGrant::new(URL, fixed("ass3rtion"))?);
+    sends!(TokenExchangeGrant::new(URL, fixed("subj3ct"))?);
+    let token = RefreshToken::new("s3cret").expect("valid");
+    sends!(RefreshTokenGrant::new(URL, "api", token)?);
+    let grant = ExtensionGrant::new(URL, "urn:example:grant")?.resource("urn:b");
+    let (fetch, refresh) = sent!(grant);
+    assert!(fetch.body.ends_with("&resource=urn%3Ab"), "{}", fetch.body);
+    assert!(
+        refresh.body.ends_with("&resource=urn%3Ab"),
+        "{}",
+        refresh.body
+    );
     Ok(())
 }
 
@@ -266,6 +317,61 @@ async fn a_clients_assertion_is_signed_for_each_request() -> Result<(), ConfigEr
 }
 
 #[tokio::test]
+async fn an_assertion_is_for_the_token_endpoint_as_it_was_written() -> Result<(), ConfigError> {
+    for written in ["https://a.example", "https://A.example:443/token", URL] {
+        let auth = ClientAuth::private_key_jwt(SignedJwt::new(Pen));
+        let grant = ClientCredentialsGrant::new(written, "billing")?.client_auth(auth);
+        let (fetch, refresh) = sent!(grant);
+        for request in [fetch, refresh] {
+            let (_, claims, _) = parts(&param(&request.body, "client_assertion"));
+            assert_eq!(claims["aud"], written);
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_assertion_has_the_headers_of_its_signer_and_of_its_user() -> Result<(), ConfigError> {
+    struct Certified;
+    impl Signer for Certified {
+        fn algorithm(&self) -> &str {
+            "PS256"
+        }
+        fn key_id(&self) -> Option<&str> {
+            Some("k1")
+        }
+        fn add_headers(&self, headers: &mut JwtHeaders) {
+            headers.set("x5t", "th5mb");
+            headers.set_list("x5c", ["c1", "c2"]);
+            headers.set("alg", "none");
+        }
+        async fn sign(&self, _: &[u8]) -> Result<Vec<u8>, BoxError> {
+            Ok(b"signed".to_vec())
+        }
+    }
+    let jwt = SignedJwt::new(Certified)
+        .header("typ", "client-authentication+jwt")
+        .header("x5t#S256", "th5mb256")
+        .header("alg", "none");
+    assert!(!format!("{jwt:?}").contains("th5mb"));
+    let grant = ClientCredentialsGrant::new(URL, "billing")?;
+    let (fetch, _) = sent!(grant.client_auth(ClientAuth::private_key_jwt(jwt)));
+    let (head, _, _) = parts(&param(&fetch.body, "client_assertion"));
+    assert_eq!(
+        head,
+        json!({
+            "alg": "PS256",
+            "kid": "k1",
+            "typ": "client-authentication+jwt",
+            "x5t": "th5mb",
+            "x5t#S256": "th5mb256",
+            "x5c": ["c1", "c2"],
+        })
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_assertions_audience_and_life_can_be_set() -> Result<(), ConfigError> {
     let second = std::time::Duration::from_secs(1);
     let jwt = || SignedJwt::new(Pen);
@@ -420,6 +526,8 @@ async fn an_exchange_takes_only_the_type_of_token_that_it_asked_for() -> Result<
         (None, Some("refresh_token"), false),
         (Some("jwt"), Some("jwt"), true),
         (Some("id_token"), Some("id_token"), true),
+        (Some("access_token"), Some("jwt"), true),
+        (Some("access_token"), Some("id_token"), false),
         (Some("jwt"), Some("access_token"), false),
         (Some("jwt"), None, true),
     ] {
@@ -682,7 +790,15 @@ fn other_credentials_have_another_fingerprint() -> Result<(), ConfigError> {
             client()?
                 .client_auth(ClientAuth::private_key_jwt(jwt("b")))
                 .fingerprint(),
+            client()?
+                .client_auth(ClientAuth::private_key_jwt(jwt("b").header("x5t", "a")))
+                .fingerprint(),
+            client()?
+                .client_auth(ClientAuth::client_secret_basic_unencoded("a"))
+                .fingerprint(),
             client()?.scope("a").fingerprint(),
+            client()?.audience("a").fingerprint(),
+            client()?.resource("a").fingerprint(),
             client()?.param("a", "b")?.fingerprint(),
             password("a")?.fingerprint(),
             password("b")?.fingerprint(),

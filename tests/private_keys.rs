@@ -8,9 +8,11 @@ use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
-    ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair,
-    UnparsedPublicKey, VerificationAlgorithm,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED,
+    ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING, ED25519, EcdsaKeyPair,
+    Ed25519KeyPair, KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
+    RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
+    RSA_PSS_2048_8192_SHA512, RsaKeyPair, UnparsedPublicKey, VerificationAlgorithm,
 };
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -30,10 +32,10 @@ fn pem(label: &str, der: &[u8]) -> String {
 
 /// A key in each PEM form of its kind, its public key, and its algorithm.
 struct Case {
-    algorithm: &'static str,
+    /// The algorithms, the default first, and what verifies each.
+    algorithms: Vec<(&'static str, &'static dyn VerificationAlgorithm)>,
     pems: Vec<String>,
     public: Vec<u8>,
-    verifies: &'static dyn VerificationAlgorithm,
 }
 
 fn cases() -> Vec<Case> {
@@ -44,75 +46,139 @@ fn cases() -> Vec<Case> {
     let p256 = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
     let p256_der = p256.to_pkcs8v1().expect("DER");
     let sec1 = p256.private_key().as_der().expect("DER");
+    let p384 = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).expect("a key");
+    let p384_der = p384.to_pkcs8v1().expect("DER");
+    let p384_sec1 = p384.private_key().as_der().expect("DER");
     let ed25519 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).expect("a key");
     let ed25519_pair = Ed25519KeyPair::from_pkcs8(ed25519.as_ref()).expect("a key");
     vec![
         Case {
-            algorithm: "RS256",
+            algorithms: vec![
+                ("RS256", &RSA_PKCS1_2048_8192_SHA256),
+                ("RS384", &RSA_PKCS1_2048_8192_SHA384),
+                ("RS512", &RSA_PKCS1_2048_8192_SHA512),
+                ("PS256", &RSA_PSS_2048_8192_SHA256),
+                ("PS384", &RSA_PSS_2048_8192_SHA384),
+                ("PS512", &RSA_PSS_2048_8192_SHA512),
+            ],
             pems: vec![
                 pem("PRIVATE KEY", rsa_der.as_ref()),
                 pem("RSA PRIVATE KEY", pkcs1),
             ],
             public: rsa.public_key().as_ref().to_vec(),
-            verifies: &RSA_PKCS1_2048_8192_SHA256,
         },
         Case {
-            algorithm: "ES256",
+            algorithms: vec![("ES256", &ECDSA_P256_SHA256_FIXED)],
             pems: vec![
                 pem("PRIVATE KEY", p256_der.as_ref()),
                 pem("EC PRIVATE KEY", sec1.as_ref()),
             ],
             public: p256.public_key().as_ref().to_vec(),
-            verifies: &ECDSA_P256_SHA256_FIXED,
         },
         Case {
-            algorithm: "EdDSA",
+            algorithms: vec![("ES384", &ECDSA_P384_SHA384_FIXED)],
+            pems: vec![
+                pem("PRIVATE KEY", p384_der.as_ref()),
+                pem("EC PRIVATE KEY", p384_sec1.as_ref()),
+            ],
+            public: p384.public_key().as_ref().to_vec(),
+        },
+        Case {
+            algorithms: vec![("EdDSA", &ED25519)],
             pems: vec![pem("PRIVATE KEY", ed25519.as_ref())],
             public: ed25519_pair.public_key().as_ref().to_vec(),
-            verifies: &ED25519,
         },
     ]
+}
+
+/// The headers of an assertion.
+fn head(message: &str) -> serde_json::Value {
+    let head = URL_SAFE_NO_PAD.decode(message.split('.').next().expect("one"));
+    serde_json::from_slice(&head.expect("base64url")).expect("JSON")
+}
+
+#[test]
+fn a_key_signs_by_no_algorithm_of_another_kind() -> Result<(), BoxError> {
+    for case in cases() {
+        let key = PrivateKey::from_pem(&case.pems[0])?;
+        for algorithm in ["RS256", "ES256", "ES384", "EdDSA", "HS256", "none", ""] {
+            let is_its_own = case.algorithms.iter().any(|(own, _)| *own == algorithm);
+            let result = key.clone().with_algorithm(algorithm);
+            assert_eq!(result.is_ok(), is_its_own, "{algorithm}");
+            if let Err(error) = result {
+                assert!(error.to_string().contains(case.algorithms[0].0), "{error}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_certificate_is_named_by_its_hashes() -> Result<(), BoxError> {
+    let key = PrivateKey::from_pem(&cases()[1].pems[0])?;
+    let error = key.clone().with_certificate("hunter2").expect_err("none");
+    assert_eq!(error.field(), "certificate");
+    assert!(!format!("{error} {error:?}").contains("hunter2"));
+    // What is hashed is the certificate as it is, whatever is in it.
+    let key = key.with_certificate(pem("CERTIFICATE", b"abc"))?;
+    let log = Log::default();
+    let grant = ClientCredentialsGrant::new("https://a.example/token", "api")?
+        .client_auth(ClientAuth::private_key_jwt(SignedJwt::new(key)))
+        .transport(endpoint(&log, |_| answer(200, &[], TOKEN)));
+    grant.fetch().await?;
+    let body = log.all().remove(0).body;
+    let head = head(body.rsplit_once("client_assertion=").expect("one").1);
+    // The hashes of `abc` in FIPS 180-2.
+    assert_eq!(head["x5t"], "qZk-NkcGgWq6PiVxeFDCbJzQ2J0");
+    assert_eq!(
+        head["x5t#S256"],
+        "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0"
+    );
+    Ok(())
 }
 
 #[tokio::test]
 async fn each_kind_of_key_signs_what_its_public_key_verifies() -> Result<(), BoxError> {
     let server = TokenServer::builder().client_assertion().in_process();
     for case in cases() {
-        let public = UnparsedPublicKey::new(case.verifies, &case.public);
-        for pem in case.pems {
-            let key = PrivateKey::from_pem(&pem)?.with_key_id("k1");
-            assert_eq!(key.algorithm(), case.algorithm);
-            let auth = ClientAuth::private_key_jwt(SignedJwt::new(key));
-            let log = Log::default();
-            let grant = || ClientCredentialsGrant::new(server.token_url(), "api");
-            let sent = grant()?.client_auth(auth.clone());
-            let sent = sent.transport(endpoint(&log, |_| answer(200, &[], TOKEN)));
-            sent.fetch().await?;
-            let body = log.all().remove(0).body;
-            let assertion = body.rsplit_once("client_assertion=").expect("one").1;
-            let (message, signature) = assertion.rsplit_once('.').expect("three parts");
-            let signature = URL_SAFE_NO_PAD.decode(signature)?;
-            public
-                .verify(message.as_bytes(), &signature)
-                .expect(case.algorithm);
-            assert!(public.verify(b"another message", &signature).is_err());
-            let head = URL_SAFE_NO_PAD.decode(message.split('.').next().expect("one"))?;
-            let head: serde_json::Value = serde_json::from_slice(&head)?;
-            assert_eq!(head["alg"], case.algorithm);
-            assert_eq!(head["kid"], "k1");
+        for pem in &case.pems {
+            let default = PrivateKey::from_pem(pem)?.with_key_id("k1");
+            assert_eq!(default.algorithm(), case.algorithms[0].0);
+            for (algorithm, verifies) in &case.algorithms {
+                let public = UnparsedPublicKey::new(*verifies, &case.public);
+                let key = default.clone().with_algorithm(algorithm)?;
+                assert_eq!(key.algorithm(), *algorithm);
+                let auth = ClientAuth::private_key_jwt(SignedJwt::new(key));
+                let log = Log::default();
+                let grant = || ClientCredentialsGrant::new(server.token_url(), "api");
+                let sent = grant()?.client_auth(auth.clone());
+                let sent = sent.transport(endpoint(&log, |_| answer(200, &[], TOKEN)));
+                sent.fetch().await?;
+                let body = log.all().remove(0).body;
+                let assertion = body.rsplit_once("client_assertion=").expect("one").1;
+                let (message, signature) = assertion.rsplit_once('.').expect("three parts");
+                let signature = URL_SAFE_NO_PAD.decode(signature)?;
+                public
+                    .verify(message.as_bytes(), &signature)
+                    .expect(algorithm);
+                assert!(public.verify(b"another message", &signature).is_err());
+                let head = head(message);
+                assert_eq!(head["alg"], *algorithm);
+                assert_eq!(head["kid"], "k1");
 
-            let at_server = grant()?.client_auth(auth).transport(server.service());
-            at_server.fetch().await?;
+                let at_server = grant()?.client_auth(auth).transport(server.service());
+                at_server.fetch().await?;
+            }
         }
     }
-    assert_eq!(server.counts().client_credentials_grants, 5);
+    assert_eq!(server.counts().client_credentials_grants, 17);
     Ok(())
 }
 
 #[test]
 fn another_kind_of_key_is_refused_and_not_quoted() {
-    let p384 = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).expect("a key");
-    let p384 = p384.to_pkcs8v1().expect("DER");
+    let p521 = EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).expect("a key");
+    let p521 = p521.to_pkcs8v1().expect("DER");
     let of_another_sort = "neither an RSA key";
     for (pem, reason) in [
         (String::new(), "no private key in PEM"),
@@ -121,7 +187,7 @@ fn another_kind_of_key_is_refused_and_not_quoted() {
         (pem("PRIVATE KEY", b"hunter2"), of_another_sort),
         (pem("RSA PRIVATE KEY", b"hunter2"), of_another_sort),
         (pem("EC PRIVATE KEY", b"hunter2"), of_another_sort),
-        (pem("PRIVATE KEY", p384.as_ref()), of_another_sort),
+        (pem("PRIVATE KEY", p521.as_ref()), of_another_sort),
     ] {
         let error = PrivateKey::from_pem(&pem).expect_err(reason);
         assert_eq!(error.field(), "private_key");

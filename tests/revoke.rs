@@ -11,7 +11,8 @@ use common::{api, at_once, parked, secs, send, served, token};
 use support::{Log, answer, endpoint};
 use tower_bearer::testing::{MockResponse, TokenServer, TokenServerBuilder};
 use tower_bearer::{
-    AccessToken, Error, PasswordGrant, RefreshToken, TokenCache, TokenErrorKind, TokenSource,
+    AccessToken, Error, PasswordGrant, RefreshToken, TokenCache, TokenError, TokenErrorKind,
+    TokenSource,
 };
 
 fn server() -> TokenServerBuilder {
@@ -239,6 +240,72 @@ async fn each_way_to_end_a_session_sends_its_own_form() {
     );
     let paths: Vec<_> = received.iter().map(|it| it.uri.path()).collect();
     assert_eq!(paths, ["/logout", "/revoke", "/revoke"]);
+}
+
+/// Some servers answer a token that is posted to their logout by a page that asks
+/// whether to log out.
+#[tokio::test]
+async fn a_page_is_no_success_and_errors_name_their_endpoint() {
+    const HTML: &[(&str, &str)] = &[("content-type", "text/html; charset=utf-8")];
+    let refresh = RefreshToken::new("r3fresh").expect("valid");
+    for (status, headers, body, kind) in [
+        (200, &[][..], "", None),
+        (204, &[], "", None),
+        // The type that a framework puts on everything.
+        (200, HTML, "", None),
+        (200, HTML, " \r\n", None),
+        (200, &[], r#"{"error":"invalid_token"}"#, None),
+        (200, &[], "OK", None),
+        (200, HTML, "Really?", Some(TokenErrorKind::InvalidResponse)),
+        (
+            200,
+            &[],
+            "\n<!DOCTYPE html><p>Really?",
+            Some(TokenErrorKind::InvalidResponse),
+        ),
+        (
+            302,
+            &[("location", "/login")],
+            "",
+            Some(TokenErrorKind::UnexpectedRedirect),
+        ),
+        (
+            400,
+            &[],
+            r#"{"error":"unsupported_token_type"}"#,
+            Some(TokenErrorKind::Refused),
+        ),
+        (503, HTML, "<p>later", Some(TokenErrorKind::Unavailable)),
+    ] {
+        for logout in [false, true] {
+            let log = Log::default();
+            let grant = PasswordGrant::voipex("me", "pw");
+            let (grant, name) = match logout {
+                true => (
+                    grant.logout_endpoint("https://auth.voipex.io/l"),
+                    "the logout endpoint at auth.voipex.io",
+                ),
+                false => (
+                    grant.revocation_endpoint("https://auth.voipex.io/r"),
+                    "the revocation endpoint at auth.voipex.io",
+                ),
+            };
+            let service = endpoint(&log, move |_| answer(status, headers, body));
+            let grant = grant.expect("valid").transport(service);
+            let result = grant.revoke(None, Some(&refresh)).await;
+            let error = result.err();
+            assert_eq!(
+                error.as_ref().map(TokenError::kind),
+                kind,
+                "{status} {body}"
+            );
+            if let Some(error) = error {
+                assert!(error.to_string().contains(name), "{error}");
+                assert!(!error.to_string().contains("Really"), "{error}");
+                assert_eq!(error.status().map(|it| it.as_u16()), Some(status));
+            }
+        }
+    }
 }
 
 #[test]

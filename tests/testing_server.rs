@@ -73,12 +73,15 @@ async fn request_token(server: &TokenServer, params: &[(&str, &str)]) -> Receive
 }
 
 async fn login(server: &TokenServer) -> Received {
-    let (username, password) = (server.username(), server.password());
+    password_grant(server, server.username(), &server.password()).await
+}
+
+async fn password_grant(server: &TokenServer, username: &str, password: &str) -> Received {
     let [id, grant] = [
         ("client_id", server.client_id()),
         ("grant_type", "password"),
     ];
-    let user = [("username", username), ("password", password.as_str())];
+    let user = [("username", username), ("password", password)];
     request_token(server, &[id, user[0], user[1], grant]).await
 }
 
@@ -433,6 +436,85 @@ async fn a_replayed_refresh_token_detaches_the_winners_session_too() {
     // The session itself stays open, without a client.
     assert_eq!((counts.refresh_token_reuses, counts.open_sessions), (1, 2));
     assert_eq!((counts.password_grants, counts.refresh_grants), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_one_refresh_token_per_account_a_login_ends_that_of_an_earlier_one() {
+    let server = builder_with_me()
+        .user("you", "pw")
+        .one_refresh_token_per_account(true)
+        .in_process();
+    let other = password_grant(&server, "you", "pw").await;
+    let first = login(&server).await;
+    let second = login(&server).await;
+    let ended = refresh(&server, &first.text("refresh_token")).await;
+    assert_eq!(
+        ended.refusal(),
+        refusal(400, "invalid_grant", "Invalid refresh token")
+    );
+    for alive in [&second, &other] {
+        let refreshed = refresh(&server, &alive.text("refresh_token")).await;
+        assert_eq!(refreshed.status, 200);
+    }
+    assert_eq!(api_status(&server, &first).await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lifetimes_are_text_where_the_builder_says_so() {
+    let server = builder_with_me().lifetimes_as_text(true).in_process();
+    let answer = login(&server).await.json();
+    assert_eq!(answer["expires_in"], "3000");
+    assert_eq!(answer["refresh_expires_in"], "7200");
+}
+
+#[tokio::test(start_paused = true)]
+async fn responses_are_forms_where_the_builder_says_so() {
+    let server = builder_with_me().form_responses(true).in_process();
+    let answer = login(&server).await;
+    assert_eq!(answer.headers[CONTENT_TYPE], FORM);
+    let pairs: std::collections::HashMap<_, _> =
+        url::form_urlencoded::parse(&answer.body).collect();
+    assert_eq!(pairs["expires_in"], "3000");
+    assert_eq!(pairs["scope"], "profile email");
+    let token = &pairs["access_token"];
+    let request = Request::get("/").header(AUTHORIZATION, format!("Bearer {token}"));
+    let request = request.body(Full::default()).expect("valid");
+    let answer = send(&server, request).await.expect("an answer");
+    assert_eq!(answer.status, 200);
+    let refused = password_grant(&server, "me", "wrong").await;
+    assert_eq!(refused.status, 401);
+    assert!(
+        refused.body.starts_with(b"error=invalid_grant&"),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_reads_whatever_its_server_is_set_to() {
+    for builder in [
+        builder_with_me().lifetimes_as_text(true),
+        builder_with_me().form_responses(true),
+        builder_with_me()
+            .lifetimes_as_text(true)
+            .form_responses(true),
+        builder_with_me().one_refresh_token_per_account(true),
+    ] {
+        let server = builder.in_process();
+        let tokens = tower_bearer::TokenCache::new(server.grant());
+        let token = tokens.token().await.expect("a token");
+        assert_eq!(token.lifetime(), Some(Duration::from_secs(3000)));
+        sleep(Duration::from_secs(2900)).await;
+        tokens.token().await.expect("a token");
+        sleep(Duration::from_secs(1)).await;
+        let counts = server.counts();
+        assert_eq!((counts.password_grants, counts.refresh_grants), (1, 1));
+        server.set_password("me", "changed");
+        server.end_sessions();
+        tokens.invalidate();
+        let error = tokens.token().await.expect_err("refused");
+        assert_eq!(error.oauth_error(), Some("invalid_grant"));
+        assert_eq!(error.description(), Some("Invalid user credentials"));
+    }
 }
 
 #[tokio::test(start_paused = true)]

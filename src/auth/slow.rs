@@ -21,7 +21,7 @@ use crate::error::{TokenError, TokenErrorKind};
 
 pin_project! {
     #[project = SlowStateProj]
-    pub(crate) enum SlowState<S, P, Req, F, Res, D> {
+    pub(crate) enum SlowState<S, P, Req, F, Res, D, C> {
         /// No token may go there, or the request already has one.
         Pass { #[pin] response: F, unlisted: bool },
         /// The same, but another request has taken the readiness.
@@ -43,7 +43,7 @@ pin_project! {
         Watched {
             #[pin] response: F,
             attempt: Attempt,
-            replay: Option<Replay<S, Req>>,
+            replay: Option<Replay<S, C>>,
             in_use: Option<InUse>,
         },
         /// Waiting for a newer token, to return what rejected the one before.
@@ -61,6 +61,7 @@ pub(crate) type SlowStateOf<S, P, Req> = SlowState<
     <S as Service<Req>>::Future,
     <S as Service<Req>>::Response,
     <<S as Service<Req>>::Response as HttpResponse>::Drain,
+    <P as ReplayPolicy<Req>>::Copy,
 >;
 
 /// Where the states off the hot path lead to.
@@ -68,14 +69,14 @@ pub(crate) type SlowStateOf<S, P, Req> = SlowState<
     clippy::large_enum_variant,
     reason = "moved once, where a caller has waited"
 )]
-pub(crate) enum Transition<S, Req>
+pub(crate) enum Transition<S, Req, C>
 where
     S: Service<Req>,
     S::Response: HttpResponse,
 {
-    Sent(Sent<S, Req, S::Future>),
+    Sent(Sent<S, C, S::Future>),
     /// A response to be read.
-    Responded(S::Response, Attempt, Option<Replay<S, Req>>),
+    Responded(S::Response, Attempt, Option<Replay<S, C>>),
     End(Result<S::Response, Error<S::Error>>),
 }
 
@@ -90,17 +91,23 @@ where
     /// attempt is given back with its future.
     pub(crate) fn renew(
         attempt: Attempt,
-        replay: Option<Replay<S, Req>>,
+        replay: Option<Replay<S, P::Copy>>,
         rejection: S::Response,
     ) -> Self {
         let Some(replay) = replay else {
             return Self::Done;
         };
+        let Some(request) = P::replay(replay.copy) else {
+            return Self::AwaitRenewal {
+                token: WaitForToken::new(replay.shared, attempt.needs()),
+                rejection: Some(rejection),
+            };
+        };
         let unsent = Unsent {
             queued: replay.standby.queue(),
             policy: None,
             origin: attempt.origin(),
-            request: replay.request,
+            request,
         };
         Self::AwaitToken {
             token: WaitForToken::new(replay.shared, attempt.needs()),
@@ -112,7 +119,10 @@ where
     }
 
     #[inline(never)]
-    pub(crate) fn step(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Transition<S, Req>> {
+    pub(crate) fn step(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Transition<S, Req, P::Copy>> {
         let inner_error = |error| Poll::Ready(Transition::End(Err(Error::Inner(error))));
         loop {
             let next = match self.as_mut().project() {
@@ -280,7 +290,7 @@ fn next(shared: &Arc<Shared>, needs: Requirements, live: &Arc<CachedToken>) -> N
     }
 }
 
-impl<S, P, Req, F, Res, D> SlowState<S, P, Req, F, Res, D> {
+impl<S, P, Req, F, Res, D, C> SlowState<S, P, Req, F, Res, D, C> {
     /// Waits for the first token.
     pub(crate) fn await_token(token: WaitForToken, unsent: Unsent<S, P, Req>) -> Self {
         Self::AwaitToken {

@@ -219,6 +219,12 @@ impl FetchTask {
             None => shared.fetch_from_source(self.context).await,
         };
         let by = fetched.by;
+        if let Ok(response) = &fetched.answer
+            && response.has_unreadable_lifetime()
+        {
+            let valid_for = response.access_token().lifetime();
+            shared.emit(&Event::LifetimeUnreadable { valid_for });
+        }
         let outcome = shared.with_state(|state, now| {
             let random = fastrand::f64();
             state.record(self.begun.id, fetched, now, &shared.settings, random)

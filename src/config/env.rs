@@ -20,7 +20,7 @@ impl SourceConfig {
     /// use tower_bearer::config::SourceConfig;
     ///
     /// let variables = [
-    ///     ("CALLS_AUTH_GRANT", "voipex"),
+    ///     ("CALLS_AUTH_PRESET", "voipex"),
     ///     ("CALLS_AUTH_USERNAME", "your@email.com"),
     ///     ("CALLS_AUTH_PASSWORD_FILE", "/run/secrets/calls"),
     ///     ("CALLS_AUTH_CACHE__WAIT_TIMEOUT", "20s"),
@@ -28,7 +28,7 @@ impl SourceConfig {
     /// ];
     /// let config = SourceConfig::from_vars("CALLS_AUTH_", variables)?;
     ///
-    /// let typo = [("CALLS_AUTH_GRANT", "voipex"), ("CALLS_AUTH_USER", "me")];
+    /// let typo = [("CALLS_AUTH_PRESET", "voipex"), ("CALLS_AUTH_USER", "me")];
     /// let error = SourceConfig::from_vars("CALLS_AUTH_", typo).unwrap_err();
     /// assert!(error.to_string().contains("unknown field `user`"));
     /// # let _ = config; Ok(()) }

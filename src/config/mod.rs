@@ -49,13 +49,18 @@
 //!
 //! | `grant` | keys that only this grant uses (those in bold are required) |
 //! |---|---|
-//! | `voipex` | **`username`**, **`password`**; sets its endpoint and its client itself |
 //! | `password` | **`username`**, **`password`** |
 //! | `client_credentials` | |
 //! | `refresh_token` | **`refresh_token`**, `rotated_token_file` |
 //! | `jwt_bearer` | **`assertion_file`** |
 //! | `token_exchange` | **`subject_token_file`**, `subject_token_type`, `actor_token_file` and `actor_token_type`, `requested_token_type`, `audience`, `resource` |
 //! | a URI | the [extension grant](crate::grant::ExtensionGrant) of this name; its parameters go under `params` |
+//!
+//! In place of a grant, `preset = "voipex"` sets VoIPex's endpoint and client; it needs
+//! **`username`** and **`password`**. With `impersonate`, a user's login, the tokens are
+//! those of a [`VoipexImpersonation`](crate::VoipexImpersonation): `username` and
+//! `password` are those of the API access, whose own token has a cache inside the source,
+//! with the settings under `cache`. A `scope` and `params` are for the login alone.
 //!
 //! | keys of all grants | |
 //! |---|---|
@@ -88,6 +93,7 @@
 mod cache_config;
 mod client;
 mod env;
+mod preset;
 mod rotated_token;
 mod source;
 mod source_config;

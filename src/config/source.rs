@@ -16,7 +16,7 @@ use crate::token::{AccessToken, RefreshToken, TokenResponse};
 use crate::transport::Transport;
 
 /// The source that a configuration describes, whatever its grant.
-struct ConfiguredSource(Box<dyn DynTokenSource>);
+pub(super) struct ConfiguredSource(Box<dyn DynTokenSource>);
 
 impl SourceConfig {
     /// Builds the source, with the default transport. Needs the feature
@@ -76,12 +76,10 @@ impl SourceConfig {
     }
 
     fn through<T: Transport>(&self, transport: T) -> Result<ConfiguredSource, ConfigError> {
-        match self.grant.as_str() {
-            "voipex" => {
-                self.check_params_of("voipex", &["username", "password", "password_file"])?;
-                let (username, password) = self.user()?;
-                self.finish(PasswordGrant::voipex(username, password), transport)
-            }
+        if self.preset.is_some() {
+            return self.of_preset(transport);
+        }
+        match self.needed_grant()? {
             "password" => {
                 self.check_params_of("password", &["username", "password", "password_file"])?;
                 let (username, password) = self.user()?;
@@ -109,11 +107,18 @@ impl SourceConfig {
                 self.finish(grant, transport)
             }
             _ => {
-                let reason = "is none of `voipex`, `password`, `client_credentials`, \
-                              `refresh_token`, `jwt_bearer`, `token_exchange`, nor a URI";
+                let reason = "is none of `password`, `client_credentials`, `refresh_token`, \
+                              `jwt_bearer`, `token_exchange`, nor a URI";
                 Err(ConfigError::new("grant", reason))
             }
         }
+    }
+
+    fn needed_grant(&self) -> Result<&str, ConfigError> {
+        self.grant.as_deref().ok_or_else(|| {
+            let reason = "is missing, and so is `preset`: set one of them";
+            ConfigError::new("grant", reason)
+        })
     }
 
     fn endpoint(&self) -> Result<Endpoint, ConfigError> {
@@ -128,7 +133,7 @@ impl SourceConfig {
         }
     }
 
-    fn user(&self) -> Result<(&str, String), ConfigError> {
+    pub(super) fn user(&self) -> Result<(&str, String), ConfigError> {
         let (password, file) = (&self.password, &self.password_file);
         let password = secret(("password", password), ("password_file", file))?;
         let password = needed("password", password)?;
@@ -205,7 +210,7 @@ impl SourceConfig {
         }
     }
 
-    fn finish<K: GrantType>(
+    pub(super) fn finish<K: GrantType>(
         &self,
         mut grant: Grant<K>,
         transport: impl Transport,
@@ -217,6 +222,15 @@ impl SourceConfig {
         if let Some(scope) = &self.scope {
             grant = grant.scope(scope.0.join(" "));
         }
+        self.finish_without_params(grant, transport)
+    }
+
+    /// Sets what has nothing to do with the credentials.
+    pub(super) fn finish_without_params<K: GrantType>(
+        &self,
+        mut grant: Grant<K>,
+        transport: impl Transport,
+    ) -> Result<ConfiguredSource, ConfigError> {
         if let Some(timeout) = &self.timeout {
             grant = grant.timeout(timeout.0)?;
         }
@@ -244,6 +258,10 @@ impl TokenSource for ConfiguredSource {
 
     fn fingerprint(&self) -> u64 {
         self.0.fingerprint()
+    }
+
+    fn local_fingerprint(&self) -> u64 {
+        self.0.local_fingerprint()
     }
 
     fn endpoint(&self) -> u64 {

@@ -43,7 +43,9 @@ use crate::error::ConfigError;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
-    pub(super) grant: String,
+    pub(super) grant: Option<String>,
+    pub(super) preset: Option<String>,
+    pub(super) impersonate: Option<String>,
     pub(super) token_endpoint: Option<String>,
     pub(super) issuer: Option<String>,
     pub(super) client_id: Option<String>,
@@ -80,8 +82,8 @@ pub struct SourceConfig {
     pub(super) cache: Option<CacheConfig>,
 }
 
-/// The keys that the preset `voipex` sets itself.
-const NOT_FOR_PRESET: [&str; 12] = [
+/// The keys that a preset sets itself.
+const NOT_FOR_PRESET: [&str; 11] = [
     "token_endpoint",
     "issuer",
     "client_id",
@@ -93,13 +95,13 @@ const NOT_FOR_PRESET: [&str; 12] = [
     "private_key_file",
     "key_id",
     "assertion_audience",
-    "scope",
 ];
 
 impl SourceConfig {
     /// The keys that only some grants use, and whether they are set.
-    fn grant_keys(&self) -> [(&'static str, bool); 14] {
+    fn grant_keys(&self) -> [(&'static str, bool); 15] {
         [
+            ("impersonate", self.impersonate.is_some()),
             ("username", self.username.is_some()),
             ("password", self.password.is_some()),
             ("password_file", self.password_file.is_some()),
@@ -131,15 +133,14 @@ impl SourceConfig {
             self.private_key_file.is_some(),
             self.key_id.is_some(),
             self.assertion_audience.is_some(),
-            self.scope.is_some(),
         ]
     }
 
-    /// Refuses the keys that this grant does not use.
+    /// Refuses the keys that this grant or preset does not use.
     pub(super) fn check_params_of(&self, grant: &str, used: &[&str]) -> Result<(), ConfigError> {
         let is_unused = |(name, is_set): &(&'static str, bool)| *is_set && !used.contains(name);
         let common = NOT_FOR_PRESET.into_iter().zip(self.common_keys());
-        let mut common = common.filter(|(_, is_set)| *is_set && grant == "voipex");
+        let mut common = common.filter(|(_, is_set)| *is_set && self.preset.is_some());
         match self
             .grant_keys()
             .into_iter()
@@ -148,7 +149,12 @@ impl SourceConfig {
         {
             None => Ok(()),
             Some((name, _)) => {
-                let reason = format!("is not used by the grant `{grant}`");
+                let kind = if self.preset.is_some() {
+                    "preset"
+                } else {
+                    "grant"
+                };
+                let reason = format!("is not used by the {kind} `{grant}`");
                 Err(ConfigError::new(name, reason))
             }
         }
@@ -159,6 +165,7 @@ impl fmt::Debug for SourceConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SourceConfig")
             .field("grant", &self.grant)
+            .field("preset", &self.preset)
             .field("issuer", &self.issuer)
             .field("client_id", &self.client_id)
             .field("client_auth", &self.client_auth)

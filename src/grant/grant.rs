@@ -8,8 +8,9 @@ use crate::error::{ConfigError, TokenError};
 use crate::grant::client::{Client, ClientAuth};
 use crate::grant::endpoint::{Endpoint, EndpointUrl, RevocationMethod, TokenEndpoint};
 use crate::grant::fingerprint::Fingerprint;
-use crate::grant::grant_type::{GrantConfig, GrantType};
+use crate::grant::grant_type::{GrantConfig, GrantType, Observer};
 use crate::grant::params::Param;
+use crate::grant::response::token::is_never_bearer;
 use crate::grant::secret::{Secret, SecretSource};
 use crate::source::TokenSource;
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
@@ -22,15 +23,19 @@ use crate::transport::{DefaultTransport, Transport};
 /// [`ClientCredentialsGrant`](super::ClientCredentialsGrant),
 /// [`RefreshTokenGrant`](super::RefreshTokenGrant),
 /// [`JwtBearerGrant`](super::JwtBearerGrant),
-/// [`TokenExchangeGrant`](super::TokenExchangeGrant) or
-/// [`ExtensionGrant`](super::ExtensionGrant). Each is this type with a kind `K`
+/// [`TokenExchangeGrant`](super::TokenExchangeGrant),
+/// [`ExtensionGrant`](super::ExtensionGrant) or
+/// [`VoipexImpersonation`](crate::VoipexImpersonation). Each is this type with a kind `K`
 /// and a transport `T`, so the methods below are those of all of them:
 ///
 /// | setting | default |
 /// |---|---|
 /// | [`client_secret`](Self::client_secret), [`client_auth`](Self::client_auth) | a public client |
 /// | [`scope`](Self::scope) | none, the server's choice |
+/// | [`audience`](Self::audience), [`resource`](Self::resource) | none |
 /// | [`param`](Self::param), [`param_from`](Self::param_from) | none |
+/// | [`accept_token_type`](Self::accept_token_type) | bearer tokens only |
+/// | [`on_response`](Self::on_response) | none |
 /// | [`timeout`](Self::timeout) | 10 seconds for a token request |
 /// | [`max_response`](Self::max_response) | 65,536 bytes |
 /// | [`logout_endpoint`](Self::logout_endpoint), [`revocation_endpoint`](Self::revocation_endpoint) | none, or what the [issuer](super::Endpoint::issuer) names |
@@ -38,7 +43,7 @@ use crate::transport::{DefaultTransport, Transport};
 ///
 /// All secrets are absent from `Debug` and from errors, and wiped when dropped.
 pub struct Grant<K, T = DefaultTransport> {
-    pub(super) kind: K,
+    pub(crate) kind: K,
     config: GrantConfig<T>,
 }
 
@@ -49,7 +54,10 @@ impl<K> Grant<K> {
             config: GrantConfig {
                 endpoint: TokenEndpoint::new(endpoint, client),
                 scope: None,
+                targets: Vec::new(),
                 params: Vec::new(),
+                token_types: Vec::new(),
+                observer: None,
                 salt: 0,
             },
         }
@@ -67,10 +75,18 @@ impl<K, T> Grant<K, T> {
             config: GrantConfig {
                 endpoint: self.config.endpoint.through(service),
                 scope: self.config.scope,
+                targets: self.config.targets,
                 params: self.config.params,
+                token_types: self.config.token_types,
+                observer: self.config.observer,
                 salt: self.config.salt,
             },
         }
+    }
+
+    pub(crate) fn with_endpoint(mut self, endpoint: Endpoint) -> Self {
+        self.config.endpoint.set_location(endpoint);
+        self
     }
 
     /// Tells these credentials from the same ones of another server that has the
@@ -109,10 +125,97 @@ impl<K, T> Grant<K, T> {
         self
     }
 
-    /// Adds a parameter without a check of its name.
-    pub(super) fn push_param(&mut self, name: &str, value: String) {
-        let param = Param::fixed(name.to_owned(), value.into());
-        self.config.params.push(param);
+    /// Accepts tokens of this `token_type` (RFC 6749, section 7.1) as bearer tokens,
+    /// in any letter case. May be called repeatedly. `bearer` and a missing or empty
+    /// type are always accepted; some servers name the type in their own way:
+    ///
+    /// ```
+    /// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let secret = "s";
+    /// use tower_bearer::grant::ClientCredentialsGrant;
+    ///
+    /// let apigee = ClientCredentialsGrant::new("https://api.example.com/token", "billing")?
+    ///     .client_secret(secret)
+    ///     .accept_token_type("BearerToken")?;
+    /// # let _ = apigee; Ok(()) }
+    /// # grant().unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails for a type that cannot be sent as a bearer token: `DPoP`, `mac`, `PoP`
+    /// and `N_A`.
+    pub fn accept_token_type(mut self, token_type: impl AsRef<str>) -> Result<Self, ConfigError> {
+        let token_type = token_type.as_ref().trim_ascii().to_ascii_lowercase();
+        if is_never_bearer(&token_type) {
+            let reason = "is a type of token that cannot be sent as a bearer token";
+            return Err(ConfigError::new("accept_token_type", reason));
+        }
+        self.config.token_types.push(token_type);
+        Ok(self)
+    }
+
+    /// Calls this closure with each response that has a token, before the token is
+    /// used: for what the server says beside it, by [`TokenResponse::get`]. The
+    /// closure must not block; a panic in it fails the fetch. The last one that was
+    /// set counts.
+    ///
+    /// ```
+    /// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let password = "p";
+    /// use std::sync::{Arc, Mutex};
+    /// use tower_bearer::PasswordGrant;
+    ///
+    /// let instance_url = Arc::new(Mutex::new(None));
+    /// let latest = instance_url.clone();
+    /// let endpoint = "https://login.salesforce.com/services/oauth2/token";
+    /// let account = PasswordGrant::new(endpoint, "my-app", "me", password)?
+    ///     .on_response(move |response| {
+    ///         let url = response.get("instance_url").map(str::to_owned);
+    ///         *latest.lock().unwrap() = url;
+    ///     });
+    /// # let _ = account; Ok(()) }
+    /// # grant().unwrap();
+    /// ```
+    #[must_use]
+    pub fn on_response(mut self, observe: impl Fn(&TokenResponse) + Send + Sync + 'static) -> Self {
+        self.config.observer = Some(Observer(Box::new(observe)));
+        self
+    }
+
+    /// Adds the name of a service that the token is for (`audience`, RFC 8693, section
+    /// 2.1; Auth0 and others take it with any grant). Sent with each refresh as
+    /// well. May be called repeatedly, but some servers, Keycloak among them, refuse
+    /// a parameter that comes twice.
+    #[must_use]
+    pub fn audience(self, audience: impl Into<String>) -> Self {
+        self.target("audience", audience.into())
+    }
+
+    /// Adds the URI of a service that the token is for (`resource`, RFC 8707, section
+    /// 2). Sent with each refresh as well, so that a renewed token is for the same
+    /// service. May be called repeatedly, but some servers, Keycloak among them,
+    /// refuse a parameter that comes twice.
+    ///
+    /// ```
+    /// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let secret = "s";
+    /// use tower_bearer::grant::ClientCredentialsGrant;
+    ///
+    /// let grant = ClientCredentialsGrant::new("https://auth.example.com/token", "billing")?
+    ///     .client_secret(secret)
+    ///     .resource("https://invoices.example.com");
+    /// # let _ = grant; Ok(()) }
+    /// # grant().unwrap();
+    /// ```
+    #[must_use]
+    pub fn resource(self, resource: impl Into<String>) -> Self {
+        self.target("resource", resource.into())
+    }
+
+    fn target(mut self, name: &'static str, value: String) -> Self {
+        self.config.targets.push((name, value));
+        self
     }
 
     /// Sets where [`TokenCache::revoke`](crate::TokenCache::revoke) ends the
@@ -164,13 +267,14 @@ impl<K, T> Grant<K, T> {
 }
 
 impl<K: GrantType, T> Grant<K, T> {
-    /// Adds a parameter to the token request. A name may be added more than
-    /// once (RFC 8707 does so for `resource`). No error quotes the value.
+    /// Adds a parameter to the token request. A name may be added more than once. No
+    /// error quotes the value.
     ///
     /// The parameters come last, except those of an
     /// [`ExtensionGrant`](super::ExtensionGrant), which come before
     /// `grant_type`. They are sent with the grant's own credentials, not when a
-    /// refresh token from a response is used.
+    /// refresh token from a response is used: [`resource`](Self::resource) and
+    /// [`audience`](Self::audience) are.
     ///
     /// ```
     /// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
@@ -232,10 +336,13 @@ impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
         let GrantConfig {
             endpoint,
             scope,
+            targets,
             params,
             salt,
+            token_types: _,
+            observer: _,
         } = &self.config;
-        (endpoint, scope, params, salt).hash(&mut hasher);
+        (endpoint, scope, targets, params, salt).hash(&mut hasher);
         self.kind.hash_credentials(&mut hasher);
         hasher.finish()
     }

@@ -1,11 +1,16 @@
 //! What one grant has of its own, and the token request that all of them share.
 
+use std::fmt;
+
 use crate::error::TokenError;
 use crate::grant::endpoint::TokenEndpoint;
 use crate::grant::fingerprint::Fingerprint;
 use crate::grant::params::{Form, Param};
+use crate::grant::response::error::Refusable;
+use crate::grant::response::token::Expected;
+use crate::grant::secret::Secret;
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
-use crate::transport::Transport;
+use crate::transport::{Limits, Transport};
 
 pub(crate) use self::sealed::GrantType;
 
@@ -14,15 +19,56 @@ pub(crate) use self::sealed::GrantType;
 pub struct GrantConfig<T> {
     pub(super) endpoint: TokenEndpoint<T>,
     pub(super) scope: Option<String>,
+    /// What the token is for: `audience` and `resource`.
+    pub(super) targets: Vec<(&'static str, String)>,
     pub(super) params: Vec<Param>,
+    /// The types of token beside bearer that are accepted, in lower case.
+    pub(super) token_types: Vec<String>,
+    pub(super) observer: Option<Observer>,
     /// Part of the fingerprint.
     pub(super) salt: u64,
+}
+
+type Observe = dyn Fn(&TokenResponse) + Send + Sync;
+
+/// Sees each response with a token.
+pub(super) struct Observer(pub(super) Box<Observe>);
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 impl<T: Transport> GrantConfig<T> {
     /// Returns a form that begins with the client id.
     pub(super) fn form(&self) -> Result<Form<'_>, TokenError> {
         self.endpoint.client.form()
+    }
+
+    pub(crate) fn transport(&self) -> T {
+        self.endpoint.transport()
+    }
+
+    pub(crate) fn token_types(&self) -> &[String] {
+        &self.token_types
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.endpoint.limits()
+    }
+
+    /// Returns the scope and the parameters that a user added.
+    pub(crate) async fn added_params(&self) -> Result<Vec<(&str, Secret)>, TokenError> {
+        let scope = self.scope.as_deref();
+        let mut params: Vec<_> = scope
+            .map(|scope| ("scope", scope.into()))
+            .into_iter()
+            .collect();
+        for param in &self.params {
+            params.push((param.name(), param.value().await?));
+        }
+        Ok(params)
     }
 
     /// Requests a token with the grant's own credentials.
@@ -50,23 +96,57 @@ impl<T: Transport> GrantConfig<T> {
             .public("grant_type", kind.grant_type());
         let finish = |form: Form<'a>| {
             let form = form.optional("scope", self.scope.as_deref());
-            form.secrets_of(after)
+            self.add_targets(form).secrets_of(after)
         };
         let accepts = |issued: Option<&str>| kind.accepts_token_type(issued);
-        self.endpoint
-            .ask(form, finish, K::CREDENTIALS, accepts)
-            .await
+        let expected = self.expected(K::CREDENTIALS, &accepts);
+        let response = self.endpoint.ask(form, finish, expected).await?;
+        self.observe(&response);
+        Ok(response)
     }
 
-    /// Requests a token with a refresh token (RFC 6749, section 6).
+    fn expected<'a>(
+        &'a self,
+        credentials: &'static str,
+        accepts_issued: &'a (dyn Fn(Option<&str>) -> bool + Sync),
+    ) -> Expected<'a> {
+        Expected {
+            refusal: Refusable {
+                credentials,
+                client_hint: self.endpoint.client.hint(),
+            },
+            token_types: &self.token_types,
+            accepts_issued,
+        }
+    }
+
+    /// Shows a response to the user's closure.
+    pub(crate) fn observe(&self, response: &TokenResponse) {
+        if let Some(observer) = &self.observer {
+            (observer.0)(response);
+        }
+    }
+
+    fn add_targets<'a>(&'a self, form: Form<'a>) -> Form<'a> {
+        let add =
+            |form: Form<'a>, (name, value): &'a (&'static str, String)| form.public(name, value);
+        self.targets.iter().fold(form, add)
+    }
+
+    /// Requests a token with a refresh token (RFC 6749, section 6; RFC 8707, section
+    /// 2.2).
     pub(super) async fn refresh(&self, token: &RefreshToken) -> Result<TokenResponse, TokenError> {
         let form = self
             .form()?
             .secret("refresh_token", token.secret())
             .public("grant_type", "refresh_token");
-        self.endpoint
-            .ask(form, |form| form, "refresh token", |_| true)
-            .await
+        let expected = self.expected("refresh token", &|_| true);
+        let response = self
+            .endpoint
+            .ask(form, |form| self.add_targets(form), expected)
+            .await?;
+        self.observe(&response);
+        Ok(response)
     }
 }
 

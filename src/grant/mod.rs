@@ -10,6 +10,7 @@
 //! | the subject of an assertion, which a cluster, an identity provider or the program itself signed | a signed assertion | [`JwtBearerGrant`] | RFC 7523, section 2.1 |
 //! | the caller of a service, which calls the next service | the caller's token | [`TokenExchangeGrant`] | RFC 8693 |
 //! | anything else | what the server requires | [`ExtensionGrant`] | RFC 6749, section 4.5 |
+//! | a user of VoIPex, whom its API access may impersonate | the access's [`TokenCache`](crate::TokenCache) | [`VoipexImpersonation`](crate::VoipexImpersonation) | VoIPex |
 //!
 //! Use the password grant only where the server offers nothing better: it gives
 //! the password to the program, and OAuth 2.1 removes it. To authenticate the
@@ -33,16 +34,23 @@
 //! |---|---|
 //! | 2xx with a bearer token | none |
 //! | an `error` of `temporarily_unavailable`, `server_error` or `slow_down`, with any status | [`Unavailable`](crate::TokenErrorKind::Unavailable) |
-//! | another `error` of RFC 6749, section 5.2, or `access_denied` or `invalid_target`, with any status, 429 and 5xx too | [`Refused`](crate::TokenErrorKind::Refused) |
+//! | 407, which is a proxy's | [`Connect`](crate::TokenErrorKind::Connect) |
+//! | another `error` of RFC 6749, section 5.2, or `access_denied` or `invalid_target`, with any status but 429 and 503 | [`Refused`](crate::TokenErrorKind::Refused) |
 //! | 408, 425, 429 or 5xx otherwise | [`Unavailable`](crate::TokenErrorKind::Unavailable) |
 //! | any other 4xx, readable or not | [`Refused`](crate::TokenErrorKind::Refused) |
 //! | 2xx with no `access_token` but an `error` | [`Refused`](crate::TokenErrorKind::Refused) |
 //! | anything else | [`InvalidResponse`](crate::TokenErrorKind::InvalidResponse) |
 //!
+//! A response is JSON, or a form where its content type says so. An access token is
+//! opaque (RFC 6749, appendix A.12); whatever else is odd costs no token: a lifetime
+//! that cannot be read counts as not said, a missing `token_type` as bearer. All
+//! other members are kept: [`TokenResponse::get`](crate::TokenResponse::get). What
+//! each server needs is in the guide [`servers`](crate::guide::servers).
+//!
 //! The `error` takes precedence over the status, because servers differ in their
-//! statuses: credentials that were refused with a 429 or a 503 are refused. In
-//! doubt the response is a refusal, because a wrong password that is sent again
-//! and again locks an account.
+//! statuses; only one that is too busy says so whatever it was asked. In doubt the
+//! response is a refusal, because a wrong password that is sent again and again locks
+//! an account.
 
 mod client;
 mod client_credentials;
@@ -59,21 +67,24 @@ mod refresh_token;
 mod response;
 mod secret;
 mod token_exchange;
+mod voipex;
 
 #[cfg(feature = "private-key-jwt")]
 pub use client::PrivateKey;
-pub use client::{ClientAuth, SignedJwt, Signer};
+pub use client::{ClientAuth, JwtHeaders, SignedJwt, Signer};
 pub use client_credentials::ClientCredentialsGrant;
 pub use endpoint::{Endpoint, EndpointUrl, IntoEndpoint};
 pub use extension::ExtensionGrant;
+pub(crate) use fingerprint::Fingerprint;
 pub use grant::Grant;
-#[cfg(feature = "config")]
-pub(crate) use grant_type::GrantType;
+pub(crate) use grant_type::{GrantConfig, GrantType};
 pub use jwt_bearer::JwtBearerGrant;
+pub(crate) use params::Form;
 pub use password::PasswordGrant;
 pub use refresh_token::RefreshTokenGrant;
 pub use secret::{Secret, SecretFile, SecretSource};
 pub use token_exchange::TokenExchangeGrant;
+pub(crate) use voipex::read_exchanged;
 
 /// The kinds `K` of a [`Grant`], which the compiler names in its messages. Use
 /// the grants by their own names.

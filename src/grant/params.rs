@@ -14,18 +14,24 @@ use crate::grant::secret::{DynSecretSource, Secret, SecretSource};
 /// Escapes what `curl --data-urlencode` and Python's `urlencode` escape: all but
 /// the unreserved characters of RFC 3986, section 2.3, and the space, which
 /// becomes a plus. The URL standard's serializer would escape `~` and leave `*`.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+const ESCAPED: &AsciiSet = &ESCAPED_WITH_SPACES.remove(b' ');
+const ESCAPED_WITH_SPACES: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
-    .remove(b'~')
-    .remove(b' ');
+    .remove(b'~');
 
 /// Form-urlencodes a string.
 pub(super) fn encode(text: &str) -> impl Iterator<Item = u8> {
     percent_encode(text.as_bytes(), ESCAPED)
         .flat_map(str::bytes)
         .map(|byte| if byte == b' ' { b'+' } else { byte })
+}
+
+/// Form-urlencodes a string with `%20` for the space, which every reader of forms
+/// decodes, and others too.
+pub(super) fn encode_with_spaces(text: &str) -> impl Iterator<Item = u8> {
+    percent_encode(text.as_bytes(), ESCAPED_WITH_SPACES).flat_map(str::bytes)
 }
 
 /// A parameter that a user added to a grant.
@@ -124,6 +130,7 @@ impl From<Secret> for Text<'_> {
 pub struct Form<'a> {
     params: Vec<(&'a str, Text<'a>)>,
     secrets: Vec<Text<'a>>,
+    names: Vec<&'a str>,
     authorization: Option<HeaderValue>,
 }
 
@@ -144,6 +151,12 @@ impl<'a> Form<'a> {
         form
     }
 
+    /// Says what the user or the client is called.
+    pub(super) fn called(mut self, name: &'a str) -> Self {
+        self.names.push(name);
+        self
+    }
+
     /// Adds several parameters that are kept secret.
     pub(super) fn secrets_of(self, params: Vec<(&'a str, Secret)>) -> Self {
         let add = |form: Self, (name, value)| form.secret(name, Text::Owned(value));
@@ -157,10 +170,15 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// Adds the `Authorization` header, which holds this secret.
-    pub(super) fn authorized(mut self, header: HeaderValue, secret: &'a str) -> Self {
+    /// Adds the `Authorization` header, which holds this secret in these credentials.
+    pub(super) fn authorized(
+        mut self,
+        header: HeaderValue,
+        secret: &'a str,
+        credentials: Secret,
+    ) -> Self {
         self.authorization = Some(header);
-        self.redact(secret.into())
+        self.redact(secret.into()).redact(credentials.into())
     }
 
     fn redact(mut self, secret: Text<'a>) -> Self {
@@ -173,8 +191,11 @@ impl<'a> Form<'a> {
     }
 
     /// Returns what no error may hold.
-    pub(super) fn secrets(&self) -> Vec<&str> {
-        self.secrets.iter().map(Text::as_str).collect()
+    pub(super) fn sent(&self) -> Sent<'_> {
+        Sent {
+            secrets: self.secrets.iter().map(Text::as_str).collect(),
+            names: self.names.clone(),
+        }
     }
 
     /// Encodes the body, which is wiped when its last clone is dropped.
@@ -196,6 +217,15 @@ impl<'a> Form<'a> {
         debug_assert!(body.len() <= capacity, "the buffer grew");
         Bytes::from_owner(body)
     }
+}
+
+/// What was sent with a request and must not come back.
+#[derive(Default)]
+pub(super) struct Sent<'a> {
+    /// Removed wherever they stand, and so are pieces of them.
+    pub(super) secrets: Vec<&'a str>,
+    /// Who asked: a short one is removed where it is a word of its own.
+    pub(super) names: Vec<&'a str>,
 }
 
 impl fmt::Debug for Form<'_> {
@@ -238,6 +268,6 @@ mod tests {
             form.to_bytes(),
             "client_id=api&z=1&a%26b=%C3%BC&empty=&k=v+w"
         );
-        assert_eq!(form.secrets(), ["ü", "v w"]);
+        assert_eq!(form.sent().secrets, ["ü", "v w"]);
     }
 }

@@ -68,8 +68,8 @@ struct Held {
     requested_at: Instant,
     /// The hashes of the tokens that this one replaced, the latest first.
     replaced: VecDeque<u64>,
-    /// The access token that came with it, while it is not stored yet.
-    unstored: Option<AccessToken>,
+    /// The response that it came with, while it is not stored yet.
+    unstored: Option<TokenResponse>,
     /// Why the token was refused, until a caller gets the error.
     refused: Option<TokenError>,
 }
@@ -136,24 +136,25 @@ impl Refresh {
         held: &mut Held,
         config: &GrantConfig<T>,
     ) -> Result<TokenResponse, TokenError> {
-        if let Some(token) = self.store(held).await? {
-            return Ok(held.response(token));
+        if let Some(response) = self.store(held).await? {
+            return Ok(held.complete(response));
         }
         let requested_at = Instant::now();
         let sent = held.token.clone();
         let form = config.form()?.secret("refresh_token", sent.secret());
-        let (token, new) = config.send(self, form).await?.into_parts();
+        let mut response = config.send(self, form).await?;
+        let new = response.take_refresh_token();
         // Before it is stored, because that may fail.
         if new.is_some_and(|new| held.replace(new, requested_at)) {
-            held.unstored = Some(token.clone());
+            held.unstored = Some(response.clone());
             self.store(held).await?;
         }
-        Ok(held.response(token))
+        Ok(held.complete(response))
     }
 
-    /// Stores the held token if it is not stored yet, and returns the access
-    /// token that came with it, unless that has expired.
-    async fn store(&self, held: &mut Held) -> Result<Option<AccessToken>, TokenError> {
+    /// Stores the held token if it is not stored yet, and returns the response that
+    /// it came with, unless its access token has expired.
+    async fn store(&self, held: &mut Held) -> Result<Option<TokenResponse>, TokenError> {
         if held.unstored.is_none() {
             return Ok(None);
         }
@@ -163,10 +164,11 @@ impl Refresh {
                 TokenError::new(TokenErrorKind::Source, what).with_source(error)
             })?;
         }
-        Ok(held.unstored.take().and_then(|token| {
-            match token.lifetime().map(|lifetime| held.remaining(lifetime)) {
-                None => Some(token),
-                Some(left) => (!left.is_zero()).then(|| token.with_lifetime(left)),
+        Ok(held.unstored.take().and_then(|response| {
+            let lifetime = response.access_token().lifetime();
+            match lifetime.map(|lifetime| held.remaining(lifetime)) {
+                None => Some(response),
+                Some(left) => (!left.is_zero()).then(|| response.with_lifetime(left)),
             }
         }))
     }
@@ -196,13 +198,14 @@ impl Held {
         lifetime.saturating_sub(self.requested_at.elapsed())
     }
 
-    fn response(&self, token: AccessToken) -> TokenResponse {
+    /// Adds the held token to a response.
+    fn complete(&self, response: TokenResponse) -> TokenResponse {
         let refresh = self.token.clone();
         let refresh = match refresh.lifetime() {
             Some(lifetime) => refresh.with_lifetime(self.remaining(lifetime)),
             None => refresh,
         };
-        TokenResponse::new(token).with_refresh_token(refresh)
+        response.with_refresh_token(refresh)
     }
 }
 

@@ -51,9 +51,10 @@ const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 /// A token type is a URI, or the short name of one of RFC 8693, section 3:
 /// `access_token`, `jwt`, `id_token`, `refresh_token`, `saml2`.
 ///
-/// The response's `issued_token_type` must be the requested type; if none was
-/// requested, an access token or a JWT. A missing value is accepted. Its
-/// `token_type` must be bearer, because that is how this crate sends tokens.
+/// The response's `issued_token_type` must be the requested type; if none or an
+/// access token was requested, an access token or a JWT. A missing value is
+/// accepted. Its `token_type` must be bearer, because that is how this crate sends
+/// tokens, or one that [`accept_token_type`](Grant::accept_token_type) names.
 pub type TokenExchangeGrant<T = DefaultTransport> = Grant<TokenExchange, T>;
 
 /// The kind of [`TokenExchangeGrant`].
@@ -119,21 +120,6 @@ impl<T> Grant<TokenExchange, T> {
         self.kind.requested_type = Some(uri(token_type.as_ref()));
         self
     }
-
-    /// Adds the name of a service that the token is for. May be called
-    /// repeatedly.
-    #[must_use]
-    pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.push_param("audience", audience.into());
-        self
-    }
-
-    /// Adds the URI of a service that the token is for. May be called repeatedly.
-    #[must_use]
-    pub fn resource(mut self, resource: impl Into<String>) -> Self {
-        self.push_param("resource", resource.into());
-        self
-    }
 }
 
 /// Returns the URI of a token type.
@@ -171,7 +157,10 @@ impl GrantType for TokenExchange {
     fn accepts_token_type(&self, issued: Option<&str>) -> bool {
         match (issued, &self.requested_type) {
             (None, _) => true,
-            (Some(issued), Some(requested)) => issued == requested,
+            (Some(issued), Some(requested)) => {
+                // An access token that is a JWT (RFC 8693, section 3).
+                issued == requested || (requested == ACCESS_TOKEN && issued == JWT)
+            }
             (Some(issued), None) => [ACCESS_TOKEN, JWT].contains(&issued),
         }
     }

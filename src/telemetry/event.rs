@@ -14,6 +14,11 @@ pub(crate) enum Event<'a> {
         /// How long the token is valid from now on.
         valid_for: Option<Duration>,
     },
+    /// The server's `expires_in` is no lifetime.
+    LifetimeUnreadable {
+        /// How long the token is valid by what it says itself.
+        valid_for: Option<Duration>,
+    },
     /// A fetch failed.
     Failed {
         summary: FetchSummary,

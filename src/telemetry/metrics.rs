@@ -135,7 +135,10 @@ pub(super) fn emit(label: &str, event: &Event<'_>) {
             describe_counter!(STORE_ERRORS, Count, "Failed calls of the token store");
             counter!(STORE_ERRORS, "account" => account()).increment(1);
         }
-        Event::RenewalExclusive | Event::StoreRecovered | Event::Revoked { .. } => {}
+        Event::LifetimeUnreadable { .. }
+        | Event::RenewalExclusive
+        | Event::StoreRecovered
+        | Event::Revoked { .. } => {}
     }
 }
 

@@ -74,6 +74,12 @@ pub(super) fn emit(label: &str, event: &Event<'_>) {
                 "token fetched"
             );
         }
+        Event::LifetimeUnreadable { valid_for } => warn!(
+            target: "tower_bearer",
+            account = label,
+            valid_for_s = valid_for.map(|it| it.as_secs()),
+            "the token's `expires_in` is not a number of seconds above zero: it counts as not said"
+        ),
         Event::Failed { summary, error } => {
             record(summary, outcome(error));
             log_failure(label, summary, error);

@@ -76,6 +76,9 @@ fn password(shared: &Shared, form: &Form) -> Result<Members, Refusal> {
             ));
         }
     }
+    if config.one_refresh_token_per_account {
+        state.end_refresh_tokens_of(username);
+    }
     let session = state.open_session(username, uuid(), config.access_lifetime);
     let ticket = state.ticket(Some(session));
     drop(state);
@@ -185,7 +188,7 @@ fn token_exchange(shared: &Shared, form: &Form) -> Result<Members, Refusal> {
 
 /// Returns the members in the order that VoIPex sends them, except the scope. Tokens are
 /// made outside of the lock, which the API needs.
-fn issue(shared: &Shared, ticket: Ticket) -> Members {
+pub(super) fn issue(shared: &Shared, ticket: Ticket) -> Members {
     let (config, mint) = (&shared.config, &shared.mint);
     let session = &ticket.session_name;
     let life = config.access_lifetime;
@@ -203,8 +206,12 @@ fn issue(shared: &Shared, ticket: Ticket) -> Members {
 
     let mut members = Members::new();
     members.add("access_token", access.as_str());
-    members.add("expires_in", life.as_secs());
-    members.add(
+    let mut add_lifetime = |name, seconds: u64| match config.lifetimes_as_text {
+        true => members.add(name, seconds.to_string()),
+        false => members.add(name, seconds),
+    };
+    add_lifetime("expires_in", life.as_secs());
+    add_lifetime(
         "refresh_expires_in",
         refresh.as_ref().map_or(0, |(_, life)| life.as_secs()),
     );

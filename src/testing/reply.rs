@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
-use serde_json::json;
+use serde_json::{Map, Value, json};
+use url::form_urlencoded;
 
 /// A change to one member of a token response: another value, or none.
 #[derive(Clone)]
@@ -85,6 +86,25 @@ pub(super) fn error(status: StatusCode, code: &str, description: &str) -> Respon
     }
     let body = body.to_string();
     no_store(with_type(status, Some("application/json"), body.into()))
+}
+
+/// Turns a JSON object into a form. A mock response may have made it another text,
+/// which stays as it is.
+pub(super) fn as_form(mut response: Response<Bytes>) -> Response<Bytes> {
+    let Ok(members) = serde_json::from_slice::<Map<String, Value>>(response.body()) else {
+        return response;
+    };
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in &members {
+        match value {
+            Value::String(text) => form.append_pair(name, text),
+            other => form.append_pair(name, &other.to_string()),
+        };
+    }
+    *response.body_mut() = form.finish().into();
+    let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+    response.headers_mut().insert(CONTENT_TYPE, form);
+    response
 }
 
 /// Forbids caching, as RFC 6749, section 5.1, requires of token responses.

@@ -28,7 +28,7 @@ use tower_bearer::{
 use crate::paused;
 use crate::pipe::{Connector, Script};
 use crate::shown::{self, Words};
-use crate::token_answer::{self, is_b64token};
+use crate::token_answer::{self, is_access_token};
 
 const PASSWORD: &str = "hunter2";
 const CALLS: usize = 3;
@@ -126,7 +126,7 @@ fn answering(
         let header = request.headers()[AUTHORIZATION].to_str().expect("ASCII");
         let token = header.strip_prefix("Bearer ").expect("a bearer token");
         assert!(
-            is_b64token(token) && token.len() <= MAX_RESPONSE,
+            is_access_token(token) && token.len() <= MAX_RESPONSE,
             "{token:?}"
         );
         assert!(asked.yielded(token), "a token from nowhere");

@@ -1,16 +1,20 @@
 //! The answer of a token endpoint: its status in a first line of three digits
-//! (200 without one), its body in the rest.
+//! (200 without one), with an `f` behind them if it is a form; its body in the rest.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
+use std::fmt;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
-use serde::Deserialize;
-use serde_json::Value;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 use tower_bearer::{PasswordGrant, TokenError, TokenErrorKind, TokenResponse, TokenSource};
+use url::form_urlencoded;
 
 use crate::paused;
 use crate::shown::Words;
@@ -19,57 +23,149 @@ const PASSWORD: &str = "hunter2";
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 pub(crate) fn check(input: &[u8]) {
-    let (status, body) = split(input);
-    match ask(status, body) {
-        Ok(response) => accepted(status, body, &response),
-        Err(error) => refused(status, body, &error),
+    let (status, is_form, body) = split(input);
+    match ask(status, is_form, body) {
+        Ok(response) => accepted(status, is_form, body, &response),
+        Err(error) => refused(status, is_form, body, &error),
     }
 }
 
-fn split(input: &[u8]) -> (StatusCode, &[u8]) {
-    let line = input
-        .split_at_checked(4)
-        .filter(|(line, _)| line[3] == b'\n');
-    let status =
-        line.and_then(|(line, body)| Some((StatusCode::from_bytes(&line[..3]).ok()?, body)));
-    status.unwrap_or((StatusCode::OK, input))
+fn split(input: &[u8]) -> (StatusCode, bool, &[u8]) {
+    let split = || {
+        let (status, rest) = input.split_at_checked(3)?;
+        let (is_form, rest) = match rest.strip_prefix(b"f") {
+            Some(rest) => (true, rest),
+            None => (false, rest),
+        };
+        let body = rest.strip_prefix(b"\n")?;
+        Some((StatusCode::from_bytes(status).ok()?, is_form, body))
+    };
+    split().unwrap_or((StatusCode::OK, false, input))
 }
 
-fn ask(status: StatusCode, body: &[u8]) -> Result<TokenResponse, TokenError> {
+fn ask(status: StatusCode, is_form: bool, body: &[u8]) -> Result<TokenResponse, TokenError> {
     let body = Bytes::copy_from_slice(body);
     let endpoint = tower::service_fn(move |_: Request<Full<Bytes>>| {
         let mut response = Response::new(Full::new(body.clone()));
         *response.status_mut() = status;
+        if is_form {
+            let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+            response.headers_mut().insert(CONTENT_TYPE, form);
+        }
         async { Ok::<_, Infallible>(response) }
     });
     let grant = PasswordGrant::voipex("me", PASSWORD).transport(endpoint);
     paused::block_on(grant.fetch())
 }
 
-/// The body as another reader reads it.
-#[derive(Deserialize)]
-struct Read {
-    access_token: Option<Value>,
-    token_type: Option<Value>,
-    expires_in: Option<Value>,
-    refresh_token: Option<Value>,
-    refresh_expires_in: Option<Value>,
-    error: Option<Value>,
+/// A value as another reader reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Value {
+    Null,
+    Text(String),
+    Number(String),
+    Other(String),
 }
 
-fn read(body: &[u8]) -> Option<Read> {
-    serde_json::from_slice(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)).ok()
+impl Value {
+    fn of(json: &str) -> Self {
+        match json.as_bytes()[0] {
+            b'n' => Self::Null,
+            b'-' | b'0'..=b'9' => Self::Number(json.to_owned()),
+            _ => {
+                serde_json::from_str(json).map_or_else(|_| Self::Other(json.to_owned()), Self::Text)
+            }
+        }
+    }
 }
 
-fn text(member: &Option<Value>) -> Option<&str> {
-    member.as_ref()?.as_str()
+/// The members, each with its values but `null`.
+struct Read(HashMap<String, Vec<Value>>);
+
+impl<'de> Deserialize<'de> for Read {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Self(HashMap::new()))
+    }
 }
 
-fn accepted(status: StatusCode, body: &[u8], response: &TokenResponse) {
+impl<'de> Visitor<'de> for Read {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
+        while let Some(name) = map.next_key()? {
+            let json = map.next_value::<Box<RawValue>>()?;
+            self.add(name, Value::of(json.get()));
+        }
+        Ok(self)
+    }
+}
+
+impl Read {
+    fn add(&mut self, name: String, value: Value) {
+        if value != Value::Null {
+            self.0.entry(name).or_default().push(value);
+        }
+    }
+
+    /// The value of a member, if all of its values are the same.
+    fn get(&self, name: &str) -> Option<&Value> {
+        let (first, rest) = self.0.get(name)?.split_first()?;
+        rest.iter().all(|value| value == first).then_some(first)
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        match self.get(name)? {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+fn read(is_form: bool, body: &[u8]) -> Option<Read> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    if is_form && !body.trim_ascii_start().starts_with(b"{") {
+        let mut read = Read(HashMap::new());
+        for (name, value) in form_urlencoded::parse(body.trim_ascii()) {
+            read.add(name.into_owned(), Value::Text(value.into_owned()));
+        }
+        return Some(read);
+    }
+    serde_json::from_str(&String::from_utf8_lossy(body)).ok()
+}
+
+/// A number, or a text that is one, above zero.
+fn seconds(value: &Value) -> Option<Duration> {
+    let (Value::Text(text) | Value::Number(text)) = value else {
+        return None;
+    };
+    let text = text.trim_matches([' ', '\t', '\n', '\r', '\x0c']);
+    let is_number = |c: char| c.is_ascii_digit() || "+-.eE".contains(c);
+    let number: f64 = text.parse().ok().filter(|_| text.chars().all(is_number))?;
+    let lifetime = match number > 0.0 {
+        true => Duration::try_from_secs_f64(number).unwrap_or(CENTURY),
+        false => return None,
+    };
+    Some(lifetime.min(CENTURY)).filter(|lifetime| !lifetime.is_zero())
+}
+
+/// Whether a token may know its own end.
+fn is_jwt(token: &str) -> bool {
+    token.split('.').count() == 3
+}
+
+fn is_bearer(token_type: &str) -> bool {
+    token_type.is_empty() || token_type.eq_ignore_ascii_case("bearer")
+}
+
+fn accepted(status: StatusCode, is_form: bool, body: &[u8], response: &TokenResponse) {
     assert!(status.is_success(), "a token out of a {status}");
     let token = response.access_token();
     assert!(
-        is_b64token(token.secret()),
+        is_access_token(token.secret()),
         "{:?} is no bearer token",
         token.secret()
     );
@@ -80,22 +176,21 @@ fn accepted(status: StatusCode, body: &[u8], response: &TokenResponse) {
     );
     assert!(token.lifetime() <= Some(CENTURY));
 
-    let read = read(body).expect("a token out of what is no JSON");
-    assert_eq!(text(&read.access_token), Some(token.secret()));
-    let lifetime = read
-        .expires_in
-        .map(|member| member.as_u64().expect("whole seconds"));
-    let lifetime = lifetime.map(|seconds| Duration::from_secs(seconds).min(CENTURY));
-    assert_eq!(token.lifetime(), lifetime);
-    if let Some(kind) = read.token_type {
-        let kind = kind.as_str().expect("a text");
-        assert!(
-            kind.eq_ignore_ascii_case("bearer"),
-            "a token of type {kind}"
-        );
+    let read = read(is_form, body).expect("a token out of what cannot be read");
+    assert_eq!(read.text("access_token"), Some(token.secret()));
+    let lifetime = read.get("expires_in").and_then(seconds);
+    if lifetime.is_some() || !is_jwt(token.secret()) {
+        assert_eq!(token.lifetime(), lifetime);
+    }
+    if let Some(kind) = read.get("token_type") {
+        let Value::Text(kind) = kind else {
+            panic!("a token of type {kind:?}");
+        };
+        let kind = kind.trim();
+        assert!(is_bearer(kind), "a token of type {kind}");
     }
     if let Some(refresh) = response.refresh_token() {
-        assert_eq!(text(&read.refresh_token), Some(refresh.secret()));
+        assert_eq!(read.text("refresh_token"), Some(refresh.secret()));
         assert!(refresh.secret().bytes().all(|b| (b' '..=b'~').contains(&b)));
         assert!(refresh.lifetime() <= Some(CENTURY));
         assert_ne!(refresh.lifetime(), Some(Duration::ZERO));
@@ -115,32 +210,32 @@ fn accepted(status: StatusCode, body: &[u8], response: &TokenResponse) {
 
 /// Whether there is nothing to refuse a token for.
 fn is_good(read: &Read) -> bool {
-    // Of any type and value: what is wrong with it costs no token.
-    let _ = &read.refresh_expires_in;
-    let kind = read
-        .token_type
-        .as_ref()
-        .map_or(Some("bearer"), Value::as_str);
-    text(&read.access_token).is_some_and(is_b64token)
-        && kind.is_some_and(|kind| kind.eq_ignore_ascii_case("bearer"))
-        && read.expires_in.as_ref().is_none_or(Value::is_u64)
+    let kind = match read.0.contains_key("token_type") {
+        false => Some(""),
+        true => read.text("token_type"),
+    };
+    read.text("access_token").is_some_and(is_access_token)
+        && kind.is_some_and(|kind| is_bearer(kind.trim()))
 }
 
-/// RFC 6750, section 2.1, once more.
-pub(crate) fn is_b64token(text: &str) -> bool {
-    let end = text.find('=').unwrap_or(text.len());
-    let (body, padding) = text.split_at(end);
-    !body.is_empty()
-        && padding.bytes().all(|b| b == b'=')
-        && body.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'+' | b'/'))
+/// RFC 6749, appendix A.12, once more.
+pub(crate) fn is_access_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| (0x21..=0x7e).contains(&b))
 }
 
-fn refused(status: StatusCode, body: &[u8], error: &TokenError) {
+fn refused(status: StatusCode, is_form: bool, body: &[u8], error: &TokenError) {
     use TokenErrorKind::{InvalidResponse, Refused, Unavailable, UnexpectedRedirect};
 
     WORDS.are_all_of(error, body);
-    let read = read(body);
-    let code = read.as_ref().and_then(|read| text(&read.error));
+    if let Some(description) = error.description() {
+        assert!(!description.contains(PASSWORD), "{description:?}");
+        assert!(
+            !description.chars().any(char::is_control),
+            "{description:?}"
+        );
+    }
+    let read = read(is_form, body);
+    let code = read.as_ref().and_then(|read| read.text("error"));
     if let Some(kept) = error.oauth_error() {
         assert_eq!(code, Some(kept));
         let looks = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
@@ -150,7 +245,7 @@ fn refused(status: StatusCode, body: &[u8], error: &TokenError) {
         );
         assert!(!kept.contains(PASSWORD), "{kept:?} gives the password back");
     }
-    if status.is_success() && body.trim_ascii_start().starts_with(b"{") {
+    if status.is_success() {
         assert!(!read.as_ref().is_some_and(is_good), "{error:?}");
     }
     assert_eq!(error.status(), Some(status));
@@ -198,10 +293,12 @@ pub(crate) fn harmless() -> Vec<TokenError> {
     for odd in ["1", "[]", "{}", "true"] {
         bodies.push(format!(r#"{{"access_token":{odd}}}"#));
         bodies.push(format!(r#"{{"access_token":"a","token_type":{odd}}}"#));
-        bodies.push(format!(r#"{{"access_token":"a","expires_in":{odd}}}"#));
     }
-    for odd in ["\"\"", "-1", "0.5", "1e30"] {
-        bodies.push(format!(r#"{{"access_token":"a","expires_in":{odd}}}"#));
+    for name in ["access_token", "token_type", "error"] {
+        bodies.push(format!(r#"{{"{name}":"a","{name}":"b"}}"#));
+        bodies.push(format!(
+            r#"{{"access_token":"a","{name}":"a","{name}":"b"}}"#
+        ));
     }
     bodies.push(r#"{"access_token":"a","token_type":"b"}"#.into());
     for status in [101, 200, 302, 307, 400, 503] {
@@ -209,7 +306,7 @@ pub(crate) fn harmless() -> Vec<TokenError> {
         errors.extend(
             bodies
                 .iter()
-                .filter_map(|body| ask(status, body.as_bytes()).err()),
+                .filter_map(|body| ask(status, false, body.as_bytes()).err()),
         );
     }
     errors

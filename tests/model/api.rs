@@ -76,7 +76,7 @@ fn judged(world: &World, serial: u64, replayed: bool, headers: &mut http::Header
     let mut state = world.lock();
     let challenge = match state.api_mood {
         ApiMood::Failing => return StatusCode::BAD_GATEWAY,
-        ApiMood::Odd => "Basic realm=\"x\"",
+        ApiMood::Odd => "Bearer error=\"insufficient_scope\"",
         ApiMood::Good if state.live.contains(&serial) => {
             state.reference.accepted(serial);
             return StatusCode::OK;

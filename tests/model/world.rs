@@ -25,7 +25,7 @@ pub(crate) enum Mood {
 pub(crate) enum ApiMood {
     Good,
     Rejecting,
-    /// A 401 that is about another scheme.
+    /// A 401 that is about the scope.
     Odd,
     Failing,
 }

@@ -64,8 +64,14 @@ async fn each_grant_is_sent_as_its_configuration_says() -> Result<(), BoxError> 
     let token = format!("{URN}%3Atoken-type%3Aaccess_token");
     for (keys, form) in [
         (
-            json!({ "grant": "voipex", "username": "me", "password_file": file }),
+            json!({ "preset": "voipex", "username": "me", "password_file": file }),
             "client_id=api&username=me&password=from-file&grant_type=password".to_owned(),
+        ),
+        (
+            json!({ "preset": "voipex", "username": "me", "password": "p",
+                    "scope": "openid profile" }),
+            "client_id=api&username=me&password=p&grant_type=password&scope=openid+profile"
+                .to_owned(),
         ),
         (
             with(
@@ -79,7 +85,8 @@ async fn each_grant_is_sent_as_its_configuration_says() -> Result<(), BoxError> 
         ),
         (
             with(json!({ "grant": "client_credentials", "client_secret_file": file })),
-            "client_id=billing&grant_type=client_credentials".to_owned(),
+            // The id is in the header, with the secret.
+            "grant_type=client_credentials".to_owned(),
         ),
         (
             with(json!({ "grant": "client_credentials", "client_assertion_file": file })),
@@ -136,14 +143,45 @@ async fn each_grant_is_sent_as_its_configuration_says() -> Result<(), BoxError> 
     Ok(())
 }
 
+#[tokio::test]
+async fn the_preset_acts_for_a_user_with_one_login_and_its_scope_for_the_access_alone()
+-> Result<(), BoxError> {
+    let file = Scrap::new("access", "from-file\n");
+    let toml = format!(
+        "preset = 'voipex'\nusername = 'api@x.example'\npassword_file = '{}'\n\
+         impersonate = 'anna@x.example'\nscope = 'openid profile'\n[params]\ntotp = '1'\n",
+        file.path()
+    );
+    let config: SourceConfig = toml::from_str(&toml)?;
+    let log = Log::default();
+    let source = config.source_through(endpoint(&log, |_| answer(200, &[], TOKEN)))?;
+    source.fetch().await?;
+    source.fetch().await?;
+    let sent: Vec<_> = log
+        .all()
+        .iter()
+        .map(|it| (it.uri.to_string(), it.body.clone()))
+        .collect();
+    let login = "client_id=api&username=api%40x.example&password=from-file&grant_type=password\
+                 &scope=openid+profile&totp=1";
+    let exchange = (
+        "https://auth.voipex.io/token-exchange".to_owned(),
+        r#"{"email":"anna@x.example"}"#.to_owned(),
+    );
+    let login = ("https://auth.voipex.io/token".to_owned(), login.to_owned());
+    assert_eq!(sent, [login, exchange.clone(), exchange]);
+    assert!(!format!("{config:?}").contains("anna"));
+    Ok(())
+}
+
 #[test]
 fn an_unknown_key_is_refused_by_its_name_in_every_format() {
-    let json = r#"{ "grant": "voipex", "username": "me", "passwrd": "hunter2" }"#;
-    let toml = "grant = 'voipex'\nusername = 'me'\npasswrd = 'x'\n";
-    let yaml = "grant: voipex\nusername: me\npasswrd: hunter2\n";
-    let nested = "grant: voipex\ncache:\n  passwrd: 1\n";
-    let vars = [("X_GRANT", "voipex"), ("X_PASSWRD", "hunter2")];
-    let deep = [("X_GRANT", "voipex"), ("X_CACHE__PASSWRD", "hunter2")];
+    let json = r#"{ "preset": "voipex", "username": "me", "passwrd": "hunter2" }"#;
+    let toml = "preset = 'voipex'\nusername = 'me'\npasswrd = 'x'\n";
+    let yaml = "preset: voipex\nusername: me\npasswrd: hunter2\n";
+    let nested = "preset: voipex\ncache:\n  passwrd: 1\n";
+    let vars = [("X_PRESET", "voipex"), ("X_PASSWRD", "hunter2")];
+    let deep = [("X_PRESET", "voipex"), ("X_CACHE__PASSWRD", "hunter2")];
     for error in [
         serde_json::from_str::<SourceConfig>(json)
             .unwrap_err()
@@ -251,7 +289,25 @@ fn what_is_missing_or_not_used_is_named() {
     };
     let client = || with(json!({ "grant": "client_credentials" }));
     for (keys, field, reason) in [
-        (json!({ "grant": "pasword" }), "grant", "none of `voipex`"),
+        (json!({ "grant": "pasword" }), "grant", "none of `password`"),
+        (json!({}), "grant", "and so is `preset`"),
+        (json!({ "preset": "vopiex" }), "preset", "is not `voipex`"),
+        (
+            plus(password(), "preset", "voipex"),
+            "grant",
+            "conflicts with `preset`",
+        ),
+        (
+            plus(with(password()), "impersonate", "anna"),
+            "impersonate",
+            "grant `password`",
+        ),
+        (
+            json!({ "preset": "voipex", "username": "me", "password": "hunter2",
+                    "impersonate": " " }),
+            "impersonate",
+            "is empty",
+        ),
         (password(), "client_id", "missing"),
         (
             plus(password(), "client_id", "x"),
@@ -323,9 +379,9 @@ fn what_is_missing_or_not_used_is_named() {
             "is not used",
         ),
         (
-            json!({ "grant": "voipex", "username": "me", "password": "hunter2", "issuer": "x" }),
+            json!({ "preset": "voipex", "username": "me", "password": "hunter2", "issuer": "x" }),
             "issuer",
-            "not used by the grant `voipex`",
+            "not used by the preset `voipex`",
         ),
         (
             with(json!({ "grant": "jwt_bearer" })),
@@ -396,16 +452,16 @@ fn no_secret_is_in_debug_or_in_the_error_of_a_value_that_does_not_fit() {
     );
     assert!(!format!("{:?}", config(keys)).contains("hunter2"));
     for keys in [
-        json!({ "grant": "voipex", "password": 472_193 }),
-        json!({ "grant": "voipex", "password": -472_193 }),
-        json!({ "grant": "voipex", "password": true }),
-        json!({ "grant": "voipex", "password": ["472193"] }),
-        json!({ "grant": "voipex", "password": [472_193] }),
-        json!({ "grant": "voipex", "password": "" }),
-        json!({ "grant": "voipex", "params": { "totp": 472_193 } }),
-        json!({ "grant": "voipex", "timeout": "472193 weeks" }),
-        json!({ "grant": "voipex", "max_response": "472193x" }),
-        json!({ "grant": "voipex", "cache": { "renew_jitter": "x472193" } }),
+        json!({ "preset": "voipex", "password": 472_193 }),
+        json!({ "preset": "voipex", "password": -472_193 }),
+        json!({ "preset": "voipex", "password": true }),
+        json!({ "preset": "voipex", "password": ["472193"] }),
+        json!({ "preset": "voipex", "password": [472_193] }),
+        json!({ "preset": "voipex", "password": "" }),
+        json!({ "preset": "voipex", "params": { "totp": 472_193 } }),
+        json!({ "preset": "voipex", "timeout": "472193 weeks" }),
+        json!({ "preset": "voipex", "max_response": "472193x" }),
+        json!({ "preset": "voipex", "cache": { "renew_jitter": "x472193" } }),
     ] {
         let shown = keys.to_string();
         let error = serde_json::from_value::<SourceConfig>(keys).expect_err(&shown);
@@ -414,7 +470,7 @@ fn no_secret_is_in_debug_or_in_the_error_of_a_value_that_does_not_fit() {
         assert!(!as_yaml.to_string().contains("472193"), "{as_yaml}");
     }
     for table in ["X_CACHE", "X_PARAMS"] {
-        let vars = [("X_GRANT", "voipex"), (table, "hunter2")];
+        let vars = [("X_PRESET", "voipex"), (table, "hunter2")];
         let error = SourceConfig::from_vars("X_", vars).expect_err(table);
         assert!(error.to_string().contains("is a table"), "{error}");
         assert!(!error.to_string().contains("hunter2"));

@@ -197,6 +197,63 @@ fn a_refusal_is_an_error_and_a_transient_failure_a_warning() {
     assert!((60_000..=75_000).contains(&pause), "{pause}");
 }
 
+#[test]
+fn a_lifetime_that_cannot_be_read_is_told_and_costs_no_token() {
+    for (value, valid_for) in [
+        ("\"soon hunter2\"", Some("valid_for_s=")),
+        ("0", Some("valid_for_s=")),
+        ("-1", Some("valid_for_s=")),
+        ("\"3000\"", None),
+        ("null", None),
+    ] {
+        let lines = log_of(async {
+            let (server, tokens) = served(TokenServer::builder());
+            let odd = MockResponse::default().param("expires_in", value);
+            server.token_endpoint().set_default(odd);
+            tokens.token().await.expect("a token");
+            tokens.token().await.expect("a token");
+        });
+        let told: Vec<_> = lines
+            .iter()
+            .filter(|line| line.contains("it counts as not said"))
+            .collect();
+        assert_eq!(
+            told.len(),
+            usize::from(valid_for.is_some()),
+            "{value}: {told:?}"
+        );
+        for line in told {
+            assert!(line.starts_with("WARN"), "{line}");
+            // The server's tokens are JWTs.
+            assert!(
+                line.contains("valid_for_s=2999") || line.contains("valid_for_s=3000"),
+                "{line}"
+            );
+        }
+        assert!(
+            !lines.iter().any(|line| line.contains("hunter2")),
+            "{value}"
+        );
+    }
+}
+
+#[test]
+fn a_description_is_in_no_event() {
+    let lines = log_of(async {
+        let (server, tokens) = served(TokenServer::builder());
+        let body = r#"{"error":"invalid_grant","error_description":"for operators only"}"#;
+        let refusal = MockResponse::body(400, "application/json", body);
+        server.token_endpoint().enqueue([refusal]);
+        let error = tokens.token().await.expect_err("refused");
+        assert_eq!(error.description(), Some("for operators only"));
+    });
+    assert!(!lines.is_empty());
+    assert!(
+        !lines.iter().any(|line| line.contains("operators")),
+        "{lines:#?}"
+    );
+}
+
 /// The metrics after that work, by name and labels.
 fn metrics_of(work: impl Future<Output = ()>) -> BTreeMap<String, DebugValue> {
     let recorder = DebuggingRecorder::new();

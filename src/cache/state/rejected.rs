@@ -38,7 +38,7 @@ impl State {
         &mut self,
         generation: u64,
         origin: OriginId,
-        replayed: bool,
+        unproven: bool,
         now: &Moment,
         settings: &Settings,
     ) -> Rejection {
@@ -53,7 +53,7 @@ impl State {
             generation,
             forced_by: live.forced_by,
             refreshed: live.by == FetchedBy::RefreshToken,
-            replayed,
+            unproven,
         };
         let backoff = &settings.rejection_backoff;
         let verdict = self

@@ -14,7 +14,7 @@ use crate::grant::secret::{DynSecretSource, Secret, SecretSource};
 /// | what the server knows of the client | |
 /// |---|---|
 /// | nothing: it is public | [`none`](Self::none), the default |
-/// | a secret | [`client_secret_basic`](Self::client_secret_basic), [`client_secret_post`](Self::client_secret_post) |
+/// | a secret | [`client_secret_basic`](Self::client_secret_basic), [`client_secret_post`](Self::client_secret_post), [`client_secret_basic_unencoded`](Self::client_secret_basic_unencoded) |
 /// | a public key | [`private_key_jwt`](Self::private_key_jwt) |
 /// | a trusted issuer, such as a Kubernetes cluster | [`client_assertion`](Self::client_assertion) |
 /// | a certificate | [`tls_client_auth`](Self::tls_client_auth) |
@@ -32,12 +32,20 @@ use crate::grant::secret::{DynSecretSource, Secret, SecretSource};
 #[derive(Clone, Default)]
 pub struct ClientAuth(pub(super) Method);
 
+/// How id and secret are written into the header of HTTP Basic.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum InHeader {
+    /// As RFC 6749, section 2.3.1, says.
+    Encoded,
+    AsTheyAre,
+}
+
 #[derive(Clone, Default)]
 pub(super) enum Method {
     #[default]
     None,
     Tls,
-    Basic(Secret),
+    Basic(Secret, InHeader),
     Post(Secret),
     Assertion(Arc<dyn DynSecretSource>),
     Jwt(Arc<SignedJwt>),
@@ -50,10 +58,24 @@ impl ClientAuth {
         Self(Method::None)
     }
 
-    /// Sends a secret in the `Authorization` header, as HTTP Basic (RFC 6749,
-    /// section 2.3.1). Every server must support this.
+    /// Sends id and secret in the `Authorization` header, as HTTP Basic (RFC 6749,
+    /// section 2.3.1). Every server must support this. The form has no `client_id`
+    /// then: a client must not authenticate in two places.
+    ///
+    /// Id and secret are form-encoded before they are joined, as the RFC says, with
+    /// a space as `%20`, which servers decode that leave a `+` alone. What is not a
+    /// letter, a digit or one of `-._~` is no longer itself then, and some servers
+    /// do not decode it: see
+    /// [`client_secret_basic_unencoded`](Self::client_secret_basic_unencoded).
     pub fn client_secret_basic(secret: impl Into<Secret>) -> Self {
-        Self(Method::Basic(secret.into()))
+        Self(Method::Basic(secret.into(), InHeader::Encoded))
+    }
+
+    /// Sends id and secret in the `Authorization` header, as HTTP Basic, just as they
+    /// are (RFC 7617): for servers that do not decode them, such as LemonLDAP::NG and
+    /// node-oauth. The id must have no colon.
+    pub fn client_secret_basic_unencoded(secret: impl Into<Secret>) -> Self {
+        Self(Method::Basic(secret.into(), InHeader::AsTheyAre))
     }
 
     /// Sends a secret in the form, as `client_secret` (RFC 6749, section 2.3.1):
@@ -93,7 +115,8 @@ impl fmt::Debug for ClientAuth {
         match &self.0 {
             Method::None => f.write_str("none"),
             Method::Tls => f.write_str("tls_client_auth"),
-            Method::Basic(_) => f.write_str("client_secret_basic"),
+            Method::Basic(_, InHeader::Encoded) => f.write_str("client_secret_basic"),
+            Method::Basic(..) => f.write_str("client_secret_basic_unencoded"),
             Method::Post(_) => f.write_str("client_secret_post"),
             Method::Assertion(_) => f.write_str("client_assertion"),
             Method::Jwt(jwt) => jwt.fmt(f),
@@ -108,7 +131,8 @@ impl Hash for ClientAuth {
         std::mem::discriminant(&self.0).hash(hasher);
         match &self.0 {
             Method::None | Method::Tls | Method::Assertion(_) => {}
-            Method::Basic(secret) | Method::Post(secret) => secret.secret().hash(hasher),
+            Method::Basic(secret, written) => (secret.secret(), written).hash(hasher),
+            Method::Post(secret) => secret.secret().hash(hasher),
             Method::Jwt(jwt) => jwt.hash(hasher),
         }
     }
@@ -126,6 +150,10 @@ mod tests {
             (
                 ClientAuth::client_secret_basic("s3cret"),
                 "client_secret_basic",
+            ),
+            (
+                ClientAuth::client_secret_basic_unencoded("s3cret"),
+                "client_secret_basic_unencoded",
             ),
             (
                 ClientAuth::client_secret_post("s3cret"),

@@ -6,11 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::Uri;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::error::{ConfigError, TokenError, TokenErrorKind};
-use crate::grant::client::signer::{DynSigner, Signer};
+use crate::grant::client::signer::{DynSigner, JwtHeaders, Signer};
 use crate::grant::secret::{Secret, SecretSource};
 
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
@@ -26,7 +25,10 @@ const MAX_LIFETIME: Duration = Duration::from_secs(3600);
 /// |---|---|---|
 /// | `iss` | the client id | required: [`issuer`](Self::issuer) |
 /// | `sub` | the client id | none, or [`subject`](Self::subject) |
-/// | `aud` | the URL of the token endpoint, or [`audience`](Self::audience) | required: [`audience`](Self::audience) |
+/// | `aud` | the issuer, for an [`Endpoint::issuer`]; else the URL of the token endpoint as it was written; or [`audience`](Self::audience) | required: [`audience`](Self::audience) |
+///
+/// The headers are `alg`, `typ` (`JWT`), the signer's `kid` if it has one, and what
+/// [`header`](Self::header) and the [signer](Signer::add_headers) add.
 ///
 #[cfg_attr(feature = "private-key-jwt", doc = "```")]
 #[cfg_attr(not(feature = "private-key-jwt"), doc = "```ignore")]
@@ -49,12 +51,14 @@ const MAX_LIFETIME: Duration = Duration::from_secs(3600);
 /// # let _ = (client, user); Ok(()) }
 /// ```
 ///
+/// [`Endpoint::issuer`]: crate::grant::Endpoint::issuer
 /// [`ClientAuth::private_key_jwt`]: crate::grant::ClientAuth::private_key_jwt
 /// [`JwtBearerGrant`]: crate::grant::JwtBearerGrant
 #[derive(Debug)]
 pub struct SignedJwt {
     signer: Box<dyn DynSigner>,
     claims: Claims,
+    headers: JwtHeaders,
     lifetime: Duration,
 }
 
@@ -67,6 +71,7 @@ impl SignedJwt {
         Self {
             signer: Box::new(signer),
             claims: Claims(Map::new()),
+            headers: JwtHeaders::default(),
             lifetime: DEFAULT_LIFETIME,
         }
     }
@@ -83,8 +88,10 @@ impl SignedJwt {
         self.claim("sub", subject)
     }
 
-    /// Sets whom the assertion is for (`aud`): the URL of the token endpoint, or
-    /// its issuer, as the server requires.
+    /// Sets whom the assertion is for (`aud`): the server's issuer, or the URL of its
+    /// token endpoint, as the server requires. The issuer is better: an assertion for
+    /// a URL that metadata names can be one for another server
+    /// (draft-ietf-oauth-rfc7523bis).
     #[must_use]
     pub fn audience(self, audience: impl Into<String>) -> Self {
         self.claim("aud", audience)
@@ -95,6 +102,15 @@ impl SignedJwt {
     #[must_use]
     pub fn claim(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.claims.0.insert(name.into(), value.into().into());
+        self
+    }
+
+    /// Sets a header (RFC 7515, section 4.1), and replaces the one that the signer or
+    /// this type sets: `typ`, for servers that require `client-authentication+jwt`.
+    /// `alg` cannot be set.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.set(name, value);
         self
     }
 
@@ -113,19 +129,31 @@ impl SignedJwt {
         Ok(self)
     }
 
-    /// Signs an assertion that authenticates this client to this endpoint.
+    /// Signs an assertion that authenticates this client to this server.
     pub(super) async fn of_client(
         &self,
         client_id: &str,
-        endpoint: &Uri,
+        server: &str,
     ) -> Result<Secret, TokenError> {
         let mut claims = self.claims.0.clone();
         for name in ["iss", "sub"] {
             claims.entry(name).or_insert_with(|| client_id.into());
         }
-        let audience = || endpoint.to_string().into();
-        claims.entry("aud").or_insert_with(audience);
+        claims.entry("aud").or_insert_with(|| server.into());
         self.sign(claims).await
+    }
+
+    /// Returns the headers (RFC 7515, section 4.1).
+    fn head(&self) -> Map<String, Value> {
+        let mut head = JwtHeaders::default();
+        head.set("typ", "JWT");
+        if let Some(key_id) = self.signer.key_id() {
+            head.set("kid", key_id);
+        }
+        self.signer.add_headers(&mut head);
+        head.0.extend(self.headers.0.clone());
+        head.set("alg", self.signer.algorithm());
+        head.0
     }
 
     /// Signs these claims, with `jti`, `iat` and `exp`.
@@ -133,16 +161,12 @@ impl SignedJwt {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        let mut head = json!({ "alg": self.signer.algorithm(), "typ": "JWT" });
-        if let Some(key_id) = self.signer.key_id() {
-            head["kid"] = key_id.into();
-        }
         let end = now.as_secs().saturating_add(self.lifetime.as_secs());
         claims.insert("jti".into(), unique(now).into());
         claims.insert("iat".into(), now.as_secs().into());
         claims.insert("exp".into(), end.into());
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        let head = encode(head.to_string().as_bytes());
+        let head = encode(Value::Object(self.head()).to_string().as_bytes());
         let claims = encode(Value::Object(claims).to_string().as_bytes());
         let message = format!("{head}.{claims}");
         let signature = self.signer.sign(message.as_bytes()).await;
@@ -172,7 +196,9 @@ impl SecretSource for SignedJwt {
 
 impl Hash for SignedJwt {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        (self.signer.algorithm(), self.signer.key_id()).hash(hasher);
+        for (name, value) in self.head() {
+            (name, value.to_string()).hash(hasher);
+        }
         for (name, value) in &self.claims.0 {
             (name, value.as_str()).hash(hasher);
         }

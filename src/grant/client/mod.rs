@@ -11,6 +11,6 @@ pub use auth::ClientAuth;
 pub use jwt::SignedJwt;
 #[cfg(feature = "private-key-jwt")]
 pub use private_key::PrivateKey;
-pub use signer::Signer;
+pub use signer::{JwtHeaders, Signer};
 
 pub(super) use authenticate::Client;

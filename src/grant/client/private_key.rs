@@ -4,21 +4,32 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm, Ed25519KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512,
+    RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
 };
-use rustls_pki_types::PrivateKeyDer;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::error::{BoxError, ConfigError};
-use crate::grant::client::signer::Signer;
+use crate::grant::client::signer::{JwtHeaders, Signer};
 use crate::grant::secret::SecretFile;
 
 const FIELD: &str = "private_key";
 
-/// A private key from a PEM string or file, which signs assertions with RS256
-/// (an RSA key), ES256 (P-256) or EdDSA (Ed25519).
+/// A private key from a PEM string or file, which signs assertions:
+///
+/// | key | [algorithm](Self::with_algorithm) (RFC 7518, section 3.1; RFC 8037) |
+/// |---|---|
+/// | RSA | `RS256`, or `RS384`, `RS512`, `PS256`, `PS384`, `PS512` |
+/// | P-256 | `ES256` |
+/// | P-384 | `ES384` |
+/// | Ed25519 | `EdDSA` |
 ///
 /// Reads PKCS #8 (`PRIVATE KEY`), PKCS #1 (`RSA PRIVATE KEY`) and SEC 1
 /// (`EC PRIVATE KEY`). An RSA key must have at least 2048 bits. Needs the feature
@@ -35,13 +46,38 @@ const FIELD: &str = "private_key";
 #[derive(Clone)]
 pub struct PrivateKey {
     key: Arc<Key>,
+    algorithm: &'static str,
     id: Option<String>,
+    certificate: Option<Thumbprints>,
 }
 
 enum Key {
     Rsa(RsaKeyPair),
     P256(EcdsaKeyPair),
+    P384(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
+}
+
+/// The hashes of a certificate (RFC 7515, sections 4.1.7 and 4.1.8).
+#[derive(Clone)]
+struct Thumbprints {
+    sha1: String,
+    sha256: String,
+}
+
+/// The algorithms of an RSA key, the default first.
+const OF_RSA: [&str; 6] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
+
+impl Key {
+    /// The algorithms that this key can sign with, the default first.
+    fn algorithms(&self) -> &'static [&'static str] {
+        match self {
+            Self::Rsa(_) => &OF_RSA,
+            Self::P256(_) => &["ES256"],
+            Self::P384(_) => &["ES384"],
+            Self::Ed25519(_) => &["EdDSA"],
+        }
+    }
 }
 
 impl PrivateKey {
@@ -56,12 +92,14 @@ impl PrivateKey {
             .map_err(|_| ConfigError::new(FIELD, "has no private key in PEM"))?;
         let key = read(&der).ok_or_else(|| {
             let reason =
-                "is neither an RSA key of 2048 bits or more, nor a P-256 or an Ed25519 key";
+                "is neither an RSA key of 2048 bits or more, nor a P-256, P-384 or Ed25519 key";
             ConfigError::new(FIELD, reason)
         })?;
         Ok(Self {
+            algorithm: key.algorithms()[0],
             key: Arc::new(key),
             id: None,
+            certificate: None,
         })
     }
 
@@ -86,27 +124,70 @@ impl PrivateKey {
         self.id = Some(id.into());
         self
     }
+
+    /// Sets the algorithm to sign with, for a server that requires another one than the
+    /// first in the [table](Self).
+    ///
+    /// # Errors
+    ///
+    /// Fails if this kind of key cannot sign so.
+    pub fn with_algorithm(mut self, algorithm: &str) -> Result<Self, ConfigError> {
+        let known = self.key.algorithms();
+        let Some(algorithm) = known.iter().find(|it| **it == algorithm) else {
+            let reason = format!(
+                "cannot sign by this algorithm, only by {}",
+                known.join(", ")
+            );
+            return Err(ConfigError::new(FIELD, reason));
+        };
+        self.algorithm = algorithm;
+        Ok(self)
+    }
+
+    /// Adds the headers `x5t` and `x5t#S256`, which tell the server by which
+    /// certificate it knows this key: the first certificate in a PEM string. Microsoft
+    /// Entra ID requires one of them.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no certificate. The error quotes nothing.
+    pub fn with_certificate(mut self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        let der = CertificateDer::from_pem_slice(pem.as_ref())
+            .map_err(|_| ConfigError::new("certificate", "has no certificate in PEM"))?;
+        let hash = |algorithm| URL_SAFE_NO_PAD.encode(digest(algorithm, &der));
+        self.certificate = Some(Thumbprints {
+            sha1: hash(&SHA1_FOR_LEGACY_USE_ONLY),
+            sha256: hash(&SHA256),
+        });
+        Ok(self)
+    }
 }
 
 fn read(der: &PrivateKeyDer<'_>) -> Option<Key> {
     match der {
         PrivateKeyDer::Pkcs1(der) => rsa(RsaKeyPair::from_der(der.secret_pkcs1_der()).ok()?),
         PrivateKeyDer::Sec1(der) => {
-            let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
-            let key = EcdsaKeyPair::from_private_key_der(algorithm, der.secret_sec1_der());
-            key.ok().map(Key::P256)
+            let der = der.secret_sec1_der();
+            let ecdsa = |algorithm| EcdsaKeyPair::from_private_key_der(algorithm, der).ok();
+            of_curve(ecdsa)
         }
         PrivateKeyDer::Pkcs8(der) => {
             let der = der.secret_pkcs8_der();
-            let p256 = || EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der);
+            let ecdsa = |algorithm| EcdsaKeyPair::from_pkcs8(algorithm, der).ok();
             let ed25519 = || Ed25519KeyPair::from_pkcs8_maybe_unchecked(der);
             let of_rsa = || RsaKeyPair::from_pkcs8(der).ok().and_then(rsa);
-            (p256().ok().map(Key::P256))
+            of_curve(ecdsa)
                 .or_else(|| ed25519().ok().map(Key::Ed25519))
                 .or_else(of_rsa)
         }
         _ => None,
     }
+}
+
+/// Reads a key by the curve that it is of.
+fn of_curve(read: impl Fn(&'static EcdsaSigningAlgorithm) -> Option<EcdsaKeyPair>) -> Option<Key> {
+    let p256 = read(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Key::P256);
+    p256.or_else(|| read(&ECDSA_P384_SHA384_FIXED_SIGNING).map(Key::P384))
 }
 
 /// RFC 7518, section 3.3: 2048 bits at least.
@@ -116,15 +197,18 @@ fn rsa(key: RsaKeyPair) -> Option<Key> {
 
 impl Signer for PrivateKey {
     fn algorithm(&self) -> &str {
-        match *self.key {
-            Key::Rsa(_) => "RS256",
-            Key::P256(_) => "ES256",
-            Key::Ed25519(_) => "EdDSA",
-        }
+        self.algorithm
     }
 
     fn key_id(&self) -> Option<&str> {
         self.id.as_deref()
+    }
+
+    fn add_headers(&self, headers: &mut JwtHeaders) {
+        if let Some(certificate) = &self.certificate {
+            headers.set("x5t", &certificate.sha1);
+            headers.set("x5t#S256", &certificate.sha256);
+        }
     }
 
     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, BoxError> {
@@ -133,11 +217,19 @@ impl Signer for PrivateKey {
         Ok(match &*self.key {
             Key::Rsa(key) => {
                 let mut signature = vec![0; key.public_modulus_len()];
-                key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
+                let padding: &'static dyn RsaEncoding = match self.algorithm {
+                    "RS384" => &RSA_PKCS1_SHA384,
+                    "RS512" => &RSA_PKCS1_SHA512,
+                    "PS256" => &RSA_PSS_SHA256,
+                    "PS384" => &RSA_PSS_SHA384,
+                    "PS512" => &RSA_PSS_SHA512,
+                    _ => &RSA_PKCS1_SHA256,
+                };
+                key.sign(padding, &random, message, &mut signature)
                     .map_err(failed)?;
                 signature
             }
-            Key::P256(key) => key
+            Key::P256(key) | Key::P384(key) => key
                 .sign(&random, message)
                 .map_err(failed)?
                 .as_ref()

@@ -4,6 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
+use serde_json::{Map, Value};
+
 use crate::error::BoxError;
 
 /// Signs assertions: a key in memory (`PrivateKey`, feature `private-key-jwt`),
@@ -39,6 +41,27 @@ pub trait Signer: Send + Sync + 'static {
         None
     }
 
+    /// Adds other headers (RFC 7515, section 4.1), `x5t#S256` for example. The default
+    /// adds none.
+    ///
+    /// ```
+    /// # use tower_bearer::BoxError;
+    /// use tower_bearer::grant::{JwtHeaders, Signer};
+    ///
+    /// # struct Vault { thumbprint: String }
+    /// impl Signer for Vault {
+    ///     # fn algorithm(&self) -> &str { "PS256" }
+    ///     # async fn sign(&self, _: &[u8]) -> Result<Vec<u8>, BoxError> { Ok(Vec::new()) }
+    ///     // …
+    ///     fn add_headers(&self, headers: &mut JwtHeaders) {
+    ///         headers.set("x5t#S256", &self.thumbprint);
+    ///     }
+    /// }
+    /// ```
+    fn add_headers(&self, headers: &mut JwtHeaders) {
+        let _ = headers;
+    }
+
     /// Signs a message. Returns the bytes of the signature as in RFC 7518,
     /// section 3: for ES256, r and s of 32 bytes each, not ASN.1.
     ///
@@ -50,12 +73,41 @@ pub trait Signer: Send + Sync + 'static {
     fn sign(&self, message: &[u8]) -> impl Future<Output = Result<Vec<u8>, BoxError>> + Send;
 }
 
+/// The headers of an assertion, which a [`Signer`] adds to.
+#[derive(Clone, Default)]
+pub struct JwtHeaders(pub(super) Map<String, Value>);
+
+impl JwtHeaders {
+    /// Sets a header, and replaces it if it was set before. `alg` cannot be set.
+    pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        self.0.insert(name.into(), value.into().into());
+    }
+
+    /// Sets a header that is a list of strings, as the certificates of `x5c` are (RFC
+    /// 7515, section 4.1.6).
+    pub fn set_list<I>(&mut self, name: impl Into<String>, values: I)
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let values = values.into_iter().map(|value| Value::String(value.into()));
+        self.0.insert(name.into(), values.collect());
+    }
+}
+
+impl fmt::Debug for JwtHeaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 type Signed<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, BoxError>> + Send + 'a>>;
 
 /// [`Signer`] as a trait object.
 pub(super) trait DynSigner: Send + Sync + 'static {
     fn algorithm(&self) -> &str;
     fn key_id(&self) -> Option<&str>;
+    fn add_headers(&self, headers: &mut JwtHeaders);
     fn sign<'a>(&'a self, message: &'a [u8]) -> Signed<'a>;
 }
 
@@ -66,6 +118,10 @@ impl<S: Signer> DynSigner for S {
 
     fn key_id(&self) -> Option<&str> {
         Signer::key_id(self)
+    }
+
+    fn add_headers(&self, headers: &mut JwtHeaders) {
+        Signer::add_headers(self, headers);
     }
 
     fn sign<'a>(&'a self, message: &'a [u8]) -> Signed<'a> {

@@ -81,7 +81,7 @@ impl Issuer {
     ) -> Result<Metadata, TokenError> {
         let start = Instant::now();
         let time = limits.timeout;
-        let mut none = None;
+        let mut worst: Option<NotHere> = None;
         for uri in &self.urls {
             // Both requests together have the time of one.
             limits.timeout = time.saturating_sub(start.elapsed());
@@ -92,24 +92,82 @@ impl Issuer {
                 body: None,
                 secrets: &[],
             };
-            let response = send_request(transport(), &request, limits).await?;
-            if response.status.is_success() {
-                return metadata::read(&self.name, &response.body)
-                    .map_err(|e| e.with_response(response.status, None));
-            }
-            none = Some(no_metadata(&response, &request)?);
+            let not_here = match send_request(transport(), &request, limits).await {
+                Ok(response) => match self.read(&response, &request) {
+                    Ok(metadata) => return Ok(metadata),
+                    Err(error) => error?,
+                },
+                Err(error) => match error.kind() {
+                    // A login page, or the way to one.
+                    TokenErrorKind::UnexpectedRedirect | TokenErrorKind::InvalidResponse => {
+                        NotHere::Other(error)
+                    }
+                    _ => return Err(error),
+                },
+            };
+            worst = Some(match worst {
+                Some(worst) => worst.or(not_here),
+                None => not_here,
+            });
         }
         // There are two URLs, so there is an error.
-        Err(none.unwrap_or_else(|| TokenError::new(TokenErrorKind::Config, ENDPOINT_NAME)))
+        Err(worst.map_or_else(
+            || TokenError::new(TokenErrorKind::Config, ENDPOINT_NAME),
+            NotHere::into_error,
+        ))
+    }
+
+    /// Reads a response. The error is `Ok` if another place may have the metadata.
+    fn read(
+        &self,
+        response: &EndpointResponse,
+        request: &EndpointRequest<'_>,
+    ) -> Result<Metadata, Result<NotHere, TokenError>> {
+        if !response.status.is_success() {
+            return Err(no_metadata(response, request));
+        }
+        metadata::read(&self.name, &request.endpoint(), &response.body).map_err(|fault| {
+            let error = fault.error.with_response(response.status, None);
+            match fault.is_no_document {
+                true => Ok(NotHere::Other(error)),
+                false => Err(error),
+            }
+        })
     }
 }
 
-/// Returns the error of a response without metadata as `Ok` if the other URL may
+/// Why one place has no metadata, though another may.
+enum NotHere {
+    /// There is nothing.
+    Nothing(TokenError),
+    /// There is something else.
+    Other(TokenError),
+    /// It may be there later.
+    Later(TokenError),
+}
+
+impl NotHere {
+    /// Returns what says more: that it may pass, then that something is wrong.
+    fn or(self, other: Self) -> Self {
+        match (&self, &other) {
+            (Self::Later(_), _) | (Self::Other(_), Self::Nothing(_) | Self::Other(_)) => self,
+            _ => other,
+        }
+    }
+
+    fn into_error(self) -> TokenError {
+        match self {
+            Self::Nothing(error) | Self::Other(error) | Self::Later(error) => error,
+        }
+    }
+}
+
+/// Returns the error of a response without metadata as `Ok` if another place may
 /// have it, else as `Err`.
 fn no_metadata(
     response: &EndpointResponse,
     request: &EndpointRequest<'_>,
-) -> Result<TokenError, TokenError> {
+) -> Result<NotHere, TokenError> {
     let status = response.status;
     let error = |kind, what: &str| {
         let what = format!("{} {what}", request.endpoint());
@@ -119,11 +177,16 @@ fn no_metadata(
         let now = SystemTime::now();
         let wait = error::retry_after(&response.headers, now, error::MAX_RETRY_AFTER);
         let what = "is temporarily unavailable";
-        return Err(error(TokenErrorKind::Unavailable, what).with_retry_after(wait));
+        let error = error(TokenErrorKind::Unavailable, what).with_retry_after(wait);
+        // Who asks too often asks no further.
+        return match status.is_server_error() {
+            true => Ok(NotHere::Later(error)),
+            false => Err(error),
+        };
     }
     if status.is_client_error() {
         let what = "has no metadata: is this the issuer, to the last character?";
-        return Ok(error(TokenErrorKind::Config, what));
+        return Ok(NotHere::Nothing(error(TokenErrorKind::Config, what)));
     }
     let what = "answered with an unexpected status";
     Err(error(TokenErrorKind::InvalidResponse, what))

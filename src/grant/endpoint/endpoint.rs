@@ -17,7 +17,11 @@ pub struct Endpoint(pub(super) Location);
 
 #[derive(Clone)]
 pub(super) enum Location {
-    Known(Uri),
+    Known {
+        uri: Uri,
+        /// The URL as the user wrote it, which is the audience of assertions.
+        written: Arc<str>,
+    },
     Issuer(Arc<Issuer>),
 }
 
@@ -30,7 +34,11 @@ impl Endpoint {
     /// 127.0.0.0/8, `[::1]`), or has a user name or a fragment. The error does
     /// not quote the URL.
     pub fn new(url: impl EndpointUrl) -> Result<Self, ConfigError> {
-        Ok(Self::known(url::parse("endpoint", url)?))
+        let written = url.text();
+        Ok(Self(Location::Known {
+            uri: url::parse_as("endpoint", &written)?,
+            written: (*written).into(),
+        }))
     }
 
     /// Creates the endpoint that this issuer names in its metadata.
@@ -48,12 +56,15 @@ impl Endpoint {
     ///
     /// The metadata is requested through the grant's transport before the first
     /// token, at `…/.well-known/openid-configuration` (OpenID Connect Discovery
-    /// 1.0, section 4) and, if the server has nothing there, at
-    /// `/.well-known/oauth-authorization-server…` (RFC 8414, section 3). It is
-    /// kept for an hour, by all clones together; if it cannot be read again
-    /// then, the old metadata stays in use. Its revocation endpoint, or else its
-    /// `end_session_endpoint`, is used by [`TokenCache::revoke`] where the grant
-    /// has none of its own.
+    /// 1.0, section 4) and, if the server has none there (an error, a redirect, a page,
+    /// a document without an issuer), at `/.well-known/oauth-authorization-server…`
+    /// (RFC 8414, section 3). It is kept for an hour, by all clones together; if it
+    /// cannot be read again then, the old metadata stays in use.
+    ///
+    /// Its revocation endpoint is used by [`TokenCache::revoke`] where the grant has
+    /// none of its own, if it is of the issuer's origin; so is the logout endpoint of
+    /// a Keycloak without one. The issuer is the audience of
+    /// [assertions](crate::grant::SignedJwt), as the document writes it.
     ///
     /// No token is requested when the metadata cannot be read or is not accepted:
     ///
@@ -62,7 +73,7 @@ impl Endpoint {
     /// | the issuer cannot be reached, or not in time | [`Connect`], [`Timeout`], [`Unavailable`], which are transient |
     /// | it redirects, except by 307 or 308 within its origin | [`UnexpectedRedirect`] |
     /// | it has no metadata | [`Config`] |
-    /// | the metadata is larger than [`max_response`](crate::grant::Grant::max_response), is not JSON, names another issuer than exactly this string, or names a token endpoint that [`new`](Self::new) refuses or that is plain http while the issuer is https | [`InvalidResponse`] |
+    /// | the metadata is larger than [`max_response`](crate::grant::Grant::max_response), is not JSON, names another issuer than this string (a last slash apart), or names a token endpoint that [`new`](Self::new) refuses or that is plain http while the issuer is https | [`InvalidResponse`] |
     ///
     /// [`TokenCache::revoke`]: crate::TokenCache::revoke
     /// [`Connect`]: crate::TokenErrorKind::Connect
@@ -80,15 +91,26 @@ impl Endpoint {
         Ok(Self(Location::Issuer(Arc::new(issuer))))
     }
 
-    pub(in crate::grant) fn known(uri: Uri) -> Self {
-        Self(Location::Known(uri))
+    pub(in crate::grant) fn known(uri: &'static str) -> Self {
+        Self(Location::Known {
+            uri: Uri::from_static(uri),
+            written: uri.into(),
+        })
+    }
+
+    /// Returns the URL, if it is known without asking an issuer.
+    pub(crate) fn uri(&self) -> Option<&Uri> {
+        match &self.0 {
+            Location::Known { uri, .. } => Some(uri),
+            Location::Issuer(_) => None,
+        }
     }
 }
 
 impl Hash for Endpoint {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         match &self.0 {
-            Location::Known(uri) => uri.hash(hasher),
+            Location::Known { uri, .. } => uri.hash(hasher),
             Location::Issuer(issuer) => issuer.name().hash(hasher),
         }
     }
@@ -131,7 +153,7 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             // Without the query, which may hold a key.
-            Location::Known(uri) => f
+            Location::Known { uri, .. } => f
                 .debug_struct("Endpoint")
                 .field("host", &uri.host())
                 .field("path", &uri.path())

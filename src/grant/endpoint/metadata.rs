@@ -1,39 +1,37 @@
 //! Reads the metadata of an issuer: pure decisions.
 
+use std::sync::Arc;
+
 use http::Uri;
-use serde::Deserialize;
 use url::Url;
 
 use crate::error::{ConfigError, TokenError, TokenErrorKind};
 use crate::grant::endpoint::url::parse_as;
+use crate::grant::response::body::{JsonValue, Members, Twice};
 
 const FIELD: &str = "issuer";
 
-/// The endpoints that an issuer names.
+/// An issuer, and the endpoints that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Metadata {
+    /// The issuer as the document writes it.
+    pub(super) issuer: Arc<str>,
     pub(super) token: Uri,
-    pub(super) logout: Option<Uri>,
-    pub(super) revocation: Option<Uri>,
+    pub(super) revocation: Option<Revocation>,
     /// For clients that authenticate with a certificate.
     pub(super) mtls_token: Option<Uri>,
     pub(super) mtls_revocation: Option<Uri>,
 }
 
-/// The members that matter (RFC 8414, section 2; RFC 8705, section 5).
-#[derive(Deserialize)]
-struct Document {
-    issuer: Option<String>,
-    token_endpoint: Option<String>,
-    end_session_endpoint: Option<String>,
-    revocation_endpoint: Option<String>,
-    mtls_endpoint_aliases: Option<Aliases>,
-}
-
-#[derive(Deserialize)]
-struct Aliases {
-    token_endpoint: Option<String>,
-    revocation_endpoint: Option<String>,
+/// How an issuer lets a session be ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Revocation {
+    /// At a revocation endpoint (RFC 7009).
+    Endpoint(Uri),
+    /// At Keycloak's logout endpoint.
+    KeycloakLogout(Uri),
+    /// At an endpoint of another origin, which gets no token.
+    Elsewhere,
 }
 
 /// Returns the URLs of an issuer's metadata: OpenID Connect Discovery 1.0,
@@ -59,27 +57,45 @@ pub(super) fn urls(issuer: &str) -> Result<[Uri; 2], ConfigError> {
     ])
 }
 
-/// Reads the metadata of an issuer.
+/// Why a document is no metadata.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) error: TokenError,
+    /// The document may not be this issuer's own: it is none, or names no issuer.
+    pub(super) is_no_document: bool,
+}
+
+/// Reads the metadata of an issuer (RFC 8414, section 2; RFC 8705, section 5).
+/// `place` names whose they are. What no token needs may be of any shape.
 ///
 /// # Errors
 ///
 /// Returns what is wrong with it, in words that quote nothing of it.
-pub(super) fn read(issuer: &str, body: &[u8]) -> Result<Metadata, TokenError> {
+pub(super) fn read(asked: &str, place: &str, body: &[u8]) -> Result<Metadata, Fault> {
     let malformed = |what: &str| {
-        let what = format!("the issuer's metadata {what}");
+        let what = format!("the metadata of {place} {what}");
         TokenError::new(TokenErrorKind::InvalidResponse, what)
     };
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let document: Document = serde_json::from_slice(body).map_err(|e| {
-        malformed(if e.is_data() {
-            "has a member that is there twice or of the wrong type"
-        } else {
-            "is not JSON"
-        })
-    })?;
-    check_issuer(issuer, document.issuer.as_deref()).map_err(malformed)?;
+    let fault = |what: &str| Fault {
+        error: malformed(what),
+        is_no_document: false,
+    };
+    let no_document = |what: &str| Fault {
+        error: malformed(what),
+        is_no_document: true,
+    };
+    let members = Members::parse_json(body).map_err(no_document)?;
+    let issuer = match members.get("issuer") {
+        Ok(Some(JsonValue::Text(issuer))) => issuer,
+        Ok(Some(_)) => return Err(no_document("has an `issuer` that is not a string")),
+        Ok(None) => return Err(no_document("names no issuer")),
+        Err(Twice) => return Err(fault("names two issuers")),
+    };
+    if !is_same_issuer(asked, issuer) {
+        return Err(fault("names another issuer"));
+    }
     // Only an issuer on loopback may have its endpoints there without TLS.
-    let plain = issuer
+    let plain = asked
         .get(..5)
         .is_some_and(|s| s.eq_ignore_ascii_case("http:"));
     let endpoint = |field, text: &str| {
@@ -92,40 +108,64 @@ pub(super) fn read(issuer: &str, body: &[u8]) -> Result<Metadata, TokenError> {
         }
         Ok(uri)
     };
-    let token = document
-        .token_endpoint
-        .ok_or_else(|| malformed("has no `token_endpoint`"))?;
-    let token = endpoint("token_endpoint", &token).map_err(|e| {
-        let what = "has a token endpoint that is not accepted";
-        malformed(what).with_source(e)
+    let token = match members.get("token_endpoint") {
+        Ok(Some(JsonValue::Text(url))) => url,
+        Ok(Some(_)) => return Err(fault("has a `token_endpoint` that is not a string")),
+        Ok(None) => return Err(fault("has no `token_endpoint`")),
+        Err(Twice) => return Err(fault("has two values of `token_endpoint`")),
+    };
+    let token = endpoint("token_endpoint", token).map_err(|e| Fault {
+        error: malformed("has a token endpoint that is not accepted").with_source(e),
+        is_no_document: false,
     })?;
     // These are not needed for a token, so a bad one is ignored.
-    let other = |text: Option<String>| endpoint("endpoint", &text?).ok();
-    let (mtls_token, mtls_revocation) = document
-        .mtls_endpoint_aliases
-        .map(|aliases| (aliases.token_endpoint, aliases.revocation_endpoint))
-        .unwrap_or_default();
+    let other = |members: &Members, name| endpoint("endpoint", members.text(name)?).ok();
+    let aliases = members.object("mtls_endpoint_aliases");
+    let mtls_token = other(&aliases, "token_endpoint");
+    // A token that is revoked goes to no origin that the issuer's name does not
+    // vouch for, or that gets the same token anyway.
+    let issuer_origin = parse_as(FIELD, issuer).ok().and_then(|uri| origin(&uri));
+    let is_own = |uri: &Uri| origin(uri).is_some() && origin(uri) == issuer_origin;
+    let mtls_origin = mtls_token.as_ref().and_then(origin);
+    let mtls_revocation = other(&aliases, "revocation_endpoint");
+    let mtls_revocation = mtls_revocation.filter(|uri| is_own(uri) || origin(uri) == mtls_origin);
+    let revocation = match other(&members, "revocation_endpoint") {
+        Some(uri) if is_own(&uri) => Some(Revocation::Endpoint(uri)),
+        Some(_) => Some(Revocation::Elsewhere),
+        None => other(&members, "end_session_endpoint")
+            .filter(|uri| is_keycloak_logout(issuer, uri))
+            .map(Revocation::KeycloakLogout),
+    };
     Ok(Metadata {
+        issuer: issuer.as_str().into(),
         token,
-        logout: other(document.end_session_endpoint),
-        revocation: other(document.revocation_endpoint),
-        mtls_token: other(mtls_token),
-        mtls_revocation: other(mtls_revocation),
+        revocation,
+        mtls_token,
+        mtls_revocation,
     })
 }
 
-/// Checks that the metadata names the issuer by the same string (OpenID Connect
+fn origin(uri: &Uri) -> Option<(String, String, u16)> {
+    let url = Url::parse(&uri.to_string()).ok()?;
+    let host = url.host_str()?.to_owned();
+    Some((url.scheme().to_owned(), host, url.port_or_known_default()?))
+}
+
+/// Whether an `end_session_endpoint` is Keycloak's, which ends a session by its
+/// refresh token. Those of other servers are pages for a browser.
+fn is_keycloak_logout(issuer: &str, endpoint: &Uri) -> bool {
+    let issuer = issuer.trim_end_matches('/');
+    let path = format!("{issuer}/protocol/openid-connect/logout");
+    parse_as("endpoint", &path).is_ok_and(|logout| logout == *endpoint)
+}
+
+/// Whether the metadata names the issuer by the same string (OpenID Connect
 /// Discovery 1.0, section 4.3; RFC 8414, section 3.3). Otherwise one issuer could
-/// impersonate another.
-fn check_issuer(asked: &str, named: Option<&str>) -> Result<(), &'static str> {
-    match named {
-        None => Err("names no issuer"),
-        Some(named) if named == asked => Ok(()),
-        Some(named) if named.trim_end_matches('/') == asked.trim_end_matches('/') => {
-            Err("names an issuer that differs in the slash at its end")
-        }
-        Some(_) => Err("names another issuer"),
-    }
+/// impersonate another. With and without a last slash an issuer has the same
+/// documents, so nobody else can have the other name.
+fn is_same_issuer(asked: &str, named: &str) -> bool {
+    let bare = |name: &str| name.strip_suffix('/').unwrap_or(name).to_owned();
+    bare(asked) == bare(named)
 }
 
 #[cfg(test)]
@@ -187,57 +227,39 @@ mod tests {
         )
     }
 
+    fn read(issuer: &str, body: &[u8]) -> Result<Metadata, Fault> {
+        super::read(issuer, "the issuer at a.example", body)
+    }
+
     #[test]
-    fn a_document_is_its_own_issuers_to_the_last_character() {
-        for (asked, named, reason) in [
-            ("https://a.example", "https://a.example", None),
-            ("https://a.example/x", "https://a.example/x", None),
-            (
-                "https://a.example",
-                "https://a.example/",
-                Some("the slash at its end"),
-            ),
-            (
-                "https://a.example/x/",
-                "https://a.example/x",
-                Some("the slash at its end"),
-            ),
-            (
-                "https://a.example",
-                "https://A.example",
-                Some("another issuer"),
-            ),
-            (
-                "https://a.example",
-                "https://a.example:443",
-                Some("another issuer"),
-            ),
-            (
-                "https://a.example",
-                "http://a.example",
-                Some("another issuer"),
-            ),
-            (
-                "https://a.example/x",
-                "https://a.example/%78",
-                Some("another issuer"),
-            ),
-            (
-                "https://a.example",
-                "https://hunter2.example",
-                Some("another issuer"),
-            ),
-            ("https://a.example", "", Some("another issuer")),
+    fn a_document_is_its_own_issuers_to_the_last_character_but_a_slash() {
+        for (asked, named, is_own) in [
+            ("https://a.example", "https://a.example", true),
+            ("https://a.example/x", "https://a.example/x", true),
+            ("https://a.example", "https://a.example/", true),
+            ("https://a.example/x/", "https://a.example/x", true),
+            ("https://a.example/x", "https://a.example/x//", false),
+            ("https://a.example", "https://A.example", false),
+            ("https://a.example", "https://a.example:443", false),
+            ("https://a.example", "http://a.example", false),
+            ("https://a.example/x", "https://a.example/%78", false),
+            ("https://a.example", "https://hunter2.example", false),
+            ("https://a.example", "", false),
         ] {
             let body = format!(r#"{{"issuer":"{named}","token_endpoint":"https://a.example/t"}}"#);
-            match (read(asked, body.as_bytes()), reason) {
-                (Ok(metadata), None) => assert_eq!(metadata.token, "https://a.example/t"),
-                (Err(error), Some(reason)) => {
-                    assert_eq!(error.kind(), TokenErrorKind::InvalidResponse);
-                    assert!(shown(&error).contains(reason), "{named}: {error}");
-                    assert!(!shown(&error).contains("hunter2"));
+            match read(asked, body.as_bytes()) {
+                Ok(metadata) => {
+                    assert!(is_own, "{asked} {named}");
+                    assert_eq!(metadata.token, "https://a.example/t");
+                    assert_eq!(&*metadata.issuer, named, "as the document says");
                 }
-                (result, _) => panic!("{named}: {result:?}"),
+                Err(fault) => {
+                    assert!(!is_own, "{asked} {named}");
+                    assert!(!fault.is_no_document);
+                    assert_eq!(fault.error.kind(), TokenErrorKind::InvalidResponse);
+                    assert!(shown(&fault.error).contains("another issuer"), "{named}");
+                    assert!(!shown(&fault.error).contains("hunter2"));
+                }
             }
         }
     }
@@ -245,40 +267,47 @@ mod tests {
     #[test]
     fn a_document_that_is_not_understood_is_named() {
         const ISSUER: &str = "https://a.example";
-        for (members, reason) in [
-            ("", "names no issuer"),
-            (r#""issuer":null"#, "names no issuer"),
-            (r#""issuer":1"#, "wrong type"),
-            (r#""issuer":"https://a.example""#, "no `token_endpoint`"),
+        for (members, reason, is_no_document) in [
+            ("", "the issuer at a.example names no issuer", true),
+            (r#""issuer":null"#, "names no issuer", true),
+            (r#""issuer":1"#, "an `issuer` that is not a string", true),
             (
-                r#""issuer":"https://a.example","issuer":"https://a.example""#,
-                "there twice",
+                r#""issuer":"https://a.example""#,
+                "no `token_endpoint`",
+                false,
+            ),
+            (
+                r#""issuer":"https://a.example","issuer":"https://b.example""#,
+                "two issuers",
+                false,
             ),
             (
                 r#""issuer":"https://a.example","token_endpoint":["hunter2"]"#,
-                "wrong type",
+                "a `token_endpoint` that is not a string",
+                false,
             ),
             (
                 r#""issuer":"https://a.example","token_endpoint":"http://a.example/hunter2""#,
                 "plain http",
+                false,
             ),
             (
                 r#""issuer":"https://a.example","token_endpoint":"http://127.0.0.1/hunter2""#,
                 "plain http, and the issuer is not",
+                false,
             ),
             (
                 r#""issuer":"https://a.example","token_endpoint":"https://x:hunter2@a.example/""#,
                 "a user name",
+                false,
             ),
         ] {
-            let error = read(ISSUER, format!("{{{members}}}").as_bytes()).expect_err(members);
-            assert_eq!(error.kind(), TokenErrorKind::InvalidResponse);
-            assert!(
-                shown(&error).contains(reason),
-                "{members}: {}",
-                shown(&error)
-            );
-            assert!(!shown(&error).contains("hunter2"), "{}", shown(&error));
+            let fault = read(ISSUER, format!("{{{members}}}").as_bytes()).expect_err(members);
+            assert_eq!(fault.error.kind(), TokenErrorKind::InvalidResponse);
+            assert_eq!(fault.is_no_document, is_no_document, "{members}");
+            let shown = shown(&fault.error);
+            assert!(shown.contains(reason), "{members}: {shown}");
+            assert!(!shown.contains("hunter2"), "{shown}");
         }
         for body in [
             "",
@@ -287,29 +316,96 @@ mod tests {
             "\"x\"",
             "{\"issuer\":\"https://a.example\"",
         ] {
-            let error = read(ISSUER, body.as_bytes()).expect_err(body);
-            assert_eq!(error.kind(), TokenErrorKind::InvalidResponse);
+            let fault = read(ISSUER, body.as_bytes()).expect_err(body);
+            assert_eq!(fault.error.kind(), TokenErrorKind::InvalidResponse);
+            assert!(fault.is_no_document, "{body}");
+        }
+    }
+
+    fn read_with(members: &str) -> Metadata {
+        let body = format!(
+            r#"{{"issuer":"https://a.example/realms/x","token_endpoint":"https://b.example/t"{members}}}"#
+        );
+        read("https://a.example/realms/x", body.as_bytes()).expect(members)
+    }
+
+    #[test]
+    fn a_member_that_no_token_needs_may_be_missing_odd_or_twice() {
+        for members in [
+            "",
+            r#","revocation_endpoint":"http://a.example/r""#,
+            r#","revocation_endpoint":17,"end_session_endpoint":["x"]"#,
+            r#","revocation_endpoint":"https://a.example/r","revocation_endpoint":"x""#,
+            r#","mtls_endpoint_aliases":"none","x":{"x":1,"x":2}"#,
+            r#","mtls_endpoint_aliases":{"token_endpoint":{}},"jwks_uri":null"#,
+            r#","issuer":"https://a.example/realms/x","scopes_supported":"\ud800""#,
+        ] {
+            let metadata = read_with(members);
+            assert_eq!(metadata.token, "https://b.example/t");
+            assert_eq!(metadata.revocation, None, "{members}");
+            assert_eq!(
+                (metadata.mtls_token, metadata.mtls_revocation),
+                (None, None)
+            );
         }
     }
 
     #[test]
-    fn an_endpoint_that_no_token_needs_may_be_missing_or_unfit() {
-        let read = |members: &str| {
-            let body = format!(
-                r#"{{"issuer":"http://localhost:1","token_endpoint":"http://localhost:1/t",{members}}}"#
+    fn a_token_is_revoked_at_the_issuers_own_origin() {
+        use Revocation::*;
+        let uri = |text: &'static str| Uri::from_static(text);
+        let keycloak = r#","end_session_endpoint":
+            "https://a.example/realms/x/protocol/openid-connect/logout""#;
+        let logout = uri("https://a.example/realms/x/protocol/openid-connect/logout");
+        for (members, revocation) in [
+            (
+                r#","revocation_endpoint":"https://a.example/r""#.to_owned(),
+                Some(Endpoint(uri("https://a.example/r"))),
+            ),
+            (
+                r#","revocation_endpoint":"https://A.example:443/r""#.to_owned(),
+                Some(Endpoint(uri("https://a.example/r"))),
+            ),
+            (
+                format!(r#"{keycloak},"revocation_endpoint":"https://a.example/r""#),
+                Some(Endpoint(uri("https://a.example/r"))),
+            ),
+            (
+                r#","revocation_endpoint":"https://a.example:444/r""#.to_owned(),
+                Some(Elsewhere),
+            ),
+            (
+                format!(r#"{keycloak},"revocation_endpoint":"https://b.example/r""#),
+                Some(Elsewhere),
+            ),
+            (keycloak.to_owned(), Some(KeycloakLogout(logout))),
+            // A page for a browser.
+            (
+                r#","end_session_endpoint":"https://a.example/realms/x/logout""#.to_owned(),
+                None,
+            ),
+            (
+                r#","end_session_endpoint":
+                    "https://b.example/realms/x/protocol/openid-connect/logout""#
+                    .to_owned(),
+                None,
+            ),
+        ] {
+            assert_eq!(read_with(&members).revocation, revocation, "{members}");
+        }
+        for (revocation, is_used) in [
+            ("https://a.example/r", true),
+            ("https://m.example/r", true),
+            ("https://c.example/r", false),
+        ] {
+            let members = format!(
+                r#","mtls_endpoint_aliases":{{"token_endpoint":"https://m.example/t",
+                    "revocation_endpoint":"{revocation}","x":1}}"#
             );
-            read("http://localhost:1", body.as_bytes()).expect(members)
-        };
-        let all = read(
-            r#""end_session_endpoint":"http://localhost:1/l","revocation_endpoint":"https://a.example/r",
-               "mtls_endpoint_aliases":{"token_endpoint":"https://m.example/t","x":1},"x":{}"#,
-        );
-        assert_eq!(all.logout.expect("one"), "http://localhost:1/l");
-        assert_eq!(all.revocation.expect("one"), "https://a.example/r");
-        assert_eq!(all.mtls_token.expect("one"), "https://m.example/t");
-        assert_eq!(all.mtls_revocation, None);
-        let unfit =
-            read(r#""revocation_endpoint":"http://a.example/r","end_session_endpoint":null"#);
-        assert_eq!((unfit.logout, unfit.revocation), (None, None));
+            let metadata = read_with(&members);
+            assert_eq!(metadata.mtls_token, Some(uri("https://m.example/t")));
+            let alias = metadata.mtls_revocation.map(|uri| uri.to_string());
+            assert_eq!(alias.as_deref(), Some(revocation).filter(|_| is_used));
+        }
     }
 }

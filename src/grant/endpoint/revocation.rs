@@ -1,13 +1,14 @@
 //! Ends a session: logout, and token revocation (RFC 7009).
 
 use http::Uri;
+use http::header::CONTENT_TYPE;
 
-use crate::error::{ConfigError, TokenError};
-use crate::grant::endpoint::metadata::Metadata;
+use crate::error::{ConfigError, TokenError, TokenErrorKind};
+use crate::grant::endpoint::metadata::{Metadata, Revocation};
 use crate::grant::endpoint::url::{self, EndpointUrl};
-use crate::grant::params::Form;
-use crate::grant::response::body::TokenResponseBody;
-use crate::grant::response::error;
+use crate::grant::params::{Form, Sent};
+use crate::grant::response::body::Members;
+use crate::grant::response::error::{self, Refusable};
 use crate::token::{AccessToken, RefreshToken};
 use crate::transport::{EndpointRequest, EndpointResponse};
 
@@ -30,11 +31,27 @@ impl RevocationMethod {
     }
 
     /// Returns what an issuer offers, and prefers the standard, revocation.
-    pub(super) fn of_issuer(metadata: &Metadata, by_certificate: bool) -> Option<Self> {
+    ///
+    /// # Errors
+    ///
+    /// Fails if it offers nothing that can be used.
+    pub(super) fn of_issuer(metadata: &Metadata, by_certificate: bool) -> Result<Self, TokenError> {
         let alias = metadata.mtls_revocation.as_ref().filter(|_| by_certificate);
-        let revocation = alias.or(metadata.revocation.as_ref());
-        let logout = || metadata.logout.clone().map(Self::Logout);
-        revocation.cloned().map(Self::Revocation).or_else(logout)
+        if let Some(alias) = alias {
+            return Ok(Self::Revocation(alias.clone()));
+        }
+        match &metadata.revocation {
+            Some(Revocation::Endpoint(uri)) => Ok(Self::Revocation(uri.clone())),
+            Some(Revocation::KeycloakLogout(uri)) => Ok(Self::Logout(uri.clone())),
+            Some(Revocation::Elsewhere) => Err(TokenError::unsupported(
+                "the issuer names a revocation endpoint of another origin, which gets no token: \
+                 if it is the right one, set `revocation_endpoint`",
+            )),
+            None => Err(TokenError::unsupported(
+                "the issuer names no revocation endpoint: set `revocation_endpoint` or \
+                 `logout_endpoint`",
+            )),
+        }
     }
 
     /// Names the endpoint for errors.
@@ -73,15 +90,40 @@ impl RevocationMethod {
     }
 }
 
-/// Reads the response, of which only a refusal matters.
+/// Whether a response is a page for a browser.
+fn is_page(response: &EndpointResponse) -> bool {
+    let body = response.body.trim_ascii_start();
+    let value = response.headers.get(CONTENT_TYPE);
+    let value = value.and_then(|value| value.to_str().ok());
+    let value = value.unwrap_or_default().to_ascii_lowercase();
+    // Without a body the type says nothing: it is the default of many frameworks.
+    body.starts_with(b"<") || (!body.is_empty() && value.contains("html"))
+}
+
+/// Reads the response, of which a refusal matters. A page is no success either: a
+/// login or a logout in a browser begins with one.
 pub(super) fn read(
     response: &EndpointResponse,
     request: &EndpointRequest<'_>,
+    sent: &Sent<'_>,
+    client_hint: Option<&'static str>,
 ) -> Result<(), TokenError> {
+    let refusable = Refusable {
+        credentials: "token",
+        client_hint,
+    };
     if response.status.is_success() {
-        return Ok(());
+        if !is_page(response) {
+            return Ok(());
+        }
+        let what = format!(
+            "{} answered with a page, so the session may not be ended",
+            request.endpoint()
+        );
+        let error = TokenError::new(TokenErrorKind::InvalidResponse, what);
+        return Err(error.with_response(response.status, None));
     }
-    let body = TokenResponseBody::parse(&response.body);
-    let code = body.as_ref().ok().and_then(TokenResponseBody::code);
-    Err(error::error(response.status, code, request, "token"))
+    let members = Members::parse(&response.headers, &response.body).ok();
+    let members = members.as_ref();
+    Err(error::read(response, members, request, sent, refusable))
 }

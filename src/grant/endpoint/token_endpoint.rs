@@ -12,8 +12,8 @@ use crate::grant::client::Client;
 use crate::grant::endpoint::endpoint::{Endpoint, Location};
 use crate::grant::endpoint::metadata::Metadata;
 use crate::grant::endpoint::revocation::{self, RevocationMethod};
-use crate::grant::params::Form;
-use crate::grant::response::token;
+use crate::grant::params::{Form, Sent};
+use crate::grant::response::token::{self, Expected};
 use crate::sync::lock;
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
 use crate::transport::{
@@ -57,6 +57,14 @@ impl<T> TokenEndpoint<T> {
         &self.endpoint
     }
 
+    pub(in crate::grant) fn set_location(&mut self, endpoint: Endpoint) {
+        self.endpoint = endpoint;
+    }
+
+    pub(in crate::grant) fn limits(&self) -> Limits {
+        self.limits
+    }
+
     pub(in crate::grant) fn set_timeout(&mut self, timeout: Duration) -> Result<(), ConfigError> {
         if timeout.is_zero() {
             return Err(ConfigError::new("timeout", "is zero"));
@@ -83,20 +91,17 @@ impl<T> Hash for TokenEndpoint<T> {
 
 impl<T: Transport> TokenEndpoint<T> {
     /// Requests a token with this form. `finish` adds what comes after the
-    /// parameters of client authentication, `credentials` names what is sent,
-    /// `accepts_token_type` says whether an `issued_token_type` is accepted.
+    /// parameters of client authentication.
     pub(in crate::grant) async fn ask<'a>(
         &'a self,
         form: Form<'a>,
         finish: impl FnOnce(Form<'a>) -> Form<'a> + Send,
-        credentials: &'static str,
-        accepts_token_type: impl Fn(Option<&str>) -> bool + Send,
+        expected: Expected<'_>,
     ) -> Result<TokenResponse, TokenError> {
-        let uri = self.token_uri().await?;
-        let form = finish(self.client.authenticate(form, &uri).await?);
-        let read = |response: &EndpointResponse, request: &EndpointRequest<'_>| {
-            let now = SystemTime::now();
-            token::read(response, request, credentials, accepts_token_type, now)
+        let (uri, server) = self.server().await?;
+        let form = finish(self.client.authenticate(form, &server).await?);
+        let read = |response: &EndpointResponse, request: &EndpointRequest<'_>, sent: &Sent<'_>| {
+            token::read(response, request, sent, &expected, SystemTime::now())
         };
         self.post(&uri, "the token endpoint", form, read).await
     }
@@ -108,28 +113,27 @@ impl<T: Transport> TokenEndpoint<T> {
         refresh_token: Option<&RefreshToken>,
     ) -> Result<(), TokenError> {
         let revocation = match &self.revocation {
-            Some(revocation) => Some(revocation.clone()),
-            None => self.metadata().await?.and_then(|metadata| {
-                let by_certificate = self.client.auth.is_tls();
-                RevocationMethod::of_issuer(&metadata, by_certificate)
-            }),
-        };
-        let Some(revocation) = revocation else {
-            let what = "the grant has no logout or revocation endpoint";
-            return Err(TokenError::unsupported(what));
+            Some(revocation) => revocation.clone(),
+            None => match self.metadata().await? {
+                Some(metadata) => {
+                    RevocationMethod::of_issuer(&metadata, self.client.auth.is_tls())?
+                }
+                None => {
+                    let what = "the grant has no logout or revocation endpoint";
+                    return Err(TokenError::unsupported(what));
+                }
+            },
         };
         let form = self.client.form()?;
         let Some((uri, form)) = revocation.request(form, access_token, refresh_token)? else {
             return Ok(());
         };
-        // The audience of an assertion is the server, identified by its token
-        // endpoint.
-        let form = self
-            .client
-            .authenticate(form, &self.token_uri().await?)
-            .await?;
-        self.post(uri, revocation.endpoint_name(), form, revocation::read)
-            .await
+        let (_, server) = self.server().await?;
+        let form = self.client.authenticate(form, &server).await?;
+        let read = |response: &EndpointResponse, request: &EndpointRequest<'_>, sent: &Sent<'_>| {
+            revocation::read(response, request, sent, self.client.hint())
+        };
+        self.post(uri, revocation.endpoint_name(), form, read).await
     }
 
     /// Posts a complete form to an endpoint of the server and reads the response.
@@ -138,37 +142,41 @@ impl<T: Transport> TokenEndpoint<T> {
         uri: &Uri,
         endpoint_name: &'static str,
         form: Form<'_>,
-        read: impl FnOnce(&EndpointResponse, &EndpointRequest<'_>) -> Result<R, TokenError>,
+        read: impl FnOnce(&EndpointResponse, &EndpointRequest<'_>, &Sent<'_>) -> Result<R, TokenError>,
     ) -> Result<R, TokenError> {
+        let sent = form.sent();
         let request = EndpointRequest {
             uri,
             endpoint_name,
             authorization: form.authorization(),
             body: Some(form.to_bytes()),
-            secrets: &form.secrets(),
+            secrets: &sent.secrets,
         };
         let response = send_request(self.transport(), &request, self.limits).await?;
-        read(&response, &request)
+        read(&response, &request, &sent)
     }
 
-    /// Returns the URL of the token endpoint, which is also the audience of a
-    /// client's assertion.
-    pub(in crate::grant) async fn token_uri(&self) -> Result<Uri, TokenError> {
-        if let Location::Known(uri) = &self.endpoint.0 {
-            return Ok(uri.clone());
-        }
-        let metadata = self.metadata().await?;
-        Ok(metadata.map_or_else(Uri::default, |metadata| {
-            let alias = metadata.mtls_token.as_ref();
-            let alias = alias.filter(|_| self.client.auth.is_tls());
-            alias.unwrap_or(&metadata.token).clone()
-        }))
+    /// Returns the URL of the token endpoint, and the audience of an assertion that
+    /// authenticates the client: the issuer where it is known
+    /// (draft-ietf-oauth-rfc7523bis), else the token endpoint as the user wrote it.
+    async fn server(&self) -> Result<(Uri, Arc<str>), TokenError> {
+        let metadata = match &self.endpoint.0 {
+            Location::Known { uri, written } => return Ok((uri.clone(), written.clone())),
+            Location::Issuer(issuer) => {
+                let metadata = issuer.metadata(|| self.transport(), self.limits);
+                metadata.await?
+            }
+        };
+        let alias = metadata.mtls_token.as_ref();
+        let alias = alias.filter(|_| self.client.auth.is_tls());
+        let uri = alias.unwrap_or(&metadata.token).clone();
+        Ok((uri, metadata.issuer.clone()))
     }
 
     /// Returns the issuer's metadata, if the endpoint is an issuer.
     pub(super) async fn metadata(&self) -> Result<Option<Arc<Metadata>>, TokenError> {
         match &self.endpoint.0 {
-            Location::Known(_) => Ok(None),
+            Location::Known { .. } => Ok(None),
             Location::Issuer(issuer) => {
                 let metadata = issuer.metadata(|| self.transport(), self.limits);
                 metadata.await.map(Some)
@@ -176,7 +184,7 @@ impl<T: Transport> TokenEndpoint<T> {
         }
     }
 
-    fn transport(&self) -> T {
+    pub(in crate::grant) fn transport(&self) -> T {
         lock(&self.transport).clone()
     }
 }

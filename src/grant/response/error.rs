@@ -6,7 +6,12 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 
 use crate::error::{TokenError, TokenErrorKind};
-use crate::transport::EndpointRequest;
+use crate::grant::params::Sent;
+use crate::grant::response::body::Members;
+use crate::grant::response::description;
+use crate::transport::{EndpointRequest, EndpointResponse};
+
+const CLIENT: &str = "client";
 
 /// What an `error` member says, whatever the status.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -16,12 +21,21 @@ enum Meaning {
     Unknown,
 }
 
+/// What a request can be refused for.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::grant) struct Refusable {
+    /// What was sent, in words: `user name or password`.
+    pub(in crate::grant) credentials: &'static str,
+    /// What else to try where the server refused the client.
+    pub(in crate::grant) client_hint: Option<&'static str>,
+}
+
 /// Returns what a code means; `credentials` names what `invalid_grant` refuses.
 fn meaning(code: &str, credentials: &'static str) -> Meaning {
     match code {
         "temporarily_unavailable" | "server_error" | "slow_down" => Meaning::Later,
         "invalid_grant" => Meaning::Refused(credentials),
-        "invalid_client" | "unauthorized_client" => Meaning::Refused("client"),
+        "invalid_client" | "unauthorized_client" => Meaning::Refused(CLIENT),
         "access_denied" => Meaning::Refused("access"),
         "invalid_scope" => Meaning::Refused("scope"),
         "invalid_target" => Meaning::Refused("audience or resource"),
@@ -31,18 +45,34 @@ fn meaning(code: &str, credentials: &'static str) -> Meaning {
     }
 }
 
+/// Returns the error of a response without a token.
+pub(in crate::grant) fn read(
+    response: &EndpointResponse,
+    members: Option<&Members>,
+    request: &EndpointRequest<'_>,
+    sent: &Sent<'_>,
+    refusable: Refusable,
+) -> TokenError {
+    let code = members.and_then(Members::code);
+    let description = members.map(|members| description::read(members, sent));
+    let description = description.unwrap_or_default();
+    error(response.status, code, request, refusable)
+        .with_description(description.text, description.uri)
+}
+
 /// Returns the error of a response with this status and this `error` member.
-/// `credentials` names what was sent: `user name or password`.
-pub(in crate::grant) fn error(
+fn error(
     status: StatusCode,
     code: Option<&str>,
     request: &EndpointRequest<'_>,
-    credentials: &'static str,
+    refusable: Refusable,
 ) -> TokenError {
     use TokenErrorKind::*;
 
     let endpoint = request.endpoint();
-    let meaning = code.map_or(Meaning::Unknown, |code| meaning(code, credentials));
+    let meaning = code.map_or(Meaning::Unknown, |code| {
+        meaning(code, refusable.credentials)
+    });
     let later = || {
         (
             Unavailable,
@@ -57,7 +87,11 @@ pub(in crate::grant) fn error(
             let what = format!("a proxy in front of {endpoint} refused the request");
             (Connect, what)
         }
-        Meaning::Refused(what) => (Refused, format!("{endpoint} refused the {what}")),
+        Meaning::Refused(what) => {
+            let hint = refusable.client_hint.filter(|_| what == CLIENT);
+            let hint = hint.map(|hint| format!(": {hint}")).unwrap_or_default();
+            (Refused, format!("{endpoint} refused the {what}{hint}"))
+        }
         Meaning::Unknown if is_retryable(status) => later(),
         Meaning::Unknown if status.is_client_error() || (status.is_success() && code.is_some()) => {
             let cure = match status.as_u16() {
@@ -140,7 +174,11 @@ mod tests {
             body: None,
             secrets: &[secret],
         };
-        error(status, code, &request, "user name or password")
+        let refusable = Refusable {
+            credentials: "user name or password",
+            client_hint: Some("try another way"),
+        };
+        error(status, code, &request, refusable)
     }
 
     #[test]
@@ -151,6 +189,12 @@ mod tests {
                 Some("invalid_grant"),
                 "the token endpoint at auth.example.com refused the user name or password \
                  (401, invalid_grant)",
+            ),
+            (
+                401,
+                Some("invalid_client"),
+                "the token endpoint at auth.example.com refused the client: try another way \
+                 (401, invalid_client)",
             ),
             (
                 404,

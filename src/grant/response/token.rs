@@ -2,33 +2,42 @@
 //!
 //! No error quotes the body, nor a parser's message, which may quote it too.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
+
+use zeroize::Zeroizing;
 
 use crate::error::{TokenError, TokenErrorKind};
-use crate::grant::response::body::{JsonValue, TokenResponseBody};
-use crate::grant::response::error;
+use crate::grant::params::Sent;
+use crate::grant::response::body::{JsonValue, Members, Twice};
+use crate::grant::response::{error, lifetime};
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
 use crate::transport::{EndpointRequest, EndpointResponse};
 
-/// A hundred years, which any clock can add.
-const MAX_LIFETIME: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// What a grant sent, and which tokens it accepts.
+pub(in crate::grant) struct Expected<'a> {
+    pub(in crate::grant) refusal: error::Refusable,
+    /// The types of token beside bearer that are sent as bearer tokens, in lower
+    /// case.
+    pub(in crate::grant) token_types: &'a [String],
+    /// Whether a token of this `issued_token_type` is accepted.
+    pub(in crate::grant) accepts_issued: &'a (dyn Fn(Option<&str>) -> bool + Sync),
+}
 
-/// Returns the token, or why there is none. `credentials` names what was sent,
-/// `accepts_token_type` says whether a token of that `issued_token_type` is
-/// accepted.
+/// Returns the token, or why there is none.
 pub(in crate::grant) fn read(
     response: &EndpointResponse,
     request: &EndpointRequest<'_>,
-    credentials: &'static str,
-    accepts_token_type: impl Fn(Option<&str>) -> bool,
+    sent: &Sent<'_>,
+    expected: &Expected<'_>,
     now: SystemTime,
 ) -> Result<TokenResponse, TokenError> {
     let status = response.status;
-    let body = TokenResponseBody::parse(&response.body);
-    let code = body.as_ref().ok().and_then(TokenResponseBody::code);
-    let has_token = matches!(&body, Ok(body) if body.access_token.is_some());
-    if !status.is_success() || (code.is_some() && !has_token) {
-        let error = error::error(status, code, request, credentials);
+    let body = Members::parse(&response.headers, &response.body);
+    let members = body.as_ref().ok();
+    let has_code = members.is_some_and(|members| members.code().is_some());
+    let has_token = members.is_some_and(|it| it.get("access_token") != Ok(None));
+    if !status.is_success() || (has_code && !has_token) {
+        let error = error::read(response, members, request, sent, expected.refusal);
         let wait = match error.kind() {
             TokenErrorKind::Unavailable => {
                 error::retry_after(&response.headers, now, error::MAX_RETRY_AFTER)
@@ -45,88 +54,102 @@ pub(in crate::grant) fn read(
         "is not JSON" => format!("is not JSON: is this {}?", request.endpoint_name),
         what => what.to_owned(),
     })
-    .map_err(malformed)
-    .and_then(|body| token(body, accepts_token_type, malformed))
-    .map_err(|e| e.with_response(status, None))
+    .and_then(|members| token(members, expected, now))
+    .map_err(|what| malformed(what).with_response(status, None))
 }
 
+/// Returns the token, or what is wrong with the response. What a token does not need
+/// costs none: the login may not succeed a second time.
 fn token(
-    body: TokenResponseBody,
-    accepts_token_type: impl Fn(Option<&str>) -> bool,
-    malformed: impl Fn(String) -> TokenError,
-) -> Result<TokenResponse, TokenError> {
-    let wrong_type = |member: &str, is: &str, should: &str| {
-        malformed(format!("has a `{member}` that is {is}, not {should}"))
+    members: Members,
+    expected: &Expected<'_>,
+    now: SystemTime,
+) -> Result<TokenResponse, String> {
+    let wrong_type = |member: &str, value: &JsonValue| {
+        format!("has a `{member}` that is {}, not a string", value.what())
     };
-    let mut token = match body.access_token {
-        Some(JsonValue::Text(text)) => AccessToken::new(text.as_str())?,
-        Some(other) => return Err(wrong_type("access_token", other.what(), "a string")),
-        None => return Err(malformed("has no `access_token`".into())),
+    let twice = |member: &str| format!("has a member twice, with different values: `{member}`");
+    let token = match members.get("access_token") {
+        Ok(Some(JsonValue::Text(text))) => AccessToken::new(text.as_str())
+            .map_err(|error| format!("has no token that can be sent: {error}"))?,
+        Ok(Some(other)) => return Err(wrong_type("access_token", other)),
+        Ok(None) if members.get("error") == Err(Twice) => return Err(twice("error")),
+        Ok(None) => return Err("has no `access_token`".into()),
+        Err(Twice) => return Err(twice("access_token")),
     };
-    match body.token_type {
-        Some(JsonValue::Text(text)) if !text.eq_ignore_ascii_case("bearer") => {
-            return Err(malformed("has a `token_type` other than bearer".into()));
+    match members.get("token_type") {
+        Ok(Some(JsonValue::Text(text))) if !is_bearer(text, expected.token_types) => {
+            return Err(
+                "has a `token_type` other than bearer: if its tokens are sent as bearer \
+                 tokens all the same, set `accept_token_type`"
+                    .into(),
+            );
         }
-        Some(JsonValue::Text(_)) | None => {}
-        Some(other) => return Err(wrong_type("token_type", other.what(), "a string")),
+        Ok(Some(JsonValue::Text(_)) | None) => {}
+        Ok(Some(other)) => return Err(wrong_type("token_type", other)),
+        Err(Twice) => return Err(twice("token_type")),
     }
-    let issued = match &body.issued_token_type {
-        Some(JsonValue::Text(text)) => Some(text.as_str()),
-        Some(other) => return Err(wrong_type("issued_token_type", other.what(), "a string")),
-        None => None,
+    let issued = match members.get("issued_token_type") {
+        Ok(Some(JsonValue::Text(text))) => Some(text.as_str()),
+        Ok(None) => None,
+        // No grant that asks for a type accepts this one, and others do not mind.
+        Ok(Some(_)) | Err(Twice) => Some(""),
     };
-    if !accepts_token_type(issued) {
+    if !(expected.accepts_issued)(issued) {
         let what = "has a token of another type than was requested (`issued_token_type`)";
-        return Err(malformed(what.into()));
+        return Err(what.into());
     }
-    if let Some(member) = &body.expires_in {
-        let lifetime = seconds(member)
-            .map_err(|what| wrong_type("expires_in", what, "a whole number of seconds"))?;
-        token = token.with_lifetime(lifetime);
-    }
-    let response = TokenResponse::new(token);
-    Ok(
-        match refresh_token(body.refresh_token, body.refresh_expires_in) {
-            Some(refresh_token) => response.with_refresh_token(refresh_token),
-            None => response,
-        },
-    )
+    let lifetime = lifetime::of_access_token(members.get("expires_in"), token.secret(), now);
+    let token = match lifetime.known {
+        Some(lifetime) => token.with_lifetime(lifetime),
+        None => token,
+    };
+    let refresh_token = refresh_token(&members);
+    let response = TokenResponse::new(token)
+        .with_unreadable_lifetime(lifetime.is_unreadable)
+        .with_members(members.into_response_members());
+    Ok(match refresh_token {
+        Some(refresh_token) => response.with_refresh_token(refresh_token),
+        None => response,
+    })
+}
+
+/// The types of token whose senders prove more than that they have it: sent as a
+/// bearer token they are of no use. `N_A` is no access token at all (RFC 8693,
+/// section 2.2.1).
+const NEVER_BEARER: [&str; 4] = ["dpop", "mac", "n_a", "pop"];
+
+pub(in crate::grant) fn is_never_bearer(token_type: &str) -> bool {
+    NEVER_BEARER.contains(&token_type.to_ascii_lowercase().as_str())
+}
+
+/// Whether a token of this type can be sent as a bearer token. An empty type says
+/// as little as a missing one.
+fn is_bearer(token_type: &str, accepted: &[String]) -> bool {
+    let token_type = token_type.trim_ascii().to_ascii_lowercase();
+    matches!(token_type.as_str(), "" | "bearer")
+        || (accepted.contains(&token_type) && !is_never_bearer(&token_type))
 }
 
 /// Reads a refresh token. An unreadable one counts as none, and an unreadable
 /// lifetime as unknown: the server may refuse the token, and the grant's own
 /// credentials are used then. Keycloak says 0 for no fixed end.
-fn refresh_token(token: Option<JsonValue>, expires_in: Option<JsonValue>) -> Option<RefreshToken> {
-    let Some(JsonValue::Text(mut text)) = token else {
-        return None;
-    };
-    let token = RefreshToken::new(std::mem::take(&mut *text)).ok()?;
-    match expires_in.map(|member| seconds(&member)) {
-        Some(Ok(lifetime)) if !lifetime.is_zero() => Some(token.with_lifetime(lifetime)),
-        _ => Some(token),
-    }
-}
-
-/// Returns a number of seconds, or what the value is instead.
-fn seconds(member: &JsonValue) -> Result<Duration, &'static str> {
-    let JsonValue::Number(number) = member else {
-        return Err(member.what());
-    };
-    if let Some(seconds) = number.as_u64() {
-        return Ok(Duration::from_secs(seconds).min(MAX_LIFETIME));
-    }
-    match number.as_f64() {
-        Some(number) if number < 0.0 => Err("negative"),
-        Some(number) if number.fract() != 0.0 => Err("fractional"),
-        _ => Err("too large or not written as a whole number"),
-    }
+fn refresh_token(members: &Members) -> Option<RefreshToken> {
+    let text = Zeroizing::new(members.text("refresh_token")?.to_owned());
+    let token = RefreshToken::of(text).ok()?;
+    let expires_in = members.get("refresh_expires_in").ok().flatten();
+    Some(match expires_in.and_then(lifetime::seconds) {
+        Some(lifetime) => token.with_lifetime(lifetime),
+        None => token,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use http::header::RETRY_AFTER;
+    use std::time::Duration;
+
+    use http::header::{CONTENT_TYPE, RETRY_AFTER};
     use http::{HeaderMap, StatusCode, Uri};
-    use zeroize::Zeroizing;
 
     use super::*;
 
@@ -136,6 +159,15 @@ mod tests {
             headers: HeaderMap::from_iter([(RETRY_AFTER, "7".parse().expect("a value"))]),
             body: Zeroizing::new(body.as_bytes().to_vec()),
         }
+    }
+
+    fn form(status: u16, body: &str) -> EndpointResponse {
+        let mut answer = answer(status, body);
+        let form = "application/x-www-form-urlencoded"
+            .parse()
+            .expect("a value");
+        answer.headers.insert(CONTENT_TYPE, form);
+        answer
     }
 
     fn read_all(status: u16, body: &str) -> Result<TokenResponse, TokenError> {
@@ -151,8 +183,19 @@ mod tests {
             body: None,
             secrets: &["hunter2"],
         };
-        let now = SystemTime::UNIX_EPOCH;
-        read(answer, &request, "credentials", |_| true, now)
+        let sent = Sent {
+            secrets: vec!["hunter2"],
+            names: Vec::new(),
+        };
+        let expected = Expected {
+            refusal: error::Refusable {
+                credentials: "credentials",
+                client_hint: None,
+            },
+            token_types: &["bearertoken".into(), "mac".into()],
+            accepts_issued: &|issued| issued != Some("other"),
+        };
+        read(answer, &request, &sent, &expected, SystemTime::UNIX_EPOCH)
     }
 
     fn refused(status: u16, body: &str) -> TokenError {
@@ -193,6 +236,15 @@ mod tests {
             r#"{"access_token":"t0ken","token_type":"bEARER"}"#,
             r#"{"access_token":"t0ken","error":null}"#,
             r#"{"x":{"access_token":1,"y":[1e999]},"access_token":"t0ken","x":2}"#,
+            r#"{"access_token":"t0ken","token_type":""}"#,
+            r#"{"access_token":"t0ken","token_type":" Bearer "}"#,
+            r#"{"access_token":"t0ken","token_type":"BearerToken"}"#,
+            r#"{"access_token":"t0ken","access_token":"t0ken"}"#,
+            r#"{"access_token":"t0ken","error":"a","error":"b"}"#,
+            r#"{"access_token":"t0ken","issued_token_type":17}"#,
+            r#"{"access_token":"t0ken","scope":["a","b"],"iat":1,"expires_on":"2"}"#,
+            r#"{"access_token":"t0ken","refresh_token":"a","refresh_token":"b"}"#,
+            r#"{"access_token":"t0ken","x":"\ud800","y":{"y":1,"y":2}}"#,
         ] {
             let response = read_all(200, body).expect(body);
             assert_eq!(response.access_token().secret(), "t0ken");
@@ -217,9 +269,13 @@ mod tests {
             ("null", "not an object"),
             (
                 r#"{"access_token":"hunter2","access_token":"b"}"#,
-                "a member twice",
+                "a member twice, with different values: `access_token`",
             ),
-            (r#"{"error":null,"error":"hunter2"}"#, "a member twice"),
+            (
+                &with(r#""token_type":"bearer","token_type":"hunter2""#),
+                "a member twice, with different values: `token_type`",
+            ),
+            (r#"{"error":"a","error":"hunter2"}"#, "a member twice"),
             ("{}", "no `access_token`"),
             (r#"{"access_token":null}"#, "no `access_token`"),
             (r#"{"accessToken":"hunter2"}"#, "no `access_token`"),
@@ -232,15 +288,15 @@ mod tests {
             (r#"{"access_token":""}"#, "the access token is empty"),
             (
                 r#"{"access_token":"hunter2\n"}"#,
-                "the access token has a character",
+                "the access token has a space",
             ),
             (
                 r#"{"access_token":"hunter2\r\nx: y"}"#,
-                "the access token has a character",
+                "the access token has a space",
             ),
             (
                 r#"{"access_token":"hunter2 x"}"#,
-                "the access token has a character",
+                "the access token has a space",
             ),
             (
                 &with(r#""token_type":"mac""#),
@@ -250,32 +306,23 @@ mod tests {
                 &with(r#""token_type":"hunter2""#),
                 "`token_type` other than bearer",
             ),
+            // Even if the grant was told to take it.
             (
-                &with(r#""token_type":"""#),
+                &with(r#""token_type":"MAC""#),
                 "`token_type` other than bearer",
+            ),
+            (
+                &with(r#""token_type":"N_A""#),
+                "`token_type` other than bearer",
+            ),
+            (
+                &with(r#""issued_token_type":"other""#),
+                "another type than was requested",
             ),
             (
                 &with(r#""token_type":1"#),
                 "a `token_type` that is a number",
             ),
-            (
-                &with(r#""expires_in":"3000""#),
-                "a `expires_in` that is a string",
-            ),
-            (&with(r#""expires_in":-1"#), "is negative"),
-            (&with(r#""expires_in":-1.5"#), "is negative"),
-            (&with(r#""expires_in":0.5"#), "is fractional"),
-            (&with(r#""expires_in":1e30"#), "is too large"),
-            (
-                &with(r#""expires_in":1000000000000000000000000000000"#),
-                "is too large",
-            ),
-            (
-                &with(r#""expires_in":18446744073709551616"#),
-                "is too large",
-            ),
-            (&with(r#""expires_in":true"#), "is a boolean"),
-            (&with(r#""expires_in":[]"#), "is an array"),
         ] {
             let error = refused(200, body);
             assert_eq!(error.kind(), TokenErrorKind::InvalidResponse, "{body}");
@@ -284,33 +331,89 @@ mod tests {
     }
 
     #[test]
-    fn invalid_utf_8_and_deep_nesting_are_not_json() {
+    fn invalid_utf_8_is_no_token_and_deep_nesting_is_no_trouble() {
         let mut bytes = answer(200, r#"{"access_token":"?"}"#);
         bytes.body[17] = 0xff;
         let error = read_answer(&bytes).expect_err("not utf-8");
-        assert!(error.to_string().contains("is not JSON"), "{error}");
-        let deep = with(&format!(r#""expires_in":{}"#, "[".repeat(60_000)));
-        assert!(refused(200, &deep).to_string().contains("is not JSON"));
+        assert!(error.to_string().contains("not ASCII"), "{error}");
+        let open = with(&format!(r#""expires_in":{}"#, "[".repeat(60_000)));
+        assert!(refused(200, &open).to_string().contains("is not JSON"));
+        let (open, shut) = ("[".repeat(30_000), "]".repeat(30_000));
+        let deep = read_all(200, &with(&format!(r#""expires_in":{open}{shut}"#)));
+        assert!(deep.expect("a token").has_unreadable_lifetime());
     }
 
     #[test]
-    fn lifetimes_saturate_where_clocks_would_overflow() {
-        for (seconds, lifetime) in [
-            ("0", Duration::ZERO),
-            ("1", Duration::from_secs(1)),
-            ("3153600000", MAX_LIFETIME),
-            ("3153600001", MAX_LIFETIME),
-            ("18446744073709551615", MAX_LIFETIME),
+    fn a_lifetime_that_is_none_costs_no_token() {
+        for (members, lifetime, unreadable) in [
+            (r#""expires_in":"3599""#, Some(3599), false),
+            (r#""expires_in":60,"expires_in":60"#, Some(60), false),
+            (r#""expires_in":60,"expires_in":61"#, None, true),
+            (r#""expires_in":-1"#, None, true),
+            (r#""expires_in":0"#, None, true),
+            (r#""expires_in":[]"#, None, true),
+            (r#""expires_in":null"#, None, false),
+            (r#""expires_on":60"#, None, false),
         ] {
-            let body = with(&format!(r#""expires_in":{seconds}"#));
-            let response = read_all(200, &body).expect(seconds);
-            assert_eq!(response.access_token().lifetime(), Some(lifetime));
+            let response = read_all(200, &with(members)).expect(members);
+            let read = response.access_token().lifetime().map(|it| it.as_secs());
+            assert_eq!(read, lifetime, "{members}");
+            assert_eq!(response.has_unreadable_lifetime(), unreadable, "{members}");
         }
+    }
+
+    #[test]
+    fn the_whole_answer_is_kept_and_not_shown() {
+        let members = r#""token_type":"Bearer","instance_url":"https://na1.example",
+            "scope":["hunter2","b"],"id_token":"hunter2","n":1.50,"none":null,"a":1,"a":2"#;
+        let response = read_all(200, &with(members)).expect("a token");
+        for (name, value) in [
+            ("instance_url", Some("https://na1.example")),
+            ("scope", Some(r#"["hunter2","b"]"#)),
+            ("id_token", Some("hunter2")),
+            ("n", Some("1.50")),
+            ("token_type", Some("Bearer")),
+            ("none", None),
+            ("a", None),
+            ("missing", None),
+            ("access_token", None),
+        ] {
+            assert_eq!(response.clone().get(name), value, "{name}");
+        }
+        let shown = format!("{response:?} {response:#?}");
         assert!(
-            std::time::Instant::now()
-                .checked_add(MAX_LIFETIME)
-                .is_some()
+            !shown.contains("hunter2") && !shown.contains("example"),
+            "{shown}"
         );
+    }
+
+    #[test]
+    fn a_form_is_read_like_json() {
+        let body = "access_token=t0ken%21&expires_in=3600&refresh_token=a+b&scope=a%20b";
+        let response = read_answer(&form(200, body)).expect("a token");
+        let token = response.access_token();
+        assert_eq!(token.secret(), "t0ken!");
+        assert_eq!(token.lifetime(), Some(Duration::from_secs(3600)));
+        assert_eq!(response.refresh_token().map(|it| it.secret()), Some("a b"));
+        assert_eq!(response.get("scope"), Some("a b"));
+        // GitHub refuses with a status of success.
+        for status in [200, 400] {
+            let body = "error=bad_verification_code&error_description=no+hunter2";
+            let error = read_answer(&form(status, body)).expect_err("refused");
+            assert_eq!(error.kind(), TokenErrorKind::Refused);
+            assert_eq!(error.oauth_error(), Some("bad_verification_code"));
+            assert_eq!(error.description(), Some("no …"));
+        }
+        for (body, reason) in [
+            ("", "is empty"),
+            ("<html>hunter2", "no `access_token`"),
+            ("access_token=", "the access token is empty"),
+            ("access_token=a&access_token=b", "twice"),
+            ("access_token=a&token_type=mac", "other than bearer"),
+        ] {
+            let error = read_answer(&form(200, body)).expect_err(body);
+            assert!(error.to_string().contains(reason), "{error}");
+        }
     }
 
     #[test]
@@ -333,9 +436,17 @@ mod tests {
             ),
             (
                 r#""refresh_token":"r","refresh_expires_in":1e30"#,
-                Some(None),
+                Some(Some(100 * 365 * 86_400)),
             ),
             (r#""refresh_token":"r""#, Some(None)),
+            (
+                r#""refresh_token":"r","refresh_expires_in":"7200""#,
+                two_hours,
+            ),
+            (
+                r#""refresh_token":"r","refresh_expires_in":7200.0"#,
+                two_hours,
+            ),
             (r#""refresh_token":"","refresh_expires_in":7200"#, None),
             (r#""refresh_token":"r\n""#, None),
             (r#""refresh_token":17"#, None),
@@ -372,6 +483,12 @@ mod tests {
                 Some("invalid_grant"),
             ),
             (400, r#"{"error":"is_hunter2"}"#, Refused, None),
+            (
+                200,
+                r#"{"error":null,"error":"invalid_grant"}"#,
+                Refused,
+                Some("invalid_grant"),
+            ),
             (400, r#"{"error":{"code":"invalid_grant"}}"#, Refused, None),
             (400, r#"{"error":"#, Refused, None),
             (403, "", Refused, None),
@@ -392,6 +509,26 @@ mod tests {
             let wait = (kind == Unavailable).then_some(Duration::from_secs(7));
             assert_eq!(error.retry_after(), wait, "{status} {body}");
         }
+    }
+
+    #[test]
+    fn a_description_is_for_those_who_ask_and_shown_nowhere() {
+        let body = r#"{"error":"invalid_client","error_codes":[7000222],
+            "error_description":"AADSTS7000222: The secret 'hunter2' is expired.\r\nTrace: 1",
+            "error_uri":"https://login.example.com/error?code=7000222"}"#;
+        for status in [400, 401, 503, 200] {
+            let error = refused(status, body);
+            let description = "AADSTS7000222: The secret '…' is expired.  Trace: 1";
+            assert_eq!(error.description(), Some(description));
+            let uri = "https://login.example.com/error?code=7000222";
+            assert_eq!(error.error_uri(), Some(uri));
+            let shown = format!("{error} {error:?} {error:#?}");
+            assert!(
+                !shown.contains("AADSTS") && !shown.contains("login"),
+                "{shown}"
+            );
+        }
+        assert_eq!(refused(400, "<html>no</html>").description(), None);
     }
 
     #[test]
