@@ -95,7 +95,6 @@ async fn a_dead_token_is_renewed_where_it_is_answered_as_keycloak_does() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "a challenge of another scheme than Bearer is not yet taken for a rejection"]
 async fn a_dead_token_is_renewed_where_it_is_answered_as_hapi_does() {
     assert_renewed_after(ApiRejection::TokenChallenge).await;
 }
