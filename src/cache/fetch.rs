@@ -256,8 +256,12 @@ impl FetchTask {
 impl Drop for FetchTask {
     fn drop(&mut self) {
         if self.driver.is_some() {
-            self.shared
+            let learned = self
+                .shared
                 .with_state(|state, now| state.abandon(self.begun.id, now));
+            if learned {
+                self.shared.emit(&Event::RenewalExclusive);
+            }
             let reason = self.begun.reason;
             self.shared.emit(&Event::Abandoned { reason });
         }

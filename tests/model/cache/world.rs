@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::reference::{Moment, Reference};
+use crate::cache::reference::Reference;
+use crate::cache::rejections::{ORIGINS, Verdict};
+use crate::moment::Moment;
 
 /// How the token endpoint is disposed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +22,25 @@ pub(crate) enum Mood {
     Panicking,
 }
 
-/// How the API is disposed towards tokens that live.
+/// How an origin is disposed towards tokens that live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ApiMood {
     Good,
     Rejecting,
+    /// Rejects them at one of its routes.
+    OneRoute,
     /// A 401 that is about the scope.
     Odd,
     Failing,
+}
+
+/// A request that is at an origin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sending {
+    pub(crate) serial: u64,
+    pub(crate) since: Instant,
+    /// Sent when the cache counted those that carry its token.
+    pub(crate) counted: bool,
 }
 
 #[derive(Clone)]
@@ -43,7 +56,11 @@ pub(crate) struct State {
     pub(crate) refresh_lifetime: Option<u64>,
     pub(crate) gives_refresh: bool,
     pub(crate) rotates: bool,
-    pub(crate) api_mood: ApiMood,
+    /// A refresh ends the access tokens before it.
+    pub(crate) ends_access: bool,
+    /// Refreshes are what this history is about.
+    pub(crate) is_scene: bool,
+    pub(crate) api_moods: [ApiMood; ORIGINS],
     pub(crate) api_latency: Duration,
 
     pub(crate) last_serial: u64,
@@ -52,13 +69,20 @@ pub(crate) struct State {
 
     pub(crate) reference: Reference,
     pub(crate) fetching: u32,
+    /// A refresh token is on its way.
+    pub(crate) refreshing: bool,
+    /// Since when callers wait, though a token is valid and no refresh token is on
+    /// its way yet.
+    pub(crate) withheld_since: Option<Instant>,
     /// How many ask for more life than the token in use may have.
     pub(crate) longer: u32,
     /// The runtime is about to end, and what it does is undone.
     pub(crate) ending: bool,
-    pub(crate) at_api: u32,
+    pub(crate) at_api: HashMap<u64, Sending>,
     /// What each request to the API was sent with so far.
     pub(crate) sent: HashMap<u64, Vec<u64>>,
+    /// What the first rejection of each of them leads to.
+    pub(crate) verdicts: HashMap<u64, Verdict>,
     pub(crate) fetches: u64,
     pub(crate) broken: Vec<String>,
 }
@@ -74,17 +98,22 @@ impl World {
             refresh_lifetime: Some(7200),
             gives_refresh: true,
             rotates: false,
-            api_mood: ApiMood::Good,
+            ends_access: false,
+            is_scene: false,
+            api_moods: [ApiMood::Good; ORIGINS],
             api_latency: Duration::ZERO,
             last_serial: 0,
             live: HashSet::new(),
             sessions: HashSet::new(),
             reference: Reference::default(),
             fetching: 0,
+            refreshing: false,
+            withheld_since: None,
             longer: 0,
             ending: false,
-            at_api: 0,
+            at_api: HashMap::new(),
             sent: HashMap::new(),
+            verdicts: HashMap::new(),
             fetches: 0,
             broken: Vec::new(),
         })))

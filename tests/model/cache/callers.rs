@@ -12,10 +12,11 @@ use tokio::time::{Instant, timeout};
 use tower::ServiceExt;
 use tower_bearer::{AccessToken, Error, Outcome, TokenError, TokenErrorKind};
 
-use crate::api::Number;
-use crate::history::History;
-use crate::reference::{Known, Moment, WAIT};
-use crate::world::{State, World};
+use crate::cache::api::{HOSTS, Number};
+use crate::cache::history::History;
+use crate::cache::reference::LONGEST_WAIT;
+use crate::cache::world::{State, World};
+use crate::moment::{TICK, WAIT};
 
 /// A caller who did not get an answer at once.
 pub(crate) struct Caller(JoinHandle<()>);
@@ -28,6 +29,17 @@ impl Caller {
     pub(crate) fn leave(self) {
         self.0.abort();
     }
+}
+
+/// Whether a caller is served at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Served {
+    Yes,
+    No,
+    /// It is not, though a token is valid: a refresh token is on its way.
+    Withheld,
+    /// It may not be, because one is about to be.
+    Perhaps,
 }
 
 type Handed = Result<AccessToken, TokenError>;
@@ -47,29 +59,41 @@ impl History {
                 self.ask_for_longer(Duration::from_secs(span), patience)
                     .await;
             }
-            _ => self.send(patience).await,
+            _ => self.send(rng, patience).await,
         }
     }
 
-    fn valid(&self) -> (Option<Known>, Moment) {
+    /// Whether a caller is served at once who needs this much life.
+    fn expected(&self, span: Duration) -> Served {
+        let is_fetching = self.tokens.status().is_fetching;
         let state = self.world.lock();
         let now = state.now();
-        (state.reference.valid(&now).copied(), now)
+        let reference = &state.reference;
+        let enough = reference
+            .valid(&now)
+            .is_some_and(|token| token.lives_for(span, &now));
+        let exclusive = &reference.exclusive;
+        match enough {
+            false => Served::No,
+            true if exclusive.on && state.refreshing => Served::Withheld,
+            true if (exclusive.on || exclusive.unsure) && is_fetching => Served::Perhaps,
+            true => Served::Yes,
+        }
     }
 
     async fn ask(&mut self, patience: Duration) {
-        let (valid, _) = self.valid();
+        let expected = self.expected(Duration::ZERO);
         let tokens = self.tokens.clone();
         let mut future = Box::pin(async move { tokens.token().await });
         let at_once = poll_once(&mut future).await;
         let mut state = self.world.lock();
         match at_once {
             Poll::Ready(answer) => {
-                state.check(valid.is_some() == answer.is_ok(), "failed beside a token");
+                state.found(expected, answer.is_ok());
                 state.handed(&answer, None);
             }
             Poll::Pending => {
-                state.check(valid.is_none(), "a wait while a valid token exists");
+                state.waits(expected);
                 drop(state);
                 self.wait(future, patience, State::waited_for);
             }
@@ -77,8 +101,7 @@ impl History {
     }
 
     async fn ask_for_longer(&mut self, span: Duration, patience: Duration) {
-        let (valid, now) = self.valid();
-        let enough = valid.is_some_and(|token| lives_for(&token, span, &now));
+        let expected = self.expected(span);
         let longer = Longer::new(&self.world);
         let tokens = self.tokens.clone();
         let mut future = Box::pin(async move {
@@ -89,14 +112,14 @@ impl History {
         let mut state = self.world.lock();
         match at_once {
             Poll::Ready(Err(error)) if error.kind() == TokenErrorKind::Config => {
-                state.check(!enough, "failed beside a token that lives so long");
+                state.found(expected, false);
             }
             Poll::Ready(answer) => {
-                state.check(enough == answer.is_ok(), "failed beside a token");
+                state.found(expected, answer.is_ok());
                 state.handed(&answer, Some(span));
             }
             Poll::Pending => {
-                state.check(!enough, "a wait while a valid token exists");
+                state.waits(expected);
                 drop(state);
                 self.wait(future, patience, move |state, answer, waited| {
                     let config = |e: &TokenError| e.kind() == TokenErrorKind::Config;
@@ -109,20 +132,21 @@ impl History {
         }
     }
 
-    async fn send(&mut self, patience: Duration) {
+    async fn send(&mut self, rng: &mut Rng, patience: Duration) {
         self.numbers += 1;
         let number = self.numbers;
-        let (valid, _) = self.valid();
-        let request = Request::get("https://api.test/").extension(Number(number));
+        let expected = self.expected(Duration::ZERO);
+        let host = HOSTS[rng.usize(..HOSTS.len())];
+        let path = ["good", "bad"][rng.usize(..2)];
+        let request = Request::get(format!("{host}/{path}")).extension(Number(number));
         let request = request.body(()).expect("a request");
         let mut future = Box::pin(self.api.clone().oneshot(request));
         let at_once = poll_once(&mut future).await;
         let mut state = self.world.lock();
-        let sent = state.sent.contains_key(&number);
-        state.check(
-            valid.is_some() == sent,
-            "not sent at once with a valid token",
-        );
+        match state.sent.contains_key(&number) {
+            true => state.found(expected, true),
+            false => state.waits(expected),
+        }
         match at_once {
             Poll::Ready(answer) => state.answered(number, answer, Duration::ZERO),
             Poll::Pending => {
@@ -151,6 +175,34 @@ impl History {
 }
 
 impl State {
+    /// A caller was answered at once.
+    fn found(&mut self, expected: Served, served: bool) {
+        let fine = match expected {
+            Served::Yes => served,
+            Served::No => !served,
+            Served::Withheld => false,
+            Served::Perhaps => true,
+        };
+        self.check(
+            fine,
+            "failed beside a token, or served during an exclusive refresh",
+        );
+    }
+
+    /// A caller was not served at once.
+    fn waits(&mut self, expected: Served) {
+        self.check(
+            expected != Served::Yes,
+            "not served at once with a valid token",
+        );
+        if expected == Served::Perhaps {
+            let now = self.now().awake;
+            let since = *self.withheld_since.get_or_insert(now);
+            let fine = now <= since + LONGEST_WAIT + TICK;
+            self.check(fine, "a token withheld for too long before its refresh");
+        }
+    }
+
     /// At once: the token in use, or an error from memory during a pause.
     fn handed(&mut self, answer: &Handed, span: Option<Duration>) {
         let now = self.now();
@@ -178,8 +230,10 @@ impl State {
             known.is_some(),
             "handed out another token than the one in use",
         );
+        let withheld = self.reference.exclusive.on && self.refreshing;
+        self.check(!withheld, "handed out during an exclusive refresh");
         if let (Some(known), Some(span)) = (known, span) {
-            self.check(lives_for(&known, span, &now), "handed out too short a life");
+            self.check(known.lives_for(span, &now), "handed out too short a life");
         }
     }
 
@@ -193,6 +247,13 @@ impl State {
                 let failed = outcome == Some(&Outcome::RenewalFailed);
                 self.check(failed == error.is_some(), "an outcome of another error");
                 self.check(rejected || !failed, "a renewal that no 401 called for");
+                let held = outcome == Some(&Outcome::RenewalBackedOff);
+                let verdict = self.verdicts.get(&number).copied().unwrap_or_default();
+                let fine = verdict.renews.is_none_or(|renews| renews != held);
+                self.check(
+                    fine,
+                    "a renewal backed off for another origin, or not at all",
+                );
                 self.in_time(error, waited);
             }
             Err(Error::Token(error)) => {
@@ -231,11 +292,6 @@ impl Drop for Longer {
     fn drop(&mut self) {
         self.0.lock().longer -= 1;
     }
-}
-
-fn lives_for(token: &Known, span: Duration, now: &Moment) -> bool {
-    let needed = token.born.age(now) + span;
-    token.end().is_none_or(|end| needed <= end)
 }
 
 async fn poll_once<F: Future>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {

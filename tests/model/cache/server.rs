@@ -7,9 +7,10 @@ use tower_bearer::{
     AccessToken, RefreshToken, TokenError, TokenErrorKind, TokenResponse, TokenSource,
 };
 
-use crate::SCRIPTED;
-use crate::reference::{Known, Moment};
-use crate::world::{Mood, State, World};
+use crate::cache::reference::LONGEST_WAIT;
+use crate::cache::world::{Mood, State, World};
+use crate::moment::{Forced, Known, Moment};
+use crate::run::SCRIPTED;
 
 impl TokenSource for World {
     async fn fetch(&self) -> Result<TokenResponse, TokenError> {
@@ -69,10 +70,26 @@ impl State {
         self.fetches += 1;
         self.fetching += 1;
         self.check(self.fetching == 1, "two fetches at once");
+        self.refreshing = refresh.is_some();
+        if refresh.is_some() && self.reference.exclusive.on {
+            self.refresh_is_exclusive(now);
+        }
+        self.withheld_since = None;
         let asked = self.longer > 0;
         if let Err(broken) = self.reference.arrived(refresh, asked, now) {
             self.check(false, broken);
         }
+    }
+
+    /// The promises about requests with the token in use before it is refreshed.
+    fn refresh_is_exclusive(&mut self, now: &Moment) {
+        let current = self.reference.token.map(|token| token.serial);
+        let waited_for = |since| now.awake >= since + LONGEST_WAIT;
+        let fine = self
+            .at_api
+            .values()
+            .all(|it| !it.counted || Some(it.serial) != current || waited_for(it.since));
+        self.check(fine, "a refresh beside requests with the token in use");
     }
 
     fn decide(&mut self, refresh: Option<u64>) -> Decided {
@@ -90,6 +107,9 @@ impl State {
                 return Decided::Refused;
             }
         }
+        if refresh.is_some() && self.ends_access {
+            self.live.clear();
+        }
         let access = self.serial();
         self.live.insert(access);
         let refresh = self.gives_refresh.then(|| self.serial());
@@ -104,6 +124,7 @@ impl Request {
         self.answered = true;
         let world = self.world.clone();
         let mut state = world.lock();
+        state.refreshing = false;
         let now = state.now();
         match decided {
             Decided::Issued { access, refresh } => self.issue(&mut state, &now, access, refresh),
@@ -152,7 +173,7 @@ impl Request {
             born: self.born,
             lifetime: lifetime.map(Duration::from_secs),
             refreshed: self.refresh.is_some(),
-            forced: false,
+            forced: Forced::No,
         };
         let mut token = AccessToken::new(format!("a{access}"))?;
         if let Some(lifetime) = state.lifetime {
@@ -180,6 +201,7 @@ impl Drop for Request {
     fn drop(&mut self) {
         let mut state = self.world.lock();
         state.fetching -= 1;
+        state.refreshing = false;
         if !self.answered && !state.ending {
             let (now, refreshing) = (state.now(), self.refresh.is_some());
             state.reference.failed(refreshing, false, None, &now);
