@@ -91,6 +91,7 @@
 //!
 //! - `reqwest` (default): a ready-made HTTP client for the token endpoint, with
 //!   rustls, and the layer over `reqwest::Client`.
+//! - `http2`, `socks`: that client speaks HTTP/2, and goes through SOCKS proxies.
 //! - `reqwest-middleware`: the layer is a `reqwest_middleware::Middleware`.
 //! - `config`: `config::SourceConfig`, a source from TOML, YAML, JSON or the
 //!   environment.
@@ -114,6 +115,7 @@ mod cache;
 #[cfg(feature = "config")]
 pub mod config;
 mod error;
+mod file;
 pub mod grant;
 // Its code is tested by `tests/guide`, which has the clients that it is about.
 #[cfg(all(
@@ -129,6 +131,7 @@ pub mod grant;
 ))]
 pub mod guide;
 mod origins;
+mod plain_http;
 pub mod rejection;
 mod source;
 pub mod store;
@@ -151,7 +154,8 @@ pub use auth::{
 pub use cache::{Renewal, Status, StatusWatch, TokenCache, TokenCacheBuilder};
 pub use error::{BoxError, ConfigError, TokenError, TokenErrorKind};
 pub use grant::PasswordGrant;
-pub use origins::Origins;
+pub use origins::{OriginUrl, Origins};
+pub use plain_http::{PlainHttp, allow_plain_http};
 pub use source::{BoxTokenSource, TokenSource};
 pub use token::{AccessToken, RefreshToken, TokenResponse};
 pub use voipex::VoipexImpersonation;

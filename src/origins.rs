@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use http::Uri;
 use http::uri::Authority;
-use url::{Host, Url};
+use url::Url;
 
 use crate::error::ConfigError;
+use crate::plain_http::is_loopback;
+
+use self::sealed::Text;
 
 const FIELD: &str = "origins";
 
@@ -90,7 +93,8 @@ impl OriginId {
 impl Origins {
     /// Permits only these origins, each written as `https://host` or
     /// `https://host:port`; `http` is for loopback (`localhost`, 127.0.0.0/8,
-    /// `[::1]`).
+    /// `[::1]`), and elsewhere for an origin that is marked by
+    /// [`allow_plain_http`](crate::allow_plain_http).
     ///
     /// # Errors
     ///
@@ -100,11 +104,11 @@ impl Origins {
     pub fn only<I>(origins: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator,
-        I::Item: AsRef<str>,
+        I::Item: OriginUrl,
     {
         let origins = origins
             .into_iter()
-            .map(|origin| Origin::parse(origin.as_ref()))
+            .map(|url| Origin::parse(url.text(), url.allows_plain_http()))
             .collect::<Result<Arc<[_]>, _>>()?;
         if origins.is_empty() {
             return Err(ConfigError::new(
@@ -125,14 +129,17 @@ impl Origins {
         }
     }
 
-    /// Permits these origins too.
+    /// Permits these origins too, written as for [`only`](Self::only).
     ///
     /// ```
-    /// use tower_bearer::Origins;
+    /// use tower_bearer::{Origins, allow_plain_http};
     ///
-    /// let origins = Origins::voipex().and(["https://restapi.ipex.cz"])?;
+    /// let origins = Origins::voipex()
+    ///     .and(["https://restapi.ipex.cz"])?
+    ///     .and([allow_plain_http("http://calls:8080")])?;
     /// assert!(origins.permit(&"https://restapi.ipex.cz/v1/sms".parse()?));
     /// assert!(origins.permit(&"https://sms-api.voipex.io/SMS".parse()?));
+    /// assert!(origins.permit(&"http://calls:8080/v1".parse()?));
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -143,7 +150,7 @@ impl Origins {
     pub fn and<I>(self, origins: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator,
-        I::Item: AsRef<str>,
+        I::Item: OriginUrl,
     {
         let Allowed::Only(mine) = &self.allowed else {
             let reason = "cannot be added to `any_https`: name all of them with `only`";
@@ -193,10 +200,10 @@ impl Origins {
     /// # Errors
     ///
     /// Fails if it is no origin, as for [`only`](Self::only), or not one of these.
-    pub fn for_relative_uris(mut self, origin: impl AsRef<str>) -> Result<Self, ConfigError> {
+    pub fn for_relative_uris(mut self, origin: impl OriginUrl) -> Result<Self, ConfigError> {
         let Origin {
             https, host, port, ..
-        } = Origin::parse(origin.as_ref())?;
+        } = Origin::parse(origin.text(), origin.allows_plain_http())?;
         self.relative = self.find(https, &host, port);
         match self.relative {
             Some(_) => Ok(self),
@@ -273,6 +280,47 @@ impl Origins {
     }
 }
 
+/// The URL of an origin: anything that is a string, or an
+/// [`allow_plain_http`](crate::allow_plain_http).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the URL of an origin",
+    label = "not a string",
+    note = "a `&str` or a `String` is one; so is `allow_plain_http(\"http://host\")`"
+)]
+pub trait OriginUrl: Text {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Text> OriginUrl for T {}
+
+mod sealed {
+    use crate::plain_http::PlainHttp;
+
+    pub trait Text {
+        fn text(&self) -> &str;
+
+        fn allows_plain_http(&self) -> bool {
+            false
+        }
+    }
+
+    #[diagnostic::do_not_recommend]
+    impl<T: AsRef<str>> Text for T {
+        fn text(&self) -> &str {
+            self.as_ref()
+        }
+    }
+
+    impl Text for PlainHttp {
+        fn text(&self) -> &str {
+            self.as_str()
+        }
+
+        fn allows_plain_http(&self) -> bool {
+            true
+        }
+    }
+}
+
 /// Compares without a function call what most host names need: two words that
 /// may overlap.
 #[inline]
@@ -321,7 +369,7 @@ impl Origin {
         if self.https { "https" } else { "http" }
     }
 
-    fn parse(text: &str) -> Result<Self, ConfigError> {
+    fn parse(text: &str, allows_plain_http: bool) -> Result<Self, ConfigError> {
         let refuse = |reason: &str| ConfigError::new(FIELD, format!("`{text}` {reason}"));
         // Before any error that quotes the text: what comes before an `@` may be
         // a password.
@@ -356,9 +404,10 @@ impl Origin {
             return Err(refuse(reason));
         }
         let https = url.scheme() == "https";
-        if !https && !is_loopback(&url) {
+        if !https && !allows_plain_http && !is_loopback(&url) {
             return Err(refuse(
-                "is plain http, which is only for loopback (`localhost`, 127.0.0.0/8, `[::1]`): use https",
+                "is plain http, which is only for loopback (`localhost`, 127.0.0.0/8, `[::1]`): \
+                 use https, or `allow_plain_http` where nobody can listen",
             ));
         }
         match (url.host_str(), url.port_or_known_default()) {
@@ -388,16 +437,6 @@ fn matches_nothing(name: &str) -> Option<&'static str> {
         Some("has an empty part between the dots of its host: remove a dot")
     } else {
         None
-    }
-}
-
-/// Whether the host is `localhost` or a loopback address.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 
@@ -525,6 +564,36 @@ mod tests {
         assert!(any.permit(&"https://anything.test:8443/".parse().expect("uri")));
         assert!(!any.permit(&"http://localhost/".parse().expect("uri")));
         assert!(!any.permit(&"https://anything.test:65979/".parse().expect("uri")));
+    }
+
+    #[test]
+    fn origins_can_be_added_and_the_first_ones_stay() {
+        let (api, files) = ("https://api.example.com", "https://files.example.com");
+        let only = Origins::only([api]).expect(api);
+        let both = only.clone().and([files]).expect(files);
+        let permit = |origins: &Origins, uri: &str| origins.permit(&uri.parse().expect(uri));
+        assert!(permit(&both, api) && permit(&both, files) && !permit(&only, files));
+        assert!(both.clone().and([] as [&str; 0]).is_err());
+        assert!(both.and(["https://*"]).is_err());
+    }
+
+    #[test]
+    fn plain_http_off_loopback_is_permitted_only_where_it_is_spelled_out() {
+        let plain = |url: &str| Origins::only([crate::allow_plain_http(url)]);
+        let origins = plain("http://calls:8080").expect("allowed");
+        for (uri, permitted) in [
+            ("http://calls:8080/v1", true),
+            ("http://CALLS:8080/v1", true),
+            ("http://calls/v1", false),
+            ("https://calls:8080/v1", false),
+            ("http://other:8080/v1", false),
+        ] {
+            assert_eq!(origins.permit(&uri.parse().expect(uri)), permitted, "{uri}");
+        }
+        assert!(plain("http://*.mesh").is_err() && plain("ftp://calls").is_err());
+        assert!(plain("http://me:hunter2@calls").is_err());
+        let error = Origins::only(["http://calls:8080"]).expect_err("not allowed");
+        assert!(error.to_string().contains("allow_plain_http"), "{error}");
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Presets: the grants of known services.
 
 use super::client::only_one;
-use super::source::ConfiguredSource;
 use super::source_config::SourceConfig;
 use crate::error::ConfigError;
 use crate::grant::PasswordGrant;
+use crate::source::BoxTokenSource;
 use crate::transport::Transport;
 use crate::voipex::VoipexImpersonation;
 
@@ -15,7 +15,7 @@ impl SourceConfig {
     pub(super) fn of_preset<T: Transport>(
         &self,
         transport: T,
-    ) -> Result<ConfiguredSource, ConfigError> {
+    ) -> Result<BoxTokenSource, ConfigError> {
         if self.grant.is_some() {
             return Err(only_one("grant", "preset"));
         }

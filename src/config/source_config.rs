@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::cache_config::CacheConfig;
-use super::values::{DurationValue, Number, Secret, StringList};
+use super::values::{DurationValue, Flag, Number, Secret, StringList, Text};
 use crate::error::ConfigError;
 
 /// Describes a source of tokens and its cache. Deserialize it, or read it from
@@ -46,8 +46,10 @@ pub struct SourceConfig {
     pub(super) grant: Option<String>,
     pub(super) preset: Option<String>,
     pub(super) impersonate: Option<String>,
+    pub(super) grant_type: Option<String>,
     pub(super) token_endpoint: Option<String>,
     pub(super) issuer: Option<String>,
+    pub(super) allow_plain_http: Option<StringList>,
     pub(super) client_id: Option<String>,
     pub(super) client_auth: Option<String>,
     pub(super) client_secret: Option<Secret>,
@@ -56,7 +58,12 @@ pub struct SourceConfig {
     pub(super) private_key: Option<Secret>,
     pub(super) private_key_file: Option<PathBuf>,
     pub(super) key_id: Option<String>,
+    pub(super) key_algorithm: Option<String>,
     pub(super) assertion_audience: Option<String>,
+    pub(super) assertion_issuer: Option<String>,
+    pub(super) assertion_subject: Option<String>,
+    pub(super) assertion_lifetime: Option<DurationValue>,
+    pub(super) assertion_claims: Option<BTreeMap<String, Text>>,
     pub(super) username: Option<String>,
     pub(super) password: Option<Secret>,
     pub(super) password_file: Option<PathBuf>,
@@ -71,21 +78,32 @@ pub struct SourceConfig {
     pub(super) requested_token_type: Option<String>,
     pub(super) audience: Option<StringList>,
     pub(super) resource: Option<StringList>,
+    pub(super) accept_token_type: Option<StringList>,
     pub(super) scope: Option<StringList>,
     pub(super) params: Option<BTreeMap<String, Secret>>,
+    pub(super) param_files: Option<BTreeMap<String, PathBuf>>,
     pub(super) logout_endpoint: Option<String>,
     pub(super) revocation_endpoint: Option<String>,
     pub(super) client_certificate_file: Option<PathBuf>,
+    pub(super) client_key_file: Option<PathBuf>,
     pub(super) root_certificates_file: Option<PathBuf>,
+    pub(super) keep_system_roots: Option<Flag>,
+    pub(super) connect_timeout: Option<DurationValue>,
+    /// With a password, perhaps.
+    pub(super) proxy: Option<Secret>,
+    pub(super) no_proxy: Option<Flag>,
+    pub(super) http1_only: Option<Flag>,
+    pub(super) http2_only: Option<Flag>,
     pub(super) timeout: Option<DurationValue>,
     pub(super) max_response: Option<Number<usize>>,
     pub(super) cache: Option<CacheConfig>,
 }
 
 /// The keys that a preset sets itself.
-const NOT_FOR_PRESET: [&str; 11] = [
+const NOT_FOR_PRESET: [&str; 14] = [
     "token_endpoint",
     "issuer",
+    "allow_plain_http",
     "client_id",
     "client_auth",
     "client_secret",
@@ -94,14 +112,20 @@ const NOT_FOR_PRESET: [&str; 11] = [
     "private_key",
     "private_key_file",
     "key_id",
+    "key_algorithm",
     "assertion_audience",
+    "assertion_lifetime",
 ];
 
 impl SourceConfig {
     /// The keys that only some grants use, and whether they are set.
-    fn grant_keys(&self) -> [(&'static str, bool); 15] {
+    fn grant_keys(&self) -> [(&'static str, bool); 17] {
         [
             ("impersonate", self.impersonate.is_some()),
+            ("grant_type", self.grant_type.is_some()),
+            ("assertion_issuer", self.assertion_issuer.is_some()),
+            ("assertion_subject", self.assertion_subject.is_some()),
+            ("assertion_claims", self.assertion_claims.is_some()),
             ("username", self.username.is_some()),
             ("password", self.password.is_some()),
             ("password_file", self.password_file.is_some()),
@@ -114,8 +138,6 @@ impl SourceConfig {
             ("actor_token_file", self.actor_token_file.is_some()),
             ("actor_token_type", self.actor_token_type.is_some()),
             ("requested_token_type", self.requested_token_type.is_some()),
-            ("audience", self.audience.is_some()),
-            ("resource", self.resource.is_some()),
         ]
     }
 
@@ -124,6 +146,7 @@ impl SourceConfig {
         [
             self.token_endpoint.is_some(),
             self.issuer.is_some(),
+            self.allow_plain_http.is_some(),
             self.client_id.is_some(),
             self.client_auth.is_some(),
             self.client_secret.is_some(),
@@ -132,7 +155,9 @@ impl SourceConfig {
             self.private_key.is_some(),
             self.private_key_file.is_some(),
             self.key_id.is_some(),
+            self.key_algorithm.is_some(),
             self.assertion_audience.is_some(),
+            self.assertion_lifetime.is_some(),
         ]
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::error::{ConfigError, TokenError};
 use crate::grant::client::{Client, ClientAuth};
+use crate::grant::credential::Credential;
 use crate::grant::endpoint::{Endpoint, EndpointUrl, RevocationMethod, TokenEndpoint};
 use crate::grant::fingerprint::Fingerprint;
 use crate::grant::grant_type::{GrantConfig, GrantType, Observer};
@@ -97,11 +98,13 @@ impl<K, T> Grant<K, T> {
         self
     }
 
-    /// Sets the client's secret, which is sent in the `Authorization` header.
+    /// Sets the client's secret, which is sent in the `Authorization` header: a
+    /// string, or a [`SecretFile`](super::SecretFile) that is read for each token
+    /// request.
     /// Short for [`client_auth`](Self::client_auth) with
     /// [`ClientAuth::client_secret_basic`].
     #[must_use]
-    pub fn client_secret(self, secret: impl Into<Secret>) -> Self {
+    pub fn client_secret(self, secret: impl Into<Credential>) -> Self {
         self.client_auth(ClientAuth::client_secret_basic(secret))
     }
 
@@ -316,6 +319,11 @@ impl<K: GrantType, T> Grant<K, T> {
         self.add(Param::from_source(name.into(), source))
     }
 
+    fn credentials(&self) -> impl Iterator<Item = &Credential> + Send {
+        let client = self.config.endpoint.client.auth.credential();
+        self.kind.credential().into_iter().chain(client)
+    }
+
     fn add(mut self, param: Param) -> Result<Self, ConfigError> {
         self.config.params.push(param.check_name(K::RESERVED)?);
         Ok(self)
@@ -360,6 +368,18 @@ impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
         let mut hasher = Fingerprint::new();
         (self.config.endpoint.location(), self.config.salt).hash(&mut hasher);
         hasher.finish()
+    }
+
+    fn is_prepared(&self) -> bool {
+        self.credentials().all(Credential::is_fixed)
+    }
+
+    /// Reads the credentials that are in files, so that the fingerprint is theirs.
+    async fn prepare(&self) -> Result<(), TokenError> {
+        for credential in self.credentials() {
+            credential.get().await?;
+        }
+        Ok(())
     }
 
     fn may_lock(&self) -> bool {

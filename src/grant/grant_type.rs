@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::TokenError;
+use crate::grant::credential::Credential;
 use crate::grant::endpoint::TokenEndpoint;
 use crate::grant::fingerprint::Fingerprint;
 use crate::grant::params::{Form, Param};
@@ -202,6 +203,11 @@ mod sealed {
         /// Hashes what tells these credentials from others of the same kind.
         fn hash_credentials(&self, hasher: &mut Fingerprint) {
             let _ = hasher;
+        }
+
+        /// The secret of a person that may have to be read from a file.
+        fn credential(&self) -> Option<&Credential> {
+            None
         }
 
         /// Whether a token of this `issued_token_type` is accepted.

@@ -20,7 +20,8 @@
 //! Each of them is a [`Grant`] of some kind and shares its settings: transport,
 //! client authentication, scope, parameters, time-out, and where a session is
 //! ended. Its token endpoint is a URL, or an [`Endpoint`] that an issuer names.
-//! Short-lived secrets come from a [`SecretSource`]. A refresh token in a
+//! Short-lived secrets come from a [`SecretSource`]; a password or a client's secret
+//! may be in a [`SecretFile`], which is read for each token request. A refresh token in a
 //! response is used for renewals; when the server refuses it, the grant uses its
 //! own credentials again. With the feature `config` a grant can be read from a
 //! file or from the environment.
@@ -54,6 +55,7 @@
 
 mod client;
 mod client_credentials;
+mod credential;
 mod endpoint;
 mod extension;
 mod fingerprint;
@@ -73,6 +75,7 @@ mod voipex;
 pub use client::PrivateKey;
 pub use client::{ClientAuth, JwtHeaders, SignedJwt, Signer};
 pub use client_credentials::ClientCredentialsGrant;
+pub use credential::Credential;
 pub use endpoint::{Endpoint, EndpointUrl, IntoEndpoint};
 pub use extension::ExtensionGrant;
 pub(crate) use fingerprint::Fingerprint;

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{ConfigError, TokenError, TokenErrorKind};
 use crate::grant::client::Client;
+use crate::grant::credential::Credential;
 use crate::grant::endpoint::IntoEndpoint;
 use crate::grant::fingerprint::Fingerprint;
 use crate::grant::grant::Grant;
@@ -52,14 +53,14 @@ pub type PasswordGrant<T = DefaultTransport> = Grant<Password, T>;
 /// The kind of [`PasswordGrant`].
 pub struct Password {
     username: Zeroizing<String>,
-    password: Zeroizing<String>,
+    password: Credential,
 }
 
 impl Password {
-    fn new(username: impl Into<String>, password: impl Into<String>) -> Self {
+    fn new(username: impl Into<String>, password: impl Into<Credential>) -> Self {
         Self {
             username: username.into().into(),
-            password: password.into().into(),
+            password: password.into(),
         }
     }
 }
@@ -67,7 +68,8 @@ impl Password {
 impl Grant<Password> {
     /// Creates a password grant at a token endpoint: its URL, or an
     /// [`Endpoint`]. The client is public unless
-    /// [`client_auth`](Self::client_auth) is set.
+    /// [`client_auth`](Self::client_auth) is set. The password is a string, or a
+    /// [`SecretFile`](crate::grant::SecretFile) that is read for each login.
     ///
     /// # Errors
     ///
@@ -76,7 +78,7 @@ impl Grant<Password> {
         endpoint: impl IntoEndpoint,
         client_id: impl Into<String>,
         username: impl Into<String>,
-        password: impl Into<String>,
+        password: impl Into<Credential>,
     ) -> Result<Self, ConfigError> {
         // First, so that they are wiped if the endpoint is refused.
         let kind = Password::new(username, password);
@@ -89,6 +91,9 @@ impl Grant<Password> {
     /// or of a user. VoIPex's documentation also names a scope, `openid profile`,
     /// which may be left out: set it with [`scope`](Self::scope).
     ///
+    /// The password is a string, or a [`SecretFile`](crate::grant::SecretFile) that
+    /// is read for each login.
+    ///
     /// ```
     /// # let password = "secret";
     /// use tower_bearer::PasswordGrant;
@@ -96,7 +101,7 @@ impl Grant<Password> {
     /// let account = PasswordGrant::voipex("your@email.com", password);
     /// # let _ = account;
     /// ```
-    pub fn voipex(username: impl Into<String>, password: impl Into<String>) -> Self {
+    pub fn voipex(username: impl Into<String>, password: impl Into<Credential>) -> Self {
         Self::at_voipex(Password::new(username, password))
     }
 }
@@ -111,13 +116,18 @@ impl GrantType for Password {
     }
 
     fn hash_credentials(&self, hasher: &mut Fingerprint) {
-        (self.username.as_str(), self.password.as_str()).hash(hasher);
+        (self.username.as_str(), &self.password).hash(hasher);
+    }
+
+    fn credential(&self) -> Option<&Credential> {
+        Some(&self.password)
     }
 
     async fn add_params<'a>(&'a self, form: Form<'a>) -> Result<Form<'a>, TokenError> {
+        let password = self.password.get().await?;
         for (what, text) in [
-            ("the user name is empty", &self.username),
-            ("the password is empty", &self.password),
+            ("the user name is empty", self.username.as_str()),
+            ("the password is empty", password.secret()),
         ] {
             if text.is_empty() {
                 return Err(TokenError::new(TokenErrorKind::Config, what));
@@ -126,7 +136,7 @@ impl GrantType for Password {
         Ok(form
             .called(&self.username)
             .public("username", &self.username)
-            .secret("password", self.password.as_str()))
+            .secret("password", password))
     }
 }
 

@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_preset_keeps_the_rules_of_an_endpoint() {
-        let uri = parse_as("endpoint", TOKEN_ENDPOINT).expect("valid");
+        let uri = parse_as("endpoint", TOKEN_ENDPOINT, false).expect("valid");
         assert_eq!(uri, TOKEN_ENDPOINT);
         let shown = format!("{:?}", PasswordGrant::voipex("me", "hunter2"));
         assert!(shown.contains("auth.voipex.io") && shown.contains("\"api\""));

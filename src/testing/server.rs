@@ -13,7 +13,7 @@ use super::response_queue::{MockEndpoint, ResponseQueue};
 use super::service::TokenService;
 use super::shared::Shared;
 use super::state::{State, User};
-use crate::grant::PasswordGrant;
+use crate::grant::{Credential, PasswordGrant};
 
 /// An authorization server and an API that accepts its tokens, for tests.
 ///
@@ -140,7 +140,7 @@ impl TokenServer {
     pub fn grant_for(
         &self,
         username: impl Into<String>,
-        password: impl Into<String>,
+        password: impl Into<Credential>,
     ) -> PasswordGrant<TokenService> {
         PasswordGrant::new(self.token_url(), self.client_id(), username, password)
             .and_then(|grant| grant.logout_endpoint(format!("{}/logout", self.api_url())))

@@ -11,8 +11,8 @@ use tower::{Layer, ServiceExt};
 
 use tower_bearer::config::SourceConfig;
 use tower_bearer::grant::{
-    ClientAuth, ClientCredentialsGrant, Endpoint, ExtensionGrant, JwtBearerGrant, JwtHeaders,
-    PrivateKey, RefreshTokenGrant, Secret, SecretFile, SignedJwt, TokenExchangeGrant,
+    ClientAuth, ClientCredentialsGrant, Credential, Endpoint, ExtensionGrant, JwtBearerGrant,
+    JwtHeaders, PrivateKey, RefreshTokenGrant, Secret, SecretFile, SignedJwt, TokenExchangeGrant,
 };
 use tower_bearer::store::{RedisStore, StoreKey};
 use tower_bearer::testing::{MockResponse, TokenServer};
@@ -20,14 +20,17 @@ use tower_bearer::transport::DefaultTransport;
 use tower_bearer::{
     AccessToken, Accounts, AccountsLayer, BearerAuthLayer, BoxError, BufferBody, BufferedBody,
     CloneBody, EmptyBody, NoReplay, Origins, PasswordGrant, RefreshToken, Rejection, SentToken,
-    TokenCache,
+    TokenCache, allow_plain_http,
 };
 
 use crate::seen::Seen;
 
 /// Traits and aliases.
-const WITHOUT_DEBUG: [&str; 12] = [
+const WITHOUT_DEBUG: [&str; 14] = [
     "EndpointUrl",
+    "OriginUrl",
+    // A function.
+    "allow_plain_http",
     "HttpRequest",
     "HttpResponse",
     "IntoEndpoint",
@@ -59,6 +62,8 @@ pub(crate) fn show_all(password: &str, seen: &Seen) {
     show_redis(password, seen);
     show_accounts(password, seen);
     seen.show("DefaultTransport", &DefaultTransport::new());
+    let proxied = DefaultTransport::new().proxy(format!("http://me:{password}@proxy:3128"));
+    seen.show("DefaultTransport", &proxied);
     seen.show("Origins", &Origins::only(["https://a.example"]));
     for endpoint in [
         format!("https://me:{password}@a.example/token"),
@@ -123,6 +128,10 @@ fn show_grants(password: &str, seen: &Seen) {
     let key = || PrivateKey::from_pem(&pem).expect("a key");
     seen.show("Secret", &secret());
     seen.show("SecretFile", &SecretFile::new("/run/secrets/a"));
+    seen.show("Credential", &Credential::from(password));
+    seen.show("Credential", &Credential::from(SecretFile::new("/run/a")));
+    let plain = || allow_plain_http(format!("http://a.example/{password}"));
+    seen.show("PlainHttp", &plain());
     seen.show("PrivateKey", &key());
     let about = SignedJwt::new(key()).issuer(password).audience(url);
     let about = about.subject(password);

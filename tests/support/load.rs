@@ -1,6 +1,9 @@
 //! Callers that call again and again.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -10,7 +13,11 @@ use tokio::time::sleep;
 
 use tower_bearer::TokenError;
 
-use crate::stack::Stack;
+/// A client that can be called.
+pub(crate) trait Call: Clone + Send + Sync + 'static {
+    /// Gives the status of one call, or why there was no token for it.
+    fn call(&self) -> impl Future<Output = Result<u16, TokenError>> + Send;
+}
 
 /// What came of all calls so far.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +73,7 @@ struct State {
 }
 
 impl Load {
-    pub(crate) fn start(stack: &Stack, callers: usize, pause: Duration) -> Self {
+    pub(crate) fn start(stack: &impl Call, callers: usize, pause: Duration) -> Self {
         let state = Arc::new(State::default());
         let mut set = JoinSet::new();
         for _ in 0..callers {
