@@ -53,14 +53,15 @@ impl<S, P, Req> Unsent<S, P, Req> {
 /// never is: that which rejected the token.
 pub(crate) struct Pending<S, P, Req, Res> {
     pub(super) unsent: Unsent<S, P, Req>,
-    pub(super) rejection: Option<Res>,
+    /// Boxed, for most callers who wait have none.
+    pub(super) rejection: Option<Box<Res>>,
 }
 
 impl<S, P, Req, Res: HttpResponse> Pending<S, P, Req, Res> {
     /// The end of a request that is not sent.
     pub(super) fn fail<E>(self, error: TokenError) -> Result<Res, Error<E>> {
         match self.rejection {
-            Some(rejection) => Ok(renewal_failed(rejection, error)),
+            Some(rejection) => Ok(renewal_failed(*rejection, error)),
             None => Err(Error::Token(error)),
         }
     }

@@ -28,12 +28,14 @@ pin_project! {
         PassQueued { queued: Queued<S>, request: Option<Req>, unlisted: bool },
         Fail { error: Option<TokenError> },
         /// Waiting for a token: the first one, or a newer one than was rejected.
-        AwaitToken { #[pin] token: WaitForToken, pending: Option<Pending<S, P, Req, Res>> },
+        AwaitToken { token: WaitForToken, pending: Option<Pending<S, P, Req, Res>> },
         /// There is a token; waiting for the service to be ready.
         AwaitReady {
             needs: Requirements,
             shared: Arc<Shared>,
-            #[pin] timer: Option<Sleep>,
+            live: Arc<CachedToken>,
+            deadline: Option<Instant>,
+            timer: Option<Pin<Box<Sleep>>>,
             pending: Option<Pending<S, P, Req, Res>>,
         },
         /// Sent, with a token whose uses are counted, or whose success is to be
@@ -45,7 +47,7 @@ pin_project! {
             in_use: Option<InUse>,
         },
         /// Waiting for a newer token, to return what rejected the one before.
-        AwaitRenewal { #[pin] token: WaitForToken, rejection: Option<Res> },
+        AwaitRenewal { token: WaitForToken, rejection: Option<Res> },
         /// Reading the rest of the response that rejected the token.
         Drain { #[pin] drain: D, live: Arc<CachedToken>, in_use: Option<InUse>, shared: Arc<Shared>, pending: Option<Pending<S, P, Req, Res>> },
         Done,
@@ -111,7 +113,7 @@ where
             token: WaitForToken::new(replay.shared, attempt.needs()),
             pending: Some(Pending {
                 unsent,
-                rejection: Some(rejection),
+                rejection: Some(Box::new(rejection)),
             }),
         }
     }
@@ -153,14 +155,15 @@ where
                     }
                     None => Self::Done,
                 },
-                SlowStateProj::AwaitToken { mut token, pending } => {
-                    let fetched = ready!(token.as_mut().poll(cx));
-                    let token = token.as_ref();
+                SlowStateProj::AwaitToken { token, pending } => {
+                    let fetched = ready!(Pin::new(&mut *token).poll(cx));
                     match (pending.take(), fetched) {
-                        (Some(pending), Ok(_)) => Self::AwaitReady {
+                        (Some(pending), Ok(live)) => Self::AwaitReady {
                             needs: token.needs(),
                             shared: token.shared().clone(),
-                            timer: token.deadline().map(sleep_until),
+                            live,
+                            deadline: token.deadline(),
+                            timer: None,
                             pending: Some(pending),
                         },
                         (Some(pending), Err(error)) => {
@@ -185,7 +188,7 @@ where
                     return Poll::Ready(responded);
                 }
                 SlowStateProj::AwaitRenewal { token, rejection } => {
-                    let renewed = ready!(token.poll(cx));
+                    let renewed = ready!(Pin::new(token).poll(cx));
                     match rejection.take() {
                         Some(rejection) => {
                             let response = not_copied(rejection, renewed);
@@ -197,7 +200,9 @@ where
                 SlowStateProj::AwaitReady {
                     needs,
                     shared,
-                    mut timer,
+                    live,
+                    deadline,
+                    timer,
                     pending,
                 } => {
                     if let Some(waiting) = pending {
@@ -205,14 +210,11 @@ where
                             Poll::Ready(Ok(())) => {}
                             Poll::Ready(Err(error)) => return inner_error(error),
                             Poll::Pending => {
-                                if timer.is_none() {
-                                    let limit = shared.settings.wait_timeout;
-                                    timer.set(Some(sleep_until(Instant::now() + limit)));
-                                }
-                                let Some(timer) = timer.as_pin_mut() else {
-                                    return Poll::Pending;
-                                };
-                                ready!(timer.poll(cx));
+                                let limit = shared.settings.wait_timeout;
+                                let until = deadline.unwrap_or_else(|| Instant::now() + limit);
+                                let timer =
+                                    timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+                                ready!(timer.as_mut().poll(cx));
                                 let what =
                                     "the client was not ready in the time that a caller waits";
                                 let error = TokenError::new(TokenErrorKind::WaitTimeout, what);
@@ -224,11 +226,10 @@ where
                         }
                     }
                     match pending.take() {
-                        // It may have been a long wait.
-                        Some(mut pending) => match shared.lookup(*needs) {
+                        Some(mut pending) => match next(shared, *needs, live) {
                             Next::Serve { live, in_use } => match pending.rejection.take() {
                                 Some(rejection) => Self::Drain {
-                                    drain: rejection.drain(),
+                                    drain: (*rejection).drain(),
                                     live,
                                     in_use,
                                     shared: shared.clone(),
@@ -275,6 +276,17 @@ where
             };
             self.set(next);
         }
+    }
+}
+
+/// What a caller does who had to wait for the service, perhaps for long.
+fn next(shared: &Arc<Shared>, needs: Requirements, live: &Arc<CachedToken>) -> Next {
+    match needs.are_met_fast_by(live) {
+        true => Next::Serve {
+            live: live.clone(),
+            in_use: None,
+        },
+        false => shared.lookup(needs),
     }
 }
 
