@@ -119,7 +119,7 @@ async fn a_deadline_is_each_callers_own_and_the_fetch_has_none_of_them() {
 /// they came.
 #[tokio::test(start_paused = true)]
 async fn waiters_that_come_in_turn_each_end_at_their_own_deadline() {
-    let tokens = TokenCache::builder(|| pending::<Result<AccessToken, TokenError>>())
+    let tokens = TokenCache::builder(pending::<Result<AccessToken, TokenError>>)
         .wait_timeout(secs(3))
         .build()
         .expect("settings");
