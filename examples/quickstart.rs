@@ -1,8 +1,8 @@
 //! A thousand callers need a token at the same moment, and one token request
 //! serves them all: `cargo run --example quickstart`.
 //!
-//! With `VOIPEX_USERNAME`, `VOIPEX_PASSWORD` and `VOIPEX_API_URL` (the API's
-//! origin) set, ten callers call the real service instead.
+//! With `VOIPEX_USERNAME` and `VOIPEX_PASSWORD` set, ten callers call the real
+//! service instead: its list of calls, or `VOIPEX_API_URL`.
 
 mod common;
 
@@ -23,10 +23,10 @@ use tower_bearer::{BearerAuthLayer, Origins, PasswordGrant, TokenCache};
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let s = TokenServer::start().await?;
-    let env = common::all_or_none(["VOIPEX_USERNAME", "VOIPEX_PASSWORD", "VOIPEX_API_URL"]);
+    let env = common::all_or_none(["VOIPEX_USERNAME", "VOIPEX_PASSWORD"]);
     let embedded = env.is_none();
     let (account, api, callers) = match env {
-        Some([user, password, api]) => (PasswordGrant::voipex(user, password), api, 10),
+        Some([user, password]) => (PasswordGrant::voipex(user, password), voipex_api(), 10),
         None => {
             let (url, client) = (s.token_url(), s.client_id());
             let account = PasswordGrant::new(url, client, s.username(), s.password())?;
@@ -46,8 +46,8 @@ async fn main() -> Result<(), BoxError> {
     let account = account.transport(ServiceBuilder::new().map_request(count).service(transport));
 
     // Where the token may go. Requests to anywhere else pass without it.
-    let origins = Origins::only([&api])
-        .unwrap_or_else(|error| common::usage(&format!("VOIPEX_API_URL is no origin ({error})")));
+    let origins = Origins::only([origin(&api)])
+        .unwrap_or_else(|error| common::usage(&format!("VOIPEX_API_URL is no URL ({error})")));
     let layer = BearerAuthLayer::new(TokenCache::new(account), origins);
 
     let connector = HttpsConnectorBuilder::new().try_with_platform_verifier()?;
@@ -76,4 +76,19 @@ async fn main() -> Result<(), BoxError> {
     let failed = callers - ok;
     println!("callers: {callers}  token requests: {requests}  ok: {ok}  failed: {failed}");
     std::process::exit((failed > 0).into())
+}
+
+fn voipex_api() -> String {
+    let url = std::env::var("VOIPEX_API_URL").unwrap_or_default();
+    match url.is_empty() {
+        true => "https://ipbxapi.voipex.io/calls".to_owned(),
+        false => url,
+    }
+}
+
+/// Returns the URL up to its path.
+fn origin(url: &str) -> &str {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let path = url[host..].find(['/', '?', '#']);
+    path.map_or(url, |at| &url[..host + at])
 }

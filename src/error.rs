@@ -16,7 +16,7 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 #[non_exhaustive]
 pub enum TokenErrorKind {
     /// The token endpoint could not be reached, or the response broke off: name
-    /// resolution, TCP, TLS, a lost connection. Transient.
+    /// resolution, TCP, TLS, a proxy's 407, a lost connection. Transient.
     Connect,
     /// The token request did not finish within its timeout. Transient.
     Timeout,
@@ -339,7 +339,6 @@ impl ConfigError {
         }
     }
 
-    #[cfg(feature = "private-key-jwt")]
     pub(crate) fn reason(&self) -> &str {
         &self.reason
     }

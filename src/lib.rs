@@ -61,7 +61,7 @@
 //! | due | still valid, and time to renew it |
 //! | expired | no longer sent |
 //! | refusal | the token endpoint says no to credentials |
-//! | rejection | an API says no to a token, with a 401 |
+//! | rejection | an API says no to a token, mostly with a 401 |
 //! | replay | sending a request a second time, after a rejection |
 //! | lease | the right to fetch, for a while, among the processes that share an account |
 //!
@@ -70,25 +70,28 @@
 //! | for | see |
 //! |---|---|
 //! | where tokens come from | [`PasswordGrant`], [`grant`] for all others, [`TokenSource`] |
+//! | VoIPex: its hosts, and acting for its users | [`Origins::voipex`], [`VoipexImpersonation`] |
 //! | a source from a file or the environment | `config`, a feature |
 //! | another HTTP client for the token endpoint | [`transport`] |
 //! | when tokens are renewed, how long callers wait | [`TokenCacheBuilder`] |
 //! | the current status, for a readiness probe | [`TokenCache::ready`], [`TokenCache::status`], [`TokenCache::watch`] |
 //! | many accounts in one process | `accounts`, a feature |
 //! | many processes on one account | [`store`] |
-//! | which requests are replayed after a 401 | [`ReplayPolicy`] |
+//! | which responses reject a token, where it is not a 401 | [`Rejection`] |
+//! | which requests are replayed then | [`ReplayPolicy`] |
 //! | what the layer did about a 401 | [`Outcome`] |
 //! | errors | [`Error`], [`TokenError`], [`TokenErrorKind`] |
 //! | tests of your own program | `testing`, a feature |
 //!
 //! The module `guide`, in the documentation of all features, has guides for hyper,
-//! reqwest, axum and tonic, for grants, configuration, stacks, tests and operations,
+//! reqwest, axum and tonic, for VoIPex, grants, configuration, stacks, tests and operations,
 //! and for code that does not compile.
 //!
 //! # Features
 //!
 //! - `reqwest` (default): a ready-made HTTP client for the token endpoint, with
 //!   rustls, and the layer over `reqwest::Client`.
+//! - `http2`, `socks`: that client speaks HTTP/2, and goes through SOCKS proxies.
 //! - `reqwest-middleware`: the layer is a `reqwest_middleware::Middleware`.
 //! - `config`: `config::SourceConfig`, a source from TOML, YAML, JSON or the
 //!   environment.
@@ -114,6 +117,7 @@ mod cache;
 #[cfg(feature = "config")]
 pub mod config;
 mod error;
+mod file;
 pub mod grant;
 // Its code is tested by `tests/guide`, which has the clients that it is about.
 #[cfg(all(
@@ -131,6 +135,8 @@ pub mod grant;
 pub mod guide;
 mod origins;
 mod patience;
+mod plain_http;
+pub mod rejection;
 mod source;
 pub mod store;
 mod sync;
@@ -140,19 +146,23 @@ mod telemetry;
 pub mod testing;
 mod token;
 pub mod transport;
+mod voipex;
 
 #[cfg(feature = "accounts")]
 pub use accounts::{Accounts, AccountsLayer};
 pub use auth::{
-    BearerAuth, BearerAuthLayer, CloneBody, EmptyBody, Error, HttpRequest, HttpResponse, NoReplay,
-    Outcome, ReplayPolicy, ResponseFuture,
+    BearerAuth, BearerAuthLayer, BufferBody, BufferedBody, CloneBody, EmptyBody, Error,
+    HttpRequest, HttpResponse, NoReplay, Outcome, Rejection, RejectionPolicy, ReplayPolicy,
+    ResponseFuture, SentToken,
 };
 pub use cache::{Renewal, Status, StatusWatch, TokenCache, TokenCacheBuilder};
 pub use error::{BoxError, ConfigError, TokenError, TokenErrorKind};
 pub use grant::PasswordGrant;
-pub use origins::Origins;
+pub use origins::{OriginUrl, Origins};
+pub use plain_http::{PlainHttp, allow_plain_http};
 pub use source::{BoxTokenSource, TokenSource};
 pub use token::{AccessToken, RefreshToken, TokenResponse};
+pub use voipex::VoipexImpersonation;
 
 /// The README's code is compiled, and run where it can be.
 #[cfg(all(doctest, feature = "testing", feature = "reqwest-middleware"))]

@@ -6,11 +6,21 @@ use std::sync::Arc;
 
 use http::Uri;
 use http::uri::Authority;
-use url::{Host, Url};
+use url::Url;
 
 use crate::error::ConfigError;
+use crate::plain_http::is_loopback;
+
+use self::sealed::Text;
 
 const FIELD: &str = "origins";
+
+/// The hosts of voipex.io that take the token, as its documentation has them.
+const VOIPEX: [&str; 3] = [
+    "https://ipbxapi.voipex.io",
+    "https://ipbxapiv2.voipex.io",
+    "https://sms-api.voipex.io",
+];
 
 /// The origins that a token may be sent to: scheme, host and port (RFC 6454,
 /// section 4). A request to any other origin is sent without a token.
@@ -24,7 +34,11 @@ const FIELD: &str = "origins";
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct Origins(Allowed);
+pub struct Origins {
+    allowed: Allowed,
+    /// Where requests go whose URI has only a path.
+    relative: Option<OriginId>,
+}
 
 #[derive(Clone)]
 enum Allowed {
@@ -32,6 +46,7 @@ enum Allowed {
     AnyHttps,
 }
 
+#[derive(Clone)]
 struct Origin {
     https: bool,
     /// Lower case, international names in their ASCII form, IPv6 in brackets.
@@ -78,7 +93,8 @@ impl OriginId {
 impl Origins {
     /// Permits only these origins, each written as `https://host` or
     /// `https://host:port`; `http` is for loopback (`localhost`, 127.0.0.0/8,
-    /// `[::1]`).
+    /// `[::1]`), and elsewhere for an origin that is marked by
+    /// [`allow_plain_http`](crate::allow_plain_http).
     ///
     /// # Errors
     ///
@@ -88,11 +104,11 @@ impl Origins {
     pub fn only<I>(origins: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator,
-        I::Item: AsRef<str>,
+        I::Item: OriginUrl,
     {
         let origins = origins
             .into_iter()
-            .map(|origin| Origin::parse(origin.as_ref()))
+            .map(|url| Origin::parse(url.text(), url.allows_plain_http()))
             .collect::<Result<Arc<[_]>, _>>()?;
         if origins.is_empty() {
             return Err(ConfigError::new(
@@ -100,14 +116,102 @@ impl Origins {
                 "is empty: name at least one origin, like `https://api.example.com`",
             ));
         }
-        Ok(Self(Allowed::Only(origins)))
+        Ok(Self::new(Allowed::Only(origins)))
+    }
+
+    /// Permits the hosts that VoIPex documents for its tokens:
+    /// `https://ipbxapi.voipex.io` and `https://ipbxapiv2.voipex.io` (PBX and call
+    /// centre) and `https://sms-api.voipex.io`. Add others with [`and`](Self::and).
+    pub fn voipex() -> Self {
+        match Self::only(VOIPEX) {
+            Ok(origins) => origins,
+            Err(error) => unreachable!("the documented origins are valid: {error}"),
+        }
+    }
+
+    /// Permits these origins too, written as for [`only`](Self::only).
+    ///
+    /// ```
+    /// use tower_bearer::{Origins, allow_plain_http};
+    ///
+    /// let origins = Origins::voipex()
+    ///     .and(["https://restapi.ipex.cz"])?
+    ///     .and([allow_plain_http("http://calls:8080")])?;
+    /// assert!(origins.permit(&"https://restapi.ipex.cz/v1/sms".parse()?));
+    /// assert!(origins.permit(&"https://sms-api.voipex.io/SMS".parse()?));
+    /// assert!(origins.permit(&"http://calls:8080/v1".parse()?));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`only`](Self::only) does; also if every https host is permitted
+    /// already ([`any_https`](Self::any_https)).
+    pub fn and<I>(self, origins: I) -> Result<Self, ConfigError>
+    where
+        I: IntoIterator,
+        I::Item: OriginUrl,
+    {
+        let Allowed::Only(mine) = &self.allowed else {
+            let reason = "cannot be added to `any_https`: name all of them with `only`";
+            return Err(ConfigError::new(FIELD, reason));
+        };
+        let Allowed::Only(others) = Self::only(origins)?.allowed else {
+            return Ok(self);
+        };
+        let all = mine.iter().chain(others.iter()).cloned();
+        Ok(Self {
+            allowed: Allowed::Only(all.collect()),
+            relative: self.relative,
+        })
     }
 
     /// Permits every host, if the request is https. Use this only in programs
     /// whose requests all go to servers that may see the token: a redirect, or a
     /// URL from a user, gets the token as well.
     pub fn any_https() -> Self {
-        Self(Allowed::AnyHttps)
+        Self::new(Allowed::AnyHttps)
+    }
+
+    fn new(allowed: Allowed) -> Self {
+        Self {
+            allowed,
+            relative: None,
+        }
+    }
+
+    /// Says that requests whose URI has neither scheme nor host go to this one of the
+    /// origins: for a client that is bound to one server, such as a tonic `Channel`,
+    /// whose generated clients send only the path. Without it such a request fails,
+    /// for its destination is unknown.
+    ///
+    /// Use it only where the client below the layer sends to that server and to no
+    /// other.
+    ///
+    /// ```
+    /// use tower_bearer::Origins;
+    ///
+    /// let origins = Origins::only(["https://grpc.example.com"])?
+    ///     .for_relative_uris("https://grpc.example.com")?;
+    /// assert!(origins.permit(&"/grpc.health.v1.Health/Check".parse()?));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails if it is no origin, as for [`only`](Self::only), or not one of these.
+    pub fn for_relative_uris(mut self, origin: impl OriginUrl) -> Result<Self, ConfigError> {
+        let Origin {
+            https, host, port, ..
+        } = Origin::parse(origin.text(), origin.allows_plain_http())?;
+        self.relative = self.find(https, &host, port);
+        match self.relative {
+            Some(_) => Ok(self),
+            None => Err(ConfigError::new(
+                FIELD,
+                "the origin for relative URIs is not among them: name it there too",
+            )),
+        }
     }
 
     /// Returns whether a request to this URI may carry the token.
@@ -118,9 +222,11 @@ impl Origins {
     /// The origin of a URI, if a token may go there.
     #[inline(always)]
     pub(crate) fn origin_of(&self, uri: &Uri) -> Option<OriginId> {
-        let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return self.origin_of_relative(uri);
+        };
         // Nearly every request is spelled as its origin is.
-        if let Allowed::Only(origins) = &self.0 {
+        if let Allowed::Only(origins) = &self.allowed {
             let (https, text) = (scheme == "https", authority.as_str());
             let alike = |origin: &&Origin| {
                 origin.https == https && same_bytes(origin.authority.as_bytes(), text.as_bytes())
@@ -132,6 +238,13 @@ impl Origins {
             }
         }
         self.origin_otherwise_spelled(scheme, authority)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn origin_of_relative(&self, uri: &Uri) -> Option<OriginId> {
+        let is_relative = uri.scheme().is_none() && uri.authority().is_none();
+        self.relative.filter(|_| is_relative)
     }
 
     #[cold]
@@ -157,12 +270,53 @@ impl Origins {
     }
 
     fn find(&self, https: bool, host: &str, port: u16) -> Option<OriginId> {
-        match &self.0 {
+        match &self.allowed {
             Allowed::AnyHttps => https.then(|| OriginId::of(https, host, port)),
             Allowed::Only(origins) => origins
                 .iter()
                 .find(|o| o.https == https && o.port == port && same_host(&o.host, host))
                 .map(|origin| origin.id),
+        }
+    }
+}
+
+/// The URL of an origin: anything that is a string, or an
+/// [`allow_plain_http`](crate::allow_plain_http).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the URL of an origin",
+    label = "not a string",
+    note = "a `&str` or a `String` is one; so is `allow_plain_http(\"http://host\")`"
+)]
+pub trait OriginUrl: Text {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Text> OriginUrl for T {}
+
+mod sealed {
+    use crate::plain_http::PlainHttp;
+
+    pub trait Text {
+        fn text(&self) -> &str;
+
+        fn allows_plain_http(&self) -> bool {
+            false
+        }
+    }
+
+    #[diagnostic::do_not_recommend]
+    impl<T: AsRef<str>> Text for T {
+        fn text(&self) -> &str {
+            self.as_ref()
+        }
+    }
+
+    impl Text for PlainHttp {
+        fn text(&self) -> &str {
+            self.as_str()
+        }
+
+        fn allows_plain_http(&self) -> bool {
+            true
         }
     }
 }
@@ -215,7 +369,7 @@ impl Origin {
         if self.https { "https" } else { "http" }
     }
 
-    fn parse(text: &str) -> Result<Self, ConfigError> {
+    fn parse(text: &str, allows_plain_http: bool) -> Result<Self, ConfigError> {
         let refuse = |reason: &str| ConfigError::new(FIELD, format!("`{text}` {reason}"));
         // Before any error that quotes the text: what comes before an `@` may be
         // a password.
@@ -250,9 +404,10 @@ impl Origin {
             return Err(refuse(reason));
         }
         let https = url.scheme() == "https";
-        if !https && !is_loopback(&url) {
+        if !https && !allows_plain_http && !is_loopback(&url) {
             return Err(refuse(
-                "is plain http, which is only for loopback (`localhost`, 127.0.0.0/8, `[::1]`): use https",
+                "is plain http, which is only for loopback (`localhost`, 127.0.0.0/8, `[::1]`): \
+                 use https, or `allow_plain_http` where nobody can listen",
             ));
         }
         match (url.host_str(), url.port_or_known_default()) {
@@ -285,19 +440,9 @@ fn matches_nothing(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether the host is `localhost` or a loopback address.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
 impl fmt::Debug for Origins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.allowed {
             Allowed::AnyHttps => f.write_str("Origins(any https)"),
             Allowed::Only(origins) => {
                 f.write_str("Origins")?;
@@ -381,11 +526,108 @@ mod tests {
     }
 
     #[test]
+    fn a_relative_uri_goes_to_the_one_server_that_was_named_for_it() {
+        let only = || Origins::only(["https://a.example", "http://localhost:80"]).expect("two");
+        let uri = |text: &str| -> Uri { text.parse().expect(text) };
+        let bound = only()
+            .for_relative_uris("https://A.example:443")
+            .expect("a");
+        assert_eq!(
+            bound.origin_of(&uri("/v1")),
+            bound.origin_of(&uri("https://a.example/"))
+        );
+        assert!(bound.permit(&uri("*")));
+        assert!(!bound.permit(&uri("a.example:443")), "a host and no path");
+        assert!(!bound.permit(&uri("https://b.example/v1")));
+        let any = Origins::any_https().for_relative_uris("https://b.example");
+        assert!(any.expect("https").permit(&uri("/v1")));
+        for (origin, reason) in [
+            ("https://b.example", "not among them"),
+            ("https://a.example:8443", "not among them"),
+            ("a.example", "no scheme"),
+            ("https://a.example/v1", "a path"),
+            ("http://a.example", "plain http"),
+        ] {
+            let error = only()
+                .for_relative_uris(origin)
+                .expect_err(origin)
+                .to_string();
+            assert!(error.contains(reason), "{origin}: {error}");
+        }
+        let any = Origins::any_https().for_relative_uris("http://localhost");
+        assert!(any.is_err(), "never plain http");
+    }
+
+    #[test]
     fn any_https_is_never_plain_http() {
         let any = Origins::any_https();
         assert!(any.permit(&"https://anything.test:8443/".parse().expect("uri")));
         assert!(!any.permit(&"http://localhost/".parse().expect("uri")));
         assert!(!any.permit(&"https://anything.test:65979/".parse().expect("uri")));
+    }
+
+    #[test]
+    fn origins_can_be_added_and_the_first_ones_stay() {
+        let (api, files) = ("https://api.example.com", "https://files.example.com");
+        let only = Origins::only([api]).expect(api);
+        let both = only.clone().and([files]).expect(files);
+        let permit = |origins: &Origins, uri: &str| origins.permit(&uri.parse().expect(uri));
+        assert!(permit(&both, api) && permit(&both, files) && !permit(&only, files));
+        assert!(both.clone().and([] as [&str; 0]).is_err());
+        assert!(both.and(["https://*"]).is_err());
+    }
+
+    #[test]
+    fn plain_http_off_loopback_is_permitted_only_where_it_is_spelled_out() {
+        let plain = |url: &str| Origins::only([crate::allow_plain_http(url)]);
+        let origins = plain("http://calls:8080").expect("allowed");
+        for (uri, permitted) in [
+            ("http://calls:8080/v1", true),
+            ("http://CALLS:8080/v1", true),
+            ("http://calls/v1", false),
+            ("https://calls:8080/v1", false),
+            ("http://other:8080/v1", false),
+        ] {
+            assert_eq!(origins.permit(&uri.parse().expect(uri)), permitted, "{uri}");
+        }
+        assert!(plain("http://*.mesh").is_err() && plain("ftp://calls").is_err());
+        assert!(plain("http://me:hunter2@calls").is_err());
+        let error = Origins::only(["http://calls:8080"]).expect_err("not allowed");
+        assert!(error.to_string().contains("allow_plain_http"), "{error}");
+    }
+
+    #[test]
+    fn a_token_of_voipex_goes_to_its_documented_hosts_and_to_those_that_are_added() {
+        let voipex = Origins::voipex();
+        let permits = |origins: &Origins, uri: &str| origins.permit(&uri.parse().expect(uri));
+        for uri in [
+            "https://ipbxapi.voipex.io/calls",
+            "https://ipbxapiv2.voipex.io/calls",
+            "https://sms-api.voipex.io/SMS",
+        ] {
+            assert!(permits(&voipex, uri), "{uri}");
+        }
+        for uri in [
+            "http://ipbxapi.voipex.io/calls",
+            "https://auth.voipex.io/token",
+            "https://voipex.io/",
+            "https://restapi.ipex.cz/v1/sms",
+        ] {
+            assert!(!permits(&voipex, uri), "{uri}");
+        }
+        let more = voipex.clone().and(["https://restapi.ipex.cz"]);
+        let more = more.expect("an origin");
+        assert!(permits(&more, "https://restapi.ipex.cz/v1/sms"));
+        assert!(permits(&more, "https://ipbxapi.voipex.io/calls"));
+        for (origins, added) in [
+            (voipex.clone(), vec!["http://restapi.ipex.cz"]),
+            (voipex.clone(), vec!["https://*.ipex.cz"]),
+            (voipex, vec![]),
+            (Origins::any_https(), vec!["https://restapi.ipex.cz"]),
+        ] {
+            let error = origins.and(&added).expect_err("refused");
+            assert_eq!(error.field(), "origins", "{added:?}");
+        }
     }
 
     #[test]

@@ -13,7 +13,10 @@ use tower::{Layer, ServiceExt};
 
 use common::{get, layer, millis, secs};
 use tower_bearer::testing::{MockResponse, TokenServer};
-use tower_bearer::{NoReplay, Renewal, TokenCache};
+use tower_bearer::{
+    AccessToken, NoReplay, RefreshToken, Renewal, TokenCache, TokenError, TokenErrorKind,
+    TokenResponse, TokenSource,
+};
 
 const WORKERS: u64 = 30;
 const LIFETIME: u64 = 10;
@@ -75,4 +78,46 @@ async fn a_cache_learns_to_renew_exclusively_from_two_renewals() {
     let (first, later) = rejected.split_at(3);
     assert!(first.iter().sum::<u64>() > 0, "{rejected:?}");
     assert_eq!(later.iter().sum::<u64>(), 0, "{rejected:?}");
+}
+
+/// Yields a token and a refresh token, and fails each refresh in the same way.
+struct FailsRefreshes(TokenErrorKind);
+
+impl TokenSource for FailsRefreshes {
+    async fn fetch(&self) -> Result<TokenResponse, TokenError> {
+        let token = AccessToken::new("a")?.with_lifetime(secs(LIFETIME));
+        Ok(TokenResponse::new(token).with_refresh_token(RefreshToken::new("r")?))
+    }
+
+    async fn refresh(&self, _: &RefreshToken) -> Result<TokenResponse, TokenError> {
+        sleep(millis(50)).await;
+        Err(TokenError::new(self.0, "a failed refresh"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_refresh_that_the_server_may_have_processed_is_blamed_for_a_rejection() {
+    for (kind, renewal) in [
+        (TokenErrorKind::Connect, Renewal::Automatic),
+        (TokenErrorKind::Refused, Renewal::Automatic),
+        (TokenErrorKind::Timeout, Renewal::Exclusive),
+        (TokenErrorKind::Unavailable, Renewal::Exclusive),
+    ] {
+        // During the refresh, and after it.
+        for pause in [millis(10), millis(500)] {
+            let tokens = TokenCache::new(FailsRefreshes(kind));
+            for _ in 0..5 {
+                let token = tokens.token().await.expect("a token");
+                sleep(millis(8500)).await;
+                tokens
+                    .ready()
+                    .expect("served, and renewed in the background");
+                sleep(pause).await;
+                tokens.reject(&token);
+                sleep(secs(60)).await;
+            }
+            let status = tokens.status();
+            assert_eq!(status.renewal, renewal, "{kind:?} {pause:?}");
+        }
+    }
 }

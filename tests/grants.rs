@@ -558,7 +558,11 @@ async fn a_secret_in_a_file_is_read_each_time() -> Result<(), BoxError> {
     let log = Log::default();
     let grant = JwtBearerGrant::new(URL, SecretFile::new(&path))?
         .transport(endpoint(&log, |_| answer(200, &[], TOKEN)));
-    for (content, sent) in [("one\n", "one"), ("two\r\n", "two"), (" three ", "+three+")] {
+    for (content, sent) in [
+        ("one\n", "one"),
+        ("two\r\n", "two"),
+        ("\u{feff} three ", "+three"),
+    ] {
         std::fs::write(&path, content)?;
         grant.fetch().await?;
         let body = log.all().pop().expect("a request").body;

@@ -216,3 +216,27 @@ fn a_key_in_a_file_is_read_and_a_fault_names_the_file() {
     let error = PrivateKey::from_pem_file(&path).expect_err("no file");
     assert!(error.to_string().contains("tower-bearer-key-"), "{error}");
 }
+
+#[tokio::test]
+async fn a_key_in_a_file_can_be_replaced_by_another_of_its_algorithm() -> Result<(), BoxError> {
+    let name = format!("tower-bearer-replaced-key-{}", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let (first, second) = (cases().remove(1), cases().remove(1));
+    std::fs::write(&path, &first.pems[0])?;
+    let key = PrivateKey::from_pem_file(&path)?;
+    for case in [first, second] {
+        std::fs::write(&path, &case.pems[0])?;
+        let signature = Signer::sign(&key, b"message").await?;
+        UnparsedPublicKey::new(case.algorithms[0].1, &case.public)
+            .verify(b"message", &signature)
+            .expect("the key that is in the file now");
+    }
+    let other = cases().remove(2).pems.remove(0);
+    for (content, reason) in [(other.as_str(), "another algorithm"), ("", "is empty")] {
+        std::fs::write(&path, content)?;
+        let error = Signer::sign(&key, b"message").await.expect_err(reason);
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+    std::fs::remove_file(&path)?;
+    Ok(())
+}

@@ -37,7 +37,8 @@ fn is_test(file: &str, name: &str) -> bool {
         let rest = line
             .strip_prefix("fn ")
             .and_then(|line| line.strip_prefix(name));
-        rest.is_some_and(|rest| rest.starts_with("()"))
+        // A property has arguments.
+        rest.is_some_and(|rest| rest.starts_with('('))
     });
     at.is_some_and(|at| {
         let attributes = lines[..at]

@@ -115,6 +115,37 @@ async fn a_deadline_is_each_callers_own_and_the_fetch_has_none_of_them() {
     assert_eq!(server.token_requests(), 1);
 }
 
+/// The fetch has one timer for its waiters, however many there are and whenever
+/// they came.
+#[tokio::test(start_paused = true)]
+async fn waiters_that_come_in_turn_each_end_at_their_own_deadline() {
+    let tokens = TokenCache::builder(pending::<Result<AccessToken, TokenError>>)
+        .wait_timeout(secs(3))
+        .build()
+        .expect("settings");
+    let mut callers = Vec::new();
+    for number in 0..100 {
+        // Every third one leaves before its time.
+        let patience = if number % 3 == 0 { secs(2) } else { secs(60) };
+        let tokens = tokens.clone();
+        callers.push(tokio::spawn(async move {
+            let start = Instant::now();
+            (timeout(patience, tokens.token()).await, start.elapsed())
+        }));
+        sleep(millis(17)).await;
+    }
+    for (number, caller) in callers.into_iter().enumerate() {
+        let (result, waited) = caller.await.expect("no panic");
+        if number % 3 == 0 {
+            assert!(result.is_err(), "it left");
+            continue;
+        }
+        let error = result.expect("an answer").expect_err("no token");
+        assert_eq!(error.kind(), TokenErrorKind::WaitTimeout);
+        assert!(waited >= secs(3) && waited <= millis(3002), "{waited:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn all_waiters_of_a_failed_fetch_get_the_same_error() {
     let (server, tokens) = served(TokenServer::builder().delay(secs(1)));

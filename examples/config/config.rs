@@ -1,7 +1,7 @@
 //! A source from a TOML file, and one from the environment:
 //! `cargo run --features config --example config`.
 //!
-//! With `CALLS_AUTH_GRANT` and the like set, that is the account: see
+//! With `CALLS_AUTH_GRANT` (or `CALLS_AUTH_PRESET`) and the like set, that is the account: see
 //! `tower_bearer::config` for the keys.
 
 use std::error::Error;
@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     token(&SourceConfig::from_vars("CALLS_AUTH_", variables)?).await?;
 
-    let typo = toml::from_str::<SourceConfig>("grant = 'voipex'\nusrename = 'me'\n");
+    let typo = toml::from_str::<SourceConfig>("preset = 'voipex'\nusrename = 'me'\n");
     println!("{}", typo.expect_err("a typing error"));
 
     std::fs::remove_file(secret)?;

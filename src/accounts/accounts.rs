@@ -141,9 +141,13 @@ impl<K> Accounts<K> {
         self.len() == 0
     }
 
-    /// Returns how many token requests are in progress. Those that wait because
-    /// of [`max_concurrent_fetches`](crate::accounts::AccountsBuilder::max_concurrent_fetches)
-    /// do not count.
+    /// Returns how many token requests are in progress, be they quick or slow. Those
+    /// that wait because of
+    /// [`max_concurrent_fetches`](crate::accounts::AccountsBuilder::max_concurrent_fetches)
+    /// do not count, nor does one whose source waits for another account's token.
+    ///
+    /// May exceed `max_concurrent_fetches`: a request that takes more than a second
+    /// makes room for another, and goes on to count here until it is answered.
     pub fn fetches_in_progress(&self) -> usize {
         self.shared.settings.permits.in_progress()
     }

@@ -108,9 +108,9 @@ impl<K: Clone + Send + Sync + 'static> AccountsBuilder<K> {
     /// the accounts of others by a second, once. Where a source is no grant, and its
     /// endpoint unknown, the same is true of its account.
     ///
-    /// Together, this number of requests are in their first second, and a quarter of
-    /// it are at slow endpoints; beside them there are those that were found slow
-    /// on their way, at most this number for each endpoint.
+    /// Together, at most this number of requests are in their first second. Beside
+    /// them there are at most a quarter as many at endpoints known to be slow, and
+    /// those that were found slow on their way, at most this number for each endpoint.
     pub fn max_concurrent_fetches(mut self, fetches: usize) -> Self {
         self.max_concurrent_fetches = fetches;
         self

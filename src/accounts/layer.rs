@@ -7,7 +7,7 @@ use tower_layer::Layer;
 use crate::accounts::accounts::Accounts;
 use crate::accounts::find::{ByExtension, ByFn, RequestHead};
 use crate::accounts::service::{AccountsBearerAuth, Config};
-use crate::auth::CloneBody;
+use crate::auth::{CloneBody, Policies, Rejection};
 use crate::origins::Origins;
 
 /// Attaches to each request that goes to one of the origins the token of the
@@ -19,13 +19,14 @@ use crate::origins::Origins;
 /// reqwest-middleware (feature `reqwest-middleware`); see the
 /// [module](crate::accounts) for each. `F`
 /// [finds](crate::accounts::FindAccount) the account of a request, `P` says which
-/// requests are sent again after a 401.
+/// requests are sent again after the API has rejected the token, `R` which responses
+/// reject it.
 #[derive(Clone)]
-pub struct AccountsLayer<K, F = ByExtension, P = CloneBody> {
+pub struct AccountsLayer<K, F = ByExtension, P = CloneBody, R = Rejection> {
     pub(crate) accounts: Accounts<K>,
     pub(crate) origins: Origins,
     pub(crate) find: F,
-    pub(crate) policy: P,
+    pub(crate) policies: Policies<P, R>,
     pub(crate) pass_without_account: bool,
 }
 
@@ -42,13 +43,16 @@ impl<K> AccountsLayer<K> {
             accounts,
             origins,
             find: ByExtension,
-            policy: CloneBody,
+            policies: Policies {
+                replay: CloneBody,
+                rejection: Rejection::default(),
+            },
             pass_without_account: false,
         }
     }
 }
 
-impl<K, F, P> AccountsLayer<K, F, P> {
+impl<K, F, P, R> AccountsLayer<K, F, P, R> {
     /// Sets how the account of a request is found: by a closure over its method,
     /// URL, headers and extensions. `None` means that the request names no
     /// account.
@@ -65,7 +69,7 @@ impl<K, F, P> AccountsLayer<K, F, P> {
     /// # Ok::<_, tower_bearer::ConfigError>(())
     /// ```
     #[must_use]
-    pub fn account_by<G>(self, find: G) -> AccountsLayer<K, ByFn<G>, P>
+    pub fn account_by<G>(self, find: G) -> AccountsLayer<K, ByFn<G>, P, R>
     where
         G: Fn(&RequestHead<'_>) -> Option<K>,
     {
@@ -73,7 +77,7 @@ impl<K, F, P> AccountsLayer<K, F, P> {
             accounts: self.accounts,
             origins: self.origins,
             find: ByFn(find),
-            policy: self.policy,
+            policies: self.policies,
             pass_without_account: self.pass_without_account,
         }
     }
@@ -88,39 +92,59 @@ impl<K, F, P> AccountsLayer<K, F, P> {
 
     /// Sets the [replay policy](crate::ReplayPolicy). Default: [`CloneBody`].
     #[must_use]
-    pub fn replay<Q>(self, policy: Q) -> AccountsLayer<K, F, Q> {
+    pub fn replay<Q>(self, policy: Q) -> AccountsLayer<K, F, Q, R> {
         AccountsLayer {
             accounts: self.accounts,
             origins: self.origins,
             find: self.find,
-            policy,
+            policies: Policies {
+                replay: policy,
+                rejection: self.policies.rejection,
+            },
+            pass_without_account: self.pass_without_account,
+        }
+    }
+
+    /// Sets which responses reject the token, besides every 401 that is not about its
+    /// scope. See [`Rejection`].
+    #[must_use]
+    pub fn reject_on<Q>(self, rejection: Rejection<Q>) -> AccountsLayer<K, F, P, Rejection<Q>> {
+        AccountsLayer {
+            accounts: self.accounts,
+            origins: self.origins,
+            find: self.find,
+            policies: Policies {
+                replay: self.policies.replay,
+                rejection,
+            },
             pass_without_account: self.pass_without_account,
         }
     }
 }
 
-impl<S, K, F: Clone, P: Clone> Layer<S> for AccountsLayer<K, F, P> {
-    type Service = AccountsBearerAuth<S, K, F, P>;
+impl<S, K, F: Clone, P: Clone, R: Clone> Layer<S> for AccountsLayer<K, F, P, R> {
+    type Service = AccountsBearerAuth<S, K, F, P, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
         let config = Config {
             accounts: self.accounts.clone(),
             origins: self.origins.clone(),
             find: self.find.clone(),
-            policy: self.policy.clone(),
+            policies: self.policies.clone(),
             pass_without_account: self.pass_without_account,
         };
         AccountsBearerAuth::new(inner, config)
     }
 }
 
-impl<K, F, P> fmt::Debug for AccountsLayer<K, F, P> {
+impl<K, F, P, R> fmt::Debug for AccountsLayer<K, F, P, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccountsLayer")
             .field("accounts", &self.accounts)
             .field("origins", &self.origins)
             .field("find", &std::any::type_name::<F>())
             .field("policy", &std::any::type_name::<P>())
+            .field("rejection", &std::any::type_name::<R>())
             .field("pass_without_account", &self.pass_without_account)
             .finish()
     }

@@ -85,15 +85,19 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
         }
         let source = (self.make_source)(self.key.clone()).await?;
         *lock(&self.holder) = source.holder();
+        self.remember_fingerprint(&*source);
+        self.endpoint.store(source.endpoint(), Ordering::Relaxed);
+        self.may_lock.store(source.may_lock(), Ordering::Relaxed);
+        *lock(&self.source) = Some(source.clone());
+        Ok(source)
+    }
+
+    fn remember_fingerprint(&self, source: &dyn DynTokenSource) {
         let fingerprint = source.fingerprint();
         self.fingerprint.store(fingerprint, Ordering::Relaxed);
         if fingerprint != 0 {
             self.local_fingerprint.store(fingerprint, Ordering::Relaxed);
         }
-        self.endpoint.store(source.endpoint(), Ordering::Relaxed);
-        self.may_lock.store(source.may_lock(), Ordering::Relaxed);
-        *lock(&self.source) = Some(source.clone());
-        Ok(source)
     }
 
     /// Remembers by which number the failures of this key's credentials are found,
@@ -153,7 +157,11 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenSource for LazySource<K>
     }
 
     async fn prepare(&self) -> Result<(), TokenError> {
-        self.get_or_make().await?.prepare().await
+        let source = self.get_or_make().await?;
+        source.prepare().await?;
+        // What was prepared may be other credentials.
+        self.remember_fingerprint(&*source);
+        Ok(())
     }
 
     fn may_lock(&self) -> bool {

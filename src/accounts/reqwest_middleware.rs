@@ -10,16 +10,17 @@ use crate::accounts::find::{FindAccount, RequestWithExtensions};
 use crate::accounts::layer::AccountsLayer;
 use crate::accounts::service::no_account;
 use crate::auth::reqwest_middleware::{failed, pass_through, send};
-use crate::auth::{ReplayPolicy, has_authorization};
+use crate::auth::{RejectionPolicy, ReplayPolicy, has_authorization};
 
 /// By default the account is an extension of the request:
 /// `client.get(url).with_extension(Tenant(…))`.
 #[async_trait::async_trait]
-impl<K, F, P> Middleware for AccountsLayer<K, F, P>
+impl<K, F, P, R> Middleware for AccountsLayer<K, F, P, R>
 where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     F: for<'a> FindAccount<RequestWithExtensions<'a>, K> + Send + Sync + 'static,
-    P: ReplayPolicy<Request> + Send + Sync + 'static,
+    P: ReplayPolicy<Request, Copy: Send> + Send + Sync + 'static,
+    R: RejectionPolicy<Response, Response = Response> + Send + Sync + 'static,
 {
     async fn handle(
         &self,
@@ -48,6 +49,6 @@ where
         };
         let account = self.accounts.account(&key).map_err(failed)?;
         let tokens = &account.tokens().shared;
-        send(tokens, &self.policy, origin, request, extensions, next).await
+        send(tokens, &self.policies, origin, request, extensions, next).await
     }
 }

@@ -11,8 +11,8 @@ use crate::accounts::account::Account;
 use crate::accounts::accounts::Accounts;
 use crate::accounts::find::{ByExtension, FindAccount};
 use crate::auth::{
-    CloneBody, Error, HttpRequest, HttpResponse, Inner, ReplayPolicy, ResponseFuture, call, fail,
-    has_authorization, pass_through, send,
+    CloneBody, Error, HttpRequest, HttpResponse, Inner, Policies, Rejection, RejectionPolicy,
+    ReplayPolicy, ResponseFuture, call, fail, has_authorization, pass_through, send,
 };
 use crate::cache::TokenReader;
 use crate::error::{TokenError, TokenErrorKind};
@@ -23,20 +23,20 @@ use crate::origins::Origins;
 ///
 /// Ready when the inner service is, and cheap to clone. Calling the same clone
 /// repeatedly for the same account is cheapest.
-pub struct AccountsBearerAuth<S, K, F = ByExtension, P = CloneBody> {
+pub struct AccountsBearerAuth<S, K, F = ByExtension, P = CloneBody, R = Rejection> {
     inner: Inner<S>,
-    config: Arc<Config<K, F, P>>,
+    config: Arc<Config<K, F, P, R>>,
     cached: Option<CachedAccount<K>>,
 }
 
 /// What all clones of a service share. On cache lines of its own, as that of
 /// [`BearerAuth`](crate::BearerAuth).
 #[repr(align(128))]
-pub(crate) struct Config<K, F, P> {
+pub(crate) struct Config<K, F, P, R> {
     pub(crate) accounts: Accounts<K>,
     pub(crate) origins: Origins,
     pub(crate) find: F,
-    pub(crate) policy: P,
+    pub(crate) policies: Policies<P, R>,
     pub(crate) pass_without_account: bool,
 }
 
@@ -47,8 +47,8 @@ struct CachedAccount<K> {
     reader: TokenReader,
 }
 
-impl<S, K, F, P> AccountsBearerAuth<S, K, F, P> {
-    pub(crate) fn new(inner: S, config: Config<K, F, P>) -> Self {
+impl<S, K, F, P, R> AccountsBearerAuth<S, K, F, P, R> {
+    pub(crate) fn new(inner: S, config: Config<K, F, P, R>) -> Self {
         Self {
             inner: Inner::new(inner),
             config: Arc::new(config),
@@ -67,7 +67,7 @@ impl<S, K, F, P> AccountsBearerAuth<S, K, F, P> {
     }
 }
 
-impl<S: Clone, K, F, P> Clone for AccountsBearerAuth<S, K, F, P> {
+impl<S: Clone, K, F, P, R> Clone for AccountsBearerAuth<S, K, F, P, R> {
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
@@ -77,18 +77,19 @@ impl<S: Clone, K, F, P> Clone for AccountsBearerAuth<S, K, F, P> {
     }
 }
 
-impl<S, K, F, P, Req> Service<Req> for AccountsBearerAuth<S, K, F, P>
+impl<S, K, F, P, R, Req> Service<Req> for AccountsBearerAuth<S, K, F, P, R>
 where
     S: Service<Req> + Clone,
     S::Response: HttpResponse,
     K: Clone + Eq + Hash + Send + Sync + 'static,
     F: FindAccount<Req, K>,
     P: ReplayPolicy<Req> + Clone,
+    R: RejectionPolicy<S::Response>,
     Req: HttpRequest,
 {
-    type Response = S::Response;
+    type Response = R::Response;
     type Error = Error<S::Error>;
-    type Future = ResponseFuture<S, P, Req>;
+    type Future = ResponseFuture<S, P, Req, R>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -99,21 +100,21 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         let config = &*self.config;
         let Some(origin) = request.origin(&config.origins) else {
-            return pass_through(&mut self.inner, request);
+            return pass_through(&mut self.inner, &config.policies, request);
         };
         let Some(key) = config.find.find(&request) else {
             return self.call_without_account(request);
         };
         let cached = match cached_account(&mut self.cached, &config.accounts, &key) {
             Ok(cached) => cached,
-            Err(error) => return fail(&mut self.inner, error),
+            Err(error) => return fail(&mut self.inner, &config.policies, error),
         };
         drop(key);
         cached.reader.suspend(self.inner.is_lent());
         let tokens = &cached.account.tokens().shared;
         send(
             &mut self.inner,
-            &config.policy,
+            &config.policies,
             tokens,
             &mut cached.reader,
             origin,
@@ -149,18 +150,20 @@ where
     cached.as_mut().ok_or_else(no_account)
 }
 
-impl<S, K, F, P> AccountsBearerAuth<S, K, F, P> {
+impl<S, K, F, P, R> AccountsBearerAuth<S, K, F, P, R> {
     #[inline(never)]
-    fn call_without_account<Req>(&mut self, request: Req) -> ResponseFuture<S, P, Req>
+    fn call_without_account<Req>(&mut self, request: Req) -> ResponseFuture<S, P, Req, R>
     where
         S: Service<Req> + Clone,
         S::Response: HttpResponse,
+        P: ReplayPolicy<Req>,
+        R: Clone,
         Req: HttpRequest,
     {
         if self.config.pass_without_account || has_authorization(&request) {
-            return call(&mut self.inner, request, false);
+            return call(&mut self.inner, &self.config.policies, request, false);
         }
-        fail(&mut self.inner, no_account())
+        fail(&mut self.inner, &self.config.policies, no_account())
     }
 }
 
@@ -171,7 +174,7 @@ pub(crate) fn no_account() -> TokenError {
     )
 }
 
-impl<S: fmt::Debug, K, F, P> fmt::Debug for AccountsBearerAuth<S, K, F, P> {
+impl<S: fmt::Debug, K, F, P, R> fmt::Debug for AccountsBearerAuth<S, K, F, P, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccountsBearerAuth")
             .field("inner", self.inner.get())

@@ -83,7 +83,8 @@ pub(crate) fn destination_error<Req: HttpRequest>(request: &Req) -> Option<Token
         TokenError::new(
             TokenErrorKind::RelativeUri,
             "the request's URI has no scheme and host, so its destination is unknown: give the \
-             whole URI (with tonic, the client's `with_origin`)",
+             whole URI (with tonic, the client's `with_origin`), or name the one server that the \
+             client is bound to (`Origins::for_relative_uris`)",
         )
     })
 }

@@ -1,13 +1,13 @@
-//! The layer: attaches the token on the way out and reads a 401 on the way
+//! The layer: attaches the token on the way out and reads a rejection on the way
 //! back.
 
-mod challenge;
 mod error;
 mod future;
 mod layer;
 mod message;
 mod pending;
 mod readiness;
+mod rejection;
 mod replay;
 #[cfg(feature = "reqwest-middleware")]
 pub(crate) mod reqwest_middleware;
@@ -24,8 +24,11 @@ pub(crate) use message::has_authorization;
 pub use message::{HttpRequest, HttpResponse};
 #[cfg(feature = "accounts")]
 pub(crate) use readiness::Inner;
-pub use replay::{CloneBody, EmptyBody, NoReplay, ReplayPolicy};
+pub use rejection::{
+    Grpc, GrpcBody, InBody, Rejection, RejectionPolicy, SentToken, Statuses, Unauthorized, When,
+};
+pub use replay::{BufferBody, BufferedBody, CloneBody, EmptyBody, NoReplay, ReplayPolicy};
 pub use response::Outcome;
 #[cfg(feature = "accounts")]
-pub(crate) use send::{call, fail, pass_through, send};
+pub(crate) use send::{Policies, call, fail, pass_through, send};
 pub use service::BearerAuth;

@@ -14,17 +14,18 @@ use crate::error::TokenError;
 use crate::origins::OriginId;
 
 /// What a rejection of the token calls for.
-pub(crate) struct Replay<S, Req> {
-    pub(crate) request: Req,
+pub(crate) struct Replay<S, C> {
+    /// What the replay policy has kept of the request.
+    pub(crate) copy: C,
     pub(crate) standby: Standby<S>,
     pub(crate) shared: Arc<Shared>,
 }
 
 /// A request that was sent.
-pub(crate) struct Sent<S, Req, F> {
+pub(crate) struct Sent<S, C, F> {
     pub(crate) response: F,
     pub(crate) attempt: Attempt,
-    pub(crate) replay: Option<Replay<S, Req>>,
+    pub(crate) replay: Option<Replay<S, C>>,
     pub(crate) in_use: Option<InUse>,
 }
 
@@ -52,14 +53,15 @@ impl<S, P, Req> Unsent<S, P, Req> {
 /// never is: that which rejected the token.
 pub(crate) struct Pending<S, P, Req, Res> {
     pub(super) unsent: Unsent<S, P, Req>,
-    pub(super) rejection: Option<Res>,
+    /// Boxed, for most callers who wait have none.
+    pub(super) rejection: Option<Box<Res>>,
 }
 
 impl<S, P, Req, Res: HttpResponse> Pending<S, P, Req, Res> {
     /// The end of a request that is not sent.
     pub(super) fn fail<E>(self, error: TokenError) -> Result<Res, Error<E>> {
         match self.rejection {
-            Some(rejection) => Ok(renewal_failed(rejection, error)),
+            Some(rejection) => Ok(renewal_failed(*rejection, error)),
             None => Err(Error::Token(error)),
         }
     }
@@ -78,18 +80,18 @@ where
         live: &CachedToken,
         in_use: Option<InUse>,
         shared: Arc<Shared>,
-    ) -> Sent<S, Req, S::Future> {
+    ) -> Sent<S, P::Copy, S::Future> {
         let Self {
             mut queued,
             policy,
             origin,
             mut request,
         } = self;
-        let copy = policy.as_ref().and_then(|policy| policy.copy(&request));
+        let copy = policy.as_ref().and_then(|policy| policy.copy(&mut request));
         authorize(&mut request, live.header());
         let attempt = Attempt::new(live, origin, policy.is_none());
-        let replay = copy.map(|request| Replay {
-            request,
+        let replay = copy.map(|copy| Replay {
+            copy,
             standby: queued.next(),
             shared,
         });

@@ -10,7 +10,8 @@ use reqwest_middleware::{Error, Middleware, Result};
 
 use crate::auth::message::{HttpRequest, HttpResponse, authorize, has_authorization};
 use crate::auth::response::{Action, Attempt, not_copied, passed, renewal_failed};
-use crate::auth::{self, BearerAuthLayer, ReplayPolicy};
+use crate::auth::send::Policies;
+use crate::auth::{self, BearerAuthLayer, RejectionPolicy, ReplayPolicy};
 use crate::cache::{CachedToken, InUse, Next, Requirements, Shared, WaitForToken};
 use crate::error::TokenError;
 use crate::origins::OriginId;
@@ -20,9 +21,10 @@ use crate::telemetry;
 /// [`Error::Middleware`](reqwest_middleware::Error::Middleware), from which
 /// [`TokenError::find`] gets it back, also when other middleware wrapped it.
 #[async_trait::async_trait]
-impl<P> Middleware for BearerAuthLayer<P>
+impl<P, R> Middleware for BearerAuthLayer<P, R>
 where
-    P: ReplayPolicy<Request> + Send + Sync + 'static,
+    P: ReplayPolicy<Request, Copy: Send> + Send + Sync + 'static,
+    R: RejectionPolicy<Response, Response = Response> + Send + Sync + 'static,
 {
     async fn handle(
         &self,
@@ -34,7 +36,7 @@ where
             _ if has_authorization(&request) => next.run(request, extensions).await,
             Some(origin) => {
                 let shared = &self.tokens.shared;
-                send(shared, &self.policy, origin, request, extensions, next).await
+                send(shared, &self.policies, origin, request, extensions, next).await
             }
             None => pass_through(request, extensions, next).await,
         }
@@ -42,48 +44,54 @@ where
 }
 
 /// Sends a request with a token, and once more with a newer one if need be.
-pub(crate) async fn send<P: ReplayPolicy<Request>>(
+pub(crate) async fn send<P, R>(
     shared: &Arc<Shared>,
-    policy: &P,
+    policies: &Policies<P, R>,
     origin: OriginId,
     mut request: Request,
     extensions: &mut Extensions,
     next: reqwest_middleware::Next<'_>,
-) -> Result<Response> {
+) -> Result<Response>
+where
+    P: ReplayPolicy<Request>,
+    R: RejectionPolicy<Response, Response = Response>,
+{
+    let rejects = &policies.rejection;
     let (live, in_use) = token(shared, Requirements::default())
         .await
         .map_err(failed)?;
-    let copy = policy.copy(&request);
+    let copy = policies.replay.copy(&mut request);
     authorize(&mut request, live.header());
     let attempt = Attempt::new(&live, origin, false);
     let response = next.clone().run(request, extensions).await?;
     drop(in_use);
-    if Attempt::is_final(&response) && !attempt.is_listening() {
-        return Ok(response);
+    if rejects.is_final(&response) && !attempt.is_listening() {
+        return Ok(rejects.finish(response, attempt.sent_token()));
     }
-    let rejection = match attempt.on_response(response, copy.is_some()) {
-        Action::Return(response) => return Ok(response),
+    let rejection = match attempt.on_response(response, copy.is_some(), rejects) {
+        Action::Return(response) => return Ok(rejects.finish(response, attempt.sent_token())),
         Action::ReturnRenewed(rejection, shared) => {
             let renewed = WaitForToken::new(shared, attempt.needs()).await;
             return Ok(not_copied(rejection, renewed));
         }
         Action::Replay(rejection) => rejection,
     };
+    let request = copy.and_then(P::replay);
     let newer = token(shared, attempt.needs()).await;
-    let (live, in_use, mut request) = match (newer, copy) {
-        (Ok((live, in_use)), Some(copy)) => (live, in_use, copy),
+    let (live, in_use, mut request) = match (newer, request) {
+        (Ok((live, in_use)), Some(request)) => (live, in_use, request),
         (Err(error), _) => return Ok(renewal_failed(rejection, error)),
-        (Ok(_), None) => return Ok(rejection),
+        (Ok((live, _)), None) => return Ok(not_copied(rejection, Ok(live))),
     };
     rejection.drain().await;
     authorize(&mut request, live.header());
     let attempt = Attempt::new(&live, origin, true);
     let response = next.run(request, extensions).await?;
     drop(in_use);
-    match attempt.on_response(response, false) {
+    match attempt.on_response(response, false, rejects) {
         Action::Return(response)
         | Action::Replay(response)
-        | Action::ReturnRenewed(response, _) => Ok(response),
+        | Action::ReturnRenewed(response, _) => Ok(rejects.finish(response, attempt.sent_token())),
     }
 }
 

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::auth::challenge::{Verdict, verdict};
 use crate::auth::message::HttpResponse;
+use crate::auth::rejection::{RejectionPolicy, SentToken, Verdict};
 use crate::cache::{CachedToken, Carried, Rejection, Requirements, Shared, registry};
 use crate::error::TokenError;
 use crate::origins::OriginId;
 
 /// What the layer did about a rejected token. Inserted into the extensions of
-/// every response that is a 401, or that followed one:
+/// every response that is a 401 or another [rejection](crate::Rejection), or that
+/// followed one:
 ///
 /// ```
 /// # let response = http::Response::new(String::new());
@@ -28,12 +29,12 @@ pub enum Outcome {
     /// response to that.
     Replayed,
     /// The request could not be sent again: its
-    /// [`ReplayPolicy`](crate::ReplayPolicy) did not copy it. A newer token is
-    /// there by now, so sending it once more is worth it.
+    /// [`ReplayPolicy`](crate::ReplayPolicy) did not copy it, or more of its body was
+    /// sent than [`BufferBody`](crate::BufferBody) keeps. A newer token is there by
+    /// now, so sending it once more is worth it.
     NotCopied,
-    /// The 401 is not about the token: its challenge names another scheme or a
-    /// scope that the token lacks, or it came from another origin, to which the
-    /// client was redirected.
+    /// A newer token would not help: the challenge names a scope that the token
+    /// lacks, or the 401 came from another origin, to which the client was redirected.
     Unrelated,
     /// The request was sent without a token, because its origin is not one of the
     /// layer's [`Origins`](crate::Origins).
@@ -114,11 +115,11 @@ impl Attempt {
         self.origin
     }
 
-    /// Whether a response says nothing that has to be read, where a success is not
-    /// to be reported.
+    /// The token that was sent, if one was.
     #[inline]
-    pub(crate) fn is_final<Res: HttpResponse>(response: &Res) -> bool {
-        response.status() != StatusCode::UNAUTHORIZED
+    pub(crate) fn sent_token(&self) -> Option<SentToken> {
+        let sent = || SentToken::new(self.carried, self.origin, self.listening);
+        (self.carried.generation > 0).then(sent)
     }
 
     /// Whether a success is to be reported, too.
@@ -132,6 +133,7 @@ impl Attempt {
         &self,
         mut response: Res,
         copied: bool,
+        policy: &impl RejectionPolicy<Res>,
     ) -> Action<Res> {
         if self.carried.generation == 0 {
             return Action::Return(passed(response, self.listening));
@@ -143,8 +145,10 @@ impl Attempt {
         let elsewhere = response
             .origin()
             .is_some_and(|origin| origin != self.origin);
-        let outcome = match verdict(status, response.headers()) {
-            Verdict::Accepted => {
+        let outcome = match policy.verdict(status, response.headers()) {
+            Verdict::Undecided if !self.replayed => return Action::Return(response),
+            // What was rejected in the head of the response is not so any more.
+            Verdict::Accepted | Verdict::Undecided => {
                 // A 5xx may come from in front of whoever reads tokens.
                 let reads_tokens = !status.is_server_error() && !elsewhere;
                 if let Some(shared) = shared.filter(|_| reads_tokens) {

@@ -18,142 +18,180 @@ use crate::error::TokenError;
 use crate::origins::OriginId;
 use crate::telemetry;
 
+/// What a layer's user has decided.
+#[derive(Clone)]
+pub(crate) struct Policies<P, R> {
+    /// Which requests are sent again.
+    pub(crate) replay: P,
+    /// Which responses reject the token.
+    pub(crate) rejection: R,
+}
+
 /// Sends a request to one of the origins. The reader has to be suspended where the
 /// inner service is lent.
 #[inline]
-pub(crate) fn send<S, P, Req>(
+pub(crate) fn send<S, P, R, Req>(
     inner: &mut Inner<S>,
-    policy: &P,
+    policies: &Policies<P, R>,
     shared: &Arc<Shared>,
     reader: &mut TokenReader,
     origin: OriginId,
     mut request: Req,
-) -> ResponseFuture<S, P, Req>
+) -> ResponseFuture<S, P, Req, R>
 where
     S: Service<Req> + Clone,
     S::Response: HttpResponse,
     P: ReplayPolicy<Req> + Clone,
+    R: Clone,
     Req: HttpRequest,
 {
     let attached = reader.try_fast(&shared.current, |header, carried| {
-        let copy = policy.copy(&request);
+        let copy = policies.replay.copy(&mut request);
         let attached = attach(request.headers_mut(), header);
         attached.then_some((copy, carried))
     });
     let (copy, carried) = match attached {
         Some(Some(attached)) => attached,
-        Some(None) => return ResponseFuture::pass(inner.ready().call(request), false),
-        None => return send_slow(inner, policy, shared, reader, origin, request),
+        Some(None) => {
+            return ResponseFuture::pass(inner.ready().call(request), false, &policies.rejection);
+        }
+        None => return send_slow(inner, policies, shared, reader, origin, request),
     };
     let attempt = Attempt::on_fast_path(carried, origin);
     // Two ways to the same, so that nothing is moved where there is no copy.
     match copy {
-        None => ResponseFuture::sent(inner.ready().call(request), attempt, None),
+        None => ResponseFuture::sent(
+            inner.ready().call(request),
+            attempt,
+            None,
+            &policies.rejection,
+        ),
         Some(copy) => {
             let replay = Replay {
-                request: copy,
+                copy,
                 standby: inner.standby(),
                 shared: shared.clone(),
             };
-            ResponseFuture::sent(inner.ready().call(request), attempt, Some(replay))
+            ResponseFuture::sent(
+                inner.ready().call(request),
+                attempt,
+                Some(replay),
+                &policies.rejection,
+            )
         }
     }
 }
 
 /// For a request that gets no token: it is for none of the origins.
 #[inline(never)]
-pub(crate) fn pass_through<S, P, Req>(
+pub(crate) fn pass_through<S, P, R, Req>(
     inner: &mut Inner<S>,
+    policies: &Policies<P, R>,
     request: Req,
-) -> ResponseFuture<S, P, Req>
+) -> ResponseFuture<S, P, Req, R>
 where
     S: Service<Req> + Clone,
     S::Response: HttpResponse,
+    P: ReplayPolicy<Req>,
+    R: Clone,
     Req: HttpRequest,
 {
     if let Some(error) = destination_error(&request) {
-        return fail(inner, error);
+        return fail(inner, policies, error);
     }
     let unlisted = !has_authorization(&request);
     if unlisted {
         telemetry::origin_not_listed(|| request.shown_origin());
     }
-    call(inner, request, unlisted)
+    call(inner, policies, request, unlisted)
 }
 
 /// Calls the inner service without a token; `unlisted` if that is because the
 /// origin is not listed.
-pub(crate) fn call<S, P, Req>(
+pub(crate) fn call<S, P, R, Req>(
     inner: &mut Inner<S>,
+    policies: &Policies<P, R>,
     request: Req,
     unlisted: bool,
-) -> ResponseFuture<S, P, Req>
+) -> ResponseFuture<S, P, Req, R>
 where
     S: Service<Req> + Clone,
     S::Response: HttpResponse,
+    P: ReplayPolicy<Req>,
+    R: Clone,
 {
     if inner.is_lent() && !inner.reclaim() {
-        return ResponseFuture::pass_queued(inner.queue(), request, unlisted);
+        return ResponseFuture::pass_queued(inner.queue(), request, unlisted, &policies.rejection);
     }
-    ResponseFuture::pass(inner.ready().call(request), unlisted)
+    ResponseFuture::pass(inner.ready().call(request), unlisted, &policies.rejection)
 }
 
 /// Fails a request that is not sent, and gives its readiness back.
-pub(crate) fn fail<S, P, Req>(inner: &mut Inner<S>, error: TokenError) -> ResponseFuture<S, P, Req>
+pub(crate) fn fail<S, P, R, Req>(
+    inner: &mut Inner<S>,
+    policies: &Policies<P, R>,
+    error: TokenError,
+) -> ResponseFuture<S, P, Req, R>
 where
     S: Service<Req> + Clone,
     S::Response: HttpResponse,
+    P: ReplayPolicy<Req>,
+    R: Clone,
 {
     if inner.is_lent() {
         inner.reclaim();
     }
     inner.give_back();
-    ResponseFuture::fail(error)
+    ResponseFuture::fail(error, &policies.rejection)
 }
 
 /// When a lookup is due.
 #[inline(never)]
-fn send_slow<S, P, Req>(
+fn send_slow<S, P, R, Req>(
     inner: &mut Inner<S>,
-    policy: &P,
+    policies: &Policies<P, R>,
     shared: &Arc<Shared>,
     reader: &mut TokenReader,
     origin: OriginId,
     mut request: Req,
-) -> ResponseFuture<S, P, Req>
+) -> ResponseFuture<S, P, Req, R>
 where
     S: Service<Req> + Clone,
     S::Response: HttpResponse,
     P: ReplayPolicy<Req> + Clone,
+    R: Clone,
     Req: HttpRequest,
 {
     if inner.is_lent() {
-        return send_reclaimed(inner, policy, shared, reader, origin, request);
+        return send_reclaimed(inner, policies, shared, reader, origin, request);
     }
     if has_authorization(&request) {
-        return ResponseFuture::pass(inner.ready().call(request), false);
+        return ResponseFuture::pass(inner.ready().call(request), false, &policies.rejection);
     }
     let needs = Requirements::default();
     match shared.lookup(needs) {
-        Next::Fail(error) => fail(inner, error),
+        Next::Fail(error) => fail(inner, policies, error),
         Next::Serve { live, in_use } => {
-            let replay = policy.copy(&request).map(|copy| Replay {
-                request: copy,
+            let replay = policies.replay.copy(&mut request).map(|copy| Replay {
+                copy,
                 standby: inner.standby(),
                 shared: shared.clone(),
             });
             authorize(&mut request, live.header());
-            ResponseFuture::counted(Sent {
-                response: inner.ready().call(request),
-                attempt: Attempt::new(&live, origin, false),
-                replay,
-                in_use,
-            })
+            ResponseFuture::counted(
+                Sent {
+                    response: inner.ready().call(request),
+                    attempt: Attempt::new(&live, origin, false),
+                    replay,
+                    in_use,
+                },
+                &policies.rejection,
+            )
         }
         Next::Wait { waiter, started } => {
             let token = WaitForToken::joined(shared.clone(), needs, waiter, started);
-            let unsent = Unsent::new(inner.queue(), policy.clone(), origin, request);
-            ResponseFuture::await_token(token, unsent)
+            let unsent = Unsent::new(inner.queue(), policies.replay.clone(), origin, request);
+            ResponseFuture::await_token(token, unsent, &policies.rejection)
         }
     }
 }
@@ -162,29 +200,30 @@ where
 /// and another request may have taken it.
 #[cold]
 #[inline(never)]
-fn send_reclaimed<S, P, Req>(
+fn send_reclaimed<S, P, R, Req>(
     inner: &mut Inner<S>,
-    policy: &P,
+    policies: &Policies<P, R>,
     shared: &Arc<Shared>,
     reader: &mut TokenReader,
     origin: OriginId,
     request: Req,
-) -> ResponseFuture<S, P, Req>
+) -> ResponseFuture<S, P, Req, R>
 where
     S: Service<Req> + Clone,
     S::Response: HttpResponse,
     P: ReplayPolicy<Req> + Clone,
+    R: Clone,
     Req: HttpRequest,
 {
     let reclaimed = inner.reclaim();
     reader.suspend(false);
     if reclaimed {
-        return send(inner, policy, shared, reader, origin, request);
+        return send(inner, policies, shared, reader, origin, request);
     }
     if has_authorization(&request) {
-        return ResponseFuture::pass_queued(inner.queue(), request, false);
+        return ResponseFuture::pass_queued(inner.queue(), request, false, &policies.rejection);
     }
     let token = WaitForToken::new(shared.clone(), Requirements::default());
-    let unsent = Unsent::new(inner.queue(), policy.clone(), origin, request);
-    ResponseFuture::await_token(token, unsent)
+    let unsent = Unsent::new(inner.queue(), policies.replay.clone(), origin, request);
+    ResponseFuture::await_token(token, unsent, &policies.rejection)
 }

@@ -10,8 +10,9 @@ use crate::auth::error::Error;
 use crate::auth::future::ResponseFuture;
 use crate::auth::message::{HttpRequest, HttpResponse};
 use crate::auth::readiness::Inner;
+use crate::auth::rejection::{Rejection, RejectionPolicy};
 use crate::auth::replay::{CloneBody, ReplayPolicy};
-use crate::auth::send::{pass_through, send};
+use crate::auth::send::{Policies, pass_through, send};
 use crate::cache::{TokenCache, TokenReader};
 use crate::origins::Origins;
 
@@ -22,23 +23,23 @@ use crate::origins::Origins;
 /// inner service at once; otherwise the future waits for the token first.
 ///
 /// Cheap to clone. One that is called many times is cheaper still.
-pub struct BearerAuth<S, P = CloneBody> {
+pub struct BearerAuth<S, P = CloneBody, R = Rejection> {
     inner: Inner<S>,
-    config: Arc<Config<P>>,
+    config: Arc<Config<P, R>>,
     reader: TokenReader,
 }
 
 /// What all clones of a service share. On cache lines of its own: the count of
 /// the clones stands before it and is written by every thread that clones.
 #[repr(align(128))]
-pub(crate) struct Config<P> {
+pub(crate) struct Config<P, R> {
     pub(crate) tokens: TokenCache,
     pub(crate) origins: Origins,
-    pub(crate) policy: P,
+    pub(crate) policies: Policies<P, R>,
 }
 
-impl<S, P> BearerAuth<S, P> {
-    pub(crate) fn new(inner: S, config: Config<P>) -> Self {
+impl<S, P, R> BearerAuth<S, P, R> {
+    pub(crate) fn new(inner: S, config: Config<P, R>) -> Self {
         Self {
             inner: Inner::new(inner),
             config: Arc::new(config),
@@ -57,7 +58,7 @@ impl<S, P> BearerAuth<S, P> {
     }
 }
 
-impl<S: Clone, P> Clone for BearerAuth<S, P> {
+impl<S: Clone, P, R> Clone for BearerAuth<S, P, R> {
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
@@ -67,16 +68,17 @@ impl<S: Clone, P> Clone for BearerAuth<S, P> {
     }
 }
 
-impl<S, P, Req> Service<Req> for BearerAuth<S, P>
+impl<S, P, R, Req> Service<Req> for BearerAuth<S, P, R>
 where
     S: Service<Req> + Clone,
     S::Response: HttpResponse,
     P: ReplayPolicy<Req> + Clone,
+    R: RejectionPolicy<S::Response>,
     Req: HttpRequest,
 {
-    type Response = S::Response;
+    type Response = R::Response;
     type Error = Error<S::Error>;
-    type Future = ResponseFuture<S, P, Req>;
+    type Future = ResponseFuture<S, P, Req, R>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -89,13 +91,14 @@ where
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         let config = &*self.config;
+        let policies = &config.policies;
         let Some(origin) = request.origin(&config.origins) else {
-            return pass_through(&mut self.inner, request);
+            return pass_through(&mut self.inner, policies, request);
         };
         let shared = &config.tokens.shared;
         send(
             &mut self.inner,
-            &config.policy,
+            policies,
             shared,
             &mut self.reader,
             origin,
@@ -104,7 +107,7 @@ where
     }
 }
 
-impl<S, P> BearerAuth<S, P> {
+impl<S, P, R> BearerAuth<S, P, R> {
     #[inline(never)]
     fn poll_ready_lending<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error<S::Error>>>
     where
@@ -117,7 +120,7 @@ impl<S, P> BearerAuth<S, P> {
     }
 }
 
-impl<S: fmt::Debug, P> fmt::Debug for BearerAuth<S, P> {
+impl<S: fmt::Debug, P, R> fmt::Debug for BearerAuth<S, P, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BearerAuth")
             .field("inner", self.inner.get())

@@ -21,19 +21,21 @@ use crate::error::{TokenError, TokenErrorKind};
 
 pin_project! {
     #[project = SlowStateProj]
-    pub(crate) enum SlowState<S, P, Req, F, Res, D> {
+    pub(crate) enum SlowState<S, P, Req, F, Res, D, C> {
         /// No token may go there, or the request already has one.
         Pass { #[pin] response: F, unlisted: bool },
         /// The same, but another request has taken the readiness.
         PassQueued { queued: Queued<S>, request: Option<Req>, unlisted: bool },
         Fail { error: Option<TokenError> },
         /// Waiting for a token: the first one, or a newer one than was rejected.
-        AwaitToken { #[pin] token: WaitForToken, pending: Option<Pending<S, P, Req, Res>> },
+        AwaitToken { token: WaitForToken, pending: Option<Pending<S, P, Req, Res>> },
         /// There is a token; waiting for the service to be ready.
         AwaitReady {
             needs: Requirements,
             shared: Arc<Shared>,
-            #[pin] timer: Option<Sleep>,
+            live: Arc<CachedToken>,
+            deadline: Option<Instant>,
+            timer: Option<Pin<Box<Sleep>>>,
             pending: Option<Pending<S, P, Req, Res>>,
         },
         /// Sent, with a token whose uses are counted, or whose success is to be
@@ -41,11 +43,11 @@ pin_project! {
         Watched {
             #[pin] response: F,
             attempt: Attempt,
-            replay: Option<Replay<S, Req>>,
+            replay: Option<Replay<S, C>>,
             in_use: Option<InUse>,
         },
         /// Waiting for a newer token, to return what rejected the one before.
-        AwaitRenewal { #[pin] token: WaitForToken, rejection: Option<Res> },
+        AwaitRenewal { token: WaitForToken, rejection: Option<Res> },
         /// Reading the rest of the response that rejected the token.
         Drain { #[pin] drain: D, live: Arc<CachedToken>, in_use: Option<InUse>, shared: Arc<Shared>, pending: Option<Pending<S, P, Req, Res>> },
         Done,
@@ -59,6 +61,7 @@ pub(crate) type SlowStateOf<S, P, Req> = SlowState<
     <S as Service<Req>>::Future,
     <S as Service<Req>>::Response,
     <<S as Service<Req>>::Response as HttpResponse>::Drain,
+    <P as ReplayPolicy<Req>>::Copy,
 >;
 
 /// Where the states off the hot path lead to.
@@ -66,14 +69,14 @@ pub(crate) type SlowStateOf<S, P, Req> = SlowState<
     clippy::large_enum_variant,
     reason = "moved once, where a caller has waited"
 )]
-pub(crate) enum Transition<S, Req>
+pub(crate) enum Transition<S, Req, C>
 where
     S: Service<Req>,
     S::Response: HttpResponse,
 {
-    Sent(Sent<S, Req, S::Future>),
+    Sent(Sent<S, C, S::Future>),
     /// A response to be read.
-    Responded(S::Response, Attempt, Option<Replay<S, Req>>),
+    Responded(S::Response, Attempt, Option<Replay<S, C>>),
     End(Result<S::Response, Error<S::Error>>),
 }
 
@@ -88,29 +91,38 @@ where
     /// attempt is given back with its future.
     pub(crate) fn renew(
         attempt: Attempt,
-        replay: Option<Replay<S, Req>>,
+        replay: Option<Replay<S, P::Copy>>,
         rejection: S::Response,
     ) -> Self {
         let Some(replay) = replay else {
             return Self::Done;
         };
+        let Some(request) = P::replay(replay.copy) else {
+            return Self::AwaitRenewal {
+                token: WaitForToken::new(replay.shared, attempt.needs()),
+                rejection: Some(rejection),
+            };
+        };
         let unsent = Unsent {
             queued: replay.standby.queue(),
             policy: None,
             origin: attempt.origin(),
-            request: replay.request,
+            request,
         };
         Self::AwaitToken {
             token: WaitForToken::new(replay.shared, attempt.needs()),
             pending: Some(Pending {
                 unsent,
-                rejection: Some(rejection),
+                rejection: Some(Box::new(rejection)),
             }),
         }
     }
 
     #[inline(never)]
-    pub(crate) fn step(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Transition<S, Req>> {
+    pub(crate) fn step(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Transition<S, Req, P::Copy>> {
         let inner_error = |error| Poll::Ready(Transition::End(Err(Error::Inner(error))));
         loop {
             let next = match self.as_mut().project() {
@@ -143,14 +155,15 @@ where
                     }
                     None => Self::Done,
                 },
-                SlowStateProj::AwaitToken { mut token, pending } => {
-                    let fetched = ready!(token.as_mut().poll(cx));
-                    let token = token.as_ref();
+                SlowStateProj::AwaitToken { token, pending } => {
+                    let fetched = ready!(Pin::new(&mut *token).poll(cx));
                     match (pending.take(), fetched) {
-                        (Some(pending), Ok(_)) => Self::AwaitReady {
+                        (Some(pending), Ok(live)) => Self::AwaitReady {
                             needs: token.needs(),
                             shared: token.shared().clone(),
-                            timer: token.deadline().map(sleep_until),
+                            live,
+                            deadline: token.deadline(),
+                            timer: None,
                             pending: Some(pending),
                         },
                         (Some(pending), Err(error)) => {
@@ -175,7 +188,7 @@ where
                     return Poll::Ready(responded);
                 }
                 SlowStateProj::AwaitRenewal { token, rejection } => {
-                    let renewed = ready!(token.poll(cx));
+                    let renewed = ready!(Pin::new(token).poll(cx));
                     match rejection.take() {
                         Some(rejection) => {
                             let response = not_copied(rejection, renewed);
@@ -187,7 +200,9 @@ where
                 SlowStateProj::AwaitReady {
                     needs,
                     shared,
-                    mut timer,
+                    live,
+                    deadline,
+                    timer,
                     pending,
                 } => {
                     if let Some(waiting) = pending {
@@ -195,14 +210,11 @@ where
                             Poll::Ready(Ok(())) => {}
                             Poll::Ready(Err(error)) => return inner_error(error),
                             Poll::Pending => {
-                                if timer.is_none() {
-                                    let limit = shared.settings.wait_timeout;
-                                    timer.set(Some(sleep_until(Instant::now() + limit)));
-                                }
-                                let Some(timer) = timer.as_pin_mut() else {
-                                    return Poll::Pending;
-                                };
-                                ready!(timer.poll(cx));
+                                let limit = shared.settings.wait_timeout;
+                                let until = deadline.unwrap_or_else(|| Instant::now() + limit);
+                                let timer =
+                                    timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+                                ready!(timer.as_mut().poll(cx));
                                 let what =
                                     "the client was not ready in the time that a caller waits";
                                 let error = TokenError::new(TokenErrorKind::WaitTimeout, what);
@@ -214,11 +226,10 @@ where
                         }
                     }
                     match pending.take() {
-                        // It may have been a long wait.
-                        Some(mut pending) => match shared.lookup(*needs) {
+                        Some(mut pending) => match next(shared, *needs, live) {
                             Next::Serve { live, in_use } => match pending.rejection.take() {
                                 Some(rejection) => Self::Drain {
-                                    drain: rejection.drain(),
+                                    drain: (*rejection).drain(),
                                     live,
                                     in_use,
                                     shared: shared.clone(),
@@ -268,7 +279,18 @@ where
     }
 }
 
-impl<S, P, Req, F, Res, D> SlowState<S, P, Req, F, Res, D> {
+/// What a caller does who had to wait for the service, perhaps for long.
+fn next(shared: &Arc<Shared>, needs: Requirements, live: &Arc<CachedToken>) -> Next {
+    match needs.are_met_fast_by(live) {
+        true => Next::Serve {
+            live: live.clone(),
+            in_use: None,
+        },
+        false => shared.lookup(needs),
+    }
+}
+
+impl<S, P, Req, F, Res, D, C> SlowState<S, P, Req, F, Res, D, C> {
     /// Waits for the first token.
     pub(crate) fn await_token(token: WaitForToken, unsent: Unsent<S, P, Req>) -> Self {
         Self::AwaitToken {

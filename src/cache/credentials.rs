@@ -94,12 +94,18 @@ impl CredentialMemory {
         memory.map_or_else(FailureCounts::default, |it| lock(&it.failures).counts())
     }
 
-    /// Forgets what is known of these credentials.
+    /// Forgets what is known of these credentials, but for an attempt in progress:
+    /// the next one waits for it all the same.
     pub(crate) fn forget(fingerprint: u64) {
-        let memory = registry().remove(&fingerprint);
-        if let Some(memory) = memory {
-            lock(&memory.failures).clear();
-            memory.ended.notify_waiters();
+        let mut registry = registry();
+        let Some(memory) = registry.get(&fingerprint).cloned() else {
+            return;
+        };
+        lock(&memory.failures).clear();
+        memory.proven.store(false, Ordering::Relaxed);
+        // Unless others hold it: whoever comes next waits behind them.
+        if Arc::strong_count(&memory) <= 2 {
+            registry.remove(&fingerprint);
         }
     }
 

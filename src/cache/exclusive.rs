@@ -9,13 +9,16 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
+use crate::error::{TokenError, TokenErrorKind};
+
 /// Whether the token in use may be sent while it is being refreshed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Renewal {
     /// It may, until it turns out that the server ends it: where an API rejects
-    /// the old token during a refresh or shortly after, at two refreshes, the
-    /// cache goes over to [`Exclusive`](Self::Exclusive).
+    /// the old token during a refresh that the server may have processed, or
+    /// shortly after it, at two refreshes, the cache goes over to
+    /// [`Exclusive`](Self::Exclusive).
     #[default]
     Automatic,
     /// It may not: before a refresh token is sent the token in use is no longer
@@ -51,7 +54,10 @@ pub(crate) struct Exclusivity {
 struct Refresh {
     /// Of the token that was in use.
     generation: u64,
+    answered: bool,
     finished: Option<Instant>,
+    /// The token was rejected since.
+    rejected: bool,
     counted: bool,
 }
 
@@ -59,6 +65,22 @@ impl Refresh {
     fn may_have_ended(&self, generation: u64, now: Instant) -> bool {
         let over = self.finished.is_some_and(|at| now > at + SHORTLY);
         self.generation == generation && !over
+    }
+}
+
+/// Whether the server may have done what a refresh asked for that failed so: not
+/// if it said no, and not if it was never reached. A lost connection is taken for
+/// the latter, though the server may have read the request: what is missed there is
+/// learned from the next refresh.
+pub(crate) fn may_have_been_processed(error: &TokenError) -> bool {
+    use TokenErrorKind::{Config, Connect, Refused, ShutDown, Unavailable, UnexpectedRedirect};
+    match error.kind() {
+        Refused | UnexpectedRedirect | Connect | Config | ShutDown => false,
+        Unavailable => {
+            let status = error.status().map(|status| status.as_u16());
+            !matches!(status, Some(408 | 425 | 429))
+        }
+        _ => true,
     }
 }
 
@@ -90,16 +112,40 @@ impl Exclusivity {
         let ended_by_it = generation.filter(|it| self.rejected_before != Some(*it));
         self.last = ended_by_it.map(|generation| Refresh {
             generation,
+            answered: false,
             finished: None,
+            rejected: false,
             counted: false,
         });
     }
 
-    pub(crate) fn finish(&mut self, now: Instant) {
-        self.withheld = false;
-        if let Some(last) = &mut self.last {
-            last.finished = Some(now);
+    /// The refresh was answered, or failed; `processed`: the server may have done
+    /// what it asked for. Tells whether renewals are exclusive from now on, which
+    /// they were not.
+    pub(crate) fn answered(&mut self, processed: bool) -> bool {
+        if !processed && let Some(last) = self.last.take() {
+            if last.rejected {
+                self.rejected_before = Some(last.generation);
+            }
+            return false;
         }
+        let Some(last) = &mut self.last else {
+            return false;
+        };
+        last.answered = true;
+        last.rejected && self.count()
+    }
+
+    /// The token in use is handed out again, or another one in its place. Tells what
+    /// [`answered`](Self::answered) tells, for a refresh whose answer never came.
+    pub(crate) fn finish(&mut self, now: Instant) -> bool {
+        self.withheld = false;
+        let Some(last) = &mut self.last else {
+            return false;
+        };
+        // A later fetch, which sent no refresh token, changes nothing.
+        last.finished.get_or_insert(now);
+        !last.answered && self.answered(true)
     }
 
     /// An API rejected this generation. Tells whether renewals are exclusive from
@@ -110,7 +156,17 @@ impl Exclusivity {
             self.rejected_before = Some(generation);
             return false;
         };
-        if last.counted || self.exclusive {
+        last.rejected = true;
+        // Until it is answered nobody knows whether the server has done anything.
+        last.answered && self.count()
+    }
+
+    /// Counts the last refresh as one that ended the token in use.
+    fn count(&mut self) -> bool {
+        let Some(last) = self.last.as_mut().filter(|last| !last.counted) else {
+            return false;
+        };
+        if self.exclusive {
             return false;
         }
         last.counted = true;
@@ -172,16 +228,95 @@ mod tests {
         let at = |secs| start + Duration::from_secs(secs);
         let mut renewals = Exclusivity::new(Renewal::Automatic);
         renewals.start(Some(1));
-        renewals.finish(at(1));
+        assert!(!renewals.answered(true));
+        assert!(!renewals.finish(at(1)));
         assert!(!renewals.rejected(1, at(2)));
         assert!(!renewals.rejected(1, at(2)), "counted once");
         renewals.start(Some(2));
-        assert!(renewals.rejected(2, at(100)), "while it is under way, too");
+        assert!(!renewals.rejected(2, at(100)));
+        assert!(renewals.answered(true), "while it is under way, too");
+        assert!(!renewals.finish(at(101)));
         assert!(renewals.is_exclusive() && !renewals.is_withheld());
         renewals.start(Some(3));
         assert!(renewals.is_withheld());
         renewals.finish(at(201));
         assert!(!renewals.is_withheld());
+    }
+
+    #[test]
+    fn a_refresh_that_the_server_did_not_process_ended_nothing() {
+        let start = Instant::now();
+        let at = |secs| start + Duration::from_secs(secs);
+        let mut renewals = Exclusivity::new(Renewal::Automatic);
+        for n in 0..10 {
+            renewals.start(Some(n));
+            // While it is under way, after it, or both.
+            assert!(n % 3 == 0 || !renewals.rejected(n, at(100 * n)));
+            assert!(!renewals.answered(false));
+            assert!(!renewals.finish(at(100 * n + 1)));
+            assert!(n % 3 == 1 || !renewals.rejected(n, at(100 * n + 2)));
+            // The next one, of the same token, is not to blame either.
+            renewals.start(Some(n));
+            assert!(!renewals.answered(true));
+            assert!(!renewals.finish(at(100 * n + 3)));
+            assert!(!renewals.rejected(n, at(100 * n + 4)));
+        }
+    }
+
+    #[test]
+    fn a_login_long_after_a_refresh_makes_nobody_blame_the_refresh() {
+        let start = Instant::now();
+        let at = |secs| start + Duration::from_secs(secs);
+        let mut renewals = Exclusivity::new(Renewal::Automatic);
+        for n in 0..10 {
+            renewals.start(Some(n));
+            assert!(!renewals.answered(true));
+            assert!(!renewals.finish(at(100 * n)));
+            assert!(!renewals.finish(at(100 * n + 50)), "of a login");
+            assert!(!renewals.rejected(n, at(100 * n + 51)));
+        }
+    }
+
+    #[test]
+    fn a_refresh_whose_answer_never_came_may_have_ended_the_token() {
+        let (mut renewals, now) = (Exclusivity::new(Renewal::Automatic), Instant::now());
+        for n in 1..=2 {
+            renewals.start(Some(n));
+            assert!(!renewals.rejected(n, now));
+            assert_eq!(renewals.finish(now), n == 2);
+        }
+    }
+
+    #[test]
+    fn what_is_refused_or_never_arrives_was_not_processed() {
+        use TokenErrorKind as Kind;
+        for (kind, status, processed) in [
+            (Kind::Refused, Some(400), false),
+            (Kind::Refused, None, false),
+            (Kind::Connect, None, false),
+            (Kind::UnexpectedRedirect, Some(302), false),
+            (Kind::Unavailable, Some(408), false),
+            (Kind::Unavailable, Some(425), false),
+            (Kind::Unavailable, Some(429), false),
+            (Kind::Unavailable, Some(500), true),
+            (Kind::Unavailable, Some(504), true),
+            (Kind::Unavailable, None, true),
+            (Kind::InvalidResponse, Some(200), true),
+            (Kind::Timeout, None, true),
+            (Kind::Panicked, None, true),
+            (Kind::Source, None, true),
+        ] {
+            let error = TokenError::new(kind, "test");
+            let error = match status.and_then(|status| http::StatusCode::from_u16(status).ok()) {
+                Some(status) => error.with_response(status, None),
+                None => error,
+            };
+            assert_eq!(
+                may_have_been_processed(&error),
+                processed,
+                "{kind:?} {status:?}"
+            );
+        }
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::Instant;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
 
 use crate::cache::current::CachedToken;
 use crate::cache::exclusive::InUse;
@@ -76,7 +77,7 @@ impl Shared {
                 waiter,
                 started: false,
             },
-            Joined::Started(task, waiter) => match task.spawn() {
+            Joined::Started(task, waiter) => match task.spawn(true) {
                 Ok(()) => Next::Wait {
                     waiter,
                     started: true,
@@ -98,7 +99,7 @@ impl Shared {
             },
         );
         if let Joined::Started(task, _) = joined {
-            let _ = task.spawn();
+            let _ = task.spawn(false);
         }
     }
 
@@ -114,7 +115,7 @@ impl Shared {
             },
         );
         if let Joined::Started(task, _) = joined {
-            let _ = task.spawn();
+            let _ = task.spawn(false);
         }
     }
 
@@ -167,6 +168,7 @@ impl Shared {
                 purpose,
             },
             driver: Some(driver),
+            timer: None,
         })
     }
 
@@ -203,12 +205,46 @@ struct FetchTask {
     begun: Begun,
     context: FetchContext,
     driver: Option<Driver<FetchOutcome>>,
+    timer: Option<AbortOnDrop>,
+}
+
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Wakes the waiters of the fetch in progress whose time is over, and gives up one
+/// that is stalled. One timer for all of them: to set and to remove one for each
+/// would cost more than to wake them.
+async fn time_waiters(shared: Arc<Shared>) {
+    loop {
+        let now = Instant::now();
+        let (due, waiters) = shared.flight.wake_due(now);
+        // Whoever comes from now on has all of this time.
+        let mut until = now + shared.settings.wait_timeout;
+        if let Some(stalled) = shared.give_up_stalled() {
+            until = until.min(now + stalled);
+        }
+        until = due.map_or(until, |due| until.min(due));
+        // It looks at all of them each time.
+        let pace = Duration::from_micros(waiters as u64);
+        sleep_until(until.max(now + pace)).await;
+    }
 }
 
 impl FetchTask {
-    /// Gives the fetch a task of its own, so that no caller's leaving ends it.
-    fn spawn(self) -> Result<(), TokenError> {
+    /// Gives the fetch a task of its own, so that no caller's leaving ends it. `waited`:
+    /// by the caller who started it, and others may come.
+    fn spawn(mut self, waited: bool) -> Result<(), TokenError> {
         let runtime = Handle::try_current().map_err(no_runtime)?;
+        if let (true, Some(driver)) = (waited, &self.driver) {
+            let timer = runtime.spawn(time_waiters(self.shared.clone()));
+            self.timer = Some(AbortOnDrop(timer.abort_handle()));
+            driver.set_timed_in(runtime.id());
+        }
         let (label, reason) = (self.shared.label.clone(), self.begun.reason);
         runtime.spawn(telemetry::in_span(&label, reason, self.run()));
         Ok(())
@@ -283,8 +319,12 @@ impl FetchTask {
 impl Drop for FetchTask {
     fn drop(&mut self) {
         if self.driver.is_some() {
-            self.shared
+            let learned = self
+                .shared
                 .with_state(|state, now| state.abandon(self.begun.id, now));
+            if learned {
+                self.shared.emit(&Event::RenewalExclusive);
+            }
             let reason = self.begun.reason;
             self.shared.emit(&Event::Abandoned { reason });
         }

@@ -68,6 +68,11 @@ impl CurrentFetch {
         Some(finished.forced_by)
     }
 
+    /// Whether the fetch with this id is in progress, and was not given up.
+    pub(crate) fn is(&self, id: u64) -> bool {
+        self.current.as_ref().is_some_and(|it| it.id == id)
+    }
+
     /// Whether the fetch is to be given up. One that is found stalled is given a
     /// second chance first.
     pub(crate) fn give_up(&mut self, now: Instant) -> bool {

@@ -8,9 +8,9 @@
 //! group shares a quarter of the permits with all other slow ones. So an endpoint
 //! that hangs delays others by a second, once.
 //!
-//! The bound: at most `max` calls are in their first second, and at most a quarter
-//! of that are of groups known to be slow. Beside them there are those that were
-//! found slow while they ran, at most `max` for each group.
+//! The bound: at most `max` calls are in their first second. Beside them there are at
+//! most a quarter as many of groups known to be slow, and those that were found slow
+//! while they ran, at most `max` for each group.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};

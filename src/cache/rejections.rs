@@ -59,8 +59,9 @@ pub(crate) struct Rejected {
     pub(crate) forced_by: Option<OriginId>,
     /// It came by a refresh token.
     pub(crate) refreshed: bool,
-    /// The request was a replay.
-    pub(crate) replayed: bool,
+    /// Whether the origin has accepted it before counts for nothing: the request was a
+    /// replay, or the rejection stood in the body.
+    pub(crate) unproven: bool,
 }
 
 /// What follows from a rejection.
@@ -103,7 +104,7 @@ impl Rejections {
                 log_in: false,
             };
         }
-        let unproven = token.replayed || origin.accepted != token.generation;
+        let unproven = token.unproven || origin.accepted != token.generation;
         let fruitless = token.forced_by == Some(id) && unproven;
         let log_in =
             unproven && token.refreshed && !origin.takes_refreshed && !origin.rejects_logins;
@@ -228,7 +229,7 @@ mod tests {
             generation,
             forced_by,
             refreshed: false,
-            replayed: false,
+            unproven: false,
         }
     }
 

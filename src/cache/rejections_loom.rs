@@ -2,6 +2,7 @@
 //! model. State, hot path and single flight are the cache's own; a fetch is a
 //! call in the thread that started it, where the cache has a task.
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -102,8 +103,8 @@ impl Cache {
             });
             match joined {
                 Joined::Settled(generation) => return generation,
-                Joined::Waiting(waiter) => {
-                    block_on(waiter);
+                Joined::Waiting(mut waiter) => {
+                    block_on(poll_fn(|cx| waiter.poll(cx, None)));
                 }
                 Joined::Started((begun, driver), _) => self.fetch(begun, driver, FRESH),
             }

@@ -72,23 +72,34 @@ impl Shared {
 
     /// An API rejected this generation at `origin`.
     pub(crate) fn rejected(&self, generation: u64, origin: OriginId, replayed: bool) -> Rejection {
+        if replayed {
+            let replay = Replay::Rejected;
+            self.emit(&Event::Replayed { generation, replay });
+        }
+        self.read_rejection(generation, origin, replayed)
+    }
+
+    /// `unproven`: whether the origin has accepted the token before counts for nothing.
+    fn read_rejection(&self, generation: u64, origin: OriginId, unproven: bool) -> Rejection {
         let settings = &self.settings;
         let (rejection, exclusive) = self.with_state(|state, now| {
             let exclusive = state.learn_renewal(generation, now);
-            let rejection = state.rejected(generation, origin, replayed, now, settings);
+            let rejection = state.rejected(generation, origin, unproven, now, settings);
             (rejection, exclusive)
         });
         if exclusive {
             self.emit(&Event::RenewalExclusive);
         }
-        if replayed {
-            let replay = Replay::Rejected;
-            self.emit(&Event::Replayed { generation, replay });
-        }
         if rejection == Rejection::RenewalBackedOff {
             self.emit(&Event::RenewalBackedOff { generation });
         }
         rejection
+    }
+
+    /// The same, read later than in the head of a response: what that said of the
+    /// token counts for nothing.
+    pub(crate) fn rejected_late(&self, generation: u64, origin: OriginId) -> Rejection {
+        self.read_rejection(generation, origin, true)
     }
 
     /// An API accepted a request with this generation at `origin`.

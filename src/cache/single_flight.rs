@@ -1,15 +1,21 @@
 //! Single flight: one piece of work at a time, any number of waiters.
 //!
-//! Knows nothing of tokens, of time or of a runtime. Whoever starts a flight
-//! gets its [`Driver`] and decides where that runs; everybody, the starter too,
-//! gets a [`Waiter`]. A driver that is dropped before it has done (its task
-//! was cancelled, its runtime ended) wakes all waiters empty-handed, and the
-//! first of them to come back starts the next flight.
+//! Knows nothing of tokens, and reads no clock. Whoever starts a flight gets its
+//! [`Driver`] and decides where that runs; everybody, the starter too, gets a
+//! [`Waiter`]. A driver that is dropped before it has done (its task was
+//! cancelled, its runtime ended) wakes all waiters empty-handed, and the first of
+//! them to come back starts the next flight.
+//!
+//! A waiter tells until when it waits. So one timer can serve all of them:
+//! [`SingleFlight::wake_due`].
 
-use std::future::Future;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
+
+use tokio::runtime::Id;
+use tokio::time::Instant;
 
 use crate::sync::model::{Arc, Mutex, lock};
 
@@ -40,6 +46,8 @@ impl<T, R> Joined<T, R> {
 
 struct InFlight<T> {
     state: Mutex<State<T>>,
+    /// The runtime in which one timer serves all waiters.
+    timed_in: OnceLock<Id>,
 }
 
 enum State<T> {
@@ -81,6 +89,7 @@ impl<T> SingleFlight<T> {
         }
         let in_flight = Arc::new(InFlight {
             state: Mutex::new(State::Pending(Wakers::default())),
+            timed_in: OnceLock::new(),
         });
         *current = Some(in_flight.clone());
         let driver = Driver {
@@ -108,12 +117,30 @@ impl<T> SingleFlight<T> {
     }
 }
 
+impl<T> SingleFlight<T> {
+    /// Wakes the waiters whose time is over. Returns when that of the next one is,
+    /// and how many there are.
+    pub(crate) fn wake_due(&self, now: Instant) -> (Option<Instant>, usize) {
+        let in_flight = lock(&self.current).clone();
+        let Some(in_flight) = in_flight else {
+            return (None, 0);
+        };
+        // Dropped, and so woken, when the lock is free again.
+        let mut due = Wakers::default();
+        match &mut *lock(&in_flight.state) {
+            State::Pending(wakers) => (wakers.take_due(now, &mut due), wakers.count()),
+            _ => (None, 0),
+        }
+    }
+}
+
 impl<T: Clone> SingleFlight<T> {
     /// Waits for the end of the flight under way, if there is one.
     pub(crate) async fn wait(&self) {
         let in_flight = lock(&self.current).clone();
         if let Some(in_flight) = in_flight {
-            Waiter::new(in_flight).await;
+            let mut waiter = Waiter::new(in_flight);
+            poll_fn(|cx| waiter.poll(cx, None)).await;
         }
     }
 }
@@ -126,6 +153,11 @@ pub(crate) struct Driver<T> {
 }
 
 impl<T> Driver<T> {
+    /// One timer serves all waiters from now on, in this runtime.
+    pub(crate) fn set_timed_in(&self, runtime: Id) {
+        let _ = self.in_flight.timed_in.set(runtime);
+    }
+
     /// Ends the flight. Before this is called the result has to be where
     /// `settled` of [`SingleFlight::join`] finds it.
     /// Tells how many were waiting.
@@ -188,24 +220,27 @@ impl<T> Waiter<T> {
             slot: None,
         }
     }
+
+    /// Whether a timer in this runtime serves all waiters.
+    pub(crate) fn is_timed_in(&self, runtime: Id) -> bool {
+        self.in_flight.timed_in.get() == Some(&runtime)
+    }
 }
 
-impl<T: Clone> Future for Waiter<T> {
-    type Output = Option<T>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        match &mut *lock(&this.in_flight.state) {
+impl<T: Clone> Waiter<T> {
+    /// Polls for the end, and is woken at `due` too, where a timer serves all.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, due: Option<Instant>) -> Poll<Option<T>> {
+        match &mut *lock(&self.in_flight.state) {
             State::Pending(wakers) => {
-                wakers.park(&mut this.slot, cx.waker());
+                wakers.park(&mut self.slot, cx.waker(), due);
                 Poll::Pending
             }
             State::Done(result) => {
-                this.slot = None;
+                self.slot = None;
                 Poll::Ready(Some(result.clone()))
             }
             State::Abandoned => {
-                this.slot = None;
+                self.slot = None;
                 Poll::Ready(None)
             }
         }
@@ -225,31 +260,60 @@ impl<T> Drop for Waiter<T> {
 /// The wakers of a flight, by slot; the slot of one who left is used again.
 #[derive(Default)]
 struct Wakers {
-    slots: Vec<Option<Waker>>,
+    slots: Vec<Slot>,
     free: Vec<usize>,
 }
 
+struct Slot {
+    /// `None` if it was woken, or has left.
+    waker: Option<Waker>,
+    /// `None` if no timer is to wake it.
+    due: Option<Instant>,
+}
+
 impl Wakers {
-    fn park(&mut self, slot: &mut Option<usize>, waker: &Waker) {
-        match *slot {
-            Some(at) => match &mut self.slots[at] {
+    fn park(&mut self, slot: &mut Option<usize>, waker: &Waker, due: Option<Instant>) {
+        if let Some(at) = *slot {
+            let slot = &mut self.slots[at];
+            match &mut slot.waker {
                 Some(parked) => parked.clone_from(waker),
                 vacant => *vacant = Some(waker.clone()),
-            },
+            }
+            slot.due = due;
+            return;
+        }
+        let parked = Slot {
+            waker: Some(waker.clone()),
+            due,
+        };
+        *slot = Some(match self.free.pop() {
+            Some(at) => {
+                self.slots[at] = parked;
+                at
+            }
             None => {
-                let parked = Some(waker.clone());
-                *slot = Some(match self.free.pop() {
-                    Some(at) => {
-                        self.slots[at] = parked;
-                        at
-                    }
-                    None => {
-                        self.slots.push(parked);
-                        self.slots.len() - 1
-                    }
-                });
+                self.slots.push(parked);
+                self.slots.len() - 1
+            }
+        });
+    }
+
+    /// Moves those that are due over, and returns when the next one is.
+    fn take_due(&mut self, now: Instant, due: &mut Self) -> Option<Instant> {
+        let mut next: Option<Instant> = None;
+        for slot in &mut self.slots {
+            match slot.due {
+                Some(at) if slot.waker.is_some() && at <= now => due.slots.push(Slot {
+                    waker: slot.waker.take(),
+                    due: None,
+                }),
+                Some(at) if slot.waker.is_some() => {
+                    next = Some(next.map_or(at, |next| next.min(at)));
+                }
+                _ => {}
             }
         }
+        next
     }
 
     fn count(&self) -> usize {
@@ -257,14 +321,14 @@ impl Wakers {
     }
 
     fn leave(&mut self, slot: usize) {
-        self.slots[slot] = None;
+        self.slots[slot].waker = None;
         self.free.push(slot);
     }
 }
 
 impl Drop for Wakers {
     fn drop(&mut self) {
-        for waker in self.slots.drain(..).flatten() {
+        for waker in self.slots.drain(..).filter_map(|slot| slot.waker) {
             // One that panics keeps no other from being woken.
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }

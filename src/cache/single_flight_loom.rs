@@ -4,7 +4,7 @@
 //! before the driver lands, and `settled` reads it there. A waiter that is never
 //! woken is a deadlock, which loom reports.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -123,7 +123,7 @@ impl Model {
         loop {
             let joined = self.join(|number, driver| spawn(self.clone(), number, driver));
             let outcome = match joined {
-                Ok(waiter) => block_on(waiter),
+                Ok(waiter) => wait(waiter),
                 Err(outcome) => Some(outcome),
             };
             if let Some(outcome) = outcome {
@@ -194,9 +194,14 @@ pub(super) fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
+/// Waits for the end of a flight.
+fn wait(mut waiter: Waiter<Outcome>) -> Option<Outcome> {
+    block_on(poll_fn(|cx| waiter.poll(cx, None)))
+}
+
 /// Polls a waiter once, as a caller does who then goes elsewhere.
 fn poll_once(waiter: &mut Waiter<Outcome>) {
-    let _ = pin!(waiter).poll(&mut Context::from_waker(Waker::noop()));
+    let _ = waiter.poll(&mut Context::from_waker(Waker::noop()), None);
 }
 
 /// Runs every interleaving of a model, or those with at most so many
@@ -313,7 +318,7 @@ fn one_leaves_and_one_moves(bound: Option<usize>, ends: &'static [End], parked: 
         let outcome = match model.join(fly(model.clone())) {
             Ok(mut waiter) => {
                 poll_once(&mut waiter);
-                block_on(waiter)
+                wait(waiter)
             }
             Err(outcome) => Some(outcome),
         };
@@ -349,13 +354,13 @@ fn a_lost_flight_strands_nobody_and_takes_nothing_from_the_next() {
         };
         let (late, stranded) = start(false);
         thread::spawn(move || late.complete(Ok(1)));
-        thread::spawn(move || assert!(matches!(block_on(stranded), None | Some(Ok(1)))));
+        thread::spawn(move || assert!(matches!(wait(stranded), None | Some(Ok(1)))));
         // Whether the late one has done or is given up: there is room.
         let (driver, waiter) = start(true);
         let joined = flight.join(|| false, || None::<()>);
         assert!(matches!(joined, Joined::Waiting(_)), "a flight beside it");
         driver.complete(Ok(2));
-        assert_eq!(block_on(waiter), Some(Ok(2)));
+        assert_eq!(wait(waiter), Some(Ok(2)));
         drop(start(false));
     });
 }

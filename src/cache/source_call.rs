@@ -16,7 +16,7 @@ use crate::cache::refresh_token::AfterRefresh;
 use crate::cache::shared::{Shared, shut_down};
 use crate::cache::state::Requirements;
 use crate::error::{TokenError, TokenErrorKind};
-use crate::telemetry::FetchedBy;
+use crate::telemetry::{Event, FetchedBy};
 use crate::token::RefreshToken;
 
 /// The fetch that a source is called for.
@@ -129,15 +129,15 @@ impl Shared {
                 return FetchResult::new(Err(error), self.settings.clock.now());
             }
             self.keep_alive(context, Duration::ZERO);
-            if let Some(uses) = self.with_state(|state, now| state.start_refresh(now)) {
+            if let Some(uses) = self.with_state(|state, now| state.start_refresh(context.id, now)) {
                 uses.ended().await;
             }
             let requested_at = self.settings.clock.now();
             let call = async { self.source.refresh(refresh_token).await };
             let answer = self.with_timeout(call).await;
-            if answer.is_err() {
-                // The token in use serves on. Otherwise it does until it is replaced.
-                self.with_state(|state, now| state.finish_refresh(now));
+            let error = answer.as_ref().err();
+            if self.with_state(|state, now| state.refresh_answered(context.id, error, now)) {
+                self.emit(&Event::RenewalExclusive);
             }
             FetchResult::new(answer, requested_at)
         };

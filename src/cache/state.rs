@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cache::clock::Moment;
+use crate::cache::clock::{CoarseTime, Moment};
 use crate::cache::credentials::CredentialMemory;
 use crate::cache::current::CachedToken;
 use crate::cache::exclusive::{Exclusivity, InUse};
@@ -34,6 +34,15 @@ pub(crate) struct Requirements {
     pub(crate) newer_than: u64,
     /// This much life left.
     pub(crate) valid_for: Duration,
+}
+
+impl Requirements {
+    /// Whether this token will do, without a lookup.
+    pub(crate) fn are_met_fast_by(&self, live: &CachedToken) -> bool {
+        live.generation() > self.newer_than
+            && self.valid_for.is_zero()
+            && live.is_fast_at(CoarseTime::now())
+    }
 }
 
 /// What a caller gets at once.

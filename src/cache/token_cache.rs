@@ -143,8 +143,8 @@ impl TokenCache {
     /// also after the credentials were refused. For when somebody has put right
     /// what was wrong.
     pub fn reset(&self) {
-        CredentialMemory::forget(self.shared.source.local_fingerprint());
         self.shared.with_state(|state, _| state.reset());
+        CredentialMemory::forget(self.shared.source.local_fingerprint());
         self.shared.changes.notify();
     }
 

@@ -7,13 +7,14 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use super::values::{DurationValue, Number, Text};
-use crate::cache::{Setting, Settings, TokenCacheBuilder};
+use crate::cache::{Renewal, Setting, Settings, TokenCacheBuilder};
 use crate::error::ConfigError;
 
 /// The settings that are given, by their keys.
 #[derive(Default)]
 pub(super) struct CacheConfig {
     label: Option<String>,
+    renewal: Option<Renewal>,
     settings: BTreeMap<&'static str, Value>,
 }
 
@@ -25,6 +26,8 @@ enum Value {
 
 /// The key that is no setting but the builder's [`label`](TokenCacheBuilder::label).
 const LABEL: &str = "label";
+/// The key of the builder's [`renewal`](TokenCacheBuilder::renewal).
+const RENEWAL: &str = "renewal";
 
 fn key(setting: &Setting) -> &'static str {
     match setting {
@@ -53,6 +56,9 @@ impl CacheConfig {
                 Value::Fraction(place, value) => *place(settings) = *value,
             }
         }
+        if let Some(renewal) = self.renewal {
+            builder = builder.renewal(renewal);
+        }
         Ok(match &self.label {
             Some(label) => builder.label(label),
             None => builder,
@@ -77,6 +83,20 @@ impl<'de> Deserialize<'de> for CacheConfig {
                     if name == LABEL {
                         if config.label.replace(map.next_value::<Text>()?.0).is_some() {
                             return Err(A::Error::duplicate_field(LABEL));
+                        }
+                        continue;
+                    }
+                    if name == RENEWAL {
+                        let renewal = match map.next_value::<Text>()?.0.as_str() {
+                            "automatic" => Renewal::Automatic,
+                            "exclusive" => Renewal::Exclusive,
+                            _ => {
+                                let what = "`renewal` is `automatic` or `exclusive`";
+                                return Err(A::Error::custom(what));
+                            }
+                        };
+                        if config.renewal.replace(renewal).is_some() {
+                            return Err(A::Error::duplicate_field(RENEWAL));
                         }
                         continue;
                     }
@@ -106,7 +126,10 @@ impl<'de> Deserialize<'de> for CacheConfig {
 
 fn unknown<E: Error>(name: &str) -> E {
     let keys = Settings::ALL.iter().copied().flatten().map(key);
-    let keys: Vec<_> = keys.chain([LABEL]).map(|key| format!("`{key}`")).collect();
+    let keys: Vec<_> = keys
+        .chain([LABEL, RENEWAL])
+        .map(|key| format!("`{key}`"))
+        .collect();
     let keys = keys.join(", ");
     E::custom(format!("unknown field `{name}`, expected one of {keys}"))
 }
@@ -128,7 +151,10 @@ mod tests {
             };
             (key(setting).to_owned(), value.into())
         });
-        let settings = settings.chain([(LABEL.to_owned(), "calls".into())]);
+        let settings = settings.chain([
+            (LABEL.to_owned(), "calls".into()),
+            (RENEWAL.to_owned(), "exclusive".into()),
+        ]);
         let settings = serde_json::Value::Object(settings.collect());
         let config = serde_json::from_value::<CacheConfig>(settings).expect("all are known");
         let token = AccessToken::new("a").expect("a token");

@@ -1,30 +1,48 @@
 //! How the client of a configuration authenticates.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::source_config::SourceConfig;
 use super::values::Secret;
 use crate::error::ConfigError;
-use crate::grant::{self, ClientAuth, SecretFile};
+use crate::grant::{self, ClientAuth, Credential, SecretFile};
 
-/// Returns the secret that one key holds, or that is in the file named by the
-/// other key.
-pub(super) fn secret(
-    (name, secret): (&'static str, &Option<Secret>),
-    (file_name, file): (&'static str, &Option<PathBuf>),
-) -> Result<Option<grant::Secret>, ConfigError> {
-    match (secret, file) {
-        (Some(_), Some(_)) => Err(only_one(file_name, name)),
-        (Some(Secret(secret)), None) => Ok(Some(secret.clone())),
-        (None, Some(path)) => match SecretFile::new(path).read() {
-            Ok(secret) => Ok(Some(secret)),
-            Err(error) => {
-                let reason = format!("{}: {error}", path.display());
-                Err(ConfigError::new(file_name, reason))
-            }
-        },
-        (None, None) => Ok(None),
+/// A key that holds a secret, and the key that names a file in its place.
+pub(super) struct SecretKeys<'a> {
+    pub(super) name: &'static str,
+    pub(super) value: &'a Option<Secret>,
+    pub(super) file_name: &'static str,
+    pub(super) file: &'a Option<PathBuf>,
+}
+
+impl SecretKeys<'_> {
+    /// Returns the secret as it is now.
+    pub(super) fn read(&self) -> Result<Option<grant::Secret>, ConfigError> {
+        match (self.value, self.file) {
+            (Some(_), Some(_)) => Err(only_one(self.file_name, self.name)),
+            (Some(Secret(secret)), None) => Ok(Some(secret.clone())),
+            (None, Some(path)) => read_file(self.file_name, path).map(Some),
+            (None, None) => Ok(None),
+        }
     }
+
+    /// Returns the secret, which is read again for each token request if it is in a
+    /// file. The file is read once now, so that one that is missing or empty is
+    /// found when the program starts.
+    pub(super) fn credential(&self) -> Result<Option<Credential>, ConfigError> {
+        let secret = self.read()?;
+        Ok(match self.file {
+            Some(path) => Some(SecretFile::new(path).into()),
+            None => secret.map(Credential::from),
+        })
+    }
+}
+
+/// Reads the secret in the file that a key names.
+pub(super) fn read_file(name: &'static str, path: &Path) -> Result<grant::Secret, ConfigError> {
+    SecretFile::new(path)
+        .read()
+        .map_err(|error| ConfigError::new(name, format!("{}: {error}", path.display())))
 }
 
 /// Returns the value of a key that is required.
@@ -39,26 +57,48 @@ pub(super) fn only_one(name: &'static str, other: &'static str) -> ConfigError {
 
 impl SourceConfig {
     pub(super) fn client_auth(&self) -> Result<ClientAuth, ConfigError> {
-        let secret = secret(
-            ("client_secret", &self.client_secret),
-            ("client_secret_file", &self.client_secret_file),
-        )?;
+        let secret = SecretKeys {
+            name: "client_secret",
+            value: &self.client_secret,
+            file_name: "client_secret_file",
+            file: &self.client_secret_file,
+        };
+        let secret = secret.credential()?;
         let has_key = self.private_key.is_some() || self.private_key_file.is_some();
+        // That of a `jwt_bearer` grant signs the grant's assertion.
+        let signs_grant = self.signs_grant();
         let assertion = &self.client_assertion_file;
         let method = self.client_auth.as_deref().unwrap_or(match () {
             () if secret.is_some() => "client_secret_basic",
-            () if has_key => "private_key_jwt",
+            () if has_key && !signs_grant => "private_key_jwt",
             () if assertion.is_some() => "client_assertion",
             () => "none",
         });
-        let of_secret = &["client_secret_basic", "client_secret_post"] as &[_];
+        let of_secret = &[
+            "client_secret_basic",
+            "client_secret_basic_unencoded",
+            "client_secret_post",
+        ] as &[_];
         let (of_key, of_assertion) = (&["private_key_jwt"], &["client_assertion"]);
-        let has_audience = self.assertion_audience.is_some();
         for (name, is_set, methods) in [
             ("client_secret", secret.is_some(), of_secret),
-            ("private_key", has_key, of_key),
-            ("key_id", self.key_id.is_some(), of_key),
-            ("assertion_audience", has_audience, of_key),
+            ("private_key", has_key && !signs_grant, of_key),
+            ("key_id", self.key_id.is_some() && !signs_grant, of_key),
+            (
+                "key_algorithm",
+                self.key_algorithm.is_some() && !signs_grant,
+                of_key,
+            ),
+            (
+                "assertion_audience",
+                self.assertion_audience.is_some() && !signs_grant,
+                of_key,
+            ),
+            (
+                "assertion_lifetime",
+                self.assertion_lifetime.is_some() && !signs_grant,
+                of_key,
+            ),
             ("client_assertion_file", assertion.is_some(), of_assertion),
         ] {
             if is_set && !methods.contains(&method) {
@@ -73,6 +113,9 @@ impl SourceConfig {
             "client_secret_basic" => {
                 needed("client_secret", secret).map(ClientAuth::client_secret_basic)
             }
+            "client_secret_basic_unencoded" => {
+                needed("client_secret", secret).map(ClientAuth::client_secret_basic_unencoded)
+            }
             "client_secret_post" => {
                 needed("client_secret", secret).map(ClientAuth::client_secret_post)
             }
@@ -80,34 +123,72 @@ impl SourceConfig {
                 .map(|path| ClientAuth::client_assertion(SecretFile::new(path))),
             "private_key_jwt" => self.private_key_jwt(),
             _ => {
-                let reason = "is none of `none`, `client_secret_basic`, `client_secret_post`, \
+                let reason = "is none of `none`, `client_secret_basic`, \
+                              `client_secret_basic_unencoded`, `client_secret_post`, \
                               `private_key_jwt`, `client_assertion`, `tls_client_auth`";
                 Err(ConfigError::new("client_auth", reason))
             }
         }
     }
 
-    #[cfg(feature = "private-key-jwt")]
-    fn private_key_jwt(&self) -> Result<ClientAuth, ConfigError> {
-        use crate::grant::{PrivateKey, SignedJwt};
+    /// Whether the private key signs the assertion of a `jwt_bearer` grant.
+    pub(super) fn signs_grant(&self) -> bool {
+        self.grant.as_deref() == Some("jwt_bearer") && self.assertion_file.is_none()
+    }
+}
 
-        let pem = secret(
-            ("private_key", &self.private_key),
-            ("private_key_file", &self.private_key_file),
-        )?;
-        let mut key = PrivateKey::from_pem(needed("private_key", pem)?.secret())?;
-        if let Some(id) = &self.key_id {
-            key = key.with_key_id(id);
-        }
-        let mut jwt = SignedJwt::new(key);
-        if let Some(audience) = &self.assertion_audience {
+#[cfg(feature = "private-key-jwt")]
+impl SourceConfig {
+    fn private_key_jwt(&self) -> Result<ClientAuth, ConfigError> {
+        let mut jwt = self.signed_jwt()?;
+        if let Some(audience) = &self.assertion_audience
+            && !self.signs_grant()
+        {
             jwt = jwt.audience(audience);
         }
         Ok(ClientAuth::private_key_jwt(jwt))
     }
 
-    #[cfg(not(feature = "private-key-jwt"))]
+    /// Assertions that the key of the configuration signs. A key in a file is read
+    /// again for each of them.
+    pub(super) fn signed_jwt(&self) -> Result<crate::grant::SignedJwt, ConfigError> {
+        use crate::grant::{PrivateKey, SignedJwt};
+
+        let pem = SecretKeys {
+            name: "private_key",
+            value: &self.private_key,
+            file_name: "private_key_file",
+            file: &self.private_key_file,
+        };
+        let secret = needed("private_key", pem.read()?)?;
+        let mut key = match pem.file {
+            Some(path) => PrivateKey::from_pem_file(path)?,
+            None => PrivateKey::from_pem(secret.secret())?,
+        };
+        if let Some(id) = &self.key_id {
+            key = key.with_key_id(id);
+        }
+        if let Some(algorithm) = &self.key_algorithm {
+            let refused = |e: ConfigError| ConfigError::new("key_algorithm", e.reason().to_owned());
+            key = key.with_algorithm(algorithm).map_err(refused)?;
+        }
+        let jwt = SignedJwt::new(key);
+        match &self.assertion_lifetime {
+            Some(lifetime) => jwt
+                .lifetime(lifetime.0)
+                .map_err(|e| ConfigError::new("assertion_lifetime", e.reason().to_owned())),
+            None => Ok(jwt),
+        }
+    }
+}
+
+#[cfg(not(feature = "private-key-jwt"))]
+impl SourceConfig {
     fn private_key_jwt(&self) -> Result<ClientAuth, ConfigError> {
+        self.signed_jwt().map(ClientAuth::client_assertion)
+    }
+
+    pub(super) fn signed_jwt(&self) -> Result<SecretFile, ConfigError> {
         let reason = "needs tower-bearer's feature `private-key-jwt`";
         Err(ConfigError::new("private_key", reason))
     }

@@ -2,25 +2,29 @@
 
 use std::fmt;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
 
 use super::source_config::SourceConfig;
 use crate::error::ConfigError;
+use crate::file;
 
 /// The keys that are tables.
-const TABLES: [&str; 2] = ["cache", "params"];
+const TABLES: [&str; 4] = ["assertion_claims", "cache", "param_files", "params"];
 
 impl SourceConfig {
     /// Reads the variables whose names begin with `prefix`, in any letter case;
     /// the rest of the name is a key of the configuration. Two underscores
-    /// separate a table from a key in it. An empty variable counts as not set.
+    /// separate a table from a key in it. An empty variable counts as not set. A byte
+    /// order mark at the start of a value and line ends and blanks at its end are
+    /// dropped; a secret that ends in one belongs in the program.
     ///
     /// ```
     /// # fn config() -> Result<(), Box<dyn std::error::Error>> {
     /// use tower_bearer::config::SourceConfig;
     ///
     /// let variables = [
-    ///     ("CALLS_AUTH_GRANT", "voipex"),
+    ///     ("CALLS_AUTH_PRESET", "voipex"),
     ///     ("CALLS_AUTH_USERNAME", "your@email.com"),
     ///     ("CALLS_AUTH_PASSWORD_FILE", "/run/secrets/calls"),
     ///     ("CALLS_AUTH_CACHE__WAIT_TIMEOUT", "20s"),
@@ -28,7 +32,7 @@ impl SourceConfig {
     /// ];
     /// let config = SourceConfig::from_vars("CALLS_AUTH_", variables)?;
     ///
-    /// let typo = [("CALLS_AUTH_GRANT", "voipex"), ("CALLS_AUTH_USER", "me")];
+    /// let typo = [("CALLS_AUTH_PRESET", "voipex"), ("CALLS_AUTH_USER", "me")];
     /// let error = SourceConfig::from_vars("CALLS_AUTH_", typo).unwrap_err();
     /// assert!(error.to_string().contains("unknown field `user`"));
     /// # let _ = config; Ok(()) }
@@ -37,8 +41,9 @@ impl SourceConfig {
     ///
     /// # Errors
     ///
-    /// Fails if a variable with this prefix is not a known key or has a value
-    /// of the wrong type. The error quotes no value.
+    /// Fails if a variable with this prefix is not a known key, holds nothing but
+    /// blanks, or has a value of the wrong type. The error names the variable and
+    /// quotes no value.
     pub fn from_vars<N, V>(
         prefix: &str,
         variables: impl IntoIterator<Item = (N, V)>,
@@ -48,15 +53,23 @@ impl SourceConfig {
         V: Into<String>,
     {
         let mut config = Map::new();
-        for (name, value) in variables {
-            let name = name.as_ref();
-            let start = name.get(..prefix.len());
+        for (variable, value) in variables {
+            let variable = variable.as_ref();
+            let start = variable.get(..prefix.len());
             if !start.is_some_and(|start| start.eq_ignore_ascii_case(prefix)) {
                 continue;
             }
-            let (name, value) = (name[prefix.len()..].to_ascii_lowercase(), value.into());
+            let value = Zeroizing::new(value.into());
             if value.is_empty() {
                 continue;
+            }
+            let name = variable[prefix.len()..].to_ascii_lowercase();
+            let value = file::trim(&value);
+            if value.is_empty() {
+                return Err(refused(format!("`{variable}` holds nothing but blanks")));
+            }
+            if let Some(error) = misfit(&name, value) {
+                return Err(refused(format!("`{variable}`: {error}")));
             }
             match name.split_once("__") {
                 // In place of serde's own message, which quotes the value.
@@ -91,6 +104,17 @@ impl SourceConfig {
         });
         Self::from_vars(prefix, variables)
     }
+}
+
+/// Returns the error of a value that its key cannot have: serde's own says nothing
+/// of the key.
+fn misfit(name: &str, value: &str) -> Option<serde_json::Error> {
+    let value = match name.split_once("__") {
+        None if TABLES.contains(&name) => return None,
+        None => json!({ "grant": "", name: value }),
+        Some((table, name)) => json!({ "grant": "", table: { name: value } }),
+    };
+    serde_json::from_value::<SourceConfig>(value).err()
 }
 
 fn refused(error: impl fmt::Display) -> ConfigError {

@@ -49,49 +49,70 @@
 //!
 //! | `grant` | keys that only this grant uses (those in bold are required) |
 //! |---|---|
-//! | `voipex` | **`username`**, **`password`**; sets its endpoint and its client itself |
 //! | `password` | **`username`**, **`password`** |
 //! | `client_credentials` | |
 //! | `refresh_token` | **`refresh_token`**, `rotated_token_file` |
-//! | `jwt_bearer` | **`assertion_file`** |
-//! | `token_exchange` | **`subject_token_file`**, `subject_token_type`, `actor_token_file` and `actor_token_type`, `requested_token_type`, `audience`, `resource` |
-//! | a URI | the [extension grant](crate::grant::ExtensionGrant) of this name; its parameters go under `params` |
+//! | `jwt_bearer` | **`assertion_file`**; or **`private_key`** of all grants, which then signs the assertion, with `key_id`, `key_algorithm`, **`assertion_issuer`**, **`assertion_audience`**, `assertion_subject`, `assertion_lifetime` and the table `assertion_claims` |
+//! | `token_exchange` | **`subject_token_file`**, `subject_token_type`, `actor_token_file` and `actor_token_type`, `requested_token_type` |
+//! | a URI | the [extension grant](crate::grant::ExtensionGrant) of this name; its parameters go under `params` and `param_files` |
+//! | `extension` | **`grant_type`**: the name of an extension grant that is no URI |
+//!
+//! In place of a grant, `preset = "voipex"` sets VoIPex's endpoint and client; it needs
+//! **`username`** and **`password`**. With `impersonate`, a user's login, the tokens are
+//! those of a [`VoipexImpersonation`](crate::VoipexImpersonation): `username` and
+//! `password` are those of the API access, whose own token has a cache inside the source,
+//! with the settings under `cache`. A `scope` and `params` are for the login alone.
 //!
 //! | keys of all grants | |
 //! |---|---|
 //! | `token_endpoint` or `issuer` | the URL of the token endpoint, or the issuer that names it; one is required |
+//! | `allow_plain_http` | a list of origins, `http://keycloak:8080` for example, whose endpoints may be [plain http](crate::allow_plain_http); a string separates them by spaces |
 //! | `client_id` | required by `password`, `client_credentials` and `refresh_token` |
-//! | `client_auth` | `none`, `client_secret_basic`, `client_secret_post`, `private_key_jwt`, `client_assertion` or `tls_client_auth`; the default follows from the keys below: `client_secret_basic`, `private_key_jwt`, `client_assertion`, or else `none` |
-//! | `client_secret` | for `client_secret_basic` and `client_secret_post` |
-//! | `private_key`, `key_id`, `assertion_audience` | for `private_key_jwt`: the key in PEM, its `kid`, and the `aud` of the assertion |
+//! | `client_auth` | `none`, `client_secret_basic`, `client_secret_basic_unencoded`, `client_secret_post`, `private_key_jwt`, `client_assertion` or `tls_client_auth`; the default follows from the keys below: `client_secret_basic`, `private_key_jwt`, `client_assertion`, or else `none` |
+//! | `client_secret` | for those whose names begin with it |
+//! | `private_key`, `key_id`, `key_algorithm`, `assertion_audience`, `assertion_lifetime` | for `private_key_jwt`: the key in PEM, its `kid` and `alg`, and the `aud` and the life of the assertion |
 //! | `client_assertion_file` | for `client_assertion` |
-//! | `scope` | a string of scopes separated by spaces, or a list |
-//! | `params` | a table of further parameters of the token request |
+//! | `scope`, `audience`, `resource`, `accept_token_type` | as in [`Grant`](crate::grant::Grant): a string of words separated by spaces, or a list |
+//! | `params`, `param_files` | tables of further parameters of the token request: their values, and the files that hold them |
 //! | `logout_endpoint` or `revocation_endpoint` | the URL where a session is ended |
-//! | `client_certificate_file`, `root_certificates_file` | PEM files for the [default transport](crate::transport::DefaultTransport): the certificate for `tls_client_auth`, and the authorities to trust in place of the system's |
+//! | `client_certificate_file`, `client_key_file` | PEM files for `tls_client_auth`: the certificate, and its key if that is in a file of its own |
+//! | `root_certificates_file`, `keep_system_roots` | a PEM file of the authorities to trust in place of the system's; `true` to trust those as well |
+//! | `connect_timeout`, `proxy`, `no_proxy`, `http1_only`, `http2_only` | as in [`DefaultTransport`](crate::transport::DefaultTransport); the last three are `true` or `false` |
 //! | `timeout`, `max_response` | as in [`Grant`](crate::grant::Grant) |
-//! | `cache` | a table of settings, named as the methods of [`TokenCacheBuilder`](crate::TokenCacheBuilder): `wait_timeout`, `source_timeout`, `revoke_timeout`, `store_timeout`, `lease_duration`, `renew_jitter`, `renew_unknown_lifetime_after`, `max_retry_after`, `label`, and the pairs `renew_before_fraction` and `renew_before_max`, `expiry_margin_fraction` and `expiry_margin_max`, `backoff_first` and `backoff_max`, `refusal_backoff_first` and `refusal_backoff_max`, `rejection_backoff_first` and `rejection_backoff_max` |
+//! | `cache` | a table of settings, named as the methods of [`TokenCacheBuilder`](crate::TokenCacheBuilder): `wait_timeout`, `source_timeout`, `revoke_timeout`, `store_timeout`, `lease_duration`, `renew_jitter`, `renew_unknown_lifetime_after`, `max_retry_after`, `label`, `renewal` (`automatic` or `exclusive`), and the pairs `renew_before_fraction` and `renew_before_max`, `expiry_margin_fraction` and `expiry_margin_max`, and `…_first` and `…_max` of `backoff`, `refusal_backoff`, `client_refusal_backoff`, `deferred_backoff` and `rejection_backoff` |
 //!
 //! In place of `client_secret`, `password`, `private_key` and `refresh_token`,
 //! set `client_secret_file` and so on to name a file, as containers mount them.
-//! It is read once, when the source is built; line ends at its end are dropped.
-//! Assertions and tokens for which there is only a `_file` key are short-lived:
-//! their file is read again for each token request.
+//! It is read when the source is built, so that one that is missing or empty is
+//! found at the start, and again for each token request, so that it can be
+//! replaced while the program runs. The same goes for certificates and authorities.
+//! Of `refresh_token_file` what it held at first is used, for the server's
+//! successors replace it. Files of assertions and of tokens to exchange are read
+//! for each token request only. Files are read on threads for blocking work.
+//!
+//! A byte order mark at the start of a file and line ends and blanks at its end are
+//! dropped, and so they are in environment variables. A secret that ends in a blank
+//! has to stand in the configuration itself.
 //!
 //! A refresh token that the server rotated is written to `rotated_token_file`.
-//! If that file exists, its token is used in place of `refresh_token`, so delete
-//! it when you set a new one.
+//! If there is one in it, it is used in place of `refresh_token`, so empty or
+//! delete the file when you set a new one. It may be a link, which stays one, or a
+//! file that is mounted by itself. At any moment the latest token is in it or in
+//! the file of the same name with `.new` at its end, from which it is read at the
+//! next start.
 //!
-//! A duration is a number of seconds, or a string with a unit: `500ms`, `10s`,
-//! `5m`, `1h`.
+//! A duration is a number of seconds, or a string of numbers with units, the longer
+//! unit first: `500ms`, `1.5s`, `90s`, `1m30s`, `2h`, `7d`.
 
 mod cache_config;
 mod client;
 mod env;
+mod preset;
 mod rotated_token;
 mod source;
 mod source_config;
 mod token_cache;
+mod transport;
 mod values;
 
 pub use source_config::SourceConfig;

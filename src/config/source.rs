@@ -1,22 +1,26 @@
 //! The source that a configuration describes.
 
 use std::fmt;
-use std::path::PathBuf;
 
-use super::client::{needed, only_one, secret};
+use super::client::{SecretKeys, needed, only_one, read_file};
 use super::rotated_token;
 use super::source_config::SourceConfig;
-use crate::error::{ConfigError, TokenError};
+use crate::error::ConfigError;
 use crate::grant::{
-    ClientCredentialsGrant, Endpoint, ExtensionGrant, Grant, GrantType, JwtBearerGrant,
+    ClientCredentialsGrant, Credential, Endpoint, ExtensionGrant, Grant, GrantType, JwtBearerGrant,
     PasswordGrant, RefreshTokenGrant, SecretFile, TokenExchangeGrant,
 };
-use crate::source::{DynTokenSource, TokenSource};
-use crate::token::{AccessToken, RefreshToken, TokenResponse};
+use crate::origins::Origins;
+use crate::plain_http::{PlainHttp, allow_plain_http};
+use crate::source::{BoxTokenSource, TokenSource};
+use crate::token::RefreshToken;
 use crate::transport::Transport;
 
-/// The source that a configuration describes, whatever its grant.
-struct ConfiguredSource(Box<dyn DynTokenSource>);
+/// The URL of an endpoint, by whether it may be plain http off loopback.
+enum Url {
+    Secure(String),
+    Plain(PlainHttp),
+}
 
 impl SourceConfig {
     /// Builds the source, with the default transport. Needs the feature
@@ -32,56 +36,26 @@ impl SourceConfig {
         self.through(self.default_transport()?)
     }
 
-    #[cfg(feature = "reqwest")]
-    fn default_transport(&self) -> Result<crate::transport::DefaultTransport, ConfigError> {
-        let mut transport = crate::transport::DefaultTransport::new();
-        for (name, file) in self.certificates() {
-            let Some(pem) = secret((name, &None), (name, file))? else {
-                continue;
-            };
-            transport = match name {
-                "client_certificate_file" => transport.client_certificate(pem.secret()),
-                _ => transport.root_certificates(pem.secret()),
-            }?;
-        }
-        Ok(transport)
-    }
-
-    fn certificates(&self) -> [(&'static str, &Option<PathBuf>); 2] {
-        [
-            ("client_certificate_file", &self.client_certificate_file),
-            ("root_certificates_file", &self.root_certificates_file),
-        ]
-    }
-
     /// Builds the source, which sends token requests through this tower
     /// service; see [`transport`](crate::transport).
     ///
     /// # Errors
     ///
-    /// Fails as [`source`](Self::source) does; also if certificates are set,
-    /// which only the default transport uses.
+    /// Fails as [`source`](Self::source) does; also if a key is set that only the
+    /// default transport uses: certificates, a proxy and so on.
     pub fn source_through<T: Transport>(
         &self,
         transport: T,
     ) -> Result<impl TokenSource + fmt::Debug + use<T>, ConfigError> {
-        let mut certificates = self.certificates().into_iter();
-        match certificates.find(|(_, file)| file.is_some()) {
-            None => self.through(transport),
-            Some((name, _)) => {
-                let reason = "is used by the default transport only";
-                Err(ConfigError::new(name, reason))
-            }
-        }
+        self.check_transport()?;
+        self.through(transport)
     }
 
-    fn through<T: Transport>(&self, transport: T) -> Result<ConfiguredSource, ConfigError> {
-        match self.grant.as_str() {
-            "voipex" => {
-                self.check_params_of("voipex", &["username", "password", "password_file"])?;
-                let (username, password) = self.user()?;
-                self.finish(PasswordGrant::voipex(username, password), transport)
-            }
+    fn through<T: Transport>(&self, transport: T) -> Result<BoxTokenSource, ConfigError> {
+        if self.preset.is_some() {
+            return self.of_preset(transport);
+        }
+        match self.needed_grant()? {
             "password" => {
                 self.check_params_of("password", &["username", "password", "password_file"])?;
                 let (username, password) = self.user()?;
@@ -96,30 +70,62 @@ impl SourceConfig {
                 self.finish(grant, transport)
             }
             "refresh_token" => self.finish(self.refresh_token()?, transport),
-            "jwt_bearer" => {
-                self.check_params_of("jwt_bearer", &["assertion_file"])?;
-                let file = needed("assertion_file", self.assertion_file.as_ref())?;
-                let grant = JwtBearerGrant::new(self.endpoint()?, SecretFile::new(file))?;
-                self.finish(self.named(grant), transport)
-            }
+            "jwt_bearer" => self.finish(self.named(self.jwt_bearer()?), transport),
             "token_exchange" => self.finish(self.token_exchange()?, transport),
+            "extension" => {
+                self.check_params_of("extension", &["grant_type"])?;
+                let name = needed("grant_type", self.grant_type.as_deref())?;
+                let grant = self.named(ExtensionGrant::new(self.endpoint()?, name)?);
+                self.finish(grant, transport)
+            }
             uri if uri.contains(':') => {
                 self.check_params_of(uri, &[])?;
                 let grant = self.named(ExtensionGrant::new(self.endpoint()?, uri)?);
                 self.finish(grant, transport)
             }
             _ => {
-                let reason = "is none of `voipex`, `password`, `client_credentials`, \
-                              `refresh_token`, `jwt_bearer`, `token_exchange`, nor a URI";
+                let reason = "is none of `password`, `client_credentials`, \
+                              `refresh_token`, `jwt_bearer`, `token_exchange`, `extension`, nor \
+                              a URI: the name of another grant goes under `grant_type`, with \
+                              `extension`";
                 Err(ConfigError::new("grant", reason))
             }
         }
     }
 
+    /// The URL of an endpoint, which may be plain http if its origin is listed under
+    /// `allow_plain_http`.
+    fn url(&self, url: &str) -> Result<Url, ConfigError> {
+        let origins = self.allow_plain_http.iter().flat_map(|list| &list.0);
+        let origins: Vec<_> = origins.map(allow_plain_http).collect();
+        let is_listed = !origins.is_empty() && {
+            let origins = Origins::only(origins)
+                .map_err(|e| ConfigError::new("allow_plain_http", e.reason().to_owned()))?;
+            url.parse().is_ok_and(|uri| origins.permit(&uri))
+        };
+        Ok(match is_listed {
+            true => Url::Plain(allow_plain_http(url)),
+            false => Url::Secure(url.to_owned()),
+        })
+    }
+
+    fn needed_grant(&self) -> Result<&str, ConfigError> {
+        self.grant.as_deref().ok_or_else(|| {
+            let reason = "is missing, and so is `preset`: set one of them";
+            ConfigError::new("grant", reason)
+        })
+    }
+
     fn endpoint(&self) -> Result<Endpoint, ConfigError> {
         match (&self.token_endpoint, &self.issuer) {
-            (Some(url), None) => Endpoint::new(url),
-            (None, Some(issuer)) => Endpoint::issuer(issuer),
+            (Some(url), None) => match self.url(url)? {
+                Url::Secure(url) => Endpoint::new(url),
+                Url::Plain(url) => Endpoint::new(url),
+            },
+            (None, Some(issuer)) => match self.url(issuer)? {
+                Url::Secure(issuer) => Endpoint::issuer(issuer),
+                Url::Plain(issuer) => Endpoint::issuer(issuer),
+            },
             (Some(_), Some(_)) => Err(only_one("issuer", "token_endpoint")),
             (None, None) => {
                 let reason = "is missing, and so is `issuer`: set one of them";
@@ -128,12 +134,16 @@ impl SourceConfig {
         }
     }
 
-    fn user(&self) -> Result<(&str, String), ConfigError> {
-        let (password, file) = (&self.password, &self.password_file);
-        let password = secret(("password", password), ("password_file", file))?;
-        let password = needed("password", password)?;
+    pub(super) fn user(&self) -> Result<(&str, Credential), ConfigError> {
+        let password = SecretKeys {
+            name: "password",
+            value: &self.password,
+            file_name: "password_file",
+            file: &self.password_file,
+        };
+        let password = needed("password", password.credential()?)?;
         let username = needed("username", self.username.as_deref())?;
-        Ok((username, password.secret().to_owned()))
+        Ok((username, password))
     }
 
     fn needed_client_id(&self) -> Result<&str, ConfigError> {
@@ -147,9 +157,13 @@ impl SourceConfig {
         let token = match rotated.map(rotated_token::read).transpose()?.flatten() {
             Some(token) => token,
             None => {
-                let (token, file) = (&self.refresh_token, &self.refresh_token_file);
-                let token = secret(("refresh_token", token), ("refresh_token_file", file))?;
-                needed("refresh_token", token)?
+                let token = SecretKeys {
+                    name: "refresh_token",
+                    value: &self.refresh_token,
+                    file_name: "refresh_token_file",
+                    file: &self.refresh_token_file,
+                };
+                needed("refresh_token", token.read()?)?
             }
         };
         let token = RefreshToken::new(token.secret())
@@ -162,6 +176,39 @@ impl SourceConfig {
         })
     }
 
+    fn jwt_bearer(&self) -> Result<JwtBearerGrant, ConfigError> {
+        let Some(file) = &self.assertion_file else {
+            return self.signed_jwt_bearer();
+        };
+        self.check_params_of("jwt_bearer", &["assertion_file"])?;
+        JwtBearerGrant::new(self.endpoint()?, SecretFile::new(file))
+    }
+
+    /// The grant whose assertion the key of the configuration signs.
+    fn signed_jwt_bearer(&self) -> Result<JwtBearerGrant, ConfigError> {
+        let used = ["assertion_issuer", "assertion_subject", "assertion_claims"];
+        self.check_params_of("jwt_bearer", &used)?;
+        if self.private_key.is_none() && self.private_key_file.is_none() {
+            let reason = "is missing, and so is `private_key`: set one of them";
+            return Err(ConfigError::new("assertion_file", reason));
+        }
+        let jwt = self.signed_jwt()?;
+        #[cfg(feature = "private-key-jwt")]
+        let jwt = {
+            let issuer = needed("assertion_issuer", self.assertion_issuer.as_ref())?;
+            let audience = needed("assertion_audience", self.assertion_audience.as_ref())?;
+            let mut jwt = jwt.issuer(issuer).audience(audience);
+            if let Some(subject) = &self.assertion_subject {
+                jwt = jwt.subject(subject);
+            }
+            for (name, value) in self.assertion_claims.iter().flatten() {
+                jwt = jwt.claim(name, &value.0);
+            }
+            jwt
+        };
+        JwtBearerGrant::new(self.endpoint()?, jwt)
+    }
+
     fn token_exchange(&self) -> Result<TokenExchangeGrant, ConfigError> {
         let used = [
             "subject_token_file",
@@ -169,8 +216,6 @@ impl SourceConfig {
             "actor_token_file",
             "actor_token_type",
             "requested_token_type",
-            "audience",
-            "resource",
         ];
         self.check_params_of("token_exchange", &used)?;
         let file = needed("subject_token_file", self.subject_token_file.as_ref())?;
@@ -188,12 +233,6 @@ impl SourceConfig {
         if let Some(token_type) = &self.requested_token_type {
             grant = grant.requested_token_type(token_type);
         }
-        for audience in self.audience.iter().flat_map(|words| &words.0) {
-            grant = grant.audience(audience);
-        }
-        for resource in self.resource.iter().flat_map(|words| &words.0) {
-            grant = grant.resource(resource);
-        }
         Ok(grant)
     }
 
@@ -205,18 +244,43 @@ impl SourceConfig {
         }
     }
 
-    fn finish<K: GrantType>(
+    pub(super) fn finish<K: GrantType>(
         &self,
         mut grant: Grant<K>,
         transport: impl Transport,
-    ) -> Result<ConfiguredSource, ConfigError> {
+    ) -> Result<BoxTokenSource, ConfigError> {
         for (name, value) in self.params.iter().flatten() {
             grant = grant.param(name, value.0.clone())?;
+        }
+        for (name, path) in self.param_files.iter().flatten() {
+            if self.params.as_ref().is_some_and(|it| it.contains_key(name)) {
+                return Err(only_one("param_files", "params"));
+            }
+            read_file("param_files", path)?;
+            grant = grant.param_from(name, SecretFile::new(path))?;
         }
         grant = grant.client_auth(self.client_auth()?);
         if let Some(scope) = &self.scope {
             grant = grant.scope(scope.0.join(" "));
         }
+        for audience in self.audience.iter().flat_map(|words| &words.0) {
+            grant = grant.audience(audience);
+        }
+        for resource in self.resource.iter().flat_map(|words| &words.0) {
+            grant = grant.resource(resource);
+        }
+        for token_type in self.accept_token_type.iter().flat_map(|list| &list.0) {
+            grant = grant.accept_token_type(token_type)?;
+        }
+        self.finish_without_params(grant, transport)
+    }
+
+    /// Sets what has nothing to do with the credentials.
+    pub(super) fn finish_without_params<K: GrantType>(
+        &self,
+        mut grant: Grant<K>,
+        transport: impl Transport,
+    ) -> Result<BoxTokenSource, ConfigError> {
         if let Some(timeout) = &self.timeout {
             grant = grant.timeout(timeout.0)?;
         }
@@ -225,50 +289,20 @@ impl SourceConfig {
         }
         match (&self.logout_endpoint, &self.revocation_endpoint) {
             (Some(_), Some(_)) => return Err(only_one("revocation_endpoint", "logout_endpoint")),
-            (Some(url), None) => grant = grant.logout_endpoint(url)?,
-            (None, Some(url)) => grant = grant.revocation_endpoint(url)?,
+            (Some(url), None) => {
+                grant = match self.url(url)? {
+                    Url::Secure(url) => grant.logout_endpoint(url),
+                    Url::Plain(url) => grant.logout_endpoint(url),
+                }?;
+            }
+            (None, Some(url)) => {
+                grant = match self.url(url)? {
+                    Url::Secure(url) => grant.revocation_endpoint(url),
+                    Url::Plain(url) => grant.revocation_endpoint(url),
+                }?;
+            }
             (None, None) => {}
         }
-        Ok(ConfiguredSource(Box::new(grant.transport(transport))))
-    }
-}
-
-impl TokenSource for ConfiguredSource {
-    async fn fetch(&self) -> Result<TokenResponse, TokenError> {
-        self.0.fetch().await
-    }
-
-    async fn refresh(&self, refresh_token: &RefreshToken) -> Result<TokenResponse, TokenError> {
-        self.0.refresh(refresh_token).await
-    }
-
-    fn fingerprint(&self) -> u64 {
-        self.0.fingerprint()
-    }
-
-    fn holder(&self) -> String {
-        self.0.holder()
-    }
-
-    fn endpoint(&self) -> u64 {
-        self.0.endpoint()
-    }
-
-    fn may_lock(&self) -> bool {
-        self.0.may_lock()
-    }
-
-    async fn revoke(
-        &self,
-        access_token: Option<&AccessToken>,
-        refresh_token: Option<&RefreshToken>,
-    ) -> Result<(), TokenError> {
-        self.0.revoke(access_token, refresh_token).await
-    }
-}
-
-impl fmt::Debug for ConfiguredSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConfiguredSource").finish_non_exhaustive()
+        Ok(BoxTokenSource::new(grant.transport(transport)))
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::cache_config::CacheConfig;
-use super::values::{DurationValue, Number, Secret, StringList};
+use super::values::{DurationValue, Flag, Number, Secret, StringList, Text};
 use crate::error::ConfigError;
 
 /// Describes a source of tokens and its cache. Deserialize it, or read it from
@@ -43,9 +43,13 @@ use crate::error::ConfigError;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
-    pub(super) grant: String,
+    pub(super) grant: Option<String>,
+    pub(super) preset: Option<String>,
+    pub(super) impersonate: Option<String>,
+    pub(super) grant_type: Option<String>,
     pub(super) token_endpoint: Option<String>,
     pub(super) issuer: Option<String>,
+    pub(super) allow_plain_http: Option<StringList>,
     pub(super) client_id: Option<String>,
     pub(super) client_auth: Option<String>,
     pub(super) client_secret: Option<Secret>,
@@ -54,7 +58,12 @@ pub struct SourceConfig {
     pub(super) private_key: Option<Secret>,
     pub(super) private_key_file: Option<PathBuf>,
     pub(super) key_id: Option<String>,
+    pub(super) key_algorithm: Option<String>,
     pub(super) assertion_audience: Option<String>,
+    pub(super) assertion_issuer: Option<String>,
+    pub(super) assertion_subject: Option<String>,
+    pub(super) assertion_lifetime: Option<DurationValue>,
+    pub(super) assertion_claims: Option<BTreeMap<String, Text>>,
     pub(super) username: Option<String>,
     pub(super) password: Option<Secret>,
     pub(super) password_file: Option<PathBuf>,
@@ -69,21 +78,32 @@ pub struct SourceConfig {
     pub(super) requested_token_type: Option<String>,
     pub(super) audience: Option<StringList>,
     pub(super) resource: Option<StringList>,
+    pub(super) accept_token_type: Option<StringList>,
     pub(super) scope: Option<StringList>,
     pub(super) params: Option<BTreeMap<String, Secret>>,
+    pub(super) param_files: Option<BTreeMap<String, PathBuf>>,
     pub(super) logout_endpoint: Option<String>,
     pub(super) revocation_endpoint: Option<String>,
     pub(super) client_certificate_file: Option<PathBuf>,
+    pub(super) client_key_file: Option<PathBuf>,
     pub(super) root_certificates_file: Option<PathBuf>,
+    pub(super) keep_system_roots: Option<Flag>,
+    pub(super) connect_timeout: Option<DurationValue>,
+    /// With a password, perhaps.
+    pub(super) proxy: Option<Secret>,
+    pub(super) no_proxy: Option<Flag>,
+    pub(super) http1_only: Option<Flag>,
+    pub(super) http2_only: Option<Flag>,
     pub(super) timeout: Option<DurationValue>,
     pub(super) max_response: Option<Number<usize>>,
     pub(super) cache: Option<CacheConfig>,
 }
 
-/// The keys that the preset `voipex` sets itself.
-const NOT_FOR_PRESET: [&str; 12] = [
+/// The keys that a preset sets itself.
+const NOT_FOR_PRESET: [&str; 14] = [
     "token_endpoint",
     "issuer",
+    "allow_plain_http",
     "client_id",
     "client_auth",
     "client_secret",
@@ -92,14 +112,20 @@ const NOT_FOR_PRESET: [&str; 12] = [
     "private_key",
     "private_key_file",
     "key_id",
+    "key_algorithm",
     "assertion_audience",
-    "scope",
+    "assertion_lifetime",
 ];
 
 impl SourceConfig {
     /// The keys that only some grants use, and whether they are set.
-    fn grant_keys(&self) -> [(&'static str, bool); 14] {
+    fn grant_keys(&self) -> [(&'static str, bool); 17] {
         [
+            ("impersonate", self.impersonate.is_some()),
+            ("grant_type", self.grant_type.is_some()),
+            ("assertion_issuer", self.assertion_issuer.is_some()),
+            ("assertion_subject", self.assertion_subject.is_some()),
+            ("assertion_claims", self.assertion_claims.is_some()),
             ("username", self.username.is_some()),
             ("password", self.password.is_some()),
             ("password_file", self.password_file.is_some()),
@@ -112,8 +138,6 @@ impl SourceConfig {
             ("actor_token_file", self.actor_token_file.is_some()),
             ("actor_token_type", self.actor_token_type.is_some()),
             ("requested_token_type", self.requested_token_type.is_some()),
-            ("audience", self.audience.is_some()),
-            ("resource", self.resource.is_some()),
         ]
     }
 
@@ -122,6 +146,7 @@ impl SourceConfig {
         [
             self.token_endpoint.is_some(),
             self.issuer.is_some(),
+            self.allow_plain_http.is_some(),
             self.client_id.is_some(),
             self.client_auth.is_some(),
             self.client_secret.is_some(),
@@ -130,16 +155,17 @@ impl SourceConfig {
             self.private_key.is_some(),
             self.private_key_file.is_some(),
             self.key_id.is_some(),
+            self.key_algorithm.is_some(),
             self.assertion_audience.is_some(),
-            self.scope.is_some(),
+            self.assertion_lifetime.is_some(),
         ]
     }
 
-    /// Refuses the keys that this grant does not use.
+    /// Refuses the keys that this grant or preset does not use.
     pub(super) fn check_params_of(&self, grant: &str, used: &[&str]) -> Result<(), ConfigError> {
         let is_unused = |(name, is_set): &(&'static str, bool)| *is_set && !used.contains(name);
         let common = NOT_FOR_PRESET.into_iter().zip(self.common_keys());
-        let mut common = common.filter(|(_, is_set)| *is_set && grant == "voipex");
+        let mut common = common.filter(|(_, is_set)| *is_set && self.preset.is_some());
         match self
             .grant_keys()
             .into_iter()
@@ -148,7 +174,12 @@ impl SourceConfig {
         {
             None => Ok(()),
             Some((name, _)) => {
-                let reason = format!("is not used by the grant `{grant}`");
+                let kind = if self.preset.is_some() {
+                    "preset"
+                } else {
+                    "grant"
+                };
+                let reason = format!("is not used by the {kind} `{grant}`");
                 Err(ConfigError::new(name, reason))
             }
         }
@@ -159,6 +190,7 @@ impl fmt::Debug for SourceConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SourceConfig")
             .field("grant", &self.grant)
+            .field("preset", &self.preset)
             .field("issuer", &self.issuer)
             .field("client_id", &self.client_id)
             .field("client_auth", &self.client_auth)

@@ -42,7 +42,7 @@ impl SourceConfig {
     /// #         Ok::<_, std::io::Error>(http::Response::new(String::new()))
     /// #     });
     ///
-    /// # let variables = [("AUTH_GRANT", "voipex"), ("AUTH_USERNAME", "me"), ("AUTH_PASSWORD", "p")];
+    /// # let variables = [("AUTH_PRESET", "voipex"), ("AUTH_USERNAME", "me"), ("AUTH_PASSWORD", "p")];
     /// let config = SourceConfig::from_vars("AUTH_", variables)?;
     /// let source = config.source_through(transport)?;
     /// let tokens = config.token_cache_builder_for(source)?.build()?;

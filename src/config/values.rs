@@ -13,7 +13,14 @@ pub(super) struct Secret(pub(super) grant::Secret);
 /// A string.
 pub(super) struct Text(pub(super) String);
 
-/// A duration: a number of seconds, or a string with a unit.
+/// True or false, or a string that says so.
+#[cfg_attr(
+    not(feature = "reqwest"),
+    allow(dead_code, reason = "only the default transport has flags")
+)]
+pub(super) struct Flag(pub(super) bool);
+
+/// A duration: a number of seconds, or a string with units.
 pub(super) struct DurationValue(pub(super) Duration);
 
 /// A number, or a string that holds one.
@@ -27,6 +34,7 @@ enum Value {
     Text(String),
     Whole(u64),
     Fraction(f64),
+    Flag(bool),
     List(Vec<String>),
 }
 
@@ -65,8 +73,8 @@ impl<'de> Deserialize<'de> for Value {
                 Ok(Value::Fraction(number))
             }
 
-            fn visit_bool<E: Error>(self, _: bool) -> Result<Value, E> {
-                Err(E::custom(WRONG_TYPE))
+            fn visit_bool<E: Error>(self, flag: bool) -> Result<Value, E> {
+                Ok(Value::Flag(flag))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
@@ -118,30 +126,81 @@ impl<'de> Deserialize<'de> for Text {
 
 impl<'de> Deserialize<'de> for DurationValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let what = "a duration is a number of seconds, or a string like `500ms`, `10s`, `5m`, `1h`";
+        let what = "a duration is a number of seconds, or a string like `500ms`, `1.5s`, `90s`, \
+                    `1m30s`, `2h`, `7d`";
         read(deserializer, what, |value| match value {
             Value::Whole(seconds) => Some(Duration::from_secs(seconds)),
             Value::Fraction(seconds) => Duration::try_from_secs_f64(seconds).ok(),
             Value::Text(text) => duration(&text),
-            Value::List(_) => None,
+            Value::Flag(_) | Value::List(_) => None,
         })
         .map(Self)
     }
 }
 
+/// The units of a duration in milliseconds, longest first.
+const UNITS: [(&str, u64); 6] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("min", 60_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
+
+/// Reads numbers with units, each shorter than the one before, or one number of
+/// seconds.
 fn duration(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit());
-    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
-    let number: u64 = number.parse().ok()?;
-    let seconds = match unit.trim_start() {
-        "ms" => return Some(Duration::from_millis(number)),
-        "" | "s" => 1,
-        "m" | "min" => 60,
-        "h" => 3600,
-        _ => return None,
-    };
-    number.checked_mul(seconds).map(Duration::from_secs)
+    let (mut rest, mut sum, mut shortest) = (text.trim(), Duration::ZERO, u64::MAX);
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.');
+        let (number, after) = rest.split_at(end.unwrap_or(rest.len()));
+        let after = after.trim_start();
+        let end = after.find(|c: char| !c.is_ascii_alphabetic());
+        let (unit, after) = after.split_at(end.unwrap_or(after.len()));
+        let millis = match unit {
+            "" if number.len() == text.trim().len() => 1000,
+            _ => UNITS.iter().find(|(name, _)| *name == unit)?.1,
+        };
+        if millis >= shortest {
+            return None;
+        }
+        (shortest, rest) = (millis, after.trim_start());
+        sum = sum.checked_add(times(number, millis)?)?;
+    }
+    Some(sum)
+}
+
+/// Returns a decimal number of so many milliseconds each.
+fn times(number: &str, millis: u64) -> Option<Duration> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    // More digits than a nanosecond has would overflow, and say nothing.
+    if !is_number(whole) || !is_number(fraction) || fraction.len() > 9 {
+        return None;
+    }
+    let nanos = u128::from(millis) * 1_000_000;
+    let whole = u128::from(whole.parse::<u64>().ok()?).checked_mul(nanos)?;
+    let parts = u128::from(fraction.parse::<u64>().ok()?) * nanos;
+    let nanos = whole.checked_add(parts / 10_u128.pow(u32::try_from(fraction.len()).ok()?))?;
+    let seconds = u64::try_from(nanos / 1_000_000_000).ok()?;
+    let rest = u32::try_from(nanos % 1_000_000_000).ok()?;
+    Some(Duration::new(seconds, rest))
+}
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let what = "this must be `true` or `false`";
+        read(deserializer, what, |value| match value {
+            Value::Flag(flag) => Some(flag),
+            Value::Text(text) => text.trim().to_ascii_lowercase().parse().ok(),
+            _ => None,
+        })
+        .map(Self)
+    }
 }
 
 impl<'de> Deserialize<'de> for Number<f64> {
@@ -150,7 +209,7 @@ impl<'de> Deserialize<'de> for Number<f64> {
             Value::Fraction(number) => Some(number),
             Value::Whole(number) => u32::try_from(number).ok().map(f64::from),
             Value::Text(text) => text.trim().parse().ok(),
-            Value::List(_) => None,
+            Value::Flag(_) | Value::List(_) => None,
         })
         .map(Self)
     }
@@ -162,7 +221,7 @@ impl<'de> Deserialize<'de> for Number<usize> {
         read(deserializer, what, |value| match value {
             Value::Whole(number) => usize::try_from(number).ok(),
             Value::Text(text) => text.trim().parse().ok(),
-            Value::Fraction(_) | Value::List(_) => None,
+            Value::Fraction(_) | Value::Flag(_) | Value::List(_) => None,
         })
         .map(Self)
     }
@@ -174,7 +233,7 @@ impl<'de> Deserialize<'de> for StringList {
         read(deserializer, what, |value| match value {
             Value::Text(text) => Some(text.split_whitespace().map(str::to_owned).collect()),
             Value::List(words) => Some(words),
-            Value::Whole(_) | Value::Fraction(_) => None,
+            Value::Whole(_) | Value::Fraction(_) | Value::Flag(_) => None,
         })
         .map(Self)
     }
@@ -185,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_has_one_unit_at_most() {
+    fn a_duration_is_numbers_with_units_from_long_to_short() {
         for (text, millis) in [
             ("10", Some(10_000)),
             ("500ms", Some(500)),
@@ -197,8 +256,31 @@ mod tests {
             ("", None),
             ("s", None),
             ("-1s", None),
-            ("1h30m", None),
-            ("1.5s", None),
+            ("90s", Some(90_000)),
+            ("1m30s", Some(90_000)),
+            ("1m 30s", Some(90_000)),
+            ("1min30s", Some(90_000)),
+            ("1h30m", Some(5_400_000)),
+            ("1.5s", Some(1500)),
+            ("0.25s", Some(250)),
+            ("1.5", Some(1500)),
+            ("2d", Some(172_800_000)),
+            ("1d12h", Some(129_600_000)),
+            ("1s500ms", Some(1500)),
+            ("0", Some(0)),
+            ("1m30", None),
+            ("30s1m", None),
+            ("1s1s", None),
+            ("1m1min", None),
+            ("1.s", None),
+            (".5s", None),
+            ("1.2.3s", None),
+            ("1.0000000000s", None),
+            ("1e3s", None),
+            ("+1s", None),
+            ("1 0s", None),
+            ("1w", None),
+            ("1S", None),
             ("99999999999999999999", None),
             ("18446744073709551615h", None),
         ] {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::error::{ConfigError, TokenError};
 use crate::grant::client::{Client, ClientAuth};
+use crate::grant::credential::Credential;
 use crate::grant::endpoint::{Endpoint, EndpointUrl, RevocationMethod, TokenEndpoint};
 use crate::grant::fingerprint::Fingerprint;
 use crate::grant::grant_type::{GrantConfig, GrantType, Observer};
@@ -23,8 +24,9 @@ use crate::transport::{DefaultTransport, Transport};
 /// [`ClientCredentialsGrant`](super::ClientCredentialsGrant),
 /// [`RefreshTokenGrant`](super::RefreshTokenGrant),
 /// [`JwtBearerGrant`](super::JwtBearerGrant),
-/// [`TokenExchangeGrant`](super::TokenExchangeGrant) or
-/// [`ExtensionGrant`](super::ExtensionGrant). Each is this type with a kind `K`
+/// [`TokenExchangeGrant`](super::TokenExchangeGrant),
+/// [`ExtensionGrant`](super::ExtensionGrant) or
+/// [`VoipexImpersonation`](crate::VoipexImpersonation). Each is this type with a kind `K`
 /// and a transport `T`, so the methods below are those of all of them:
 ///
 /// | setting | default |
@@ -42,7 +44,7 @@ use crate::transport::{DefaultTransport, Transport};
 ///
 /// All secrets are absent from `Debug` and from errors, and wiped when dropped.
 pub struct Grant<K, T = DefaultTransport> {
-    pub(super) kind: K,
+    pub(crate) kind: K,
     config: GrantConfig<T>,
 }
 
@@ -83,6 +85,11 @@ impl<K, T> Grant<K, T> {
         }
     }
 
+    pub(crate) fn with_endpoint(mut self, endpoint: Endpoint) -> Self {
+        self.config.endpoint.set_location(endpoint);
+        self
+    }
+
     /// Tells these credentials from the same ones of another server that has the
     /// same address, as those have that are not on any network.
     #[cfg(feature = "testing")]
@@ -91,11 +98,13 @@ impl<K, T> Grant<K, T> {
         self
     }
 
-    /// Sets the client's secret, which is sent in the `Authorization` header.
+    /// Sets the client's secret, which is sent in the `Authorization` header: a
+    /// string, or a [`SecretFile`](super::SecretFile) that is read for each token
+    /// request.
     /// Short for [`client_auth`](Self::client_auth) with
     /// [`ClientAuth::client_secret_basic`].
     #[must_use]
-    pub fn client_secret(self, secret: impl Into<Secret>) -> Self {
+    pub fn client_secret(self, secret: impl Into<Credential>) -> Self {
         self.client_auth(ClientAuth::client_secret_basic(secret))
     }
 
@@ -310,6 +319,11 @@ impl<K: GrantType, T> Grant<K, T> {
         self.add(Param::from_source(name.into(), source))
     }
 
+    fn credentials(&self) -> impl Iterator<Item = &Credential> + Send {
+        let client = self.config.endpoint.client.auth.credential();
+        self.kind.credential().into_iter().chain(client)
+    }
+
     fn add(mut self, param: Param) -> Result<Self, ConfigError> {
         self.config.params.push(param.check_name(K::RESERVED)?);
         Ok(self)
@@ -358,6 +372,18 @@ impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
         let mut hasher = Fingerprint::new();
         (self.config.endpoint.location(), self.config.salt).hash(&mut hasher);
         hasher.finish()
+    }
+
+    fn is_prepared(&self) -> bool {
+        self.credentials().all(Credential::is_fixed)
+    }
+
+    /// Reads the credentials that are in files, so that the fingerprint is theirs.
+    async fn prepare(&self) -> Result<(), TokenError> {
+        for credential in self.credentials() {
+            credential.get().await?;
+        }
+        Ok(())
     }
 
     fn may_lock(&self) -> bool {

@@ -3,13 +3,15 @@
 use std::fmt;
 
 use crate::error::TokenError;
+use crate::grant::credential::Credential;
 use crate::grant::endpoint::TokenEndpoint;
 use crate::grant::fingerprint::Fingerprint;
 use crate::grant::params::{Form, Param};
 use crate::grant::response::error::Refusable;
 use crate::grant::response::token::Expected;
+use crate::grant::secret::Secret;
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
-use crate::transport::Transport;
+use crate::transport::{Limits, Transport};
 
 pub(crate) use self::sealed::GrantType;
 
@@ -43,6 +45,31 @@ impl<T: Transport> GrantConfig<T> {
     /// Returns a form that begins with the client id.
     pub(super) fn form(&self) -> Result<Form<'_>, TokenError> {
         self.endpoint.client.form()
+    }
+
+    pub(crate) fn transport(&self) -> T {
+        self.endpoint.transport()
+    }
+
+    pub(crate) fn token_types(&self) -> &[String] {
+        &self.token_types
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.endpoint.limits()
+    }
+
+    /// Returns the scope and the parameters that a user added.
+    pub(crate) async fn added_params(&self) -> Result<Vec<(&str, Secret)>, TokenError> {
+        let scope = self.scope.as_deref();
+        let mut params: Vec<_> = scope
+            .map(|scope| ("scope", scope.into()))
+            .into_iter()
+            .collect();
+        for param in &self.params {
+            params.push((param.name(), param.value().await?));
+        }
+        Ok(params)
     }
 
     /// Requests a token with the grant's own credentials.
@@ -95,7 +122,7 @@ impl<T: Transport> GrantConfig<T> {
     }
 
     /// Shows a response to the user's closure.
-    fn observe(&self, response: &TokenResponse) {
+    pub(crate) fn observe(&self, response: &TokenResponse) {
         if let Some(observer) = &self.observer {
             (observer.0)(response);
         }
@@ -203,6 +230,11 @@ mod sealed {
 
         /// Returns the user that the tokens are of, if it is known and no secret.
         fn user(&self) -> Option<&str> {
+            None
+        }
+
+        /// The secret of a person that may have to be read from a file.
+        fn credential(&self) -> Option<&Credential> {
             None
         }
 

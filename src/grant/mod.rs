@@ -10,6 +10,7 @@
 //! | the subject of an assertion, which a cluster, an identity provider or the program itself signed | a signed assertion | [`JwtBearerGrant`] | RFC 7523, section 2.1 |
 //! | the caller of a service, which calls the next service | the caller's token | [`TokenExchangeGrant`] | RFC 8693 |
 //! | anything else | what the server requires | [`ExtensionGrant`] | RFC 6749, section 4.5 |
+//! | a user of VoIPex, whom its API access may impersonate | the access's [`TokenCache`](crate::TokenCache) | [`VoipexImpersonation`](crate::VoipexImpersonation) | VoIPex |
 //!
 //! Use the password grant only where the server offers nothing better: it gives
 //! the password to the program, and OAuth 2.1 removes it. To authenticate the
@@ -19,7 +20,8 @@
 //! Each of them is a [`Grant`] of some kind and shares its settings: transport,
 //! client authentication, scope, parameters, time-out, and where a session is
 //! ended. Its token endpoint is a URL, or an [`Endpoint`] that an issuer names.
-//! Short-lived secrets come from a [`SecretSource`]. A refresh token in a
+//! Short-lived secrets come from a [`SecretSource`]; a password or a client's secret
+//! may be in a [`SecretFile`], which is read for each token request. A refresh token in a
 //! response is used for renewals; when the server refuses it, the grant uses its
 //! own credentials again. With the feature `config` a grant can be read from a
 //! file or from the environment.
@@ -53,6 +55,7 @@
 
 mod client;
 mod client_credentials;
+mod credential;
 mod endpoint;
 mod extension;
 mod fingerprint;
@@ -66,21 +69,25 @@ mod refresh_token;
 mod response;
 mod secret;
 mod token_exchange;
+mod voipex;
 
 #[cfg(feature = "private-key-jwt")]
 pub use client::PrivateKey;
 pub use client::{ClientAuth, JwtHeaders, SignedJwt, Signer};
 pub use client_credentials::ClientCredentialsGrant;
+pub use credential::Credential;
 pub use endpoint::{Endpoint, EndpointUrl, IntoEndpoint};
 pub use extension::ExtensionGrant;
+pub(crate) use fingerprint::Fingerprint;
 pub use grant::Grant;
-#[cfg(feature = "config")]
-pub(crate) use grant_type::GrantType;
+pub(crate) use grant_type::{GrantConfig, GrantType};
 pub use jwt_bearer::JwtBearerGrant;
+pub(crate) use params::Form;
 pub use password::PasswordGrant;
 pub use refresh_token::RefreshTokenGrant;
 pub use secret::{Secret, SecretFile, SecretSource};
 pub use token_exchange::TokenExchangeGrant;
+pub(crate) use voipex::read_exchanged;
 
 /// The kinds `K` of a [`Grant`], which the compiler names in its messages. Use
 /// the grants by their own names.

@@ -202,7 +202,7 @@ impl<'a> Form<'a> {
     pub(super) fn authorized(
         mut self,
         header: HeaderValue,
-        secret: &'a str,
+        secret: impl Into<Text<'a>>,
         credentials: Secret,
     ) -> Self {
         self.authorization = Some(header);

@@ -7,15 +7,13 @@ use zeroize::Zeroizing;
 
 use crate::error::{ConfigError, TokenError, TokenErrorKind};
 use crate::grant::client::Client;
-use crate::grant::endpoint::{Endpoint, IntoEndpoint};
+use crate::grant::credential::Credential;
+use crate::grant::endpoint::IntoEndpoint;
 use crate::grant::fingerprint::Fingerprint;
 use crate::grant::grant::Grant;
 use crate::grant::grant_type::GrantType;
 use crate::grant::params::Form;
 use crate::transport::DefaultTransport;
-
-const VOIPEX_ENDPOINT: &str = "https://auth.voipex.io/token";
-const VOIPEX_CLIENT_ID: &str = "api";
 
 /// Exchanges a user name and a password for tokens (RFC 6749, section 4.3), and
 /// refresh tokens for new ones (section 6).
@@ -55,14 +53,14 @@ pub type PasswordGrant<T = DefaultTransport> = Grant<Password, T>;
 /// The kind of [`PasswordGrant`].
 pub struct Password {
     username: Zeroizing<String>,
-    password: Zeroizing<String>,
+    password: Credential,
 }
 
 impl Password {
-    fn new(username: impl Into<String>, password: impl Into<String>) -> Self {
+    fn new(username: impl Into<String>, password: impl Into<Credential>) -> Self {
         Self {
             username: username.into().into(),
-            password: password.into().into(),
+            password: password.into(),
         }
     }
 }
@@ -70,7 +68,8 @@ impl Password {
 impl Grant<Password> {
     /// Creates a password grant at a token endpoint: its URL, or an
     /// [`Endpoint`]. The client is public unless
-    /// [`client_auth`](Self::client_auth) is set.
+    /// [`client_auth`](Self::client_auth) is set. The password is a string, or a
+    /// [`SecretFile`](crate::grant::SecretFile) that is read for each login.
     ///
     /// # Errors
     ///
@@ -79,7 +78,7 @@ impl Grant<Password> {
         endpoint: impl IntoEndpoint,
         client_id: impl Into<String>,
         username: impl Into<String>,
-        password: impl Into<String>,
+        password: impl Into<Credential>,
     ) -> Result<Self, ConfigError> {
         // First, so that they are wiped if the endpoint is refused.
         let kind = Password::new(username, password);
@@ -88,7 +87,12 @@ impl Grant<Password> {
     }
 
     /// Creates the grant of VoIPex's API: `https://auth.voipex.io/token` with
-    /// the client id `api`. The user name is the account's e-mail address.
+    /// the client id `api`. The user name is the e-mail address of an API access
+    /// or of a user. VoIPex's documentation also names a scope, `openid profile`,
+    /// which may be left out: set it with [`scope`](Self::scope).
+    ///
+    /// The password is a string, or a [`SecretFile`](crate::grant::SecretFile) that
+    /// is read for each login.
     ///
     /// ```
     /// # let password = "secret";
@@ -97,10 +101,8 @@ impl Grant<Password> {
     /// let account = PasswordGrant::voipex("your@email.com", password);
     /// # let _ = account;
     /// ```
-    pub fn voipex(username: impl Into<String>, password: impl Into<String>) -> Self {
-        let endpoint = Endpoint::known(VOIPEX_ENDPOINT);
-        let kind = Password::new(username, password);
-        Self::of(kind, endpoint, Client::new(VOIPEX_CLIENT_ID))
+    pub fn voipex(username: impl Into<String>, password: impl Into<Credential>) -> Self {
+        Self::at_voipex(Password::new(username, password))
     }
 }
 
@@ -118,13 +120,18 @@ impl GrantType for Password {
     }
 
     fn hash_credentials(&self, hasher: &mut Fingerprint) {
-        (self.username.as_str(), self.password.as_str()).hash(hasher);
+        (self.username.as_str(), &self.password).hash(hasher);
+    }
+
+    fn credential(&self) -> Option<&Credential> {
+        Some(&self.password)
     }
 
     async fn add_params<'a>(&'a self, form: Form<'a>) -> Result<Form<'a>, TokenError> {
+        let password = self.password.get().await?;
         for (what, text) in [
-            ("the user name is empty", &self.username),
-            ("the password is empty", &self.password),
+            ("the user name is empty", self.username.as_str()),
+            ("the password is empty", password.secret()),
         ] {
             if text.is_empty() {
                 return Err(TokenError::new(TokenErrorKind::Config, what));
@@ -133,27 +140,12 @@ impl GrantType for Password {
         Ok(form
             .called(&self.username)
             .public("username", &self.username)
-            .secret("password", self.password.as_str()))
+            .secret("password", password))
     }
 }
 
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Password").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::grant::endpoint::parse_as;
-
-    #[test]
-    fn the_preset_keeps_the_rules_of_an_endpoint() {
-        let uri = parse_as("endpoint", VOIPEX_ENDPOINT).expect("valid");
-        assert_eq!(uri, VOIPEX_ENDPOINT);
-        let shown = format!("{:?}", PasswordGrant::voipex("me", "hunter2"));
-        assert!(shown.contains("auth.voipex.io") && shown.contains("\"api\""));
-        assert!(!shown.contains("hunter2"));
     }
 }

@@ -1,15 +1,17 @@
 //! Secrets, and where they come from.
 
+use std::fmt;
 use std::future::Future;
+#[cfg(any(feature = "config", feature = "private-key-jwt"))]
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::{fmt, fs};
 
 use zeroize::Zeroizing;
 
 use crate::error::{BoxError, TokenError, TokenErrorKind};
+use crate::file;
 use crate::token::AccessToken;
 
 /// A string that is kept secret: an assertion, a subject token, a parameter.
@@ -27,7 +29,13 @@ impl Secret {
 
 impl From<String> for Secret {
     fn from(text: String) -> Self {
-        Self(Arc::new(Zeroizing::new(text)))
+        Zeroizing::new(text).into()
+    }
+}
+
+impl From<Zeroizing<String>> for Secret {
+    fn from(text: Zeroizing<String>) -> Self {
+        Self(Arc::new(text))
     }
 }
 
@@ -116,8 +124,25 @@ impl SecretSource for Secret {
 }
 
 /// Reads a secret from a file, again for each token request, so that the file can
-/// be rewritten: Kubernetes does so with a service account's token. Line ends at
-/// the end of the file are dropped.
+/// be rewritten or replaced: Kubernetes does so with a service account's token, and
+/// with any secret that it mounts. A byte order mark at its start and line ends and
+/// blanks at its end are dropped. It is read on a thread for blocking work.
+///
+/// It can stand wherever a grant takes a [`SecretSource`] or a
+/// [`Credential`](super::Credential):
+///
+/// ```
+/// use tower_bearer::PasswordGrant;
+/// use tower_bearer::grant::SecretFile;
+///
+/// let password = SecretFile::new("/run/secrets/calls");
+/// let account = PasswordGrant::voipex("your@email.com", password);
+/// # let _ = account;
+/// ```
+///
+/// If it cannot be read, is empty, is not UTF-8, or is larger than a mebibyte, the
+/// token request fails by an error that names it, of the kind
+/// [`Source`](TokenErrorKind::Source), which is transient.
 #[derive(Clone, Debug)]
 pub struct SecretFile(PathBuf);
 
@@ -127,35 +152,19 @@ impl SecretFile {
         Self(path.into())
     }
 
-    /// Reads the file.
-    ///
-    /// # Errors
-    ///
-    /// Fails if it cannot be read, is not UTF-8, is empty, or is larger than a
-    /// mebibyte.
+    /// Reads the file. Blocks.
+    #[cfg(any(feature = "config", feature = "private-key-jwt"))]
     pub(crate) fn read(&self) -> io::Result<Secret> {
-        let fault = |what| io::Error::new(io::ErrorKind::InvalidData, what);
-        if fs::metadata(&self.0)?.len() > MAX_FILE {
-            return Err(fault("is larger than a mebibyte"));
-        }
-        let bytes = Zeroizing::new(fs::read(&self.0)?);
-        let text = std::str::from_utf8(&bytes).map_err(|_| fault("is not UTF-8"))?;
-        let text = text.trim_end_matches(['\r', '\n']);
-        if text.is_empty() {
-            return Err(fault("is empty"));
-        }
-        Ok(text.into())
+        file::read(&self.0).map(Secret::from)
     }
 }
 
-const MAX_FILE: u64 = 1 << 20;
-
 impl SecretSource for SecretFile {
     async fn secret(&self) -> Result<Secret, TokenError> {
-        let file = self.clone();
-        let read = tokio::task::spawn_blocking(move || file.read()).await;
+        let path = self.0.clone();
+        let read = tokio::task::spawn_blocking(move || file::read(&path)).await;
         let error: BoxError = match read {
-            Ok(Ok(secret)) => return Ok(secret),
+            Ok(Ok(secret)) => return Ok(secret.into()),
             Ok(Err(error)) => error.into(),
             Err(error) => error.into(),
         };

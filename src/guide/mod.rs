@@ -7,11 +7,13 @@
 //! | guide | for |
 //! |---|---|
 //! | [`getting_started`] | a first program that calls VoIPex |
+//! | [`voipex`] | VoIPex, from an API access to a running app, for all users of a company |
 //! | [`compile_errors`] | what to do when it does not compile |
 //! | [`hyper`], [`reqwest`], [`axum`], [`tonic`] | the layer in each of them |
 //! | [`grants`] | which grant to use, and how to set it up |
 //! | [`servers`] | what each authorization server does, and which setting it needs |
 //! | [`configuration`] | a grant from a file or the environment |
+//! | [`rejections`] | how APIs reject a token, by framework, and which policy each needs |
 //! | [`stacks`] | where the layer goes among other layers |
 //! | [`testing`] | tests of your own program |
 //! | [`what_happens_when`] | events, and what callers see of them |
@@ -24,6 +26,9 @@
 
 #[doc = include_str!("getting_started.md")]
 pub mod getting_started {}
+
+#[doc = include_str!("voipex.md")]
+pub mod voipex {}
 
 #[doc = include_str!("compile_errors.md")]
 pub mod compile_errors {}
@@ -48,6 +53,9 @@ pub mod servers {}
 
 #[doc = include_str!("configuration.md")]
 pub mod configuration {}
+
+#[doc = include_str!("rejections.md")]
+pub mod rejections {}
 
 #[doc = include_str!("stacks.md")]
 pub mod stacks {}

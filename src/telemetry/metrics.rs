@@ -7,11 +7,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use metrics::Unit::{Count, Seconds};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
-use tokio::time::Instant;
 
 use crate::sync::lock;
 use crate::telemetry::event::{Event, FetchSummary, outcome};
@@ -160,30 +159,17 @@ fn count_fetch(label: &str, reason: &'static str, outcome: &'static str) {
     counter!(FETCHES, "account" => account, "reason" => reason, "outcome" => outcome).increment(1);
 }
 
-/// Counts a waiting caller, and measures its wait.
-#[derive(Debug)]
-pub(super) struct WaitTimer {
-    label: Arc<str>,
-    since: Instant,
+/// Counts a waiting caller.
+pub(super) fn wait_began(label: &str) {
+    change(label, |gauges| gauges.waiters += 1);
 }
 
-impl WaitTimer {
-    pub(super) fn start(label: &Arc<str>) -> Self {
-        change(label, |gauges| gauges.waiters += 1);
-        Self {
-            label: label.clone(),
-            since: Instant::now(),
-        }
-    }
-}
-
-impl Drop for WaitTimer {
-    fn drop(&mut self) {
-        change(&self.label, |gauges| {
-            gauges.waiters = gauges.waiters.saturating_sub(1);
-        });
-        let account = self.label.to_string();
-        describe_histogram!(WAIT_SECONDS, Seconds, "How long callers waited for a token");
-        histogram!(WAIT_SECONDS, "account" => account).record(self.since.elapsed().as_secs_f64());
-    }
+/// Counts it no longer, and records its wait.
+pub(super) fn wait_ended(label: &str, took: Duration) {
+    change(label, |gauges| {
+        gauges.waiters = gauges.waiters.saturating_sub(1);
+    });
+    let account = label.to_owned();
+    describe_histogram!(WAIT_SECONDS, Seconds, "How long callers waited for a token");
+    histogram!(WAIT_SECONDS, "account" => account).record(took.as_secs_f64());
 }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::telemetry::event::Reason;
 
@@ -17,26 +18,34 @@ pub(crate) fn in_span<F: Future>(
     fetch
 }
 
-/// A caller's wait for a token. It begins when the caller is parked, and ends when it
-/// is dropped.
+/// A caller's wait for a token, from when the caller is parked on.
 #[derive(Debug)]
 pub(crate) struct Wait {
+    /// Only if it is recorded: a caller that waits is small.
     #[cfg(feature = "tracing")]
-    _span: tracing::Span,
-    #[cfg(feature = "metrics")]
-    _timer: super::metrics::WaitTimer,
+    _span: Option<Box<tracing::Span>>,
 }
 
 impl Wait {
     /// Begins a wait in the cache with this label.
-    pub(crate) fn begin(label: &Arc<str>) -> Self {
+    pub(crate) fn begin(label: &str) -> Self {
+        #[cfg(feature = "metrics")]
+        super::metrics::wait_began(label);
+        #[cfg(not(any(feature = "metrics", feature = "tracing")))]
         let _ = label;
         Self {
             #[cfg(feature = "tracing")]
-            _span: super::tracing::wait_span(label),
-            #[cfg(feature = "metrics")]
-            _timer: super::metrics::WaitTimer::start(label),
+            _span: Some(super::tracing::wait_span(label))
+                .filter(|span| !span.is_disabled())
+                .map(Box::new),
         }
+    }
+
+    /// Ends it, after so long.
+    pub(crate) fn end(self, label: &str, took: Duration) {
+        let _ = (label, took);
+        #[cfg(feature = "metrics")]
+        super::metrics::wait_ended(label, took);
     }
 }
 

@@ -1,21 +1,17 @@
 //! The protected API.
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, Response};
 
-use super::reply::with_type;
 use super::shared::Shared;
 
-const JSON: Option<&str> = Some("application/json");
-
-/// Responds with 200 to a valid token, else with 401.
+/// Responds with 200 to a valid token, else with a rejection.
 pub(super) fn respond(shared: &Shared, headers: &HeaderMap) -> Response<Bytes> {
-    refusal(shared, headers)
-        .unwrap_or_else(|| with_type(StatusCode::OK, JSON, Bytes::from_static(b"{\"ok\":true}")))
+    refusal(shared, headers).unwrap_or_else(|| shared.config.api_rejection.accepts())
 }
 
-/// Responds with the request's own body to a valid token, else with 401.
+/// Responds with the request's own body to a valid token, else with a rejection.
 pub(super) fn echo(shared: &Shared, headers: &HeaderMap, body: Bytes) -> Response<Bytes> {
     refusal(shared, headers).unwrap_or_else(|| echo_unchecked(headers, body))
 }
@@ -29,31 +25,20 @@ pub(super) fn echo_unchecked(headers: &HeaderMap, body: Bytes) -> Response<Bytes
     response
 }
 
-/// Returns the 401 for a request without a valid token.
-fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<Response<Bytes>> {
+/// Returns the rejection of a request without a valid token.
+pub(super) fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<Response<Bytes>> {
+    let rejects = |has_token| Some(shared.config.api_rejection.rejects(has_token));
     let Some(value) = headers.get(AUTHORIZATION) else {
-        // Without a token there is no error code (RFC 6750, section 3.1).
-        return Some(unauthorized("Bearer", b""));
+        return rejects(false);
     };
     if bearer(value.as_bytes()).is_some_and(|token| shared.read().is_live(token)) {
         return None;
     }
-    let challenge = "Bearer realm=\"voipex\", error=\"invalid_token\", \
-                     error_description=\"The token is not active\"";
-    let body = b"{\"error\":\"invalid_token\"}";
-    Some(unauthorized(challenge, body))
+    rejects(true)
 }
 
-fn bearer(value: &[u8]) -> Option<&[u8]> {
+/// Returns the token of an `Authorization` header.
+pub(super) fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
-}
-
-fn unauthorized(challenge: &'static str, body: &'static [u8]) -> Response<Bytes> {
-    let content_type = if body.is_empty() { None } else { JSON };
-    let body = Bytes::from_static(body);
-    let mut response = with_type(StatusCode::UNAUTHORIZED, content_type, body);
-    let challenge = HeaderValue::from_static(challenge);
-    response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-    response
 }

@@ -8,8 +8,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{HeaderMap, Response};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
+
+use super::api_rejection::Trailers;
 
 /// One piece of an endless body, and the pause after it. The pause lets paused time
 /// advance, so that a reader's timeout can fire.
@@ -32,6 +35,7 @@ pub struct MockBody {
 /// What follows the bytes.
 pub(super) enum End {
     Clean,
+    Trailers(Option<Box<HeaderMap>>),
     /// The connection closes after a pause, this many bytes short of the length.
     Close {
         missing: u64,
@@ -71,6 +75,15 @@ impl From<Bytes> for MockBody {
     }
 }
 
+/// Returns a response with its whole body, and trailers if it has any.
+pub(super) fn whole(mut response: Response<Bytes>) -> Response<MockBody> {
+    let trailers = response.extensions_mut().remove::<Trailers>();
+    response.map(|body| match trailers {
+        Some(Trailers(trailers)) => MockBody::new(body, End::Trailers(Some(Box::new(trailers)))),
+        None => body.into(),
+    })
+}
+
 impl Body for MockBody {
     type Data = Bytes;
     type Error = io::Error;
@@ -85,6 +98,11 @@ impl Body for MockBody {
         }
         match &mut self.end {
             End::Clean => Poll::Ready(None),
+            End::Trailers(trailers) => Poll::Ready(
+                trailers
+                    .take()
+                    .map(|trailers| Ok(Frame::trailers(*trailers))),
+            ),
             End::Close { pause, .. } => {
                 let pause = pause.get_or_insert_with(|| Box::pin(sleep(FLUSH)));
                 pause.as_mut().poll(cx).map(|()| Some(Err(closed())))
@@ -103,13 +121,13 @@ impl Body for MockBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && matches!(self.end, End::Clean)
+        self.rest.is_empty() && matches!(self.end, End::Clean | End::Trailers(None))
     }
 
     fn size_hint(&self) -> SizeHint {
         let rest = self.rest.len() as u64;
         match self.end {
-            End::Clean => SizeHint::with_exact(rest),
+            End::Clean | End::Trailers(_) => SizeHint::with_exact(rest),
             End::Close { missing, .. } | End::Silence { missing } => {
                 SizeHint::with_exact(rest + missing)
             }

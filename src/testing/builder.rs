@@ -10,6 +10,7 @@ use http::StatusCode;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::api_rejection::ApiRejection;
 use super::listen::serve;
 use super::reply::status_code;
 use super::server::{Running, TokenServer};
@@ -38,7 +39,8 @@ const PASSWORD: &str = "p&ss=w+rd 100% \"ü\"";
 #[must_use]
 pub struct TokenServerBuilder {
     users: Vec<(String, String)>,
-    config: Config,
+    pub(super) impersonators: Vec<String>,
+    pub(super) config: Config,
     delay: Duration,
 }
 
@@ -66,6 +68,7 @@ impl TokenServerBuilder {
     pub(super) fn new() -> Self {
         Self {
             users: Vec::new(),
+            impersonators: Vec::new(),
             config: Config {
                 client_id: "api".to_owned(),
                 client_secret: None,
@@ -80,6 +83,9 @@ impl TokenServerBuilder {
                 direct_grants: true,
                 client_assertion: false,
                 client_certificate: false,
+                api_rejection: ApiRejection::default(),
+                exchange_refresh_tokens: true,
+                voipex_api: false,
             },
             delay: Duration::ZERO,
         }
@@ -197,6 +203,31 @@ impl TokenServerBuilder {
         self
     }
 
+    /// Sets how the API rejects a token; with 401 and a challenge of the scheme Bearer by
+    /// default.
+    ///
+    /// ```
+    /// # use http::{Request, StatusCode};
+    /// # use tower::ServiceExt;
+    /// use tower_bearer::testing::{ApiRejection, TokenServer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = TokenServer::builder()
+    ///     .api_rejection(ApiRejection::Forbidden)
+    ///     .in_process();
+    /// let request = Request::get("http://localhost/calls").body(String::new())?;
+    /// let response = server.service().oneshot(request).await?;
+    /// assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    /// assert_eq!(server.counts().api_unauthorized, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn api_rejection(mut self, rejection: ApiRejection) -> Self {
+        self.config.api_rejection = rejection;
+        self
+    }
+
     /// Sets the delay of each token response; zero by default. See
     /// [`TokenServer::set_delay`].
     pub fn delay(mut self, delay: Duration) -> Self {
@@ -239,7 +270,10 @@ impl TokenServerBuilder {
             self = self.user(USERNAME, PASSWORD);
         }
         let username = self.users[0].0.clone();
-        let state = State::new(self.users, self.delay);
+        let mut state = State::new(self.users, self.delay);
+        for name in self.impersonators {
+            state.users.entry(name).or_default().impersonates = true;
+        }
         let shared = Arc::new(Shared::new(api_url.clone(), self.config, state));
         let running = run(TokenService::new(Arc::clone(&shared)));
         TokenServer::new(shared, api_url, username, running)
@@ -253,6 +287,7 @@ impl fmt::Debug for TokenServerBuilder {
             .field("access_token_lifetime", &self.config.access_lifetime)
             .field("refresh_token_lifetime", &self.config.refresh_lifetime)
             .field("rotate_refresh_tokens", &self.config.rotate)
+            .field("api_rejection", &self.config.api_rejection)
             .field("delay", &self.delay)
             .finish_non_exhaustive()
     }

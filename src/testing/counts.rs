@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use http::StatusCode;
+use http::{Response, StatusCode};
+
+use super::api_rejection::Rejected;
 
 /// What a [`TokenServer`](super::TokenServer) has counted since it started.
 ///
@@ -37,6 +39,14 @@ pub struct Counts {
     pub jwt_bearer_grants: u64,
     /// Tokens that were exchanged for another one (RFC 8693).
     pub token_exchange_grants: u64,
+    /// Requests to VoIPex's exchange, successful or not.
+    pub exchange_requests: u64,
+    /// Tokens of an API access that were exchanged for a user's at VoIPex's exchange.
+    /// Each opened a session.
+    pub exchanges: u64,
+    /// The highest number of requests to VoIPex's exchange that waited for a response at
+    /// one time.
+    pub max_concurrent_exchange_requests: u64,
     /// Successful requests for the server's metadata.
     pub discovery_requests: u64,
     /// Token requests with a response status of 400 or above, including mock
@@ -51,9 +61,10 @@ pub struct Counts {
     pub open_sessions: u64,
     /// Requests to the API, successful or not.
     pub api_requests: u64,
-    /// API requests with a 2xx response, including mock responses.
+    /// API requests with a 2xx response that rejects no token, including mock responses.
     pub api_ok: u64,
-    /// API requests with a 401 response, including mock responses.
+    /// API requests with a 401 response, including mock responses, or with another
+    /// [`ApiRejection`](super::ApiRejection).
     pub api_unauthorized: u64,
 }
 
@@ -65,25 +76,49 @@ pub(super) struct Counters {
     pub(super) client_credentials_grants: AtomicU64,
     pub(super) jwt_bearer_grants: AtomicU64,
     pub(super) token_exchange_grants: AtomicU64,
+    exchange_requests: AtomicU64,
+    pub(super) exchanges: AtomicU64,
     pub(super) discovery_requests: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) refresh_token_reuses: AtomicU64,
-    waiting: AtomicU64,
-    max_waiting: AtomicU64,
+    token_waiters: Waiters,
+    exchange_waiters: Waiters,
     api_requests: AtomicU64,
     api_ok: AtomicU64,
     api_unauthorized: AtomicU64,
 }
 
-/// A token request without a response yet.
-pub(super) struct Waiting(Arc<Counters>);
+/// How many requests have no response yet.
+#[derive(Default)]
+struct Waiters {
+    now: AtomicU64,
+    max: AtomicU64,
+}
+
+/// A request without a response yet.
+pub(super) struct Waiting {
+    counters: Arc<Counters>,
+    waiters: fn(&Counters) -> &Waiters,
+}
 
 impl Counters {
     pub(super) fn token_request(self: &Arc<Self>) -> Waiting {
         add(&self.token_requests);
-        let waiting = self.waiting.fetch_add(1, Relaxed) + 1;
-        self.max_waiting.fetch_max(waiting, Relaxed);
-        Waiting(Arc::clone(self))
+        self.wait(|counters| &counters.token_waiters)
+    }
+
+    pub(super) fn exchange_request(self: &Arc<Self>) -> Waiting {
+        add(&self.exchange_requests);
+        self.wait(|counters| &counters.exchange_waiters)
+    }
+
+    fn wait(self: &Arc<Self>, waiters: fn(&Self) -> &Waiters) -> Waiting {
+        let Waiters { now, max } = waiters(self);
+        max.fetch_max(now.fetch_add(1, Relaxed) + 1, Relaxed);
+        Waiting {
+            counters: Arc::clone(self),
+            waiters,
+        }
     }
 
     pub(super) fn token_response(&self, status: StatusCode) {
@@ -96,11 +131,13 @@ impl Counters {
         add(&self.api_requests);
     }
 
-    pub(super) fn api_response(&self, status: StatusCode) {
-        if status.is_success() {
-            add(&self.api_ok);
-        } else if status == StatusCode::UNAUTHORIZED {
+    pub(super) fn api_response<B>(&self, response: &Response<B>) {
+        let status = response.status();
+        let rejects = || response.extensions().get::<Rejected>().is_some();
+        if status == StatusCode::UNAUTHORIZED || rejects() {
             add(&self.api_unauthorized);
+        } else if status.is_success() {
+            add(&self.api_ok);
         }
     }
 
@@ -112,9 +149,12 @@ impl Counters {
             client_credentials_grants: self.client_credentials_grants.load(Relaxed),
             jwt_bearer_grants: self.jwt_bearer_grants.load(Relaxed),
             token_exchange_grants: self.token_exchange_grants.load(Relaxed),
+            exchange_requests: self.exchange_requests.load(Relaxed),
+            exchanges: self.exchanges.load(Relaxed),
+            max_concurrent_exchange_requests: self.exchange_waiters.max.load(Relaxed),
             discovery_requests: self.discovery_requests.load(Relaxed),
             refused: self.refused.load(Relaxed),
-            max_concurrent_token_requests: self.max_waiting.load(Relaxed),
+            max_concurrent_token_requests: self.token_waiters.max.load(Relaxed),
             refresh_token_reuses: self.refresh_token_reuses.load(Relaxed),
             open_sessions,
             api_requests: self.api_requests.load(Relaxed),
@@ -130,6 +170,6 @@ pub(super) fn add(counter: &AtomicU64) {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Relaxed);
+        (self.waiters)(&self.counters).now.fetch_sub(1, Relaxed);
     }
 }

@@ -12,6 +12,7 @@ use super::grants;
 use super::refusal::Refusal;
 use super::reply::{Edit, as_form, with_type};
 use super::shared::Shared;
+use super::voipex::exchange;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Endpoint {
@@ -19,6 +20,8 @@ pub(super) enum Endpoint {
     Logout,
     Revoke,
     Discovery,
+    /// VoIPex's exchange.
+    Exchange,
 }
 
 impl Endpoint {
@@ -28,6 +31,7 @@ impl Endpoint {
             "/token" => Some(Self::Token),
             "/logout" => Some(Self::Logout),
             "/revoke" => Some(Self::Revoke),
+            "/token-exchange" => Some(Self::Exchange),
             _ if discovery::is_metadata(path) => Some(Self::Discovery),
             _ => None,
         }
@@ -50,6 +54,7 @@ impl Endpoint {
             Self::Logout => form(&|form| log_out(shared, form)),
             Self::Revoke => form(&|form| revoke(shared, form)),
             Self::Discovery => Ok(discovery::metadata(shared, &head.method)),
+            Self::Exchange => Ok(exchange::respond(shared, head, body, edits)),
         };
         let response = response.unwrap_or_else(Into::into);
         match shared.config.form_responses && self == Self::Token {

@@ -188,7 +188,7 @@ fn token_exchange(shared: &Shared, form: &Form) -> Result<Members, Refusal> {
 
 /// Returns the members in the order that VoIPex sends them, except the scope. Tokens are
 /// made outside of the lock, which the API needs.
-fn issue(shared: &Shared, ticket: Ticket) -> Members {
+pub(super) fn issue(shared: &Shared, ticket: Ticket) -> Members {
     let (config, mint) = (&shared.config, &shared.mint);
     let session = &ticket.session_name;
     let life = config.access_lifetime;

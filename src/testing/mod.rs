@@ -2,7 +2,8 @@
 //!
 //! [`TokenServer`] behaves like VoIPex, whose authorization server is Keycloak. It
 //! checks credentials, issues, refreshes and rotates tokens, and its API responds to
-//! valid tokens with 200 and to everything else with 401. [`Counts`] shows what it has
+//! valid tokens with 200 and to everything else with 401, or with another
+//! [`ApiRejection`]. [`Counts`] shows what it has
 //! received; [`MockResponse`] replaces its responses.
 //!
 //! | path | endpoint |
@@ -10,8 +11,9 @@
 //! | `POST /token` | the token endpoint, with the grants `password`, `refresh_token`, `client_credentials`, JWT bearer and token exchange |
 //! | `POST /logout` | ends the session of a `refresh_token`; 204 |
 //! | `POST /revoke` | revokes a `token` of either kind; 200 |
+//! | `POST /token-exchange` | [VoIPex's exchange](#voipex): a user's token for that of an API access |
 //! | `GET /.well-known/openid-configuration` and `…/oauth-authorization-server` | the server's metadata; its issuer is [`api_url`](TokenServer::api_url) |
-//! | all others | the API: 200 and `{"ok":true}` for a valid token, else 401 |
+//! | all others | the API: 200 and `{"ok":true}` for a valid token, else 401; or [VoIPex's](#voipex) |
 //!
 //! # Your program
 //!
@@ -81,6 +83,42 @@
 //!
 //! A wrong password needs no mock response: see [`TokenServer::grant_for`].
 //!
+//! # VoIPex
+//!
+//! An API access that was made an [`impersonator`](TokenServerBuilder::impersonator) may
+//! exchange its token for that of any user. [`TokenServer::impersonation`] is a source
+//! that does so:
+//!
+//! ```
+//! use tower_bearer::TokenCache;
+//! use tower_bearer::testing::TokenServer;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), tower_bearer::TokenError> {
+//! let server = TokenServer::builder()
+//!     .user("api@company.example", "secret")
+//!     .impersonator("api@company.example")
+//!     .user("anna@company.example", "hers")
+//!     .in_process();
+//! let access = TokenCache::new(server.grant());
+//! let anna = TokenCache::new(server.impersonation(&access, "anna@company.example"));
+//! anna.token().await?;
+//! assert_eq!((server.counts().password_grants, server.counts().exchanges), (1, 1));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What the exchange answers is not documented, nor how it refuses; so the following is
+//! assumed: a token response as that of the token endpoint; for a dead token the same
+//! 401 as the API's ([`ApiRejection`]); 403 without impersonation, 404 for an unknown or
+//! disabled user, 400 for anything but `{"email":"…"}`, each with hapi's JSON.
+//!
+//! With [`voipex_api`](TokenServerBuilder::voipex_api) the API has the documented paths
+//! of VoIPex's APIs, in JSON: `GET /calls`, `GET /ivr`, `POST /dialer/call-lists`,
+//! `GET /SMS`, `GET /SMS/allowed-numbers`, `POST /SMS` and `POST /v1/sms`. The requests
+//! and the responses to `/ivr` and `/dialer/call-lists` are those of its documentation,
+//! the other responses are assumed.
+//!
 //! # In process
 //!
 //! Without sockets the server is a tower service, and its time is tokio's: with paused
@@ -134,6 +172,7 @@
 //! ```
 
 mod api;
+mod api_rejection;
 mod assertion;
 mod body;
 mod builder;
@@ -153,7 +192,9 @@ mod server;
 mod service;
 mod shared;
 mod state;
+mod voipex;
 
+pub use api_rejection::ApiRejection;
 pub use body::MockBody;
 pub use builder::TokenServerBuilder;
 pub use counts::Counts;

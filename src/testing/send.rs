@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::Entry;
 use http::{Response, StatusCode};
 
-use super::body::{End, MockBody, closed};
+use super::body::{End, MockBody, closed, whole};
 use super::mock_response::{Break, Kind, MockResponse};
 use super::reply::{Edit, with_type};
 
@@ -53,10 +53,12 @@ impl MockResponse {
             Kind::Hang => pending().await,
             _ => {}
         }
-        Ok(draft.map(|body| match self.breaks {
-            _ if matches!(self.kind, Kind::Endless) => MockBody::new(body, End::Endless(None)),
-            None => body.into(),
-            Some(Break { at, close }) => MockBody::broken(body, at, close),
-        }))
+        Ok(match self.breaks {
+            _ if matches!(self.kind, Kind::Endless) => {
+                draft.map(|body| MockBody::new(body, End::Endless(None)))
+            }
+            None => whole(draft),
+            Some(Break { at, close }) => draft.map(|body| MockBody::broken(body, at, close)),
+        })
     }
 }

@@ -9,11 +9,11 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::counts::Counts;
-use super::response_queue::MockEndpoint;
+use super::response_queue::{MockEndpoint, ResponseQueue};
 use super::service::TokenService;
 use super::shared::Shared;
-use super::state::User;
-use crate::grant::PasswordGrant;
+use super::state::{State, User};
+use crate::grant::{Credential, PasswordGrant};
 
 /// An authorization server and an API that accepts its tokens, for tests.
 ///
@@ -140,7 +140,7 @@ impl TokenServer {
     pub fn grant_for(
         &self,
         username: impl Into<String>,
-        password: impl Into<String>,
+        password: impl Into<Credential>,
     ) -> PasswordGrant<TokenService> {
         PasswordGrant::new(self.token_url(), self.client_id(), username, password)
             .and_then(|grant| grant.logout_endpoint(format!("{}/logout", self.api_url())))
@@ -196,9 +196,12 @@ impl TokenServer {
         });
     }
 
-    fn edit_user(&self, username: &str, edit: impl FnOnce(&mut User)) {
-        let mut state = self.shared.write();
-        edit(state.users.entry(username.to_owned()).or_default());
+    pub(super) fn edit_user(&self, username: &str, edit: impl FnOnce(&mut User)) {
+        self.edit(|state| edit(state.users.entry(username.to_owned()).or_default()));
+    }
+
+    pub(super) fn edit(&self, edit: impl FnOnce(&mut State)) {
+        edit(&mut self.shared.write());
     }
 
     /// Delays each token response. The server processes the request when it arrives, so a
@@ -235,9 +238,15 @@ impl TokenServer {
         MockEndpoint(&self.shared.api_responses)
     }
 
-    /// Removes the mock responses of the token endpoint and of the API.
+    pub(super) fn exchange_responses(&self) -> &ResponseQueue {
+        &self.shared.exchange_responses
+    }
+
+    /// Removes the mock responses of the token endpoint, of VoIPex's exchange and of the
+    /// API.
     pub fn clear_responses(&self) {
         self.token_endpoint().clear();
+        self.exchange_endpoint().clear();
         self.api().clear();
     }
 

@@ -14,18 +14,20 @@ use tokio::time::sleep;
 use tower_service::Service;
 
 use super::api;
-use super::body::MockBody;
+use super::body::{MockBody, whole};
 use super::endpoint::Endpoint;
 use super::form::read_body;
 use super::mock_response::MockResponse;
 use super::shared::Shared;
+use super::voipex;
 use crate::error::BoxError;
 
 /// A [`TokenServer`](super::TokenServer) without its sockets: a tower service
 /// for requests with any body, cheap to clone.
 ///
-/// It routes by the path, whatever the host: `/token`, `/logout`, `/revoke` and the
-/// metadata belong to the authorization server, all other paths to the API. It is
+/// It routes by the path, whatever the host: `/token`, `/logout`, `/revoke`,
+/// `/token-exchange` and the metadata belong to the authorization server, all other
+/// paths to the API. It is
 /// always ready. Its time is tokio's, so it runs with paused time. It keeps working
 /// after its server was dropped.
 ///
@@ -50,10 +52,18 @@ impl TokenService {
         let shared = Arc::clone(&self.shared);
         // Counted, and taken from the queue, in the order of the calls, not of the polls.
         let is_token = endpoint == Endpoint::Token;
-        let waiting = is_token.then(|| shared.counters.token_request());
-        let mock = is_token.then(|| shared.token_responses.next()).flatten();
+        let (waiting, mock) = match endpoint {
+            Endpoint::Token => (
+                Some(shared.counters.token_request()),
+                shared.token_responses.next(),
+            ),
+            Endpoint::Exchange => (
+                Some(shared.counters.exchange_request()),
+                shared.exchange_responses.next(),
+            ),
+            _ => (None, None),
+        };
         MockResponseFuture::later(async move {
-            let _waiting = waiting;
             let mock = mock.unwrap_or_default();
             let (head, body) = request.into_parts();
             let body = read_body(body).await;
@@ -61,7 +71,7 @@ impl TokenService {
                 |edits| endpoint.respond(&shared, &head, body.as_deref(), edits),
                 || api::echo_unchecked(&head.headers, body.clone().unwrap_or_default()),
             );
-            if is_token {
+            if waiting.is_some() {
                 let delay = mock.delay().unwrap_or_else(|| shared.read().delay);
                 if !delay.is_zero() {
                     sleep(delay).await;
@@ -71,18 +81,20 @@ impl TokenService {
             if let (true, Ok(response)) = (is_token, &result) {
                 shared.counters.token_response(response.status());
             }
+            drop(waiting);
             result
         })
     }
 
-    fn mock_api<B>(&self, mock: MockResponse, request: Request<B>) -> MockResponseFuture
+    /// An API response for which the request's body may be needed.
+    fn slow_api<B>(&self, mock: MockResponse, request: Request<B>) -> MockResponseFuture
     where
         B: Body + Send + 'static,
     {
         let shared = Arc::clone(&self.shared);
         MockResponseFuture::later(async move {
             let (head, body) = request.into_parts();
-            let body = if mock.is_echo() {
+            let body = if mock.is_echo() || shared.config.voipex_api {
                 read_body(body).await.unwrap_or_default()
             } else {
                 drop(body);
@@ -92,12 +104,15 @@ impl TokenService {
                 sleep(delay).await;
             }
             let draft = mock.draft(
-                |_| api::respond(&shared, &head.headers),
-                || api::echo(&shared, &head.headers, body),
+                |_| match shared.config.voipex_api {
+                    true => voipex::api::respond(&shared, &head, &body),
+                    false => api::respond(&shared, &head.headers),
+                },
+                || api::echo(&shared, &head.headers, body.clone()),
             );
             let result = mock.send(draft).await;
             if let Ok(response) = &result {
-                shared.counters.api_response(response.status());
+                shared.counters.api_response(response);
             }
             result
         })
@@ -122,12 +137,16 @@ where
             return self.token(endpoint, request);
         }
         self.shared.counters.api_request();
-        if let Some(mock) = self.shared.api_responses.next() {
-            return self.mock_api(mock, request);
+        match self.shared.api_responses.next() {
+            Some(mock) => return self.slow_api(mock, request),
+            None if self.shared.config.voipex_api => {
+                return self.slow_api(MockResponse::default(), request);
+            }
+            None => {}
         }
         let response = api::respond(&self.shared, request.headers());
-        self.shared.counters.api_response(response.status());
-        MockResponseFuture(Inner::Now(Some(response.map(Into::into))))
+        self.shared.counters.api_response(&response);
+        MockResponseFuture(Inner::Now(Some(whole(response))))
     }
 }
 

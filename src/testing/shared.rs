@@ -1,11 +1,13 @@
 //! What the server, its services and its connections share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use http::StatusCode;
+use serde_json::Value;
 
+use super::api_rejection::ApiRejection;
 use super::counts::Counters;
 use super::mint::Mint;
 use super::response_queue::ResponseQueue;
@@ -27,6 +29,9 @@ pub(super) struct Config {
     pub(super) direct_grants: bool,
     pub(super) client_assertion: bool,
     pub(super) client_certificate: bool,
+    pub(super) api_rejection: ApiRejection,
+    pub(super) exchange_refresh_tokens: bool,
+    pub(super) voipex_api: bool,
 }
 
 pub(super) struct Shared {
@@ -38,7 +43,10 @@ pub(super) struct Shared {
     pub(super) mint: Mint,
     pub(super) counters: Arc<Counters>,
     pub(super) token_responses: ResponseQueue,
+    pub(super) exchange_responses: ResponseQueue,
     pub(super) api_responses: ResponseQueue,
+    /// The SMS that were sent, in VoIPex's form, each with its user.
+    pub(super) messages: Mutex<Vec<(String, Value)>>,
     state: RwLock<State>,
 }
 
@@ -52,7 +60,9 @@ impl Shared {
             mint: Mint::new(),
             counters: Arc::default(),
             token_responses: ResponseQueue::default(),
+            exchange_responses: ResponseQueue::default(),
             api_responses: ResponseQueue::default(),
+            messages: Mutex::default(),
             state: RwLock::new(state),
         }
     }

@@ -34,6 +34,8 @@ pub(super) struct User {
     pub(super) password: String,
     pub(super) disabled: bool,
     pub(super) action_required: bool,
+    /// An API access of VoIPex that may act for other users.
+    pub(super) impersonates: bool,
 }
 
 struct Session {
@@ -191,6 +193,12 @@ impl State {
         self.access.get(&tail).map(|access| access.session)
     }
 
+    /// Returns the user of a valid access token; `None` for one without a session.
+    pub(super) fn user_of(&self, token: &[u8]) -> Option<&str> {
+        let session = self.session_of(token)??;
+        Some(&self.sessions.get(&session)?.user)
+    }
+
     /// Uses an assertion by its id. Returns `false` if it was used before.
     pub(super) fn use_assertion(&mut self, id: &str) -> bool {
         self.assertions.insert(id.to_owned())
@@ -275,6 +283,15 @@ impl State {
     fn end_session(&mut self, id: u64) {
         self.sessions.remove(&id);
         self.access.retain(|_, access| access.session != Some(id));
+    }
+
+    /// Removes a user and ends the user's sessions.
+    pub(super) fn remove_user(&mut self, name: &str) {
+        self.users.remove(name);
+        let of_user = self.sessions.iter().filter(|(_, it)| it.user == name);
+        for id in of_user.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.end_session(id);
+        }
     }
 
     pub(super) fn end_sessions(&mut self) {

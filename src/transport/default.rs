@@ -2,6 +2,7 @@
 
 #[cfg(feature = "reqwest")]
 use std::{
+    path::PathBuf,
     task::{Context, Poll},
     time::Duration,
 };
@@ -11,22 +12,32 @@ use {
     bytes::Bytes,
     http::{Request, Response},
     http_body_util::Full,
-    reqwest::{Certificate, Identity},
+    reqwest::Proxy,
     tower_service::Service,
 };
 
 #[cfg(feature = "reqwest")]
 use crate::{
     error::{BoxError, ConfigError},
-    transport::reqwest::{Exchange, LazyClient, ResponseBody, Settings},
+    transport::pem,
+    transport::reqwest::{
+        Exchange, HttpVersion, LazyClient, Pem, ProxyChoice, ResponseBody, Settings,
+    },
 };
 
 /// The transport of a grant that was given no other.
 ///
 /// With the feature `reqwest` it is a client with rustls that follows no
 /// redirect, keeps no cookies and no idle connection, and uses the proxies named
-/// in the environment. It is built at its first use and belongs to no runtime, so
-/// a grant can live in a `static`.
+/// in the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`). It is
+/// built at its first use and belongs to no runtime, so a grant can live in a
+/// `static`. If it cannot be built, for want of file descriptors or of
+/// certificates, the request fails and the next one tries again.
+///
+/// Plain http on loopback never goes through a proxy, whatever the environment
+/// says, and needs no certificates. Plain http elsewhere, which only
+/// [`allow_plain_http`](crate::allow_plain_http) permits, goes through `HTTP_PROXY`
+/// if that is set, and the proxy reads what is sent.
 ///
 /// Without that feature it is not a [`Transport`](super::Transport), and a grant
 /// needs one by its [`transport`](crate::grant::Grant::transport) method:
@@ -90,11 +101,36 @@ impl DefaultTransport {
     /// Fails if the PEM has no certificate or no private key. The error quotes
     /// nothing.
     pub fn client_certificate(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
-        let identity = Identity::from_pem(pem.as_ref()).map_err(|_| {
-            let reason = "is not PEM with a certificate and its private key";
-            ConfigError::new("client_certificate", reason)
-        })?;
-        Ok(self.set(|settings| settings.identity = Some(identity)))
+        let identity =
+            pem::identity(pem).map_err(|what| ConfigError::new("client_certificate", what))?;
+        Ok(self.set(|settings| settings.identity = Some(Pem::Parsed(identity))))
+    }
+
+    /// Sets the certificate that the client presents, as
+    /// [`client_certificate`](Self::client_certificate) does, from PEM files: one
+    /// with both, or the certificate and its key in a file each. They are read for
+    /// each token request, so they can be replaced while the program runs. Needs
+    /// the feature `reqwest`.
+    ///
+    /// ```
+    /// use tower_bearer::transport::DefaultTransport;
+    ///
+    /// // As cert-manager and Kubernetes mount them.
+    /// let transport = DefaultTransport::new()
+    ///     .client_certificate_files(["/run/tls/tls.crt", "/run/tls/tls.key"])
+    ///     .root_certificates_file("/run/tls/ca.crt");
+    /// # let _ = transport;
+    /// ```
+    ///
+    /// A token request fails if one of them cannot be read then, or they do not
+    /// belong together; the error is transient and names them.
+    #[must_use]
+    pub fn client_certificate_files<P: Into<PathBuf>>(
+        self,
+        paths: impl IntoIterator<Item = P>,
+    ) -> Self {
+        let paths = paths.into_iter().map(Into::into).collect();
+        self.set(|settings| settings.identity = Some(Pem::Files(paths)))
     }
 
     /// Sets the certificate authorities to trust in place of the system's: PEM
@@ -104,12 +140,86 @@ impl DefaultTransport {
     ///
     /// Fails if the PEM has no certificate.
     pub fn root_certificates(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
-        let roots = Certificate::from_pem_bundle(pem.as_ref()).unwrap_or_default();
-        if roots.is_empty() {
-            let reason = "is not PEM with a certificate";
-            return Err(ConfigError::new("root_certificates", reason));
+        let roots = pem::roots(pem).map_err(|what| ConfigError::new("root_certificates", what))?;
+        Ok(self.set(|settings| settings.roots = Some(Pem::Parsed(roots))))
+    }
+
+    /// Sets the certificate authorities to trust in place of the system's, from a
+    /// PEM file that is read for each token request, so that it can be replaced
+    /// while the program runs. Needs the feature `reqwest`.
+    #[must_use]
+    pub fn root_certificates_file(self, path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        self.set(|settings| settings.roots = Some(Pem::Files(vec![path])))
+    }
+
+    /// Trusts the system's certificate authorities as well as those that
+    /// [`root_certificates`](Self::root_certificates) sets. Needs the feature
+    /// `reqwest`.
+    #[must_use]
+    pub fn keep_system_roots(self) -> Self {
+        self.set(|settings| settings.keeps_system_roots = true)
+    }
+
+    /// Sends token requests through this proxy, in place of those named in the
+    /// environment: `http://proxy:3128`, with a user name and a password if it
+    /// needs them. With the feature `socks` also `socks5://` (names are resolved
+    /// here), `socks5h://` (by the proxy), `socks4://` and `socks4a://`. Plain http
+    /// on loopback does not go through it. Needs the feature `reqwest`.
+    ///
+    /// ```
+    /// # fn transport() -> Result<(), tower_bearer::ConfigError> {
+    /// use tower_bearer::transport::DefaultTransport;
+    ///
+    /// let transport = DefaultTransport::new().proxy("http://user:password@proxy:3128")?;
+    /// # let _ = transport; Ok(()) }
+    /// # transport().unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails if it is not the URL of a proxy. The error does not quote it.
+    pub fn proxy(self, url: impl AsRef<str>) -> Result<Self, ConfigError> {
+        let refuse = |reason| Err(ConfigError::new("proxy", reason));
+        let Some((scheme, _)) = url.as_ref().split_once("://") else {
+            return refuse("has no scheme: write `http://host:port`");
+        };
+        match scheme.to_ascii_lowercase().as_str() {
+            "http" | "https" => {}
+            "socks4" | "socks4a" | "socks5" | "socks5h" if cfg!(feature = "socks") => {}
+            "socks4" | "socks4a" | "socks5" | "socks5h" => {
+                return refuse("needs tower-bearer's feature `socks`");
+            }
+            _ => return refuse("has a scheme other than http, https and socks5"),
         }
-        Ok(self.set(|settings| settings.roots = Some(roots)))
+        let Ok(proxy) = Proxy::all(url.as_ref()) else {
+            return refuse("is not a URL");
+        };
+        let proxy = ProxyChoice::Proxy(Box::new(proxy));
+        Ok(self.set(|settings| settings.proxy = proxy))
+    }
+
+    /// Sends token requests through no proxy, whatever the environment names.
+    /// Needs the feature `reqwest`.
+    #[must_use]
+    pub fn no_proxy(self) -> Self {
+        self.set(|settings| settings.proxy = ProxyChoice::None)
+    }
+
+    /// Speaks HTTP/1.1 only. Default: what the server chooses in the TLS
+    /// handshake, HTTP/2 if it has it and the feature `http2` is enabled. Needs the
+    /// feature `reqwest`.
+    #[must_use]
+    pub fn http1_only(self) -> Self {
+        self.set(|settings| settings.version = HttpVersion::Http1)
+    }
+
+    /// Speaks HTTP/2 only, without asking the server first (RFC 9113, section
+    /// 3.3). Needs the feature `http2`.
+    #[cfg(feature = "http2")]
+    #[must_use]
+    pub fn http2_only(self) -> Self {
+        self.set(|settings| settings.version = HttpVersion::Http2)
     }
 
     fn set(self, change: impl FnOnce(&mut Settings)) -> Self {
@@ -144,5 +254,23 @@ mod tests {
             .connect_timeout(Duration::ZERO)
             .expect_err("zero");
         assert_eq!(error.field(), "connect_timeout");
+    }
+
+    #[test]
+    fn what_is_no_proxy_is_refused_and_not_quoted() {
+        for (url, reason) in [
+            ("hunter2", "no scheme"),
+            ("proxy:3128", "no scheme"),
+            ("ftp://hunter2@proxy", "scheme other"),
+            ("http://me:hunter2@", "not a URL"),
+            ("http://proxy:hunter2/", "not a URL"),
+        ] {
+            let error = DefaultTransport::new().proxy(url).expect_err(url);
+            assert_eq!(error.field(), "proxy");
+            assert!(error.to_string().contains(reason), "{url}: {error}");
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
+        let socks = DefaultTransport::new().proxy("socks5h://me:hunter2@proxy");
+        assert_eq!(socks.is_ok(), cfg!(feature = "socks"));
     }
 }

@@ -24,9 +24,26 @@
 //! The service gets one request for each token, and one more for each redirect
 //! that is followed: 307 and 308 within the endpoint's own origin. A transport
 //! must not follow redirects itself, because it would send the password along.
+//!
+//! # Idle connections
+//!
+//! Do not let a transport keep idle connections, unless it sends a request once
+//! more when the connection was closed under it: for hyper-util's client set
+//! `pool_max_idle_per_host(0)`. Token requests are minutes apart, and at the edge of
+//! a server's keep-alive 5 to 15 of 100 requests on a kept connection fail. Over a
+//! new connection, which [`DefaultTransport`] opens for each request, none of 900
+//! did.
+//!
+//! This crate sends a request once more, at once, when the connection was closed
+//! under it, unless it holds what a server may take only once: a refresh token, an
+//! assertion, a code. What remains is a failure to connect, after which the cache
+//! tries again soon.
 
 mod body;
+mod closed;
 mod default;
+#[cfg(feature = "reqwest")]
+mod pem;
 mod redirect;
 mod request;
 #[cfg(feature = "reqwest")]

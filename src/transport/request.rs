@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{BoxError, TokenError, TokenErrorKind};
 use crate::transport::body::{ReadError, collect};
-use crate::transport::{Transport, redirect};
+use crate::transport::{Transport, closed, redirect};
 
 const MAX_REDIRECTS: usize = 5;
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
@@ -150,11 +150,17 @@ async fn follow<T: Transport>(
     request: &EndpointRequest<'_>,
 ) -> Result<Response<T::Body>, TokenError> {
     let mut uri = request.uri.clone();
+    let mut may_repeat = request.body.as_deref().is_none_or(closed::may_repeat);
     for _ in 0..=MAX_REDIRECTS {
-        let response = transport
-            .send(request.request(&uri))
-            .await
-            .map_err(|e| unreachable(request, e))?;
+        let mut response = transport.send(request.request(&uri)).await;
+        if let Err(error) = &response
+            && may_repeat
+            && closed::was_closed(&**error)
+        {
+            may_repeat = false;
+            response = transport.send(request.request(&uri)).await;
+        }
+        let response = response.map_err(|e| unreachable(request, e))?;
         let status = response.status();
         if !status.is_redirection() {
             return Ok(response);

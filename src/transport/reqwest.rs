@@ -2,69 +2,248 @@
 
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use reqwest::{Body, Certificate, Client, Identity, redirect, retry};
+use reqwest::{Body, Certificate, Client, ClientBuilder, Identity, Proxy, redirect};
+use zeroize::Zeroizing;
 
 use crate::error::{BoxError, TokenError, TokenErrorKind};
+use crate::plain_http::{is_plain, stays_here};
+use crate::sync::lock;
+use crate::{file, transport::pem};
 
 const USER_AGENT: &str = concat!("tower-bearer/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A client that is built when it is first used. Clones share it.
+/// Clients that are built when they are first used. Clones share them.
 #[derive(Clone)]
 pub(super) struct LazyClient {
     settings: Settings,
-    built: Arc<OnceLock<Result<Client, Arc<reqwest::Error>>>>,
+    built: Arc<Clients>,
+}
+
+#[derive(Default)]
+struct Clients {
+    /// For plain http on this machine: through no proxy, without certificates.
+    local: Mutex<Option<Built>>,
+    remote: Mutex<Option<Built>>,
+}
+
+/// A client, and what its files held when it was built.
+struct Built {
+    client: Client,
+    files: Vec<Zeroizing<Vec<u8>>>,
 }
 
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) connect_timeout: Duration,
-    pub(super) identity: Option<Identity>,
-    pub(super) roots: Option<Vec<Certificate>>,
+    pub(super) identity: Option<Pem<Identity>>,
+    pub(super) roots: Option<Pem<Vec<Certificate>>>,
+    pub(super) keeps_system_roots: bool,
+    pub(super) proxy: ProxyChoice,
+    pub(super) version: HttpVersion,
+}
+
+/// What PEM holds: parsed beforehand, or in files that are read for each request
+/// and may be rewritten.
+#[derive(Clone)]
+pub(super) enum Pem<T> {
+    Parsed(T),
+    Files(Vec<PathBuf>),
+}
+
+#[derive(Clone)]
+pub(super) enum ProxyChoice {
+    Environment,
+    None,
+    Proxy(Box<Proxy>),
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum HttpVersion {
+    Negotiated,
+    Http1,
+    #[cfg(feature = "http2")]
+    Http2,
+}
+
+impl Settings {
+    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let identity = match &self.identity {
+            Some(Pem::Files(files)) => files.as_slice(),
+            _ => &[],
+        };
+        let roots = match &self.roots {
+            Some(Pem::Files(files)) => files.as_slice(),
+            _ => &[],
+        };
+        identity.iter().chain(roots)
+    }
+
+    /// A client of what has nothing to do with proxies and certificates.
+    fn builder(&self) -> ClientBuilder {
+        let builder = Client::builder()
+            .user_agent(USER_AGENT)
+            .connect_timeout(self.connect_timeout)
+            .redirect(redirect::Policy::none())
+            // Token requests are rare, and an idle connection may belong to
+            // a runtime that has ended.
+            .pool_max_idle_per_host(0);
+        match self.version {
+            HttpVersion::Negotiated => builder,
+            HttpVersion::Http1 => builder.http1_only(),
+            #[cfg(feature = "http2")]
+            HttpVersion::Http2 => builder.http2_prior_knowledge(),
+        }
+    }
+
+    fn with_proxy(&self, builder: ClientBuilder) -> ClientBuilder {
+        match &self.proxy {
+            ProxyChoice::Environment => builder,
+            ProxyChoice::None => builder.no_proxy(),
+            ProxyChoice::Proxy(proxy) => builder.proxy(Proxy::clone(proxy)),
+        }
+    }
+
+    fn local(&self) -> Result<Client, TokenError> {
+        let builder = self.builder().no_proxy().tls_certs_only([]);
+        builder.build().map_err(not_built)
+    }
+
+    /// A client for plain http where no certificate can be had, which is of use
+    /// unless the proxy speaks TLS.
+    fn without_certificates(&self) -> Result<Client, TokenError> {
+        let builder = self.with_proxy(self.builder()).tls_certs_only([]);
+        builder.build().map_err(not_built)
+    }
+
+    /// Builds the client with what the files hold, in the order of
+    /// [`files`](Self::files).
+    fn remote(&self, files: &[Zeroizing<Vec<u8>>]) -> Result<Client, TokenError> {
+        let mut files = files.iter();
+        let mut builder = self.with_proxy(self.builder());
+        if let Some(identity) = &self.identity {
+            builder = builder.identity(match identity {
+                Pem::Parsed(identity) => identity.clone(),
+                Pem::Files(paths) => {
+                    let texts: Vec<_> = files.by_ref().take(paths.len()).collect();
+                    // A certificate and its key may be in a file each.
+                    let length = texts.iter().map(|text| text.len() + 1).sum();
+                    let mut both = Zeroizing::new(Vec::with_capacity(length));
+                    for text in texts {
+                        both.extend_from_slice(text);
+                        both.push(b'\n');
+                    }
+                    pem::identity(&*both).map_err(|what| unusable(paths, what))?
+                }
+            });
+        }
+        if let Some(roots) = &self.roots {
+            let roots = match roots {
+                Pem::Parsed(roots) => roots.clone(),
+                Pem::Files(paths) => {
+                    let text = files.next().map_or(&[][..], |text| text.as_slice());
+                    pem::roots(text).map_err(|what| unusable(paths, what))?
+                }
+            };
+            builder = match self.keeps_system_roots {
+                true => builder.tls_certs_merge(roots),
+                false => builder.tls_certs_only(roots),
+            };
+        }
+        builder.build().map_err(not_built)
+    }
+}
+
+/// Passing: a moment without file descriptors, or a file that is being replaced.
+fn not_built(error: reqwest::Error) -> TokenError {
+    let what = "the client for token requests could not be built";
+    TokenError::new(TokenErrorKind::Connect, what).with_source(error.without_url())
+}
+
+fn unusable(paths: &[PathBuf], what: &str) -> TokenError {
+    let paths: Vec<_> = paths.iter().map(|p| p.display().to_string()).collect();
+    let what = format!("{} {what}", paths.join(" with "));
+    TokenError::new(TokenErrorKind::Source, what)
 }
 
 impl LazyClient {
-    /// Changes the settings. The other clones keep theirs, and their client.
+    /// Changes the settings. The other clones keep theirs, and their clients.
     pub(super) fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);
         self.built = Arc::default();
         self
     }
 
-    fn client(&self) -> Result<&Client, TokenError> {
-        let built = self.built.get_or_init(|| {
-            let settings = self.settings.clone();
-            let mut builder = Client::builder();
-            if let Some(identity) = settings.identity {
-                builder = builder.identity(identity);
-            }
-            if let Some(roots) = settings.roots {
-                builder = builder.tls_certs_only(roots);
-            }
-            builder
-                .user_agent(USER_AGENT)
-                .connect_timeout(settings.connect_timeout)
-                .redirect(redirect::Policy::none())
-                .retry(retry::never())
-                // Token requests are rare, and an idle connection may belong to
-                // a runtime that has ended.
-                .pool_max_idle_per_host(0)
-                .build()
-                .map_err(|e| Arc::new(e.without_url()))
-        });
-        built.as_ref().map_err(|e| {
-            let what = "the client for token requests could not be built";
-            TokenError::new(TokenErrorKind::Config, what).with_source(Arc::clone(e))
-        })
+    /// Returns the client for this URI, if it is there and no file has to be read.
+    fn ready(&self, uri: &Uri) -> Option<Client> {
+        let slot = match is_local(uri) {
+            true => &self.built.local,
+            false if self.settings.files().next().is_some() => return None,
+            false => &self.built.remote,
+        };
+        lock(slot).as_ref().map(|built| built.client.clone())
     }
+
+    /// Returns the client for this URI. Reads files: those of the system's
+    /// authorities, and those that were set.
+    fn client(&self, uri: &Uri) -> Result<Client, TokenError> {
+        if is_local(uri) {
+            return get_or_build(&self.built.local, Vec::new(), |_| self.settings.local());
+        }
+        let remote = self.read_files().and_then(|files| {
+            get_or_build(&self.built.remote, files, |files| {
+                self.settings.remote(files)
+            })
+        });
+        match remote {
+            Err(_) if is_plain(uri) => self.settings.without_certificates(),
+            remote => remote,
+        }
+    }
+
+    fn read_files(&self) -> Result<Vec<Zeroizing<Vec<u8>>>, TokenError> {
+        let read = |path: &PathBuf| {
+            file::read_bytes(path).map_err(|error| {
+                let what = format!("{} could not be read", path.display());
+                TokenError::new(TokenErrorKind::Source, what).with_source(error)
+            })
+        };
+        self.settings.files().map(read).collect()
+    }
+}
+
+/// Whether a request stays on this machine, unencrypted: no proxy may see it.
+fn is_local(uri: &Uri) -> bool {
+    is_plain(uri) && stays_here(uri)
+}
+
+/// A client that could not be built is no reason not to try again.
+fn get_or_build(
+    slot: &Mutex<Option<Built>>,
+    files: Vec<Zeroizing<Vec<u8>>>,
+    build: impl FnOnce(&[Zeroizing<Vec<u8>>]) -> Result<Client, TokenError>,
+) -> Result<Client, TokenError> {
+    let mut slot = lock(slot);
+    if let Some(built) = &*slot
+        && built.files == files
+    {
+        return Ok(built.client.clone());
+    }
+    let client = build(&files)?;
+    *slot = Some(Built {
+        client: client.clone(),
+        files,
+    });
+    Ok(client)
 }
 
 impl Default for LazyClient {
@@ -73,6 +252,9 @@ impl Default for LazyClient {
             connect_timeout: CONNECT_TIMEOUT,
             identity: None,
             roots: None,
+            keeps_system_roots: false,
+            proxy: ProxyChoice::Environment,
+            version: HttpVersion::Negotiated,
         };
         Self {
             settings,
@@ -97,10 +279,18 @@ pub(super) type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
 
 impl LazyClient {
     pub(super) fn send(&self, request: Request<Full<Bytes>>) -> Exchange {
-        let client = self.client().cloned();
+        let this = self.clone();
         Box::pin(async move {
+            let client = match this.ready(request.uri()) {
+                Some(client) => client,
+                None => {
+                    let uri = request.uri().clone();
+                    // It takes milliseconds, most of them for the authorities.
+                    tokio::task::spawn_blocking(move || this.client(&uri)).await??
+                }
+            };
             let request = request.map(Body::wrap).try_into().map_err(bare)?;
-            let response = client?.execute(request).await.map_err(bare)?;
+            let response = client.execute(request).await.map_err(bare)?;
             Ok(Response::from(response).map(|body| body.map_err(bare).boxed_unsync()))
         })
     }
@@ -115,17 +305,44 @@ fn bare(error: reqwest::Error) -> BoxError {
 mod tests {
     use super::*;
 
+    fn remote() -> Uri {
+        Uri::from_static("https://a.example/token")
+    }
+
+    fn local() -> Uri {
+        Uri::from_static("http://localhost:8080/token")
+    }
+
     #[test]
-    fn client_is_built_outside_any_runtime() {
+    fn clients_are_built_outside_any_runtime() {
         assert!(tokio::runtime::Handle::try_current().is_err());
-        assert!(LazyClient::default().client().is_ok());
+        for uri in [remote(), local()] {
+            assert!(LazyClient::default().client(&uri).is_ok(), "{uri}");
+        }
     }
 
     #[test]
     fn clones_share_one_client() {
         let first = LazyClient::default();
         let second = first.clone();
-        assert!(first.client().is_ok());
-        assert!(second.built.get().is_some());
+        assert!(second.ready(&remote()).is_none());
+        assert!(first.client(&remote()).is_ok());
+        assert!(second.ready(&remote()).is_some() && second.ready(&local()).is_none());
+    }
+
+    #[test]
+    fn a_client_that_could_not_be_built_is_tried_again() {
+        let slot = Mutex::default();
+        let fails = |_: &[_]| Err(TokenError::new(TokenErrorKind::Connect, "no descriptors"));
+        assert!(get_or_build(&slot, Vec::new(), fails).is_err());
+        assert!(
+            get_or_build(&slot, Vec::new(), |_| LazyClient::default()
+                .settings
+                .local())
+            .is_ok()
+        );
+        assert!(get_or_build(&slot, Vec::new(), fails).is_ok());
+        let changed = vec![Zeroizing::new(b"other".to_vec())];
+        assert!(get_or_build(&slot, changed, fails).is_err());
     }
 }

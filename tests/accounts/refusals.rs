@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use tokio::time::sleep;
 
+use tower_bearer::grant::SecretFile;
 use tower_bearer::testing::TokenServer;
 use tower_bearer::{AccessToken, Accounts, BoxError, TokenError, TokenErrorKind};
 
@@ -132,6 +133,30 @@ async fn new_credentials_of_a_refused_key_log_in_at_once() {
     let tokens = accounts.get_or_create(&tenant(0)).expect("an account");
     tokens.token().await.expect("a token");
     assert_eq!(server.token_requests(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_password_in_the_file_of_a_refused_key_logs_in_at_once() {
+    let server = TokenServer::builder().user("t0", "right").in_process();
+    let server = Arc::new(server);
+    let name = format!("tower-bearer-account-{}", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let (grants, file) = (server.clone(), SecretFile::new(&path));
+    let accounts = Accounts::new(move |Tenant(name): Tenant| {
+        let grant = grants.grant_for(name, file.clone());
+        async { Ok::<_, BoxError>(grant) }
+    });
+    std::fs::write(&path, "wrong").expect("written");
+    for _ in 0..2 {
+        refused(&accounts, 0).await;
+        accounts.remove(&tenant(0)).expect("there");
+    }
+    assert_eq!(server.token_requests(), 1);
+    std::fs::write(&path, "right\n").expect("written");
+    let tokens = accounts.get_or_create(&tenant(0)).expect("an account");
+    tokens.token().await.expect("a token");
+    assert_eq!(server.token_requests(), 2);
+    std::fs::remove_file(&path).expect("removed");
 }
 
 #[tokio::test(start_paused = true)]

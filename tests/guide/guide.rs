@@ -35,11 +35,13 @@ guides! {
     hyper
     operations
     performance
+    rejections
     reqwest
     security
     servers
     stacks
     testing
     tonic
+    voipex
     what_happens_when
 }

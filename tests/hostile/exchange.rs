@@ -104,12 +104,14 @@ async fn calls(api: &[u8], script: &Script, input: &[u8]) {
     }
     let connections = script.connections();
     assert!(
-        connections <= 6 * asked.count(),
+        connections <= 7 * asked.count(),
         "{connections} connections"
     );
     let redirects = input.windows(3).any(|w| w == b"307" || w == b"308");
+    // One that is closed under a request is followed by a second one.
+    let each = asked.count()..=2 * asked.count();
     assert!(
-        redirects || connections == asked.count(),
+        redirects || each.contains(&connections),
         "{connections} connections"
     );
 }

@@ -2,6 +2,7 @@
 //! input; here they run over the seeds, over what the fuzzer found, and over
 //! made-up input. `fuzz/` runs the same bodies.
 
+mod buffered;
 mod challenge;
 mod exchange;
 mod origins;

@@ -17,6 +17,7 @@ use tower_bearer::{
 };
 
 use crate::leaks;
+use crate::load::Call;
 
 pub(crate) type Body = Full<Bytes>;
 type Https = Client<HttpsConnector<HttpConnector>, Body>;
@@ -120,5 +121,11 @@ impl Stack {
         result
             .map(|status| status.as_u16())
             .inspect_err(|error| leaks::look(&format!("{error} {error:?}")))
+    }
+}
+
+impl Call for Stack {
+    async fn call(&self) -> Result<u16, TokenError> {
+        Self::call(self).await
     }
 }

@@ -22,6 +22,7 @@ use tower_test::mock::{self, Handle};
 type Req = Request<String>;
 type Res = Response<String>;
 
+const SCOPE: &str = "Bearer error=\"insufficient_scope\"";
 const API: &str = "https://api.test/calls";
 
 fn request(uri: &str) -> Req {
@@ -337,13 +338,13 @@ async fn a_fresh_token_that_is_rejected_too_leaves_the_401_to_the_caller() {
 }
 
 #[tokio::test]
-async fn a_401_that_is_not_about_the_token_costs_no_fetch() {
+async fn a_401_about_the_scope_costs_no_fetch() {
     let (layer, fetches) = layer();
     let api = service_fn(|_: Req| async {
         let mut response = response(401);
         response
             .headers_mut()
-            .insert(WWW_AUTHENTICATE, "Negotiate".parse().expect("a value"));
+            .insert(WWW_AUTHENTICATE, SCOPE.parse().expect("a value"));
         Ok::<_, Infallible>(response)
     });
     let response = layer_on(&layer, api)

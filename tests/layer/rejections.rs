@@ -95,13 +95,12 @@ async fn a_request_that_cannot_be_copied_gives_up_the_token_for_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_401_about_something_else_costs_no_token() {
+async fn a_401_about_the_scope_costs_no_token() {
     let (server, tokens) = server();
     let api = api(&server, &tokens);
     for challenges in [
-        &["Basic realm=\"x\""] as &[&str],
-        &["Negotiate", "Digest realm=\"x\""],
-        &["Bearer error=\"insufficient_scope\", scope=\"admin\""],
+        &["Bearer error=\"insufficient_scope\", scope=\"admin\""] as &[&str],
+        &["Basic realm=\"x\"", "Bearer error=\"insufficient_scope\""],
     ] {
         server
             .api()
@@ -117,7 +116,7 @@ async fn a_401_about_something_else_costs_no_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_401_with_a_bare_challenge_or_with_none_that_can_be_read_is_ours() {
+async fn a_401_is_a_rejection_whatever_scheme_its_challenge_names() {
     let long = format!("Bearer realm=\"{}\"", "x".repeat(65_500));
     let ten: Vec<_> = (0..9).map(|n| format!("Scheme{n} realm=\"x\"")).collect();
     let ten: Vec<&str> = ten.iter().map(String::as_str).chain(["Bearer"]).collect();
@@ -129,6 +128,11 @@ async fn a_401_with_a_bare_challenge_or_with_none_that_can_be_read_is_ours() {
         &[""],
         &["=\"\"\"\\"],
         &["\u{fc}ber"],
+        &["Token error=\"Expired token\""],
+        &["JWT realm=test zone"],
+        &["error=invalid_request,error_description=Invalid request"],
+        &["Basic realm=\"x\""],
+        &["Negotiate", "Digest realm=\"x\""],
         &[&commas],
         &[&long],
         &ten,

@@ -1,66 +1,52 @@
-//! Random histories against a small reference that is obviously right.
+//! Random histories against small references that are obviously right.
 //!
 //! Callers come, leave and time out; the server delays, fails, refuses, rotates,
 //! revokes and answers 401; time passes, the wall clock jumps, runtimes end. At
-//! each step: never two fetches at once, never an expired token sent, no caller
-//! waits while a valid token exists, no fetch without a cause or before its
-//! pause is over, no password sent while a refresh token is alive, no waiter
-//! left behind.
+//! each step of
 //!
-//! `MODEL_HISTORIES=1000000` runs that many, `MODEL_SEED=17` one alone.
+//! - **one cache before several origins**: never two fetches at once, never an
+//!   expired token sent, no caller waits while a valid token exists (but for an
+//!   exclusive refresh), no fetch without a cause or before its pause is over, no
+//!   password sent while a refresh token is alive, no waiter left behind; each origin
+//!   is backed off for its own rejections only, and one that always rejects costs no
+//!   more fetches than is documented; where refreshes end the token in use, renewals
+//!   turn exclusive when they should, and then no request with the old token is on
+//!   its way, but for one that takes more than a second;
+//! - **accounts that come and go**: one fetch at a time for each, never the token of
+//!   another, no more calls at a time than is set, refusals that outlive an account,
+//!   no session ended that is in use, none evicted that fits and is in use;
+//! - **several sets of credentials**: no set is sent before its pause is over,
+//!   whichever cache sends it, however the refusal is worded, and whatever becomes of
+//!   other sets; logins with one never overlap.
+//!
+//! `MODEL_HISTORIES=1000000` runs that many of one cache, a tenth of accounts and a
+//! fifth of credentials, `MODEL_SEED=17` one alone (with the name
+//! of a test, that of its kind).
 
 #![cfg(feature = "testing")]
 
-mod api;
-mod callers;
-mod history;
-mod reference;
-mod server;
-mod world;
+#[cfg(feature = "accounts")]
+mod accounts;
+mod backoff;
+mod cache;
+mod credentials;
+mod moment;
+mod run;
 
-use std::env::var;
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::{available_parallelism, scope};
+use run::histories;
 
-/// The panics that the server is told to have.
-const SCRIPTED: &str = "a scripted panic";
+#[test]
+fn every_history_of_a_cache_keeps_the_promises() {
+    histories("one cache", 1, cache::run);
+}
 
-fn setting(name: &str) -> Option<u64> {
-    var(name).ok().map(|text| text.parse().expect(name))
+#[cfg(feature = "accounts")]
+#[test]
+fn every_history_of_accounts_keeps_the_promises() {
+    histories("accounts", 10, accounts::run);
 }
 
 #[test]
-fn every_history_keeps_the_promises() {
-    let noisy = take_hook();
-    set_hook(Box::new(move |info| {
-        if info.payload_as_str() != Some(SCRIPTED) {
-            noisy(info);
-        }
-    }));
-    if let Some(seed) = setting("MODEL_SEED") {
-        return history::run(seed);
-    }
-    let histories = setting("MODEL_HISTORIES").unwrap_or(10_000);
-    let (first, next) = (fastrand::u64(..u64::MAX - histories), AtomicU64::new(0));
-    println!("MODEL_SEED={first} and the {histories} from there on");
-    let threads = available_parallelism().map_or(1, usize::from);
-    scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= histories {
-                        break;
-                    }
-                    let seed = first + number;
-                    let run = catch_unwind(AssertUnwindSafe(|| history::run(seed)));
-                    if run.is_err() {
-                        next.store(histories, Ordering::Relaxed);
-                        panic!("the history of MODEL_SEED={seed} broke a promise");
-                    }
-                }
-            });
-        }
-    });
+fn every_history_of_credentials_keeps_the_promises() {
+    histories("credentials", 5, credentials::run);
 }

@@ -71,6 +71,7 @@ async fn no_secret_is_logged_or_shown_whatever_happens() {
         }
         refusals(way, &secrets, &seen).await;
         invalid_responses(way, &secrets, &seen).await;
+        impersonation(way, &secrets, &seen).await;
     }
     types::show_all(secrets.password.text(), &seen);
 
@@ -236,7 +237,11 @@ async fn invalid_responses(way: Way, secrets: &Secrets, seen: &Seen) {
         json(format!(r#"{{"access_token":"{core} {core}"}}"#)),
         json(format!(r#"{{"access_token":["{core}"]}}"#)),
         json(format!(r#"{{"access_token":"a","token_type":"{core}"}}"#)),
-        json(format!(r#"{{"access_token":"a","expires_in":"{core}"}}"#)),
+        // A token all the same, which the API does not take.
+        json(format!(
+            r#"{{"access_token":"{}","expires_in":"{core}"}}"#,
+            Secret::core()
+        )),
         json(format!(
             r#"{{"error":"{core}","error_description":"{core}"}}"#
         )),
@@ -263,5 +268,45 @@ async fn invalid_responses(way: Way, secrets: &Secrets, seen: &Seen) {
             seen.show_error(&error);
         }
         seen.show("TokenCache", &tokens);
+    }
+}
+
+/// An account that acts for a user at VoIPex's exchange, whatever that answers.
+async fn impersonation(way: Way, secrets: &Secrets, seen: &Seen) {
+    let builder = server_with(secrets).user("anna", "hers");
+    let server = builder.impersonator("me").start().await;
+    let server = server.expect("a socket");
+    let account = Account::new(&server, &secrets.password, &secrets.client);
+    let anna = account.cache_of_user(way, "anna", seen);
+    assert!(ways::call(way, &anna, &server, seen).await);
+    server.revoke_access_tokens();
+    assert!(ways::call(way, &anna, &server, seen).await);
+    server.end_sessions();
+    assert!(ways::call(way, &anna, &server, seen).await);
+    if let Err(error) = anna.revoke().await {
+        seen.show_error(&error);
+    }
+    let wrong = Account::new(&server, &secrets.wrong_password, &secrets.client);
+    let of_nobody = wrong.cache_of_user(way, "anna", seen);
+    assert!(!ways::call(way, &of_nobody, &server, seen).await);
+    let core = secrets.password.own_core();
+    let temporary = StatusCode::TEMPORARY_REDIRECT;
+    for response in [
+        MockResponse::echo(),
+        MockResponse::error(StatusCode::BAD_REQUEST, core),
+        MockResponse::error(StatusCode::FORBIDDEN, core),
+        MockResponse::unauthorized(["Bearer error=\"invalid_token\""]),
+        MockResponse::body(StatusCode::OK, "text/html", format!("<p>{core}</p>")),
+        MockResponse::redirect(temporary, &format!("https://{core}.evil.test/")),
+        MockResponse::status(503),
+        MockResponse::close(),
+        MockResponse::default().close_at(30),
+        MockResponse::hang(),
+    ] {
+        let what = format!("{way:?} {response:?}");
+        server.exchange_endpoint().set_default(response);
+        let anna = account.cache_of_user(way, "anna", seen);
+        assert!(!ways::call(way, &anna, &server, seen).await, "{what}");
+        seen.show("TokenCache", &anna);
     }
 }

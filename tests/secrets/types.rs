@@ -1,29 +1,43 @@
 //! The `Debug` of every public type.
 
+use std::cell::RefCell;
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use tower::{Layer, ServiceExt};
+
 use tower_bearer::config::SourceConfig;
 use tower_bearer::grant::{
-    ClientAuth, ClientCredentialsGrant, Endpoint, ExtensionGrant, JwtBearerGrant, PrivateKey,
-    RefreshTokenGrant, Secret, SecretFile, SignedJwt, TokenExchangeGrant,
+    ClientAuth, ClientCredentialsGrant, Credential, Endpoint, ExtensionGrant, JwtBearerGrant,
+    JwtHeaders, PrivateKey, RefreshTokenGrant, Secret, SecretFile, SignedJwt, TokenExchangeGrant,
 };
 use tower_bearer::store::{FileStore, RedisStore, StoreKey};
 use tower_bearer::testing::{MockResponse, TokenServer};
 use tower_bearer::transport::DefaultTransport;
 use tower_bearer::{
-    Accounts, AccountsLayer, BoxError, CloneBody, EmptyBody, NoReplay, Origins, PasswordGrant,
-    RefreshToken,
+    AccessToken, Accounts, AccountsLayer, BearerAuthLayer, BoxError, BufferBody, BufferedBody,
+    CloneBody, EmptyBody, NoReplay, Origins, PasswordGrant, RefreshToken, Rejection, SentToken,
+    TokenCache, allow_plain_http,
 };
 
 use crate::seen::Seen;
 
 /// Traits and aliases.
-const WITHOUT_DEBUG: [&str; 11] = [
+const WITHOUT_DEBUG: [&str; 14] = [
     "EndpointUrl",
+    "OriginUrl",
+    // A function.
+    "allow_plain_http",
     "HttpRequest",
     "HttpResponse",
     "IntoEndpoint",
     "SecretSource",
     "Signer",
     "BoxError",
+    "RejectionPolicy",
     "ReplayPolicy",
     "TokenSource",
     "TokenStore",
@@ -35,6 +49,7 @@ pub(crate) fn show_all(password: &str, seen: &Seen) {
     seen.show("CloneBody", &CloneBody);
     seen.show("EmptyBody", &EmptyBody);
     seen.show("NoReplay", &NoReplay);
+    show_policies(seen);
     seen.show("Renewal", &tower_bearer::Renewal::Automatic);
     let boxed = PasswordGrant::voipex("me", password);
     seen.show("BoxTokenSource", &tower_bearer::BoxTokenSource::new(boxed));
@@ -48,6 +63,8 @@ pub(crate) fn show_all(password: &str, seen: &Seen) {
     show_files(seen);
     show_accounts(password, seen);
     seen.show("DefaultTransport", &DefaultTransport::new());
+    let proxied = DefaultTransport::new().proxy(format!("http://me:{password}@proxy:3128"));
+    seen.show("DefaultTransport", &proxied);
     seen.show("Origins", &Origins::only(["https://a.example"]));
     for endpoint in [
         format!("https://me:{password}@a.example/token"),
@@ -81,6 +98,10 @@ pub(crate) fn show_all(password: &str, seen: &Seen) {
         &MockResponse::default().param("access_token", format!("{password:?}")),
     );
     seen.show("MockEndpoint", &server.token_endpoint());
+    seen.show(
+        "ApiRejection",
+        &tower_bearer::testing::ApiRejection::default(),
+    );
     let mut service = server.service();
     let response = tower::Service::call(
         &mut service,
@@ -108,10 +129,17 @@ fn show_grants(password: &str, seen: &Seen) {
     let key = || PrivateKey::from_pem(&pem).expect("a key");
     seen.show("Secret", &secret());
     seen.show("SecretFile", &SecretFile::new("/run/secrets/a"));
+    seen.show("Credential", &Credential::from(password));
+    seen.show("Credential", &Credential::from(SecretFile::new("/run/a")));
+    let plain = || allow_plain_http(format!("http://a.example/{password}"));
+    seen.show("PlainHttp", &plain());
     seen.show("PrivateKey", &key());
     let about = SignedJwt::new(key()).issuer(password).audience(url);
     let about = about.subject(password);
     seen.show("SignedJwt", &about);
+    let mut headers = JwtHeaders::default();
+    headers.set("x5t", password);
+    seen.show("JwtHeaders", &headers);
     let issuer = Endpoint::issuer("https://a.example").expect("an issuer");
     seen.show("Endpoint", &issuer);
     let encoded: String = url::form_urlencoded::byte_serialize(password.as_bytes()).collect();
@@ -119,6 +147,7 @@ fn show_grants(password: &str, seen: &Seen) {
     seen.show("Endpoint", &keyed);
     for auth in [
         ClientAuth::client_secret_basic(password),
+        ClientAuth::client_secret_basic_unencoded(password),
         ClientAuth::client_secret_post(password),
         ClientAuth::client_assertion(secret()),
         ClientAuth::private_key_jwt(SignedJwt::new(key())),
@@ -140,10 +169,62 @@ fn show_grants(password: &str, seen: &Seen) {
     let grant = grant.param("password", password).expect("a free name");
     seen.show("ExtensionGrant", &grant);
 
-    let config = serde_json::json!({ "grant": "voipex", "username": "me", "password": password });
+    let config = serde_json::json!({ "preset": "voipex", "username": "me", "password": password });
     let config: SourceConfig = serde_json::from_value(config).expect("valid");
     seen.show("SourceConfig", &config);
     seen.show("ConfiguredSource", &config.source().expect("a source"));
+}
+
+/// Shows the policies, and what they make of requests and responses.
+fn show_policies(seen: &Seen) {
+    seen.show("Rejection", &Rejection::default());
+    seen.show("Unauthorized", &Rejection::default());
+    seen.show("Statuses", &Rejection::statuses([403]));
+    seen.show("When", &Rejection::when(|_, _| false));
+    seen.show("Grpc", &Rejection::grpc());
+    seen.show("InBody", &Rejection::in_body());
+    seen.show("BufferBody", &BufferBody::up_to(10));
+    let seen = seen.clone();
+    // In a runtime of its own.
+    let shown = std::thread::spawn(move || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_time().build().expect("a runtime");
+        runtime.block_on(show_bodies(&seen));
+    });
+    shown.join().expect("no panic");
+}
+
+type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+thread_local! {
+    static SEEN: RefCell<Option<Seen>> = const { RefCell::new(None) };
+}
+
+async fn show_bodies(seen: &Seen) {
+    SEEN.set(Some(seen.clone()));
+    let buffer = BufferBody::up_to(100).boxed_by(|body: BufferedBody<Body>| {
+        SEEN.with_borrow(|seen| seen.as_ref().expect("set").show("BufferedBody", &body));
+        Body::new(body)
+    });
+    let token = AccessToken::new("a-token").expect("a token");
+    let origins = Origins::only(["https://a.example"]).expect("an origin");
+    let layer = BearerAuthLayer::new(TokenCache::new(token), origins).replay(buffer);
+    let api = tower::service_fn(|request: Request<Body>| async {
+        drop(request);
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    let request = || {
+        let body = Full::<Bytes>::from("a body").map_err(BoxError::from);
+        let request = Request::post("https://a.example/").body(Body::new(body));
+        request.expect("a request")
+    };
+    let grpc = layer.clone().reject_on(Rejection::grpc()).layer(api);
+    let response = grpc.oneshot(request()).await.expect("an answer");
+    seen.show("GrpcBody", response.body());
+    let in_body = layer.reject_on(Rejection::in_body()).layer(api);
+    let response = in_body.oneshot(request()).await.expect("an answer");
+    let token = response.extensions().get::<SentToken>();
+    seen.show("SentToken", token.expect("a handle"));
 }
 
 fn show_accounts(password: &str, seen: &Seen) {
@@ -208,6 +289,7 @@ fn public() -> Vec<String> {
     let mut names = Vec::new();
     for source in [
         include_str!("../../src/lib.rs"),
+        include_str!("../../src/rejection.rs"),
         include_str!("../../src/config/mod.rs"),
         include_str!("../../src/grant/mod.rs"),
         include_str!("../../src/transport/mod.rs"),

@@ -17,7 +17,7 @@ use tower_bearer::testing::TokenServer;
 use tower_bearer::transport::DefaultTransport;
 use tower_bearer::{
     AccessToken, BearerAuthLayer, BoxError, Error, Origins, PasswordGrant, RefreshToken,
-    TokenCache, TokenError, TokenResponse, TokenSource,
+    TokenCache, TokenError, TokenResponse, TokenSource, VoipexImpersonation,
 };
 
 use crate::forms::Secret;
@@ -59,6 +59,26 @@ impl<'a> Account<'a> {
     pub(crate) fn auth(mut self, auth: MakeClientAuth) -> Self {
         self.auth = auth;
         self
+    }
+
+    /// Returns the cache of a user for whom the account acts, with the password as a
+    /// further member of the exchange.
+    pub(crate) fn cache_of_user(&self, way: Way, login: &str, seen: &Seen) -> TokenCache {
+        let user = VoipexImpersonation::new(self.cache(way, seen), login)
+            .authorization_server(self.server.api_url())
+            .expect("an origin")
+            .param("pin", self.password.text())
+            .expect("a free name")
+            .timeout(Duration::from_millis(300))
+            .expect("a timeout");
+        seen.show("VoipexImpersonation", &user);
+        match way {
+            Way::InProcess => shown_cache(user.transport(self.server.service()), seen),
+            Way::Hyper { http2 } => shown_cache(user.transport(hyper(http2)), seen),
+            Way::Reqwest | Way::ReqwestMiddleware => {
+                shown_cache(user.transport(TRANSPORT.clone()), seen)
+            }
+        }
     }
 
     pub(crate) fn cache(&self, way: Way, seen: &Seen) -> TokenCache {

@@ -3,6 +3,8 @@
 #![cfg(all(feature = "testing", feature = "reqwest-middleware"))]
 
 use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 
 use axum::Router;
 use axum::extract::State;
@@ -17,10 +19,10 @@ use tokio::net::TcpListener;
 use tonic::transport::Channel;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tower::{ServiceBuilder, ServiceExt, service_fn};
-use tower_bearer::testing::{MockResponse, TokenServer, TokenService};
+use tower_bearer::testing::{ApiRejection, MockResponse, TokenServer, TokenService};
 use tower_bearer::{
-    BearerAuthLayer, EmptyBody, NoReplay, Origins, Outcome, PasswordGrant, TokenCache, TokenError,
-    TokenErrorKind,
+    BearerAuthLayer, BufferBody, EmptyBody, NoReplay, Origins, Outcome, PasswordGrant, Rejection,
+    TokenCache, TokenError, TokenErrorKind,
 };
 
 async fn server() -> TokenServer {
@@ -139,6 +141,91 @@ async fn reqwest_with_a_stream_sends_it_once() {
     assert_eq!(counts(&s), (2, 2, 1));
 }
 
+/// A body of so many frames, none of which is there at once.
+struct Frames(usize, bool);
+
+impl http_body::Body for Frames {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<std::io::Result<http_body::Frame<Bytes>>>> {
+        self.1 = !self.1;
+        if self.1 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let Some(left) = self.0.checked_sub(1) else {
+            return Poll::Ready(None);
+        };
+        self.0 = left;
+        let frame = http_body::Frame::data(Bytes::from_static(b"a frame"));
+        Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+fn stream(frames: usize) -> reqwest::Body {
+    reqwest::Body::wrap(Frames(frames, false))
+}
+
+#[tokio::test]
+async fn reqwest_with_a_small_stream_that_is_kept_sends_it_again() {
+    let s = server().await;
+    let client = reqwest::Client::new();
+    let service = ServiceBuilder::new()
+        .layer(layer(&s, s.api_url()).replay(BufferBody::up_to(1024)))
+        .service(client.clone());
+    let call = async |frames| {
+        let request = client.post(s.api_url()).body(stream(frames));
+        let request = request.build().expect("a request");
+        service.clone().oneshot(request).await.expect("an answer")
+    };
+    assert_eq!(call(2).await.status(), StatusCode::OK);
+    s.revoke_access_tokens();
+    s.api()
+        .enqueue([MockResponse::default(), MockResponse::echo()]);
+    let response = call(3).await;
+    assert_eq!(response.extensions().get(), Some(&Outcome::Replayed));
+    assert_eq!(response.text().await.expect("a body"), "a frame".repeat(3));
+    assert_eq!(counts(&s), (2, 2, 1));
+}
+
+#[tokio::test]
+async fn reqwest_middleware_sends_a_small_stream_that_is_kept_again() {
+    let s = server().await;
+    let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
+        .with(layer(&s, s.api_url()).replay(BufferBody::up_to(1024)))
+        .build();
+    let call = || client.post(s.api_url()).body(stream(3)).send();
+    assert_eq!(call().await.expect("an answer").status(), StatusCode::OK);
+    s.revoke_access_tokens();
+    s.api()
+        .enqueue([MockResponse::default(), MockResponse::echo()]);
+    let response = call().await.expect("an answer");
+    assert_eq!(response.extensions().get(), Some(&Outcome::Replayed));
+    assert_eq!(response.text().await.expect("a body"), "a frame".repeat(3));
+    assert_eq!(counts(&s), (2, 2, 1));
+}
+
+#[tokio::test]
+async fn reqwest_middleware_rejects_by_the_same_policies() {
+    let s = TokenServer::builder()
+        .api_rejection(ApiRejection::Forbidden)
+        .start()
+        .await
+        .expect("a server");
+    let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
+        .with(layer(&s, s.api_url()).reject_on(Rejection::statuses([403])))
+        .build();
+    contract(&s, || {
+        let call = client.get(s.api_url()).send();
+        async { call.await.expect("an answer").status() }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn reqwest_middleware() {
     let s = server().await;
@@ -238,6 +325,108 @@ async fn tonic_with_its_own_body() {
     assert_eq!(call().await, StatusCode::UNAUTHORIZED);
     assert_eq!(call().await, StatusCode::OK);
     assert_eq!(counts(&s), (2, 51, 1));
+}
+
+/// Whether the embedded server takes the token of a gRPC request.
+fn takes(tokens: &TokenService, request: &tonic::Request<()>) -> bool {
+    let mut question = Request::new(Full::<Bytes>::default());
+    let token = request.metadata().get("authorization");
+    if let Some(token) = token.and_then(|token| token.to_str().ok()) {
+        let value = token.parse().expect("a value");
+        question.headers_mut().insert(AUTHORIZATION, value);
+    }
+    let mut answer = Box::pin(tokens.clone().oneshot(question));
+    let mut context = Context::from_waker(Waker::noop());
+    match answer.as_mut().poll(&mut context) {
+        Poll::Ready(answer) => answer.expect("an answer").status() == StatusCode::OK,
+        Poll::Pending => panic!("it answers at once"),
+    }
+}
+
+/// A tonic server whose interceptor rejects tokens; its origin.
+async fn intercepted(s: &TokenServer) -> String {
+    let (_, health) = tonic_health::server::health_reporter();
+    let tokens = s.service();
+    let check = move |request: tonic::Request<()>| match takes(&tokens, &request) {
+        true => Ok(request),
+        false => Err(tonic::Status::unauthenticated("expired")),
+    };
+    let health = tonic::service::interceptor::InterceptedService::new(health, check);
+    let app = tonic::service::Routes::new(health).into_axum_router();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let origin = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async { axum::serve(listener, app).await });
+    origin
+}
+
+/// The layer for a client that is bound to one server, which sends paths only.
+fn grpc_layer(
+    s: &TokenServer,
+    origin: &str,
+) -> BearerAuthLayer<BufferBody<tonic::body::Body>, Rejection<tower_bearer::rejection::Grpc>> {
+    let tokens = TokenCache::new(s.grant());
+    let origins = Origins::only([origin]).and_then(|it| it.for_relative_uris(origin));
+    BearerAuthLayer::new(tokens, origins.expect("an origin"))
+        .replay(BufferBody::up_to(64 * 1024).boxed_by(tonic::body::Body::new))
+        .reject_on(Rejection::grpc())
+}
+
+#[tokio::test]
+async fn a_unary_call_of_tonic_whose_token_was_revoked_succeeds() {
+    let s = server().await;
+    let origin = intercepted(&s).await;
+    let service = ServiceBuilder::new()
+        .layer(grpc_layer(&s, &origin))
+        .service(channel(&origin));
+    let client = HealthClient::new(service);
+    contract(&s, || {
+        let mut client = client.clone();
+        async move { status(client.check(HealthCheckRequest::default()).await) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_too_long_to_be_kept_is_rejected_and_the_next_call_has_a_newer_token() {
+    let s = server().await;
+    let origin = intercepted(&s).await;
+    let buffer = BufferBody::up_to(10).boxed_by(tonic::body::Body::new);
+    let service = ServiceBuilder::new()
+        .layer(grpc_layer(&s, &origin).replay(buffer))
+        .service(channel(&origin));
+    let client = HealthClient::new(service);
+    let call = |service: &str| {
+        let (mut client, service) = (client.clone(), service.to_owned());
+        async move {
+            let answer = client.check(HealthCheckRequest { service }).await;
+            answer.map_err(|status| status.code())
+        }
+    };
+    call("").await.expect("an answer");
+    s.revoke_access_tokens();
+    let rejected = call("a name of some length").await.expect_err("rejected");
+    assert_eq!(rejected, tonic::Code::Unauthenticated);
+    call("").await.expect("an answer");
+    assert_eq!(counts(&s), (2, 2, 1));
+}
+
+#[tokio::test]
+async fn status_16_in_trailers_of_tonic_has_a_newer_token_there_for_the_next_call() {
+    let s = TokenServer::builder()
+        .api_rejection(ApiRejection::GrpcTrailers)
+        .start()
+        .await
+        .expect("a server");
+    let service = ServiceBuilder::new()
+        .layer(grpc_layer(&s, s.api_url()))
+        .service(channel(s.api_url()));
+    let mut client = HealthClient::new(service);
+    let mut call = async || status(client.check(HealthCheckRequest::default()).await);
+    assert_eq!(call().await, StatusCode::OK);
+    s.revoke_access_tokens();
+    assert_eq!(call().await, StatusCode::UNAUTHORIZED);
+    assert_eq!(call().await, StatusCode::OK);
+    assert_eq!(counts(&s), (2, 2, 1));
 }
 
 #[tokio::test]

@@ -65,9 +65,9 @@ async fn a_401_is_answered_with_one_fetch_and_one_replay_for_each_request() {
         .set_default(MockResponse::unauthorized(["Bearer"]));
     assert_eq!(call().await, (401, Some(Outcome::Replayed)));
     assert_eq!(call().await, (401, Some(Outcome::RenewalBackedOff)));
-    server
-        .api()
-        .set_default(MockResponse::unauthorized(["Basic realm=\"x\""]));
+    server.api().set_default(MockResponse::unauthorized([
+        "Bearer error=\"insufficient_scope\"",
+    ]));
     assert_eq!(call().await, (401, Some(Outcome::Unrelated)));
     assert_eq!(server.token_requests(), 3);
     assert_eq!(tokens.status().generation, Some(3));

@@ -109,6 +109,21 @@ async fn logins_of_one_user_by_many_caches_never_overlap() {
     }
 }
 
+/// Somebody resets a cache while another's login is under way.
+#[tokio::test(start_paused = true)]
+async fn a_reset_lets_no_login_overlap_another() {
+    let server = TokenServer::builder().delay(secs(2)).in_process();
+    let start = Instant::now();
+    let first = TokenCache::new(server.grant());
+    let first = tokio::spawn(async move { first.token().await.map(drop) });
+    sleep(secs(1)).await;
+    let other = TokenCache::new(server.grant());
+    other.reset();
+    other.token().await.expect("a token");
+    assert_eq!(start.elapsed().as_secs(), 4, "one after the other");
+    first.await.expect("no panic").expect("a token");
+}
+
 /// A client's requests overlap once its secret was right. That all of them are
 /// refused when it no longer is counts as one refusal.
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::cache::clock::Moment;
 use crate::cache::current::CachedToken;
-use crate::cache::exclusive::Uses;
+use crate::cache::exclusive::{Uses, may_have_been_processed};
 use crate::cache::in_flight::FetchResult;
 use crate::cache::refresh_token::{AfterRefresh, after_failed_refresh};
 use crate::cache::schedule::{Freshness, Schedule};
@@ -16,9 +16,12 @@ use crate::telemetry::FetchedBy;
 use crate::token::RefreshToken;
 
 impl State {
-    /// A refresh token is about to be sent. Returns the uses to be waited for of
-    /// the token in use.
-    pub(crate) fn start_refresh(&mut self, now: &Moment) -> Option<Arc<Uses>> {
+    /// The fetch with this id is about to send a refresh token. Returns the uses to be
+    /// waited for of the token in use.
+    pub(crate) fn start_refresh(&mut self, id: u64, now: &Moment) -> Option<Arc<Uses>> {
+        if !self.current_fetch.is(id) {
+            return None;
+        }
         self.drop_expired(now);
         let live = self.live.as_ref();
         let generation = live.map(|live| live.generation());
@@ -28,8 +31,28 @@ impl State {
             .clone()
     }
 
-    pub(crate) fn finish_refresh(&mut self, now: &Moment) {
-        self.exclusivity.finish(now.monotonic);
+    /// The request with a refresh token of the fetch with this id was answered, or
+    /// failed. Tells whether renewals are exclusive from now on.
+    pub(crate) fn refresh_answered(
+        &mut self,
+        id: u64,
+        error: Option<&TokenError>,
+        now: &Moment,
+    ) -> bool {
+        // One that was given up says nothing of what goes on now.
+        if !self.current_fetch.is(id) {
+            return false;
+        }
+        let processed = error.is_none_or(may_have_been_processed);
+        let learned = self.exclusivity.answered(processed);
+        if error.is_some() {
+            // The token in use serves on. Otherwise it does until it is replaced.
+            self.exclusivity.finish(now.monotonic);
+        }
+        if learned {
+            self.count_uses();
+        }
+        learned
     }
 
     /// What follows the request with a refresh token that returned this.
@@ -100,11 +123,15 @@ impl State {
         }))
     }
 
-    /// The fetch with this id was dropped before its end.
-    pub(crate) fn abandon(&mut self, id: u64, now: &Moment) {
-        if self.current_fetch.finish(id).is_some() {
-            self.exclusivity.finish(now.monotonic);
+    /// The fetch with this id was dropped before its end. Tells whether renewals are
+    /// exclusive from now on.
+    pub(crate) fn abandon(&mut self, id: u64, now: &Moment) -> bool {
+        let is_current = self.current_fetch.finish(id).is_some();
+        let learned = is_current && self.exclusivity.finish(now.monotonic);
+        if learned {
+            self.count_uses();
         }
+        learned
     }
 
     /// Counts a failure that is not the end of its fetch.

@@ -27,9 +27,14 @@ impl State {
     pub(crate) fn learn_renewal(&mut self, generation: u64, now: &Moment) -> bool {
         let exclusive = self.exclusivity.rejected(generation, now.monotonic);
         if exclusive {
-            self.live = self.live.take().map(|live| Arc::new(live.recounted()));
+            self.count_uses();
         }
         exclusive
+    }
+
+    /// Counts the requests that carry the token in use, from now on.
+    pub(super) fn count_uses(&mut self) {
+        self.live = self.live.take().map(|live| Arc::new(live.recounted()));
     }
 
     /// An API rejected this generation at `origin`. Others go on with the token,
@@ -38,7 +43,7 @@ impl State {
         &mut self,
         generation: u64,
         origin: OriginId,
-        replayed: bool,
+        unproven: bool,
         now: &Moment,
         settings: &Settings,
     ) -> Rejection {
@@ -53,7 +58,7 @@ impl State {
             generation,
             forced_by: live.forced_by,
             refreshed: live.by == FetchedBy::RefreshToken,
-            replayed,
+            unproven,
         };
         let backoff = &settings.rejection_backoff;
         let verdict = self

@@ -5,7 +5,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::grant::client::jwt::SignedJwt;
-use crate::grant::secret::{DynSecretSource, Secret, SecretSource};
+use crate::grant::credential::Credential;
+use crate::grant::secret::{DynSecretSource, SecretSource};
 
 /// How a client authenticates to the token endpoint, with every grant and every
 /// refresh alike. The methods have the names of the IANA registry "OAuth Token
@@ -45,8 +46,8 @@ pub(super) enum Method {
     #[default]
     None,
     Tls,
-    Basic(Secret, InHeader),
-    Post(Secret),
+    Basic(Credential, InHeader),
+    Post(Credential),
     Assertion(Arc<dyn DynSecretSource>),
     Jwt(Arc<SignedJwt>),
 }
@@ -67,20 +68,20 @@ impl ClientAuth {
     /// letter, a digit or one of `-._~` is no longer itself then, and some servers
     /// do not decode it: see
     /// [`client_secret_basic_unencoded`](Self::client_secret_basic_unencoded).
-    pub fn client_secret_basic(secret: impl Into<Secret>) -> Self {
+    pub fn client_secret_basic(secret: impl Into<Credential>) -> Self {
         Self(Method::Basic(secret.into(), InHeader::Encoded))
     }
 
     /// Sends id and secret in the `Authorization` header, as HTTP Basic, just as they
     /// are (RFC 7617): for servers that do not decode them, such as LemonLDAP::NG and
     /// node-oauth. The id must have no colon.
-    pub fn client_secret_basic_unencoded(secret: impl Into<Secret>) -> Self {
+    pub fn client_secret_basic_unencoded(secret: impl Into<Credential>) -> Self {
         Self(Method::Basic(secret.into(), InHeader::AsTheyAre))
     }
 
     /// Sends a secret in the form, as `client_secret` (RFC 6749, section 2.3.1):
     /// for servers that do not read the header.
-    pub fn client_secret_post(secret: impl Into<Secret>) -> Self {
+    pub fn client_secret_post(secret: impl Into<Credential>) -> Self {
         Self(Method::Post(secret.into()))
     }
 
@@ -103,6 +104,14 @@ impl ClientAuth {
     /// and no secret; an issuer's `mtls_endpoint_aliases` (section 5) are used.
     pub fn tls_client_auth() -> Self {
         Self(Method::Tls)
+    }
+
+    /// The secret that may have to be read from a file.
+    pub(in crate::grant) fn credential(&self) -> Option<&Credential> {
+        match &self.0 {
+            Method::Basic(secret, _) | Method::Post(secret) => Some(secret),
+            _ => None,
+        }
     }
 
     pub(in crate::grant) fn is_tls(&self) -> bool {
@@ -131,8 +140,8 @@ impl Hash for ClientAuth {
         std::mem::discriminant(&self.0).hash(hasher);
         match &self.0 {
             Method::None | Method::Tls | Method::Assertion(_) => {}
-            Method::Basic(secret, written) => (secret.secret(), written).hash(hasher),
-            Method::Post(secret) => secret.secret().hash(hasher),
+            Method::Basic(secret, written) => (secret, written).hash(hasher),
+            Method::Post(secret) => secret.hash(hasher),
             Method::Jwt(jwt) => jwt.hash(hasher),
         }
     }
@@ -141,6 +150,7 @@ impl Hash for ClientAuth {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grant::secret::Secret;
 
     #[test]
     fn what_authenticates_a_client_is_not_shown() {

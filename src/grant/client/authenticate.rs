@@ -51,11 +51,11 @@ impl Client {
     ) -> Result<Form<'a>, TokenError> {
         let assertion = match &self.auth.0 {
             Method::None | Method::Tls => return Ok(form),
-            Method::Post(secret) => return Ok(form.secret("client_secret", secret.secret())),
+            Method::Post(secret) => return Ok(form.secret("client_secret", secret.get().await?)),
             Method::Basic(secret, written) => {
-                let id = self.id("a client secret")?;
+                let (id, secret) = (self.id("a client secret")?, secret.get().await?);
                 let (header, credentials) = basic(id, secret.secret(), *written)?;
-                return Ok(form.authorized(header, secret.secret(), credentials));
+                return Ok(form.authorized(header, secret, credentials));
             }
             Method::Assertion(source) => {
                 secret::ask(&**source, "the client's assertion is empty").await?
@@ -77,7 +77,9 @@ impl Client {
             return None;
         };
         let is_plain = |text: &str| encode_with_spaces(text).eq(text.bytes());
-        if is_plain(self.id.as_deref()?) && is_plain(secret.secret()) {
+        let secret = secret.known();
+        let secret = secret.as_ref().map_or("", Secret::secret);
+        if is_plain(self.id.as_deref()?) && is_plain(secret) {
             return None;
         }
         Some(match written {

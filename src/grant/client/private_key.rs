@@ -48,6 +48,8 @@ pub struct PrivateKey {
     key: Arc<Key>,
     algorithm: &'static str,
     id: Option<String>,
+    /// Where it is read again.
+    file: Option<Arc<Path>>,
     certificate: Option<Thumbprints>,
 }
 
@@ -99,11 +101,14 @@ impl PrivateKey {
             algorithm: key.algorithms()[0],
             key: Arc::new(key),
             id: None,
+            file: None,
             certificate: None,
         })
     }
 
-    /// Reads the first private key in a PEM file.
+    /// Reads the first private key in a PEM file, and again for each signature, so
+    /// that it can be replaced by another key of the same algorithm while the
+    /// program runs.
     ///
     /// # Errors
     ///
@@ -114,7 +119,24 @@ impl PrivateKey {
         let fault = |what: &str| ConfigError::new(FIELD, format!("{}: {what}", path.display()));
         let pem = SecretFile::new(path).read();
         let pem = pem.map_err(|e| fault(&e.to_string()))?;
-        Self::from_pem(pem.secret()).map_err(|e| fault(e.reason()))
+        let key = Self::from_pem(pem.secret()).map_err(|e| fault(e.reason()))?;
+        Ok(Self {
+            file: Some(path.into()),
+            ..key
+        })
+    }
+
+    /// Returns the key as its file has it now.
+    async fn current(&self) -> Result<Arc<Key>, BoxError> {
+        let Some(path) = self.file.clone() else {
+            return Ok(self.key.clone());
+        };
+        let read = tokio::task::spawn_blocking(move || Self::from_pem_file(&path));
+        let now = read.await??;
+        if !now.key.algorithms().contains(&self.algorithm) {
+            return Err("the private key was replaced by one of another algorithm".into());
+        }
+        Ok(now.key)
     }
 
     /// Sets the `kid` that tells the server which key this is. Default: none is
@@ -214,7 +236,8 @@ impl Signer for PrivateKey {
     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, BoxError> {
         let random = SystemRandom::new();
         let failed = |_| BoxError::from("the private key could not sign");
-        Ok(match &*self.key {
+        let key = self.current().await?;
+        Ok(match &*key {
             Key::Rsa(key) => {
                 let mut signature = vec![0; key.public_modulus_len()];
                 let padding: &'static dyn RsaEncoding = match self.algorithm {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::Uri;
+use http::{StatusCode, Uri};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -32,8 +32,8 @@ struct Known {
 }
 
 impl Issuer {
-    pub(super) fn new(name: String) -> Result<Self, ConfigError> {
-        let urls = metadata::urls(&name)?;
+    pub(super) fn new(name: String, allows_plain_http: bool) -> Result<Self, ConfigError> {
+        let urls = metadata::urls(&name, allows_plain_http)?;
         Ok(Self {
             name,
             urls,
@@ -183,6 +183,10 @@ fn no_metadata(
             true => Ok(NotHere::Later(error)),
             false => Err(error),
         };
+    }
+    if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        let what = "is behind a proxy that refused the request";
+        return Err(error(TokenErrorKind::Connect, what));
     }
     if status.is_client_error() {
         let what = "has no metadata: is this the issuer, to the last character?";

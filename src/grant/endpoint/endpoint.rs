@@ -32,12 +32,14 @@ impl Endpoint {
     /// # Errors
     ///
     /// Fails if the URL is not `https` (`http` is for loopback: `localhost`,
-    /// 127.0.0.0/8, `[::1]`), or has a user name or a fragment. The error does
-    /// not quote the URL.
+    /// 127.0.0.0/8, `[::1]`, and for what [`allow_plain_http`] marks), or has a
+    /// user name or a fragment. The error does not quote the URL.
+    ///
+    /// [`allow_plain_http`]: crate::allow_plain_http
     pub fn new(url: impl EndpointUrl) -> Result<Self, ConfigError> {
         let written = url.text();
         Ok(Self(Location::Known {
-            uri: url::parse_as("endpoint", &written)?,
+            uri: url::parse_as("endpoint", &written, url.allows_plain_http())?,
             written: (*written).into(),
         }))
     }
@@ -74,7 +76,7 @@ impl Endpoint {
     /// | the issuer cannot be reached, or not in time | [`Connect`], [`Timeout`], [`Unavailable`], which are transient |
     /// | it redirects, except by 307 or 308 within its origin | [`UnexpectedRedirect`] |
     /// | it has no metadata | [`Config`] |
-    /// | the metadata is larger than [`max_response`](crate::grant::Grant::max_response), is not JSON, names another issuer than this string (a last slash apart), or names a token endpoint that [`new`](Self::new) refuses or that is plain http while the issuer is https | [`InvalidResponse`] |
+    /// | the metadata is larger than [`max_response`](crate::grant::Grant::max_response), is not JSON, names another issuer than this string (a last slash apart), or names a token endpoint that [`new`](Self::new) refuses or that is plain http while the issuer is https, or off loopback on another origin than the issuer | [`InvalidResponse`] |
     ///
     /// [`TokenCache::revoke`]: crate::TokenCache::revoke
     /// [`Connect`]: crate::TokenErrorKind::Connect
@@ -87,8 +89,9 @@ impl Endpoint {
     /// # Errors
     ///
     /// Fails as [`new`](Self::new) does; also if the issuer has a query.
-    pub fn issuer(issuer: impl Into<String>) -> Result<Self, ConfigError> {
-        let issuer = Issuer::new(issuer.into())?;
+    pub fn issuer(issuer: impl EndpointUrl) -> Result<Self, ConfigError> {
+        let name = issuer.text().into_owned();
+        let issuer = Issuer::new(name, issuer.allows_plain_http())?;
         Ok(Self(Location::Issuer(Arc::new(issuer))))
     }
 
@@ -114,6 +117,14 @@ impl Endpoint {
             uri: Uri::from_static(uri),
             written: uri.into(),
         })
+    }
+
+    /// Returns the URL, if it is known without asking an issuer.
+    pub(crate) fn uri(&self) -> Option<&Uri> {
+        match &self.0 {
+            Location::Known { uri, .. } => Some(uri),
+            Location::Issuer(_) => None,
+        }
     }
 }
 

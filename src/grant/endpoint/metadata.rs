@@ -8,6 +8,7 @@ use url::Url;
 use crate::error::{ConfigError, TokenError, TokenErrorKind};
 use crate::grant::endpoint::url::parse_as;
 use crate::grant::response::body::{JsonValue, Members, Twice};
+use crate::plain_http::{is_plain, stays_here};
 
 const FIELD: &str = "issuer";
 
@@ -36,9 +37,9 @@ pub(super) enum Revocation {
 
 /// Returns the URLs of an issuer's metadata: OpenID Connect Discovery 1.0,
 /// section 4.1, then RFC 8414, section 3.1.
-pub(super) fn urls(issuer: &str) -> Result<[Uri; 2], ConfigError> {
+pub(super) fn urls(issuer: &str, allows_plain_http: bool) -> Result<[Uri; 2], ConfigError> {
     let refuse = |reason| ConfigError::new(FIELD, reason);
-    let uri = parse_as(FIELD, issuer)?;
+    let uri = parse_as(FIELD, issuer, allows_plain_http)?;
     if uri.query().is_some() || issuer.contains('?') {
         return Err(refuse("has a query: remove it from the `?` on"));
     }
@@ -94,17 +95,24 @@ pub(super) fn read(asked: &str, place: &str, body: &[u8]) -> Result<Metadata, Fa
     if !is_same_issuer(asked, issuer) {
         return Err(fault("names another issuer"));
     }
-    // Only an issuer on loopback may have its endpoints there without TLS.
+    // Only an issuer without TLS may have its endpoints without it: on loopback, or
+    // on its own origin, which the program spelled out.
     let plain = asked
         .get(..5)
         .is_some_and(|s| s.eq_ignore_ascii_case("http:"));
+    let issuer_origin = parse_as(FIELD, issuer, plain).ok();
+    let issuer_origin = issuer_origin.as_ref().and_then(origin);
     let endpoint = |field, text: &str| {
-        let uri = parse_as(field, text)?;
-        if uri.scheme_str() != Some("https") && !plain {
+        let uri = parse_as(field, text, plain)?;
+        if is_plain(&uri) && !plain {
             return Err(ConfigError::new(
                 field,
                 "is plain http, and the issuer is not",
             ));
+        }
+        if is_plain(&uri) && !stays_here(&uri) && origin(&uri) != issuer_origin {
+            let reason = "is plain http on another origin than its issuer's";
+            return Err(ConfigError::new(field, reason));
         }
         Ok(uri)
     };
@@ -124,7 +132,6 @@ pub(super) fn read(asked: &str, place: &str, body: &[u8]) -> Result<Metadata, Fa
     let mtls_token = other(&aliases, "token_endpoint");
     // A token that is revoked goes to no origin that the issuer's name does not
     // vouch for, or that gets the same token anyway.
-    let issuer_origin = parse_as(FIELD, issuer).ok().and_then(|uri| origin(&uri));
     let is_own = |uri: &Uri| origin(uri).is_some() && origin(uri) == issuer_origin;
     let mtls_origin = mtls_token.as_ref().and_then(origin);
     let mtls_revocation = other(&aliases, "revocation_endpoint");
@@ -156,7 +163,7 @@ fn origin(uri: &Uri) -> Option<(String, String, u16)> {
 fn is_keycloak_logout(issuer: &str, endpoint: &Uri) -> bool {
     let issuer = issuer.trim_end_matches('/');
     let path = format!("{issuer}/protocol/openid-connect/logout");
-    parse_as("endpoint", &path).is_ok_and(|logout| logout == *endpoint)
+    parse_as("endpoint", &path, true).is_ok_and(|logout| logout == *endpoint)
 }
 
 /// Whether the metadata names the issuer by the same string (OpenID Connect
@@ -196,7 +203,9 @@ mod tests {
                 "http://127.0.0.1:1/.well-known/oauth-authorization-server/x",
             ),
         ] {
-            let found = urls(issuer).expect(issuer).map(|uri| uri.to_string());
+            let found = urls(issuer, false)
+                .expect(issuer)
+                .map(|uri| uri.to_string());
             assert_eq!(found, [openid, oauth]);
         }
     }
@@ -211,7 +220,7 @@ mod tests {
             ("https://a.example?", "a query"),
             ("https://a.example/#hunter2", "a fragment"),
         ] {
-            let error = urls(issuer).expect_err(issuer);
+            let error = urls(issuer, false).expect_err(issuer);
             assert_eq!(error.field(), "issuer");
             let shown = format!("{error} {error:?}");
             assert!(shown.contains(reason), "{issuer}: {shown}");
@@ -348,6 +357,28 @@ mod tests {
                 (None, None)
             );
         }
+    }
+
+    #[test]
+    fn an_issuer_in_plain_http_has_plain_endpoints_on_its_own_origin_only() {
+        const ISSUER: &str = "http://keycloak:8080/realms/x";
+        for (endpoint, accepted) in [
+            ("http://keycloak:8080/token", true),
+            ("http://KEYCLOAK:8080/token", true),
+            ("https://keycloak:8443/token", true),
+            ("http://localhost:1/token", true),
+            ("http://keycloak/token", false),
+            ("http://keycloak:8081/token", false),
+            ("http://other:8080/token", false),
+        ] {
+            let body = format!(r#"{{"issuer":"{ISSUER}","token_endpoint":"{endpoint}"}}"#);
+            assert_eq!(
+                read(ISSUER, body.as_bytes()).is_ok(),
+                accepted,
+                "{endpoint}"
+            );
+        }
+        assert!(urls(ISSUER, true).is_ok() && urls(ISSUER, false).is_err());
     }
 
     #[test]

@@ -57,6 +57,14 @@ impl<T> TokenEndpoint<T> {
         &self.endpoint
     }
 
+    pub(in crate::grant) fn set_location(&mut self, endpoint: Endpoint) {
+        self.endpoint = endpoint;
+    }
+
+    pub(in crate::grant) fn limits(&self) -> Limits {
+        self.limits
+    }
+
     pub(in crate::grant) fn set_timeout(&mut self, timeout: Duration) -> Result<(), ConfigError> {
         if timeout.is_zero() {
             return Err(ConfigError::new("timeout", "is zero"));
@@ -176,7 +184,7 @@ impl<T: Transport> TokenEndpoint<T> {
         }
     }
 
-    fn transport(&self) -> T {
+    pub(in crate::grant) fn transport(&self) -> T {
         lock(&self.transport).clone()
     }
 }

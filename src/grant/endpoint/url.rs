@@ -4,10 +4,10 @@ use http::Uri;
 use url::Url;
 
 use crate::error::ConfigError;
-use crate::origins::is_loopback;
+use crate::plain_http::{PlainHttp, is_loopback};
 
-/// The URL of an endpoint: a `&str`, `String`, [`Uri`] or [`Url`], or a
-/// reference to one.
+/// The URL of an endpoint: a `&str`, `String`, [`Uri`] or [`Url`], a reference to
+/// one, or an [`allow_plain_http`](crate::allow_plain_http).
 ///
 /// ```
 /// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
@@ -37,6 +37,20 @@ mod sealed {
     /// Anything that is a URL, as the string whose form is checked.
     pub trait Text {
         fn text(&self) -> Cow<'_, str>;
+
+        fn allows_plain_http(&self) -> bool {
+            false
+        }
+    }
+
+    impl Text for PlainHttp {
+        fn text(&self) -> Cow<'_, str> {
+            self.as_str().into()
+        }
+
+        fn allows_plain_http(&self) -> bool {
+            true
+        }
     }
 
     macro_rules! text {
@@ -57,12 +71,18 @@ mod sealed {
 
 /// Parses what was set as `field`: see [`parse_as`].
 pub(super) fn parse(field: &'static str, url: impl EndpointUrl) -> Result<Uri, ConfigError> {
-    parse_as(field, &url.text())
+    parse_as(field, &url.text(), url.allows_plain_http())
 }
 
 /// Parses the URL of an endpoint that is set as `field`. The error never quotes
 /// it, because it may hold a password or a key.
-pub(in crate::grant) fn parse_as(field: &'static str, text: &str) -> Result<Uri, ConfigError> {
+///
+/// Plain http off loopback is refused unless it is allowed.
+pub(in crate::grant) fn parse_as(
+    field: &'static str,
+    text: &str,
+    allows_plain_http: bool,
+) -> Result<Uri, ConfigError> {
     let refuse = |reason: &'static str| ConfigError::new(field, reason);
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(refuse("has no scheme: write `https://host/path`"));
@@ -90,9 +110,10 @@ pub(in crate::grant) fn parse_as(field: &'static str, text: &str) -> Result<Uri,
     }
     let url =
         Url::parse(text).map_err(|e| ConfigError::new(field, format!("is not a URL: {e}")))?;
-    if url.scheme() != "https" && !is_loopback(&url) {
+    if url.scheme() != "https" && !allows_plain_http && !is_loopback(&url) {
         return Err(refuse(
-            "is plain http, which is only for loopback (`localhost`, 127.0.0.0/8, `[::1]`): use https",
+            "is plain http, which is only for loopback (`localhost`, 127.0.0.0/8, `[::1]`): \
+             use https, or `allow_plain_http` where nobody can listen",
         ));
     }
     if url.port() == Some(0) {
@@ -108,7 +129,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Uri, ConfigError> {
-        parse_as("endpoint", text)
+        parse_as("endpoint", text, false)
     }
 
     #[test]
@@ -136,6 +157,18 @@ mod tests {
             ("http://[::1]/t", "http://[::1]/t"),
         ] {
             assert_eq!(parse(text).expect(text), uri, "{text}");
+        }
+    }
+
+    #[test]
+    fn plain_http_off_loopback_is_accepted_only_where_it_is_allowed() {
+        const TEXT: &str = "http://keycloak:8080/token";
+        let allowed = super::parse("endpoint", crate::allow_plain_http(TEXT));
+        assert_eq!(allowed.expect("allowed"), TEXT);
+        let error = super::parse("endpoint", TEXT).expect_err("not allowed");
+        assert!(error.to_string().contains("allow_plain_http"), "{error}");
+        for text in ["ftp://keycloak/token", "http://me:hunter2@keycloak/"] {
+            assert!(super::parse("endpoint", crate::allow_plain_http(text)).is_err());
         }
     }
 

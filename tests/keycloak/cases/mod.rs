@@ -16,30 +16,10 @@ mod rotation;
 mod stale;
 mod wrong_password;
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
-
+use crate::running::{Case, cases};
 use crate::world::World;
 
-/// What a case found, in words. It panics where it does not hold.
-pub(crate) type Running = Pin<Box<dyn Future<Output = String> + Send>>;
-
-pub(crate) struct Case {
-    pub(crate) name: &'static str,
-    pub(crate) run: fn(Arc<World>) -> Running,
-}
-
-macro_rules! cases {
-    ($($path:path),* $(,)?) => {
-        &[$(Case {
-            name: stringify!($path),
-            run: |world| Box::pin($path(world)),
-        }),*]
-    };
-}
-
-pub(crate) const ALL: &[Case] = cases![
+pub(crate) const ALL: &[Case<World>] = cases![
     answers::what_the_server_answers,
     herd::a_thousand_cold_callers_make_one_token_request,
     fleet::a_fleet_with_a_store_logs_in_once,

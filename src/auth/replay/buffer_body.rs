@@ -1,0 +1,212 @@
+//! The policy that keeps a body while it is sent.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::Request;
+use http_body::Body;
+use http_body_util::combinators::{BoxBody, UnsyncBoxBody};
+
+use crate::auth::replay::buffered::BufferedBody;
+use crate::auth::replay::kept::{Kept, split};
+use crate::auth::replay::policy::{ReplayPolicy, with_body};
+
+/// Replays requests of any body, as long as no more than so many bytes of it were
+/// sent when the API rejected the token: their frames are kept while they are
+/// sent, and a replay sends them again and then the rest.
+///
+/// For bodies that are not `Clone`: tonic's messages, reqwest's streams, a
+/// `BoxBody`. Nothing is copied or read ahead, for a frame is `Bytes`. Once more
+/// was sent than fits, or the response has come, nothing is kept any longer; a
+/// body that is known to be too long is not kept at all. Such a request is sent
+/// once only ([`Outcome::NotCopied`](crate::Outcome::NotCopied)).
+///
+/// It serves `reqwest::Request`, and `http::Request` of http-body-util's `BoxBody`
+/// and `UnsyncBoxBody`. For other bodies [`boxed_by`](Self::boxed_by) says how one
+/// is made of any body:
+///
+/// ```
+/// # use tower_bearer::{AccessToken, BearerAuthLayer, Origins, TokenCache};
+/// use tower_bearer::BufferBody;
+/// # use http_body_util::combinators::UnsyncBoxBody;
+/// # type Body = UnsyncBoxBody<bytes::Bytes, tower::BoxError>;
+/// # let tokens = TokenCache::new(AccessToken::new("t")?);
+/// # let layer = BearerAuthLayer::new(tokens, Origins::any_https());
+///
+/// // `Body::new` is `tonic::body::Body::new`, or axum's.
+/// let layer = layer.replay(BufferBody::up_to(64 * 1024).boxed_by(Body::new));
+/// # let _ = layer;
+/// # Ok::<_, tower_bearer::TokenError>(())
+/// ```
+pub struct BufferBody<B = ()> {
+    limit: usize,
+    wrap: fn(BufferedBody<B>) -> B,
+}
+
+impl BufferBody {
+    /// Keeps at most this many bytes of each body, its trailers not counted.
+    pub fn up_to(bytes: usize) -> Self {
+        Self {
+            limit: bytes,
+            wrap: |_| (),
+        }
+    }
+
+    /// Sets how a body is made of a [`BufferedBody`], for bodies that this crate does
+    /// not know: `tonic::body::Body::new`, `axum::body::Body::new`. The body has to be
+    /// one that boxes any other.
+    pub fn boxed_by<B>(self, wrap: fn(BufferedBody<B>) -> B) -> BufferBody<B> {
+        BufferBody {
+            limit: self.limit,
+            wrap,
+        }
+    }
+}
+
+impl<B> Clone for BufferBody<B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B> Copy for BufferBody<B> {}
+
+impl<B> fmt::Debug for BufferBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BufferBody")
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request that lacks its body, and what that is made of.
+pub struct Buffered<Req, B> {
+    request: Req,
+    /// `None` if the request is whole without it.
+    body: Option<KeptBody<B>>,
+}
+
+struct KeptBody<B> {
+    kept: Kept<B>,
+    wrap: fn(BufferedBody<B>) -> B,
+}
+
+impl<B> KeptBody<B> {
+    fn take_over(self) -> Option<B> {
+        let shared = self.kept.take_over()?;
+        Some((self.wrap)(BufferedBody::replay(shared)))
+    }
+}
+
+impl<Req, B> fmt::Debug for Buffered<Req, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buffered").finish_non_exhaustive()
+    }
+}
+
+/// Has the body of a request kept. `None` if it is known to be too long.
+fn buffer<B>(
+    request: &mut Request<B>,
+    limit: usize,
+    wrap: fn(BufferedBody<B>) -> B,
+) -> Option<Buffered<Request<B>, B>>
+where
+    B: Body<Data = Bytes> + Default + Unpin,
+{
+    if request.body().size_hint().lower() > limit as u64 {
+        return None;
+    }
+    let copy = with_body(request, B::default());
+    if request.body().is_end_stream() {
+        let (request, body) = (copy, None);
+        return Some(Buffered { request, body });
+    }
+    let (shared, kept) = split(std::mem::take(request.body_mut()), limit);
+    *request.body_mut() = wrap(BufferedBody::first(shared));
+    Some(Buffered {
+        request: copy,
+        body: Some(KeptBody { kept, wrap }),
+    })
+}
+
+fn restore<B>(copy: Buffered<Request<B>, B>) -> Option<Request<B>> {
+    let mut request = copy.request;
+    if let Some(body) = copy.body {
+        *request.body_mut() = body.take_over()?;
+    }
+    Some(request)
+}
+
+impl<B> ReplayPolicy<Request<B>> for BufferBody<B>
+where
+    B: Body<Data = Bytes> + Default + Unpin,
+{
+    type Copy = Buffered<Request<B>, B>;
+
+    fn copy(&self, request: &mut Request<B>) -> Option<Self::Copy> {
+        buffer(request, self.limit, self.wrap)
+    }
+
+    fn replay(copy: Self::Copy) -> Option<Request<B>> {
+        restore(copy)
+    }
+}
+
+impl<E: 'static> ReplayPolicy<Request<BoxBody<Bytes, E>>> for BufferBody {
+    type Copy = Buffered<Request<BoxBody<Bytes, E>>, BoxBody<Bytes, E>>;
+
+    fn copy(&self, request: &mut Request<BoxBody<Bytes, E>>) -> Option<Self::Copy> {
+        buffer(request, self.limit, BoxBody::new)
+    }
+
+    fn replay(copy: Self::Copy) -> Option<Request<BoxBody<Bytes, E>>> {
+        restore(copy)
+    }
+}
+
+impl<E: 'static> ReplayPolicy<Request<UnsyncBoxBody<Bytes, E>>> for BufferBody {
+    type Copy = Buffered<Request<UnsyncBoxBody<Bytes, E>>, UnsyncBoxBody<Bytes, E>>;
+
+    fn copy(&self, request: &mut Request<UnsyncBoxBody<Bytes, E>>) -> Option<Self::Copy> {
+        buffer(request, self.limit, UnsyncBoxBody::new)
+    }
+
+    fn replay(copy: Self::Copy) -> Option<Request<UnsyncBoxBody<Bytes, E>>> {
+        restore(copy)
+    }
+}
+
+/// What is in memory already is kept whatever its length.
+#[cfg(feature = "reqwest")]
+impl ReplayPolicy<reqwest::Request> for BufferBody {
+    type Copy = Buffered<reqwest::Request, reqwest::Body>;
+
+    fn copy(&self, request: &mut reqwest::Request) -> Option<Self::Copy> {
+        let whole = |body: &reqwest::Body| body.as_bytes().is_some() || body.is_end_stream();
+        if request.body().is_none_or(whole) {
+            let (request, body) = (request.try_clone()?, None);
+            return Some(Buffered { request, body });
+        }
+        let body = request.body_mut().take()?;
+        if body.size_hint().lower() > self.limit as u64 {
+            *request.body_mut() = Some(body);
+            return None;
+        }
+        let copy = request.try_clone();
+        let wrap: fn(BufferedBody<reqwest::Body>) -> reqwest::Body = reqwest::Body::wrap;
+        let (shared, kept) = split(body, self.limit);
+        *request.body_mut() = Some(wrap(BufferedBody::first(shared)));
+        Some(Buffered {
+            request: copy?,
+            body: Some(KeptBody { kept, wrap }),
+        })
+    }
+
+    fn replay(copy: Self::Copy) -> Option<reqwest::Request> {
+        let mut request = copy.request;
+        if let Some(body) = copy.body {
+            *request.body_mut() = Some(body.take_over()?);
+        }
+        Some(request)
+    }
+}

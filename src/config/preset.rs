@@ -1,0 +1,40 @@
+//! Presets: the grants of known services.
+
+use super::client::only_one;
+use super::source_config::SourceConfig;
+use crate::error::ConfigError;
+use crate::grant::PasswordGrant;
+use crate::source::BoxTokenSource;
+use crate::transport::Transport;
+use crate::voipex::VoipexImpersonation;
+
+const VOIPEX: &str = "voipex";
+
+impl SourceConfig {
+    /// Builds the source of the preset.
+    pub(super) fn of_preset<T: Transport>(
+        &self,
+        transport: T,
+    ) -> Result<BoxTokenSource, ConfigError> {
+        if self.grant.is_some() {
+            return Err(only_one("grant", "preset"));
+        }
+        if self.preset.as_deref() != Some(VOIPEX) {
+            return Err(ConfigError::new("preset", "is not `voipex`"));
+        }
+        let used = ["username", "password", "password_file", "impersonate"];
+        self.check_params_of(VOIPEX, &used)?;
+        let (username, password) = self.user()?;
+        let account = PasswordGrant::voipex(username, password);
+        let account = self.finish(account, transport.clone())?;
+        match self.impersonate.as_deref().map(str::trim) {
+            None => Ok(account),
+            Some("") => Err(ConfigError::new("impersonate", "is empty")),
+            Some(login) => {
+                let account = self.token_cache_builder_for(account)?.build()?;
+                let user = VoipexImpersonation::new(account, login);
+                self.finish_without_params(user, transport)
+            }
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! What VoIPex has beside Keycloak: its exchange, and its APIs.
+
+pub(super) mod api;
+pub(super) mod exchange;
+mod hapi;
+mod settings;

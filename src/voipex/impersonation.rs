@@ -1,0 +1,203 @@
+//! The source of a user's tokens.
+
+use std::fmt;
+use std::hash::Hash;
+use std::time::SystemTime;
+
+use http::Uri;
+
+use crate::auth::BearerAuthLayer;
+use crate::cache::TokenCache;
+use crate::error::{ConfigError, TokenError};
+use crate::grant::{Endpoint, Fingerprint, Form, Grant, GrantConfig, GrantType};
+use crate::origins::Origins;
+use crate::token::TokenResponse;
+use crate::transport::{DefaultTransport, EndpointRequest, Transport, send_request};
+use crate::voipex::account::{WithAccount, without_token};
+use crate::voipex::exchange;
+
+const SERVER: &str = "https://auth.voipex.io";
+const FIELD: &str = "authorization_server";
+
+/// Requests tokens by which an API access of VoIPex acts for a user
+/// (impersonation), in exchange for the access's own token.
+///
+/// The access is an account with a [`TokenCache`] of its own, whose token is sent
+/// to `https://auth.voipex.io/token-exchange` with the user's login. Any number of
+/// users share it, so there is one login in all. A token that the exchange rejects
+/// is renewed once, and the exchange sent again, as by any
+/// [`BearerAuthLayer`](crate::BearerAuthLayer).
+///
+/// ```
+/// # fn example(password: String) -> Result<(), Box<dyn std::error::Error>> {
+/// use tower_bearer::{PasswordGrant, TokenCache, VoipexImpersonation};
+///
+/// let access = TokenCache::new(PasswordGrant::voipex("api@company.example", password));
+/// let anna = TokenCache::new(VoipexImpersonation::new(access, "anna@company.example"));
+/// # let _ = anna; Ok(()) }
+/// # #[cfg(feature = "reqwest")]
+/// # example("p".into()).unwrap();
+/// ```
+///
+/// For many users, make one for each key of [`Accounts`](crate::accounts), a
+/// feature; the guide `voipex` has a program.
+///
+/// A refresh token in the response is used for renewals, at the token endpoint and
+/// with the client id `api`; without one, or when it is refused, the token is
+/// exchanged again. The settings are methods of [`Grant`]:
+/// [`transport`](Grant::transport), [`timeout`](Grant::timeout),
+/// [`max_response`](Grant::max_response),
+/// [`logout_endpoint`](Grant::logout_endpoint) and
+/// [`revocation_endpoint`](Grant::revocation_endpoint). A
+/// [`scope`](Grant::scope) or a [`param`](Grant::param) becomes a further member of
+/// the exchange's JSON.
+///
+/// # Errors
+///
+/// VoIPex documents the request, but not the response. Until somebody has seen a
+/// real one, it is taken for this:
+///
+/// | the exchange answers | the error | concerns |
+/// |---|---|---|
+/// | a token, as the token endpoint does | none | |
+/// | 401, also to a new token of the access | [`Unavailable`] | the access |
+/// | 403 | [`Refused`]: the access may not act for this user | this user |
+/// | any other 4xx that is not passing | [`Refused`]: there is no such user | this user |
+/// | 408, 425, 429, 5xx | [`Unavailable`] | this user |
+/// | HTML, or anything else without a token | [`InvalidResponse`] | this user |
+///
+/// After a refusal the exchange is tried again after 5 seconds, then after twice the
+/// pause, up to 15 minutes: nobody's password is sent, so no account is locked. Other
+/// users are not affected, nor is the access.
+///
+/// If the access has no token, because its password was refused for example, the
+/// error is a [`Source`] that includes the access's own error: it is in the message,
+/// and [`TokenError::get_ref`] returns it. Nothing is sent. Users who have a token
+/// go on with it, and with their refresh tokens.
+///
+/// An empty login is a [`Config`] error, and nothing is sent.
+///
+/// [`Config`]: crate::TokenErrorKind::Config
+/// [`InvalidResponse`]: crate::TokenErrorKind::InvalidResponse
+/// [`Refused`]: crate::TokenErrorKind::Refused
+/// [`Source`]: crate::TokenErrorKind::Source
+/// [`Unavailable`]: crate::TokenErrorKind::Unavailable
+pub type VoipexImpersonation<T = DefaultTransport> = Grant<Impersonation, T>;
+
+/// The kind of [`VoipexImpersonation`].
+pub struct Impersonation {
+    login: String,
+    exchange: Uri,
+    /// Sends the account's token to the exchange.
+    account: BearerAuthLayer,
+}
+
+impl Grant<Impersonation> {
+    /// Creates the source of this user's tokens. `account` is the cache of an API
+    /// access for which impersonation is enabled, `login` the user's e-mail address.
+    pub fn new(account: TokenCache, login: impl Into<String>) -> Self {
+        let server = match Server::parse(SERVER) {
+            Ok(server) => server,
+            Err(error) => unreachable!("the documented server is valid: {error}"),
+        };
+        Self::at_voipex(Impersonation {
+            login: login.into(),
+            exchange: server.exchange,
+            account: BearerAuthLayer::new(account, server.origins),
+        })
+    }
+}
+
+impl<T> Grant<Impersonation, T> {
+    /// Sets the authorization server, whose token endpoint is `/token` and whose
+    /// exchange is `/token-exchange`: a server for tests, for example. Default:
+    /// `https://auth.voipex.io`.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Origins::only`] does, for an origin without scheme or with a path
+    /// for example.
+    pub fn authorization_server(mut self, origin: impl AsRef<str>) -> Result<Self, ConfigError> {
+        let server = Server::parse(origin.as_ref())?;
+        self.kind.exchange = server.exchange;
+        self.kind.account = BearerAuthLayer::new(self.kind.account.tokens, server.origins);
+        Ok(self.with_endpoint(server.token_endpoint))
+    }
+}
+
+/// An authorization server and its endpoints.
+struct Server {
+    token_endpoint: Endpoint,
+    exchange: Uri,
+    origins: Origins,
+}
+
+impl Server {
+    fn parse(origin: &str) -> Result<Self, ConfigError> {
+        let origins = Origins::only([origin])
+            .map_err(|error| ConfigError::new(FIELD, error.reason().to_owned()))?;
+        let origin = origin.trim_end_matches('/');
+        let exchange = Endpoint::new(format!("{origin}/token-exchange"))?;
+        let no_url = || ConfigError::new(FIELD, "is not a URL");
+        Ok(Self {
+            token_endpoint: Endpoint::new(format!("{origin}/token"))?,
+            exchange: exchange.uri().cloned().ok_or_else(no_url)?,
+            origins,
+        })
+    }
+}
+
+impl GrantType for Impersonation {
+    const NAME: &'static str = "VoipexImpersonation";
+    const CREDENTIALS: &'static str = exchange::CREDENTIALS;
+
+    /// The token endpoint gets refresh tokens only.
+    fn grant_type(&self) -> &str {
+        "refresh_token"
+    }
+
+    async fn add_params<'a>(&'a self, form: Form<'a>) -> Result<Form<'a>, TokenError> {
+        Ok(form)
+    }
+
+    fn hash_credentials(&self, hasher: &mut Fingerprint) {
+        let account = &self.account.tokens.shared;
+        let account = match account.source.fingerprint() {
+            // Nobody can tell its credentials from others.
+            0 => account.cache_id,
+            fingerprint => fingerprint,
+        };
+        (account, self.exchange.to_string(), &self.login).hash(hasher);
+    }
+
+    async fn fetch<T: Transport>(
+        &self,
+        config: &GrantConfig<T>,
+    ) -> Result<TokenResponse, TokenError> {
+        let params = config.added_params().await?;
+        let body = exchange::body(&self.login, &params)?;
+        // First, for that wait has a deadline of its own.
+        let token = self.account.tokens.token().await.map_err(without_token)?;
+        let mut secrets = vec![token.secret()];
+        secrets.extend(params.iter().map(|(_, value)| value.secret()));
+        let request = EndpointRequest {
+            uri: &self.exchange,
+            endpoint_name: exchange::ENDPOINT_NAME,
+            authorization: None,
+            body: Some(body),
+            secrets: &secrets,
+        };
+        let transport = WithAccount::new(&self.account, config.transport());
+        let response = send_request(transport, &request, config.limits()).await?;
+        let (types, now) = (config.token_types(), SystemTime::now());
+        let response = exchange::read(&response, &request, &self.login, types, now)?;
+        config.observe(&response);
+        Ok(response)
+    }
+}
+
+impl fmt::Debug for Impersonation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Impersonation").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,7 @@
+//! VoIPex's own exchange, by which an API access acts for a user.
+
+mod account;
+mod exchange;
+mod impersonation;
+
+pub use impersonation::VoipexImpersonation;

@@ -1,0 +1,14 @@
+//! One cache and its layer, before one token endpoint and several origins.
+
+mod answers;
+mod api;
+mod callers;
+mod exclusive;
+mod history;
+mod reference;
+mod rejections;
+mod server;
+mod steps;
+mod world;
+
+pub(crate) use history::run;

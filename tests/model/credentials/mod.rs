@@ -1,0 +1,6 @@
+//! Several caches that send a right or a wrong password, each of the same user.
+
+mod history;
+mod server;
+
+pub(crate) use history::run;

@@ -1,0 +1,6 @@
+// Ory Hydra's program.
+package main
+
+import "github.com/ory/hydra/v2/cmd"
+
+func main() { cmd.Execute() }
