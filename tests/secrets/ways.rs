@@ -12,7 +12,7 @@ use hyper_util::rt::TokioExecutor;
 use tokio::sync::watch;
 use tower::{Layer, Service, ServiceExt};
 use tower_bearer::grant::ClientAuth;
-use tower_bearer::store::{Account, Acquire, Acquired, Completion, MemoryStore, TokenStore};
+use tower_bearer::store::{self, Acquire, Acquired, Completion, MemoryStore, TokenStore};
 use tower_bearer::testing::TokenServer;
 use tower_bearer::transport::DefaultTransport;
 use tower_bearer::{
@@ -172,7 +172,7 @@ impl<S: TokenSource> TokenSource for ShownSource<S> {
 struct ShownStore(MemoryStore, Seen);
 
 impl TokenStore for ShownStore {
-    async fn acquire(&self, account: &Account, acquire: &Acquire) -> Result<Acquired, BoxError> {
+    async fn acquire(&self, account: &store::Account, acquire: &Acquire) -> Result<Acquired, BoxError> {
         self.1.show("Acquire", acquire);
         let acquired = self.0.acquire(account, acquire).await?;
         self.1.show("Acquired", &acquired);
@@ -187,7 +187,7 @@ impl TokenStore for ShownStore {
         Ok(acquired)
     }
 
-    async fn complete(&self, account: &Account, completion: &Completion) -> Result<bool, BoxError> {
+    async fn complete(&self, account: &store::Account, completion: &Completion) -> Result<bool, BoxError> {
         self.1.show("Completion", completion);
         for stored in completion.token.iter().chain(&completion.failure) {
             self.1.show("Stored", stored);
@@ -196,11 +196,11 @@ impl TokenStore for ShownStore {
         self.0.complete(account, completion).await
     }
 
-    async fn withdraw(&self, account: &Account, nonce: u64) -> Result<(), BoxError> {
+    async fn withdraw(&self, account: &store::Account, nonce: u64) -> Result<(), BoxError> {
         self.0.withdraw(account, nonce).await
     }
 
-    fn changes(&self, account: &Account) -> watch::Receiver<()> {
+    fn changes(&self, account: &store::Account) -> watch::Receiver<()> {
         self.0.changes(account)
     }
 }
