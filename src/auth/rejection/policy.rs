@@ -6,23 +6,10 @@ use std::sync::Arc;
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::auth::message::HttpResponse;
-use crate::auth::rejection::challenge::{is_about_scope, is_rejection};
-use crate::auth::rejection::grpc;
+use crate::auth::rejection::challenge::is_about_scope;
 use crate::auth::rejection::sent_token::SentToken;
 use crate::auth::rejection::trailers::GrpcBody;
-
-/// What the head of a response says of the token that was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The API took the token.
-    Accepted,
-    /// Nothing yet: the body may say it.
-    Undecided,
-    /// A newer token may help.
-    Rejected,
-    /// A 401 that a newer token would not help against.
-    Unrelated,
-}
+use crate::auth::rejection::verdict::{Verdict, grpc_status, rejected_if, unless_401};
 
 /// Says which responses reject the token, besides every 401 that is not about its
 /// scope.
@@ -173,22 +160,6 @@ mod sealed {
     impl<K> Sealed for super::Rejection<K> {}
 }
 
-/// A 401 is a rejection or unrelated; what else there is says `other`.
-fn unless_401(status: StatusCode, headers: &HeaderMap, other: impl FnOnce() -> Verdict) -> Verdict {
-    match status {
-        StatusCode::UNAUTHORIZED if is_rejection(headers) => Verdict::Rejected,
-        StatusCode::UNAUTHORIZED => Verdict::Unrelated,
-        _ => other(),
-    }
-}
-
-fn rejected_if(rejected: bool) -> Verdict {
-    match rejected {
-        true => Verdict::Rejected,
-        false => Verdict::Accepted,
-    }
-}
-
 impl<Res: HttpResponse> RejectionPolicy<Res> for Rejection<Unauthorized> {
     type Response = Res;
 
@@ -260,13 +231,13 @@ where
     type Response = Response<GrpcBody<B>>;
 
     fn verdict(&self, status: StatusCode, headers: &HeaderMap) -> Verdict {
-        unless_401(status, headers, || grpc::verdict(headers))
+        unless_401(status, headers, || grpc_status(headers))
     }
 
     #[inline]
     fn is_final(&self, response: &Response<B>) -> bool {
         response.status() != StatusCode::UNAUTHORIZED
-            && grpc::verdict(response.headers()) != Verdict::Rejected
+            && grpc_status(response.headers()) != Verdict::Rejected
     }
 
     fn finish(&self, response: Response<B>, sent: Option<SentToken>) -> Response<GrpcBody<B>> {
