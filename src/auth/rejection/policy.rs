@@ -68,7 +68,7 @@ impl Default for Rejection {
 }
 
 impl Rejection<Statuses> {
-    /// Rejected by these statuses as well as by 401, unless a challenge says
+    /// Takes these statuses for a rejection, as well as 401, unless a challenge says
     /// `insufficient_scope` (RFC 6750, section 3.1). Where an API answers a dead token
     /// and missing rights alike, a lack of rights costs one renewal, and then one in
     /// 1 s to 60 s, as renewals that do not help are backed off.
@@ -93,8 +93,8 @@ impl<F> Rejection<When<F>>
 where
     F: Fn(StatusCode, &HeaderMap) -> bool + Clone,
 {
-    /// Rejected by what this closure says yes to, as well as by 401. It is not asked
-    /// about a 401.
+    /// Takes what this closure says yes to for a rejection, as well as 401. It is not
+    /// asked about a 401.
     ///
     /// ```
     /// # use tower_bearer::{AccessToken, BearerAuthLayer, Origins, TokenCache};
@@ -115,8 +115,8 @@ where
 }
 
 impl Rejection<Grpc> {
-    /// Rejected by `grpc-status: 16` (unauthenticated) as well as by 401. In the first
-    /// headers, where servers put it that check the token before they answer, the
+    /// Takes `grpc-status: 16` (unauthenticated) for a rejection, as well as 401. In the
+    /// first headers, where servers put it that check the token before they answer, the
     /// request is replayed; tonic's unary calls with
     /// [`BufferBody`](crate::BufferBody). In trailers it is too late for that: they
     /// reach the caller once the newer token is there, for the next call.
@@ -128,8 +128,8 @@ impl Rejection<Grpc> {
 }
 
 impl Rejection<InBody> {
-    /// Rejected by what the caller reads in the body, as well as by 401. Each response
-    /// has a [`SentToken`] in its extensions, by which the caller tells.
+    /// Lets the caller reject the token by what the body says, as well as 401. Each
+    /// response has a [`SentToken`] in its extensions, by which the caller tells.
     pub fn in_body() -> Self {
         Self(InBody)
     }
