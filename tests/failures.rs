@@ -85,8 +85,7 @@ async fn what_passes_by_itself_is_transient_and_over_after_its_pause() {
         ),
         (refusal(429, "invalid_grant"), Unavailable, 1, answered(1)),
         (refusal(503, "invalid_grant"), Unavailable, 2, answered(2)),
-        // Each of the two is sent again at once, for nothing was answered.
-        (MockResponse::close(), Connect, 4, unanswered(2)),
+        (MockResponse::close(), Connect, 2, unanswered(2)),
         (
             MockResponse::default().close_at(10),
             Connect,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::accounts::accounts::Accounts;
-use crate::accounts::lazy_source::{self, MakeSource};
-use crate::accounts::shared::{Settings, SettingsFor, Shared};
+use crate::accounts::lazy_source;
+use crate::accounts::shared::{MakeSource, Settings, SettingsFor, Shared};
 use crate::cache::{LONGEST, Permits, TokenCache, TokenCacheBuilder};
 use crate::error::{BoxError, ConfigError, TokenError, TokenErrorKind};
 use crate::source::TokenSource;

@@ -2,22 +2,15 @@
 
 use std::future::Future;
 use std::hash::Hash;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::accounts::maintenance;
-use crate::accounts::shared::Shared;
+use crate::accounts::shared::{MakeSource, Shared, SourceFuture};
 use crate::error::{BoxError, TokenError, TokenErrorKind};
 use crate::source::{DynTokenSource, TokenSource};
 use crate::sync::lock;
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
-
-type SourceFuture =
-    Pin<Box<dyn Future<Output = Result<Arc<dyn DynTokenSource>, TokenError>> + Send>>;
-
-/// Makes the token source of a key.
-pub(crate) type MakeSource<K> = dyn Fn(K) -> SourceFuture + Send + Sync;
 
 /// Turns a user's closure into a [`MakeSource`].
 pub(crate) fn boxed<K, Fut, S, E>(

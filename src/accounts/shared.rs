@@ -1,7 +1,9 @@
 //! The state that all handles of the accounts share.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::hash::Hash;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,10 +11,11 @@ use std::time::Duration;
 use hashlink::LinkedHashMap;
 use tokio::sync::Semaphore;
 
-use crate::accounts::lazy_source::MakeSource;
 use crate::accounts::lru::AccountLru;
 use crate::accounts::revocations::Revocations;
 use crate::cache::{Permits, Template, TokenCache, TokenCacheBuilder};
+use crate::error::TokenError;
+use crate::source::DynTokenSource;
 use crate::sync::lock;
 use crate::task::BackgroundTask;
 
@@ -56,6 +59,12 @@ pub(crate) struct Settings<K> {
     pub(crate) idle_timeout: Duration,
     pub(crate) revoke_evicted: Option<Duration>,
 }
+
+pub(crate) type SourceFuture =
+    Pin<Box<dyn Future<Output = Result<Arc<dyn DynTokenSource>, TokenError>> + Send>>;
+
+/// Makes the token source of a key.
+pub(crate) type MakeSource<K> = dyn Fn(K) -> SourceFuture + Send + Sync;
 
 pub(crate) type SettingsFor<K> = dyn Fn(&K, TokenCacheBuilder) -> TokenCacheBuilder + Send + Sync;
 

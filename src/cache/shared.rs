@@ -153,11 +153,6 @@ fn next_cache_id() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-pub(crate) fn shut_down() -> TokenError {
-    let what = "the token cache was shut down";
-    TokenError::new(TokenErrorKind::ShutDown, what)
-}
-
 pub(crate) fn no_runtime(error: impl Into<crate::BoxError>) -> TokenError {
     TokenError::new(
         TokenErrorKind::NoRuntime,

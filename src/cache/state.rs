@@ -20,7 +20,6 @@ use crate::cache::refresh_token::HeldRefreshToken;
 use crate::cache::rejections::Rejections;
 use crate::cache::schedule::Freshness;
 use crate::cache::settings::Settings;
-use crate::cache::shared::shut_down;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::origins::OriginId;
 use crate::store::{Acquire, StoreWarning};
@@ -57,6 +56,11 @@ pub(crate) enum Lookup {
     Fail(TokenError),
     /// Nothing: join a fetch, or start one.
     Fetch,
+}
+
+pub(crate) fn shut_down() -> TokenError {
+    let what = "the token cache was shut down";
+    TokenError::new(TokenErrorKind::ShutDown, what)
 }
 
 /// What a rejection leads to.

@@ -67,13 +67,13 @@ impl Password {
 
 impl Grant<Password> {
     /// Creates a password grant at a token endpoint: its URL, or an
-    /// [`Endpoint`]. The client is public unless
+    /// [`Endpoint`](super::Endpoint). The client is public unless
     /// [`client_auth`](Self::client_auth) is set. The password is a string, or a
     /// [`SecretFile`](crate::grant::SecretFile) that is read for each login.
     ///
     /// # Errors
     ///
-    /// Fails as [`Endpoint::new`] does.
+    /// Fails as [`Endpoint::new`](super::Endpoint::new) does.
     pub fn new(
         endpoint: impl IntoEndpoint,
         client_id: impl Into<String>,

@@ -122,15 +122,6 @@ impl Replay {
     }
 }
 
-/// Emits an event of the cache with this label.
-pub(crate) fn emit(label: &str, event: &Event<'_>) {
-    #[cfg(feature = "tracing")]
-    super::tracing::emit(label, event);
-    #[cfg(feature = "metrics")]
-    super::metrics::emit(label, event);
-    let _ = (label, event);
-}
-
 /// Returns the name of a failure's kind.
 pub(super) fn outcome(error: &TokenError) -> &'static str {
     match error.kind() {

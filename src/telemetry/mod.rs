@@ -15,8 +15,17 @@ mod span;
 #[cfg(feature = "tracing")]
 mod tracing;
 
-pub(crate) use event::{Event, FetchSummary, FetchedBy, Reason, Replay, emit};
+pub(crate) use event::{Event, FetchSummary, FetchedBy, Reason, Replay};
 pub(crate) use span::{CacheGauges, Wait, in_span};
+
+/// Emits an event of the cache with this label.
+pub(crate) fn emit(label: &str, event: &Event<'_>) {
+    #[cfg(feature = "tracing")]
+    tracing::emit(label, event);
+    #[cfg(feature = "metrics")]
+    metrics::emit(label, event);
+    let _ = (label, event);
+}
 
 /// Emits that a request was sent without a token, because its origin is not one
 /// of the layer's.

@@ -48,8 +48,16 @@ fn is_closed(kind: ErrorKind) -> bool {
 
 /// The parameters that a server may take only once: a refresh token that rotates
 /// (a second use ends the session: RFC 9700, section 4.14.2), a code, an
-/// assertion whose `jti` the server remembers (RFC 7523, section 3).
-const ONCE: [&[u8]; 4] = [b"refresh_token", b"code", b"assertion", b"client_assertion"];
+/// assertion whose `jti` the server remembers (RFC 7523, section 3). And a password:
+/// Keycloak's detection of brute force refuses the right one while another login of
+/// the user goes on, as one may whose connection was closed.
+const ONCE: [&[u8]; 5] = [
+    b"refresh_token",
+    b"code",
+    b"assertion",
+    b"client_assertion",
+    b"password",
+];
 
 /// Whether a form may be sent a second time, though the server may have read it.
 pub(super) fn may_repeat(form: &[u8]) -> bool {
@@ -70,7 +78,7 @@ mod tests {
             ("", true),
             (
                 "client_id=api&username=me&password=p&grant_type=password",
-                true,
+                false,
             ),
             ("grant_type=client_credentials&scope=refresh_token", true),
             ("grant_type=refresh_token", true),

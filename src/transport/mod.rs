@@ -36,8 +36,8 @@
 //!
 //! This crate sends a request once more, at once, when the connection was closed
 //! under it, unless it holds what a server may take only once: a refresh token, an
-//! assertion, a code. What remains is a failure to connect, after which the cache
-//! tries again soon.
+//! assertion, a code; or a password, whose first login may still be going on. What
+//! remains is a failure to connect, after which the cache tries again soon.
 
 mod body;
 mod closed;

@@ -430,7 +430,8 @@ async fn a_request_whose_connection_was_closed_is_sent_once_more_if_that_is_safe
         for (closed, succeeds) in [(1, true), (2, false)] {
             let server = closing(closed, close);
             let url = format!("{}/token", server.url());
-            let result = PasswordGrant::new(&url, "api", "me", "pw")?.fetch().await;
+            let grant = ClientCredentialsGrant::new(&url, "api")?.client_secret("s3cret");
+            let result = grant.fetch().await;
             assert_eq!(result.is_ok(), succeeds, "{close:?} {closed}: {result:?}");
             if let Err(error) = result {
                 assert_eq!(error.kind(), TokenErrorKind::Connect);
@@ -443,7 +444,12 @@ async fn a_request_whose_connection_was_closed_is_sent_once_more_if_that_is_safe
             .fetch()
             .await;
         assert_eq!(error.expect_err("once").kind(), TokenErrorKind::Connect);
+        // Nor is a password: the login may still be going on.
+        let server = closing(1, close);
+        let url = format!("{}/token", server.url());
         let grant = PasswordGrant::new(&url, "api", "me", "pw")?;
+        let error = grant.fetch().await.expect_err("once");
+        assert_eq!(error.kind(), TokenErrorKind::Connect);
         let before = server.received().len();
         grant.refresh(&refresh()?).await?;
         assert_eq!(server.received().len(), before + 1);
@@ -501,7 +507,7 @@ async fn a_request_that_an_http_2_server_did_not_process_is_sent_once_more() -> 
             answer_in_frames(connection, &[(1, 4, &[0x88]), (0, 1, TOKEN.as_bytes())])
         });
         let url = format!("{}/token", server.url());
-        let grant = PasswordGrant::new(url, "api", "me", "pw")?;
+        let grant = ClientCredentialsGrant::new(url, "api")?.client_secret("s3cret");
         let grant = grant.transport(DefaultTransport::new().http2_only());
         grant.fetch().await?;
         assert_eq!(server.received(), ["HEADERS", "HEADERS"]);
@@ -518,8 +524,9 @@ async fn a_kept_connection_that_was_closed_under_a_request_costs_no_failure() ->
         connection.request()
     });
     let pooled = Client::builder(TokioExecutor::new()).build_http();
-    let grant =
-        PasswordGrant::new(format!("{}/token", server.url()), "api", "me", "pw")?.transport(pooled);
+    let grant = ClientCredentialsGrant::new(format!("{}/token", server.url()), "api")?
+        .client_secret("s3cret")
+        .transport(pooled);
     for _ in 0..10 {
         grant.fetch().await?;
         // The client puts the connection back meanwhile.

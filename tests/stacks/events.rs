@@ -318,8 +318,8 @@ fn metrics_follow_the_naming_rules_and_count_what_they_say() {
             let one = |wait: f64| (0.9..1.1).contains(&wait);
             assert!(others.iter().all(|it| one(it.0)), "{waits:?}");
             // Two attempts with the refresh token, a pause between them, and one
-            // with the password, which is sent again at once.
-            assert!((3.9..4.3).contains(&last.0), "{waits:?}");
+            // with the password.
+            assert!((2.9..3.3).contains(&last.0), "{waits:?}");
         }
         other => panic!("{other:?}"),
     }

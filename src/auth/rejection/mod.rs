@@ -2,12 +2,12 @@
 //! I/O, and what is read later than the head of the response.
 
 mod challenge;
-mod grpc;
 mod policy;
 mod sent_token;
 mod trailers;
+mod verdict;
 
-pub(crate) use policy::Verdict;
 pub use policy::{Grpc, InBody, Rejection, RejectionPolicy, Statuses, Unauthorized, When};
 pub use sent_token::SentToken;
 pub use trailers::GrpcBody;
+pub(crate) use verdict::Verdict;

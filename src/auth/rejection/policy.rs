@@ -6,23 +6,10 @@ use std::sync::Arc;
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::auth::message::HttpResponse;
-use crate::auth::rejection::challenge::{is_about_scope, is_rejection};
-use crate::auth::rejection::grpc;
+use crate::auth::rejection::challenge::is_about_scope;
 use crate::auth::rejection::sent_token::SentToken;
 use crate::auth::rejection::trailers::GrpcBody;
-
-/// What the head of a response says of the token that was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The API took the token.
-    Accepted,
-    /// Nothing yet: the body may say it.
-    Undecided,
-    /// A newer token may help.
-    Rejected,
-    /// A 401 that a newer token would not help against.
-    Unrelated,
-}
+use crate::auth::rejection::verdict::{Verdict, grpc_status, rejected_if, unless_401};
 
 /// Says which responses reject the token, besides every 401 that is not about its
 /// scope.
@@ -81,7 +68,7 @@ impl Default for Rejection {
 }
 
 impl Rejection<Statuses> {
-    /// Rejected by these statuses as well as by 401, unless a challenge says
+    /// Takes these statuses for a rejection, as well as 401, unless a challenge says
     /// `insufficient_scope` (RFC 6750, section 3.1). Where an API answers a dead token
     /// and missing rights alike, a lack of rights costs one renewal, and then one in
     /// 1 s to 60 s, as renewals that do not help are backed off.
@@ -106,8 +93,8 @@ impl<F> Rejection<When<F>>
 where
     F: Fn(StatusCode, &HeaderMap) -> bool + Clone,
 {
-    /// Rejected by what this closure says yes to, as well as by 401. It is not asked
-    /// about a 401.
+    /// Takes what this closure says yes to for a rejection, as well as 401. It is not
+    /// asked about a 401.
     ///
     /// ```
     /// # use tower_bearer::{AccessToken, BearerAuthLayer, Origins, TokenCache};
@@ -128,8 +115,8 @@ where
 }
 
 impl Rejection<Grpc> {
-    /// Rejected by `grpc-status: 16` (unauthenticated) as well as by 401. In the first
-    /// headers, where servers put it that check the token before they answer, the
+    /// Takes `grpc-status: 16` (unauthenticated) for a rejection, as well as 401. In the
+    /// first headers, where servers put it that check the token before they answer, the
     /// request is replayed; tonic's unary calls with
     /// [`BufferBody`](crate::BufferBody). In trailers it is too late for that: they
     /// reach the caller once the newer token is there, for the next call.
@@ -141,8 +128,8 @@ impl Rejection<Grpc> {
 }
 
 impl Rejection<InBody> {
-    /// Rejected by what the caller reads in the body, as well as by 401. Each response
-    /// has a [`SentToken`] in its extensions, by which the caller tells.
+    /// Lets the caller reject the token by what the body says, as well as 401. Each
+    /// response has a [`SentToken`] in its extensions, by which the caller tells.
     pub fn in_body() -> Self {
         Self(InBody)
     }
@@ -171,22 +158,6 @@ mod sealed {
     pub trait Sealed {}
 
     impl<K> Sealed for super::Rejection<K> {}
-}
-
-/// A 401 is a rejection or unrelated; what else there is says `other`.
-fn unless_401(status: StatusCode, headers: &HeaderMap, other: impl FnOnce() -> Verdict) -> Verdict {
-    match status {
-        StatusCode::UNAUTHORIZED if is_rejection(headers) => Verdict::Rejected,
-        StatusCode::UNAUTHORIZED => Verdict::Unrelated,
-        _ => other(),
-    }
-}
-
-fn rejected_if(rejected: bool) -> Verdict {
-    match rejected {
-        true => Verdict::Rejected,
-        false => Verdict::Accepted,
-    }
 }
 
 impl<Res: HttpResponse> RejectionPolicy<Res> for Rejection<Unauthorized> {
@@ -260,13 +231,13 @@ where
     type Response = Response<GrpcBody<B>>;
 
     fn verdict(&self, status: StatusCode, headers: &HeaderMap) -> Verdict {
-        unless_401(status, headers, || grpc::verdict(headers))
+        unless_401(status, headers, || grpc_status(headers))
     }
 
     #[inline]
     fn is_final(&self, response: &Response<B>) -> bool {
         response.status() != StatusCode::UNAUTHORIZED
-            && grpc::verdict(response.headers()) != Verdict::Rejected
+            && grpc_status(response.headers()) != Verdict::Rejected
     }
 
     fn finish(&self, response: Response<B>, sent: Option<SentToken>) -> Response<GrpcBody<B>> {

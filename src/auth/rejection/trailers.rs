@@ -9,9 +9,8 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::auth::rejection::grpc;
-use crate::auth::rejection::policy::Verdict;
 use crate::auth::rejection::sent_token::SentToken;
+use crate::auth::rejection::verdict::{Verdict, grpc_status};
 use crate::cache::WaitForToken;
 
 pin_project! {
@@ -49,7 +48,7 @@ impl<B> GrpcBody<B> {
 
 /// Reads trailers. What is to be waited for before they are passed on.
 fn read(sent: &SentToken, trailers: &HeaderMap) -> Option<Pin<Box<WaitForToken>>> {
-    match grpc::verdict(trailers) {
+    match grpc_status(trailers) {
         Verdict::Rejected => {
             let shared = sent.rejected()?;
             Some(Box::pin(sent.wait(shared)))

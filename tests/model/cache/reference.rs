@@ -147,7 +147,8 @@ impl Reference {
             }
             self.refresh = None;
         }
-        self.may_discard = false;
+        // One that was discarded while requests were waited for is sent all the same.
+        self.may_discard &= refresh.is_some() && self.exclusive.on;
         if refresh.is_some() {
             let serial = self.valid(now).map(|token| token.serial);
             self.exclusive.unsure |= self.doubted;
