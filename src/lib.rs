@@ -99,6 +99,7 @@
 //!   from PEM.
 //! - `file-store`: `store::FileStore`, for processes of one machine that share an
 //!   account, at the same time or one after the other.
+//! - `keyring`: that store's key comes from the platform's keyring.
 //! - `redis`: `store::RedisStore`, for processes that share an account.
 //! - `accounts`: `Accounts`, the token caches of many accounts by key, and
 //!   `AccountsLayer`.
