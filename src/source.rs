@@ -103,6 +103,21 @@ pub trait TokenSource: Send + Sync + 'static {
         std::future::ready(Ok(()))
     }
 
+    /// Reads again the credentials that are in files, while those that were there are
+    /// refused. Makes and asks for nothing else.
+    #[doc(hidden)]
+    fn reread(&self) -> impl Future<Output = Result<(), TokenError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
+    /// Returns a number for what the files of its credentials held when they were last
+    /// read, as far as the fingerprint does not tell. The default returns `None`: no
+    /// credentials are in files.
+    #[doc(hidden)]
+    fn contents(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether a person's account may be locked when the credentials are refused
     /// too often.
     #[doc(hidden)]
@@ -185,6 +200,14 @@ impl<S: TokenSource> TokenSource for Arc<S> {
         (**self).prepare()
     }
 
+    fn reread(&self) -> impl Future<Output = Result<(), TokenError>> + Send {
+        (**self).reread()
+    }
+
+    fn contents(&self) -> Option<u64> {
+        (**self).contents()
+    }
+
     fn may_lock(&self) -> bool {
         (**self).may_lock()
     }
@@ -216,6 +239,8 @@ pub(crate) trait DynTokenSource: Send + Sync + 'static {
     fn endpoint(&self) -> u64;
     fn is_prepared(&self) -> bool;
     fn prepare(&self) -> BoxFuture<'_, ()>;
+    fn reread(&self) -> BoxFuture<'_, ()>;
+    fn contents(&self) -> Option<u64>;
     fn may_lock(&self) -> bool;
 }
 
@@ -258,6 +283,14 @@ impl<S: TokenSource> DynTokenSource for S {
 
     fn prepare(&self) -> BoxFuture<'_, ()> {
         Box::pin(TokenSource::prepare(self))
+    }
+
+    fn reread(&self) -> BoxFuture<'_, ()> {
+        Box::pin(TokenSource::reread(self))
+    }
+
+    fn contents(&self) -> Option<u64> {
+        TokenSource::contents(self)
     }
 
     fn may_lock(&self) -> bool {
@@ -324,6 +357,14 @@ impl TokenSource for BoxTokenSource {
 
     fn prepare(&self) -> impl Future<Output = Result<(), TokenError>> + Send {
         self.0.prepare()
+    }
+
+    fn reread(&self) -> impl Future<Output = Result<(), TokenError>> + Send {
+        self.0.reread()
+    }
+
+    fn contents(&self) -> Option<u64> {
+        self.0.contents()
     }
 
     fn may_lock(&self) -> bool {

@@ -3,6 +3,7 @@
 //! come from the caller.
 
 mod fetched;
+mod refused;
 mod rejected;
 
 use std::sync::Arc;
@@ -106,6 +107,11 @@ pub(crate) struct State {
     alone: bool,
     /// When the store was read last for a newer token, while no fetch could be made.
     peeked_at: Option<Instant>,
+    /// When the files of refused credentials may be read again.
+    reread_at: Option<Instant>,
+    /// What those files held whose credentials were tried last, as far as fingerprints
+    /// do not tell.
+    tried: Option<u64>,
     /// The refresh token in the fleet's store is not to be used.
     discard_stored: bool,
     /// Why the last token was given up before its time.
@@ -166,15 +172,17 @@ impl State {
         if self.live.is_some() && self.longest_left.is_some_and(|left| needs.valid_for > left) {
             return Lookup::Fail(lives_too_short());
         }
-        let longer = self.live.is_some() && !needs.valid_for.is_zero();
-        let failed_login = longer.then(|| self.failed_logins.blocking(now.monotonic));
-        match failed_login
-            .flatten()
-            .or_else(|| self.blocking(now.monotonic))
-        {
+        match self.blocking_for(needs, now.monotonic) {
             Some(error) => Lookup::Fail(error),
             None => Lookup::Fetch,
         }
+    }
+
+    /// The failure that keeps a fetch for these needs from being made.
+    pub(crate) fn blocking_for(&self, needs: Requirements, now: Instant) -> Option<TokenError> {
+        let longer = self.live.is_some() && !needs.valid_for.is_zero();
+        let failed_login = longer.then(|| self.failed_logins.blocking(now));
+        failed_login.flatten().or_else(|| self.blocking(now))
     }
 
     fn drop_expired(&mut self, now: &Moment) {

@@ -63,6 +63,13 @@ impl SecretSource for ShortLived {
             Self::File(file) => file.secret().await,
         }
     }
+
+    fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Fixed(_) => Vec::new(),
+            Self::File(file) => file.files(),
+        }
+    }
 }
 
 /// Reads the secret in the file that a key names.
