@@ -90,6 +90,13 @@ pub trait TokenSource: Send + Sync + 'static {
         0
     }
 
+    /// Returns a number that is the same for sources that log in the same person at the
+    /// same token endpoint, by whatever password. The default returns 0: unknown.
+    #[doc(hidden)]
+    fn user(&self) -> u64 {
+        0
+    }
+
     /// Whether [`prepare`](Self::prepare) has nothing to do.
     #[doc(hidden)]
     fn is_prepared(&self) -> bool {
@@ -192,6 +199,10 @@ impl<S: TokenSource> TokenSource for Arc<S> {
         (**self).endpoint()
     }
 
+    fn user(&self) -> u64 {
+        (**self).user()
+    }
+
     fn is_prepared(&self) -> bool {
         (**self).is_prepared()
     }
@@ -237,6 +248,7 @@ pub(crate) trait DynTokenSource: Send + Sync + 'static {
     fn holder(&self) -> String;
     fn local_fingerprint(&self) -> u64;
     fn endpoint(&self) -> u64;
+    fn user(&self) -> u64;
     fn is_prepared(&self) -> bool;
     fn prepare(&self) -> BoxFuture<'_, ()>;
     fn reread(&self) -> BoxFuture<'_, ()>;
@@ -275,6 +287,10 @@ impl<S: TokenSource> DynTokenSource for S {
 
     fn endpoint(&self) -> u64 {
         TokenSource::endpoint(self)
+    }
+
+    fn user(&self) -> u64 {
+        TokenSource::user(self)
     }
 
     fn is_prepared(&self) -> bool {
@@ -349,6 +365,10 @@ impl TokenSource for BoxTokenSource {
 
     fn endpoint(&self) -> u64 {
         self.0.endpoint()
+    }
+
+    fn user(&self) -> u64 {
+        self.0.user()
     }
 
     fn is_prepared(&self) -> bool {

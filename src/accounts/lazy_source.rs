@@ -47,6 +47,7 @@ pub(crate) struct LazySource<K> {
     holder: Mutex<String>,
     fingerprint: AtomicU64,
     endpoint: AtomicU64,
+    user: AtomicU64,
     may_lock: AtomicBool,
     /// The fingerprint, or else a number that the key has for itself.
     local_fingerprint: AtomicU64,
@@ -65,6 +66,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
             holder: Mutex::default(),
             fingerprint: AtomicU64::new(0),
             endpoint: AtomicU64::new(0),
+            user: AtomicU64::new(0),
             may_lock: AtomicBool::new(true),
             local_fingerprint: AtomicU64::new(refused.unwrap_or_else(|| fastrand::u64(1..))),
         }
@@ -88,6 +90,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
         *lock(&self.holder) = source.holder();
         self.remember_fingerprint(&*source);
         self.endpoint.store(source.endpoint(), Ordering::Relaxed);
+        self.user.store(source.user(), Ordering::Relaxed);
         self.may_lock.store(source.may_lock(), Ordering::Relaxed);
         *lock(&self.source) = Some(source.clone());
         *lock(&self.refused) = None;
@@ -152,6 +155,10 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenSource for LazySource<K>
 
     fn endpoint(&self) -> u64 {
         self.endpoint.load(Ordering::Relaxed)
+    }
+
+    fn user(&self) -> u64 {
+        self.user.load(Ordering::Relaxed)
     }
 
     fn is_prepared(&self) -> bool {

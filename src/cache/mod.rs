@@ -44,6 +44,7 @@ mod source_call;
 mod state;
 mod status;
 mod token_cache;
+mod turn;
 mod wait;
 
 #[cfg(feature = "accounts")]

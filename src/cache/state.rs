@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::cache::clock::{CoarseTime, Moment};
 use crate::cache::credentials::CredentialMemory;
 use crate::cache::current::CachedToken;
-use crate::cache::exclusive::{Exclusivity, InUse};
+use crate::cache::exclusive::{Exclusivity, InUse, Uses};
 use crate::cache::failures::Failures;
 use crate::cache::in_flight::CurrentFetch;
 use crate::cache::refresh_token::HeldRefreshToken;
@@ -100,6 +100,8 @@ pub(crate) struct State {
     suspect: Option<(u64, OriginId)>,
     pub(crate) current_fetch: CurrentFetch,
     exclusivity: Exclusivity,
+    /// Requests that carry the token that was in use last, while none is.
+    last_uses: Option<Arc<Uses>>,
     /// The generation of the last token that came from the fleet's store, or
     /// went there.
     store_generation: u64,
@@ -186,8 +188,10 @@ impl State {
     }
 
     fn drop_expired(&mut self, now: &Moment) {
-        self.live
-            .take_if(|live| live.freshness(now) == Freshness::Expired);
+        let is_expired = |live: &mut Arc<CachedToken>| live.freshness(now) == Freshness::Expired;
+        if let Some(expired) = self.live.take_if(is_expired) {
+            self.last_uses = expired.uses.clone();
+        }
     }
 
     /// Whether there is a token for these needs.
@@ -334,7 +338,9 @@ impl State {
 
     /// Gives up the token in use.
     pub(crate) fn invalidate(&mut self) {
-        self.live = None;
+        if let Some(live) = self.live.take() {
+            self.last_uses = live.uses.clone();
+        }
         self.invalidated = Some(Reason::Invalidated);
     }
 

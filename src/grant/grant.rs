@@ -394,6 +394,17 @@ impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
         hasher.finish()
     }
 
+    /// Servers that count wrong passwords take names in any letter case.
+    fn user(&self) -> u64 {
+        let Some(user) = self.kind.user() else {
+            return 0;
+        };
+        let mut hasher = Fingerprint::new();
+        let GrantConfig { endpoint, salt, .. } = &self.config;
+        (endpoint.location(), salt, user.to_lowercase()).hash(&mut hasher);
+        hasher.finish()
+    }
+
     fn is_prepared(&self) -> bool {
         self.contents().is_none()
     }
