@@ -33,6 +33,7 @@ pub(crate) mod registry;
 mod rejections;
 #[cfg(all(test, tower_bearer_loom))]
 mod rejections_loom;
+mod reread;
 mod schedule;
 mod session;
 mod settings;
