@@ -114,7 +114,7 @@ mod tests {
             (None, false, "invalid_client", false, Nothing),
         ] {
             let error = TokenError::new(TokenErrorKind::Refused, "test");
-            let error = error.with_response(StatusCode::BAD_REQUEST, Some(code.into()));
+            let error = error.with_response(StatusCode::BAD_REQUEST, Some(code));
             let replaced = replaced(memory, 1, others, &error, locks);
             assert_eq!(replaced, expected, "{memory:?} {others} {code} {locks}");
         }
