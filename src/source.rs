@@ -90,6 +90,13 @@ pub trait TokenSource: Send + Sync + 'static {
         0
     }
 
+    /// Returns a number that is the same for sources that log in the same person at the
+    /// same token endpoint, by whatever password. The default returns 0: unknown.
+    #[doc(hidden)]
+    fn user(&self) -> u64 {
+        0
+    }
+
     /// Whether [`prepare`](Self::prepare) has nothing to do.
     #[doc(hidden)]
     fn is_prepared(&self) -> bool {
@@ -101,6 +108,21 @@ pub trait TokenSource: Send + Sync + 'static {
     #[doc(hidden)]
     fn prepare(&self) -> impl Future<Output = Result<(), TokenError>> + Send {
         std::future::ready(Ok(()))
+    }
+
+    /// Reads again the credentials that are in files, while those that were there are
+    /// refused. Makes and asks for nothing else.
+    #[doc(hidden)]
+    fn reread(&self) -> impl Future<Output = Result<(), TokenError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
+    /// Returns a number for what the files of its credentials held when they were last
+    /// read, as far as the fingerprint does not tell. The default returns `None`: no
+    /// credentials are in files.
+    #[doc(hidden)]
+    fn contents(&self) -> Option<u64> {
+        None
     }
 
     /// Whether a person's account may be locked when the credentials are refused
@@ -177,12 +199,24 @@ impl<S: TokenSource> TokenSource for Arc<S> {
         (**self).endpoint()
     }
 
+    fn user(&self) -> u64 {
+        (**self).user()
+    }
+
     fn is_prepared(&self) -> bool {
         (**self).is_prepared()
     }
 
     fn prepare(&self) -> impl Future<Output = Result<(), TokenError>> + Send {
         (**self).prepare()
+    }
+
+    fn reread(&self) -> impl Future<Output = Result<(), TokenError>> + Send {
+        (**self).reread()
+    }
+
+    fn contents(&self) -> Option<u64> {
+        (**self).contents()
     }
 
     fn may_lock(&self) -> bool {
@@ -214,8 +248,11 @@ pub(crate) trait DynTokenSource: Send + Sync + 'static {
     fn holder(&self) -> String;
     fn local_fingerprint(&self) -> u64;
     fn endpoint(&self) -> u64;
+    fn user(&self) -> u64;
     fn is_prepared(&self) -> bool;
     fn prepare(&self) -> BoxFuture<'_, ()>;
+    fn reread(&self) -> BoxFuture<'_, ()>;
+    fn contents(&self) -> Option<u64>;
     fn may_lock(&self) -> bool;
 }
 
@@ -252,12 +289,24 @@ impl<S: TokenSource> DynTokenSource for S {
         TokenSource::endpoint(self)
     }
 
+    fn user(&self) -> u64 {
+        TokenSource::user(self)
+    }
+
     fn is_prepared(&self) -> bool {
         TokenSource::is_prepared(self)
     }
 
     fn prepare(&self) -> BoxFuture<'_, ()> {
         Box::pin(TokenSource::prepare(self))
+    }
+
+    fn reread(&self) -> BoxFuture<'_, ()> {
+        Box::pin(TokenSource::reread(self))
+    }
+
+    fn contents(&self) -> Option<u64> {
+        TokenSource::contents(self)
     }
 
     fn may_lock(&self) -> bool {
@@ -318,12 +367,24 @@ impl TokenSource for BoxTokenSource {
         self.0.endpoint()
     }
 
+    fn user(&self) -> u64 {
+        self.0.user()
+    }
+
     fn is_prepared(&self) -> bool {
         self.0.is_prepared()
     }
 
     fn prepare(&self) -> impl Future<Output = Result<(), TokenError>> + Send {
         self.0.prepare()
+    }
+
+    fn reread(&self) -> impl Future<Output = Result<(), TokenError>> + Send {
+        self.0.reread()
+    }
+
+    fn contents(&self) -> Option<u64> {
+        self.0.contents()
     }
 
     fn may_lock(&self) -> bool {

@@ -41,10 +41,13 @@ pub(crate) struct LazySource<K> {
     accounts: Weak<Shared<K>>,
     make_source: Arc<MakeSource<K>>,
     source: Mutex<Option<Arc<dyn DynTokenSource>>>,
+    /// The one whose credentials were refused, which the closure may replace.
+    refused: Mutex<Option<Arc<dyn DynTokenSource>>>,
     // Of the last source that was made.
     holder: Mutex<String>,
     fingerprint: AtomicU64,
     endpoint: AtomicU64,
+    user: AtomicU64,
     may_lock: AtomicBool,
     /// The fingerprint, or else a number that the key has for itself.
     local_fingerprint: AtomicU64,
@@ -59,9 +62,11 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
             accounts: Arc::downgrade(accounts),
             make_source: accounts.settings.make_source.clone(),
             source: Mutex::new(None),
+            refused: Mutex::new(None),
             holder: Mutex::default(),
             fingerprint: AtomicU64::new(0),
             endpoint: AtomicU64::new(0),
+            user: AtomicU64::new(0),
             may_lock: AtomicBool::new(true),
             local_fingerprint: AtomicU64::new(refused.unwrap_or_else(|| fastrand::u64(1..))),
         }
@@ -72,6 +77,11 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
         lock(&self.source).clone()
     }
 
+    /// Returns the source that was made last.
+    fn last(&self) -> Option<Arc<dyn DynTokenSource>> {
+        self.get().or_else(|| lock(&self.refused).clone())
+    }
+
     async fn get_or_make(&self) -> Result<Arc<dyn DynTokenSource>, TokenError> {
         if let Some(source) = self.get() {
             return Ok(source);
@@ -80,8 +90,10 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
         *lock(&self.holder) = source.holder();
         self.remember_fingerprint(&*source);
         self.endpoint.store(source.endpoint(), Ordering::Relaxed);
+        self.user.store(source.user(), Ordering::Relaxed);
         self.may_lock.store(source.may_lock(), Ordering::Relaxed);
         *lock(&self.source) = Some(source.clone());
+        *lock(&self.refused) = None;
         Ok(source)
     }
 
@@ -119,7 +131,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenSource for LazySource<K>
         let fetched = self.get_or_make().await?.fetch().await;
         if matches!(&fetched, Err(error) if error.kind() == TokenErrorKind::Refused) {
             // The closure may return other credentials next time.
-            *lock(&self.source) = None;
+            *lock(&self.refused) = lock(&self.source).take();
         }
         self.remember(&fetched);
         fetched
@@ -145,6 +157,10 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenSource for LazySource<K>
         self.endpoint.load(Ordering::Relaxed)
     }
 
+    fn user(&self) -> u64 {
+        self.user.load(Ordering::Relaxed)
+    }
+
     fn is_prepared(&self) -> bool {
         self.get().is_some_and(|source| source.is_prepared())
     }
@@ -155,6 +171,18 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenSource for LazySource<K>
         // What was prepared may be other credentials.
         self.remember_fingerprint(&*source);
         Ok(())
+    }
+
+    async fn reread(&self) -> Result<(), TokenError> {
+        if let Some(source) = self.last() {
+            source.reread().await?;
+            self.remember_fingerprint(&*source);
+        }
+        Ok(())
+    }
+
+    fn contents(&self) -> Option<u64> {
+        self.last()?.contents()
     }
 
     fn may_lock(&self) -> bool {

@@ -33,6 +33,7 @@ pub(crate) mod registry;
 mod rejections;
 #[cfg(all(test, tower_bearer_loom))]
 mod rejections_loom;
+mod reread;
 mod schedule;
 mod session;
 mod settings;
@@ -44,6 +45,7 @@ mod source_call;
 mod state;
 mod status;
 mod token_cache;
+mod turn;
 mod wait;
 
 #[cfg(feature = "accounts")]

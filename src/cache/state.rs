@@ -3,6 +3,7 @@
 //! come from the caller.
 
 mod fetched;
+mod refused;
 mod rejected;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 use crate::cache::clock::{CoarseTime, Moment};
 use crate::cache::credentials::CredentialMemory;
 use crate::cache::current::CachedToken;
-use crate::cache::exclusive::{Exclusivity, InUse};
+use crate::cache::exclusive::{Exclusivity, InUse, Uses};
 use crate::cache::failures::Failures;
 use crate::cache::in_flight::CurrentFetch;
 use crate::cache::refresh_token::HeldRefreshToken;
@@ -99,6 +100,8 @@ pub(crate) struct State {
     suspect: Option<(u64, OriginId)>,
     pub(crate) current_fetch: CurrentFetch,
     exclusivity: Exclusivity,
+    /// Requests that carry the token that was in use last, while none is.
+    last_uses: Option<Arc<Uses>>,
     /// The generation of the last token that came from the fleet's store, or
     /// went there.
     store_generation: u64,
@@ -106,6 +109,11 @@ pub(crate) struct State {
     alone: bool,
     /// When the store was read last for a newer token, while no fetch could be made.
     peeked_at: Option<Instant>,
+    /// When the files of refused credentials may be read again.
+    reread_at: Option<Instant>,
+    /// What those files held whose credentials were tried last, as far as fingerprints
+    /// do not tell.
+    tried: Option<u64>,
     /// The refresh token in the fleet's store is not to be used.
     discard_stored: bool,
     /// Why the last token was given up before its time.
@@ -166,20 +174,24 @@ impl State {
         if self.live.is_some() && self.longest_left.is_some_and(|left| needs.valid_for > left) {
             return Lookup::Fail(lives_too_short());
         }
-        let longer = self.live.is_some() && !needs.valid_for.is_zero();
-        let failed_login = longer.then(|| self.failed_logins.blocking(now.monotonic));
-        match failed_login
-            .flatten()
-            .or_else(|| self.blocking(now.monotonic))
-        {
+        match self.blocking_for(needs, now.monotonic) {
             Some(error) => Lookup::Fail(error),
             None => Lookup::Fetch,
         }
     }
 
+    /// The failure that keeps a fetch for these needs from being made.
+    pub(crate) fn blocking_for(&self, needs: Requirements, now: Instant) -> Option<TokenError> {
+        let longer = self.live.is_some() && !needs.valid_for.is_zero();
+        let failed_login = longer.then(|| self.failed_logins.blocking(now));
+        failed_login.flatten().or_else(|| self.blocking(now))
+    }
+
     fn drop_expired(&mut self, now: &Moment) {
-        self.live
-            .take_if(|live| live.freshness(now) == Freshness::Expired);
+        let is_expired = |live: &mut Arc<CachedToken>| live.freshness(now) == Freshness::Expired;
+        if let Some(expired) = self.live.take_if(is_expired) {
+            self.last_uses = expired.uses.clone();
+        }
     }
 
     /// Whether there is a token for these needs.
@@ -326,7 +338,9 @@ impl State {
 
     /// Gives up the token in use.
     pub(crate) fn invalidate(&mut self) {
-        self.live = None;
+        if let Some(live) = self.live.take() {
+            self.last_uses = live.uses.clone();
+        }
         self.invalidated = Some(Reason::Invalidated);
     }
 

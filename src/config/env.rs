@@ -10,7 +10,13 @@ use crate::error::ConfigError;
 use crate::file;
 
 /// The keys that are tables.
-const TABLES: [&str; 4] = ["assertion_claims", "cache", "param_files", "params"];
+const TABLES: [&str; 5] = [
+    "assertion_claims",
+    "assertion_headers",
+    "cache",
+    "param_files",
+    "params",
+];
 
 impl SourceConfig {
     /// Reads the variables whose names begin with `prefix`, in any letter case;

@@ -177,17 +177,21 @@ impl SourceConfig {
     }
 
     fn jwt_bearer(&self) -> Result<JwtBearerGrant, ConfigError> {
-        let Some(file) = &self.assertion_file else {
-            return self.signed_jwt_bearer();
+        let keys = SecretKeys {
+            name: "assertion",
+            value: &self.assertion,
+            file_name: "assertion_file",
+            file: &self.assertion_file,
         };
-        self.check_params_of("jwt_bearer", &["assertion_file"])?;
-        JwtBearerGrant::new(self.endpoint()?, SecretFile::new(file))
+        self.check_params_of("jwt_bearer", &["assertion", "assertion_file"])?;
+        match keys.source()? {
+            Some(assertion) => JwtBearerGrant::new(self.endpoint()?, assertion),
+            None => self.signed_jwt_bearer(),
+        }
     }
 
     /// The grant whose assertion the key of the configuration signs.
     fn signed_jwt_bearer(&self) -> Result<JwtBearerGrant, ConfigError> {
-        let used = ["assertion_issuer", "assertion_subject", "assertion_claims"];
-        self.check_params_of("jwt_bearer", &used)?;
         if self.private_key.is_none() && self.private_key_file.is_none() {
             let reason = "is missing, and so is `private_key`: set one of them";
             return Err(ConfigError::new("assertion_file", reason));
@@ -197,35 +201,42 @@ impl SourceConfig {
         let jwt = {
             let issuer = needed("assertion_issuer", self.assertion_issuer.as_ref())?;
             let audience = needed("assertion_audience", self.assertion_audience.as_ref())?;
-            let mut jwt = jwt.issuer(issuer).audience(audience);
-            if let Some(subject) = &self.assertion_subject {
-                jwt = jwt.subject(subject);
-            }
-            for (name, value) in self.assertion_claims.iter().flatten() {
-                jwt = jwt.claim(name, &value.0);
-            }
-            jwt
+            self.with_claims(jwt.issuer(issuer).audience(audience))
         };
         JwtBearerGrant::new(self.endpoint()?, jwt)
     }
 
     fn token_exchange(&self) -> Result<TokenExchangeGrant, ConfigError> {
         let used = [
+            "subject_token",
             "subject_token_file",
             "subject_token_type",
+            "actor_token",
             "actor_token_file",
             "actor_token_type",
             "requested_token_type",
         ];
         self.check_params_of("token_exchange", &used)?;
-        let file = needed("subject_token_file", self.subject_token_file.as_ref())?;
-        let grant = TokenExchangeGrant::new(self.endpoint()?, SecretFile::new(file))?;
+        let subject = SecretKeys {
+            name: "subject_token",
+            value: &self.subject_token,
+            file_name: "subject_token_file",
+            file: &self.subject_token_file,
+        };
+        let subject = needed("subject_token_file", subject.source()?)?;
+        let grant = TokenExchangeGrant::new(self.endpoint()?, subject)?;
         let mut grant = self.named(grant);
         if let Some(token_type) = &self.subject_token_type {
             grant = grant.subject_token_type(token_type);
         }
-        grant = match (&self.actor_token_file, &self.actor_token_type) {
-            (Some(file), Some(token_type)) => grant.actor_token(SecretFile::new(file), token_type),
+        let actor = SecretKeys {
+            name: "actor_token",
+            value: &self.actor_token,
+            file_name: "actor_token_file",
+            file: &self.actor_token_file,
+        };
+        grant = match (actor.source()?, &self.actor_token_type) {
+            (Some(actor), Some(token_type)) => grant.actor_token(actor, token_type),
             (None, None) => grant,
             (Some(_), None) => needed("actor_token_type", None)?,
             (None, Some(_)) => needed("actor_token_file", None)?,

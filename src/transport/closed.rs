@@ -3,37 +3,65 @@
 use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
 
-/// What hyper and h2 say when a connection ended before an answer came. They are
-/// known by their words, because neither is linked in where a grant has a
+/// What became of a request whose connection ended before an answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The server may have read it, though one that closes an idle connection while a
+    /// request is on its way has not.
+    Unknown,
+    /// It was never sent, or the server said that it has not processed it.
+    NotProcessed,
+}
+
+/// What hyper says when a connection ended under a request. Its errors and those of h2
+/// are known by their words, because neither is linked in where a grant has a
 /// transport of its own.
-const WORDS: [&str; 5] = [
+const UNKNOWN: [&str; 2] = [
     "connection closed before message completed",
-    "operation was canceled",
     "channel closed",
-    // RFC 9113, section 8.7: these were not processed.
-    "stream error received: refused stream before processing any application logic",
-    "connection error received: not a result of an error",
 ];
 
-/// Whether the connection was closed under a request. A server that closes an
-/// idle connection while a request is on its way has not read it.
-pub(super) fn was_closed(error: &(dyn StdError + 'static)) -> bool {
+/// What hyper-util's client says where there was no connection yet.
+const NO_CONNECTION: &str = "client error (Connect)";
+
+/// What is said of a request that no server has processed.
+const NOT_PROCESSED: [&str; 4] = [
+    NO_CONNECTION,
+    // hyper 1, `Error::is_canceled`: the connection was gone before it was written.
+    "operation was canceled",
+    // h2: RFC 9113, section 8.7.
+    "stream error received: refused stream before processing any application logic",
+    // h2, of a stream: GOAWAY names a lower last one (the same section), whatever its
+    // reason. An error that this side has found is one `detected`.
+    "connection error received: ",
+];
+
+/// What became of the request, if its connection was closed; `None` for another
+/// failure.
+pub(super) fn ended(error: &(dyn StdError + 'static)) -> Option<Ended> {
+    let (mut was_closed, mut not_processed) = (false, false);
     let mut next = Some(error);
     while let Some(error) = next {
         let io = error.downcast_ref::<io::Error>();
         let words = error.to_string();
-        if io.is_some_and(|io| is_closed(io.kind()))
-            || WORDS.iter().any(|known| words.starts_with(known))
-        {
-            return true;
-        }
+        let begins = |known: &&str| words.starts_with(known);
+        // Where no connection was made, only one that was closed is worth another.
+        let no_connection = words.starts_with(NO_CONNECTION);
+        let is_known = NOT_PROCESSED.iter().any(begins);
+        not_processed |= is_known;
+        was_closed |= (is_known && !no_connection)
+            || UNKNOWN.iter().any(begins)
+            || io.is_some_and(|io| is_closed(io.kind()));
         // An `io::Error` has not the error in it as its source, but that one's.
         next = match io.and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),
             None => error.source(),
         };
     }
-    false
+    was_closed.then_some(match not_processed {
+        true => Ended::NotProcessed,
+        false => Ended::Unknown,
+    })
 }
 
 fn is_closed(kind: ErrorKind) -> bool {
@@ -96,6 +124,7 @@ mod tests {
 
     #[test]
     fn a_closed_connection_is_known_however_deep_its_error_is() {
+        use Ended::{NotProcessed, Unknown};
         let nested = |inner: BoxError| -> BoxError {
             TokenError::new(TokenErrorKind::Connect, "outer")
                 .with_source(inner)
@@ -108,12 +137,38 @@ mod tests {
             ErrorKind::UnexpectedEof,
         ] {
             let error = nested(nested(io::Error::from(kind).into()));
-            assert!(was_closed(&*error), "{kind:?}");
+            assert_eq!(ended(&*error), Some(Unknown), "{kind:?}");
             let within = io::Error::other(io::Error::from(kind));
-            assert!(was_closed(&*nested(within.into())), "{kind:?}");
+            assert_eq!(ended(&*nested(within.into())), Some(Unknown), "{kind:?}");
         }
-        for words in WORDS {
-            assert!(was_closed(&*nested(words.into())), "{words}");
+        for (words, became) in [
+            ("connection closed before message completed", Some(Unknown)),
+            ("channel closed", Some(Unknown)),
+            ("operation was canceled", Some(NotProcessed)),
+            (
+                "stream error received: refused stream before processing any application logic",
+                Some(NotProcessed),
+            ),
+            (
+                "connection error received: not a result of an error",
+                Some(NotProcessed),
+            ),
+            (
+                "connection error received: detected excessive load generating behavior (b\"x\")",
+                Some(NotProcessed),
+            ),
+            // Refused by this side, or for what may come after it was processed.
+            (
+                "stream error detected: refused stream before processing any application logic",
+                None,
+            ),
+            ("stream error received: stream no longer needed", None),
+            (
+                "connection error detected: unspecific protocol error detected",
+                None,
+            ),
+        ] {
+            assert_eq!(ended(&*nested(words.into())), became, "{words}");
         }
         for kind in [
             ErrorKind::ConnectionRefused,
@@ -121,11 +176,35 @@ mod tests {
             ErrorKind::InvalidData,
             ErrorKind::Other,
         ] {
-            assert!(
-                !was_closed(&*nested(io::Error::from(kind).into())),
-                "{kind:?}"
-            );
+            let error = nested(io::Error::from(kind).into());
+            assert_eq!(ended(&*error), None, "{kind:?}");
         }
-        assert!(!was_closed(&*nested("deadline has elapsed".into())));
+        assert_eq!(ended(&*nested("deadline has elapsed".into())), None);
+    }
+
+    /// hyper-util's error, by its words.
+    #[derive(Debug)]
+    struct NoConnection(io::Error);
+
+    impl std::fmt::Display for NoConnection {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(NO_CONNECTION)
+        }
+    }
+
+    impl StdError for NoConnection {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn a_connection_that_was_closed_in_its_handshake_has_carried_no_request() {
+        let failed = |kind: ErrorKind| NoConnection(kind.into());
+        assert_eq!(
+            ended(&failed(ErrorKind::ConnectionReset)),
+            Some(Ended::NotProcessed)
+        );
+        assert_eq!(ended(&failed(ErrorKind::ConnectionRefused)), None);
     }
 }

@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 
 use crate::error::{BoxError, TokenError, TokenErrorKind};
 use crate::transport::body::{ReadError, collect};
-use crate::transport::{Transport, closed, redirect};
+use crate::transport::closed::{self, Ended};
+use crate::transport::{Transport, redirect};
 
 const MAX_REDIRECTS: usize = 5;
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
@@ -150,14 +151,16 @@ async fn follow<T: Transport>(
     request: &EndpointRequest<'_>,
 ) -> Result<Response<T::Body>, TokenError> {
     let mut uri = request.uri.clone();
-    let mut may_repeat = request.body.as_deref().is_none_or(closed::may_repeat);
+    let may_repeat = request.body.as_deref().is_none_or(closed::may_repeat);
+    let mut repeated = false;
     for _ in 0..=MAX_REDIRECTS {
         let mut response = transport.send(request.request(&uri)).await;
         if let Err(error) = &response
-            && may_repeat
-            && closed::was_closed(&**error)
+            && !repeated
+            && let Some(became) = closed::ended(&**error)
+            && (may_repeat || became == Ended::NotProcessed)
         {
-            may_repeat = false;
+            repeated = true;
             response = transport.send(request.request(&uri)).await;
         }
         let response = response.map_err(|e| unreachable(request, e))?;

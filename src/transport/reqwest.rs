@@ -76,11 +76,15 @@ pub(super) enum HttpVersion {
 }
 
 impl Settings {
-    fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        let identity = match &self.identity {
-            Some(Pem::Files(files)) => files.as_slice(),
+    fn certificate_files(&self) -> &[PathBuf] {
+        match &self.identity {
+            Some(Pem::Files(files)) => files,
             _ => &[],
-        };
+        }
+    }
+
+    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let identity = self.certificate_files();
         let roots = match &self.roots {
             Some(Pem::Files(files)) => files.as_slice(),
             _ => &[],
@@ -176,6 +180,10 @@ fn unusable(paths: &[PathBuf], what: &str) -> TokenError {
 }
 
 impl LazyClient {
+    pub(super) fn certificate_files(&self) -> Vec<PathBuf> {
+        self.settings.certificate_files().to_vec()
+    }
+
     /// Changes the settings. The other clones keep theirs, and their clients.
     pub(super) fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);

@@ -286,6 +286,51 @@ params: { audience: x }
 }
 
 /// The error of a configuration, whichever part of it finds it.
+#[tokio::test]
+async fn the_preset_logs_in_and_acts_for_a_user_at_another_server() -> Result<(), BoxError> {
+    let keys = json!({ "preset": "voipex", "username": "api@x.example", "password": "hunter2",
+        "authorization_server": "https://test.example" });
+    assert_eq!(
+        sent(&config(keys.clone())).await?.uri,
+        "https://test.example/token"
+    );
+    let mut for_user = keys;
+    for_user["impersonate"] = "anna@x.example".into();
+    let log = Log::default();
+    let source = config(for_user).source_through(endpoint(&log, |_| answer(200, &[], TOKEN)))?;
+    source.fetch().await?;
+    let sent: Vec<_> = log.all().iter().map(|it| it.uri.to_string()).collect();
+    let at = |path: &str| format!("https://test.example/{path}");
+    assert_eq!(sent, [at("token"), at("token-exchange")]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_short_lived_stands_in_a_file_or_in_the_configuration() -> Result<(), BoxError> {
+    let file = Scrap::new("short", "short-lived\n");
+    let jwt = "urn:ietf:params:oauth:token-type:jwt";
+    for (keys, name) in [
+        (json!({ "grant": "jwt_bearer" }), "assertion"),
+        (json!({ "grant": "client_credentials" }), "client_assertion"),
+        (json!({ "grant": "token_exchange" }), "subject_token"),
+        (
+            json!({ "grant": "token_exchange", "subject_token": "s", "actor_token_type": jwt }),
+            "actor_token",
+        ),
+    ] {
+        for (key, value) in [
+            (name.to_owned(), "short-lived"),
+            (format!("{name}_file"), file.path()),
+        ] {
+            let mut keys = with(keys.clone());
+            keys[&key] = value.into();
+            let body = sent(&config(keys)).await?.body;
+            assert!(body.contains(&format!("{name}=short-lived")), "{body}");
+        }
+    }
+    Ok(())
+}
+
 fn refused(keys: serde_json::Value) -> ConfigError {
     let shown = keys.to_string();
     let config = config(keys);
@@ -461,6 +506,68 @@ fn what_is_missing_or_not_used_is_named() {
             with(json!({ "grant": "jwt_bearer" })),
             "assertion_file",
             "and so is `private_key`",
+        ),
+        (
+            with(json!({ "grant": "jwt_bearer", "assertion": "hunter2", "assertion_file": "/x" })),
+            "assertion_file",
+            "conflicts with `assertion`",
+        ),
+        (
+            with(json!({ "grant": "jwt_bearer", "assertion": "a", "assertion_headers": {} })),
+            "assertion_headers",
+            "is not used",
+        ),
+        (
+            plus(client(), "assertion_subject", "hunter2"),
+            "assertion_subject",
+            "is not used",
+        ),
+        (
+            plus(client(), "key_certificate_file", "/no/where"),
+            "key_certificate_file",
+            "is not used",
+        ),
+        (
+            with(
+                json!({ "grant": "client_credentials", "client_auth": "client_assertion",
+                "client_assertion": "hunter2", "client_assertion_file": "/x" }),
+            ),
+            "client_assertion_file",
+            "conflicts with `client_assertion`",
+        ),
+        (
+            plus(
+                plus(client(), "client_certificate", "hunter2"),
+                "client_certificate_file",
+                "/x",
+            ),
+            "client_certificate_file",
+            "conflicts with `client_certificate`",
+        ),
+        (
+            plus(
+                plus(client(), "root_certificates", "hunter2"),
+                "root_certificates_file",
+                "/x",
+            ),
+            "root_certificates_file",
+            "conflicts with `root_certificates`",
+        ),
+        (
+            plus(client(), "root_certificates", "hunter2"),
+            "root_certificates",
+            "not PEM",
+        ),
+        (
+            plus(client(), "authorization_server", "https://a.example"),
+            "authorization_server",
+            "grant `client_credentials`",
+        ),
+        (
+            json!({ "preset": "voipex", "username": "me", "password": "hunter2",
+                    "authorization_server": "a.example" }),
+            "authorization_server",
+            "",
         ),
         (
             with(json!({ "grant": "refresh_token" })),
@@ -742,6 +849,85 @@ async fn a_key_signs_with_its_id_for_its_audience() -> Result<(), BoxError> {
         assert_eq!(parts[0]["alg"], "ES256");
         assert_eq!(parts[1]["aud"], "https://a.example");
     }
+    Ok(())
+}
+
+/// All that a builder can say of what a key signs.
+#[cfg(feature = "private-key-jwt")]
+#[tokio::test]
+async fn what_a_key_signs_for_a_client_has_the_claims_and_headers_that_are_set()
+-> Result<(), BoxError> {
+    let pem = rcgen::KeyPair::generate()?.serialize_pem();
+    let certificate = "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n";
+    let certificate = Scrap::new("of-key", certificate);
+    let path = certificate.path();
+    let toml = format!(
+        "grant = 'client_credentials'\nclient_id = 'billing'\nprivate_key = '''{pem}'''\n\
+         token_endpoint = 'https://a.example/token'\nkey_certificate_file = '{path}'\n\
+         assertion_issuer = 'them'\nassertion_subject = 'me'\nassertion_lifetime = 90\n\
+         assertion_audience = 'https://a.example'\n\
+         [assertion_headers]\ntyp = 'client-authentication+jwt'\n\
+         [assertion_claims]\nteam = 'calls'\n"
+    );
+    let variables = [
+        ("A_GRANT", "client_credentials"),
+        ("A_CLIENT_ID", "billing"),
+        ("A_PRIVATE_KEY", &pem),
+        ("A_TOKEN_ENDPOINT", "https://a.example/token"),
+        ("A_KEY_CERTIFICATE_FILE", path),
+        ("A_ASSERTION_ISSUER", "them"),
+        ("A_ASSERTION_SUBJECT", "me"),
+        ("A_ASSERTION_LIFETIME", "90s"),
+        ("A_ASSERTION_AUDIENCE", "https://a.example"),
+        ("A_ASSERTION_HEADERS__TYP", "client-authentication+jwt"),
+        ("A_ASSERTION_CLAIMS__TEAM", "calls"),
+    ];
+    for config in [
+        toml::from_str(&toml)?,
+        SourceConfig::from_vars("A_", variables)?,
+    ] {
+        let parts = signed(&sent(&config).await?.body, "client_assertion");
+        assert_eq!(parts[0]["typ"], "client-authentication+jwt");
+        // SHA-1 and SHA-256 of "abc".
+        assert_eq!(parts[0]["x5t"], "qZk-NkcGgWq6PiVxeFDCbJzQ2J0");
+        let sha256 = "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0";
+        assert_eq!(parts[0]["x5t#S256"], sha256);
+        for (claim, value) in [
+            ("iss", "them"),
+            ("sub", "me"),
+            ("aud", "https://a.example"),
+            ("team", "calls"),
+        ] {
+            assert_eq!(parts[1][claim], value);
+        }
+        let life = parts[1]["exp"].as_u64().zip(parts[1]["iat"].as_u64());
+        assert_eq!(life.map(|(exp, iat)| exp - iat), Some(90));
+    }
+    for (content, reason) in [(Some("hunter2"), "no certificate"), (None, "No such file")] {
+        let file = Scrap::new("no-certificate", content.unwrap_or_default());
+        let path = file.path().to_owned();
+        if content.is_none() {
+            std::fs::remove_file(&path)?;
+        }
+        let error = refused(with(json!({ "grant": "client_credentials",
+            "private_key": pem, "key_certificate_file": path })));
+        assert_eq!(error.field(), "key_certificate_file");
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn certificates_stand_in_the_configuration_too() -> Result<(), BoxError> {
+    let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    let (certificate, key) = (issued.cert.pem(), issued.signing_key.serialize_pem());
+    let config = config(with(json!({ "grant": "client_credentials",
+        "client_auth": "tls_client_auth", "client_certificate": format!("{key}{certificate}"),
+        "root_certificates": certificate })));
+    config.token_cache()?;
+    let service = TokenServer::builder().in_process().service();
+    let error = config.source_through(service).expect_err("not used");
+    assert_eq!(error.field(), "client_certificate");
     Ok(())
 }
 

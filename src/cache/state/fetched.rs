@@ -6,7 +6,7 @@ use crate::cache::clock::Moment;
 use crate::cache::current::CachedToken;
 use crate::cache::exclusive::{Uses, may_have_been_processed};
 use crate::cache::in_flight::FetchResult;
-use crate::cache::refresh_token::{AfterRefresh, after_failed_refresh};
+use crate::cache::refresh_token::{AfterRefresh, HeldBy, after_failed_refresh};
 use crate::cache::schedule::{Freshness, Schedule};
 use crate::cache::settings::Settings;
 use crate::cache::state::{Requirements, State};
@@ -17,18 +17,48 @@ use crate::token::RefreshToken;
 
 impl State {
     /// The fetch with this id is about to send a refresh token. Returns the uses to be
-    /// waited for of the token in use.
-    pub(crate) fn start_refresh(&mut self, id: u64, now: &Moment) -> Option<Arc<Uses>> {
-        if !self.current_fetch.is(id) {
+    /// waited for of the token that was in use last: it may have expired, or have been
+    /// given up, while requests that carry it are on their way.
+    pub(crate) fn withhold(&mut self, id: u64, now: &Moment) -> Option<Arc<Uses>> {
+        if !self.current_fetch.is(id) || !self.exclusivity.withhold() {
             return None;
         }
         self.drop_expired(now);
         let live = self.live.as_ref();
-        let generation = live.map(|live| live.generation());
-        self.exclusivity.start(generation);
-        live.filter(|_| self.exclusivity.is_withheld())?
-            .uses
-            .clone()
+        live.map_or_else(|| self.last_uses.clone(), |live| live.uses.clone())
+    }
+
+    /// The fetch with this id sends this refresh token now. Tells whether it may: not
+    /// one that was discarded, replaced or has expired meanwhile.
+    pub(crate) fn start_refresh(
+        &mut self,
+        id: u64,
+        token: &RefreshToken,
+        held_by: HeldBy,
+        now: &Moment,
+        settings: &Settings,
+    ) -> bool {
+        // What a fetch does that was given up says nothing of what goes on now.
+        if !self.current_fetch.is(id) {
+            return true;
+        }
+        let is_kept = !self.closed
+            && match held_by {
+                HeldBy::Cache => {
+                    let held = self.refresh.get(now, settings);
+                    held.is_some_and(|held| held.secret() == token.secret())
+                }
+                HeldBy::Lease => !self.take_discard_stored(),
+            };
+        match is_kept {
+            true => {
+                self.drop_expired(now);
+                let live = self.live.as_ref();
+                self.exclusivity.start(live.map(|live| live.generation()));
+            }
+            false => self.exclusivity.hand_out_again(),
+        }
+        is_kept
     }
 
     /// The request with a refresh token of the fetch with this id was answered, or
@@ -212,6 +242,7 @@ impl State {
         }
         let live = Arc::new(live);
         self.live = Some(live.clone());
+        self.last_uses = None;
         self.suspect = None;
         self.failures.clear();
         self.memory = None;
