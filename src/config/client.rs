@@ -36,6 +36,17 @@ impl SecretKeys<'_> {
             None => secret.map(Credential::from),
         })
     }
+
+    /// Returns what was read, which is required.
+    pub(super) fn needed<T>(&self, value: Option<T>) -> Result<T, ConfigError> {
+        value.ok_or_else(|| one_of(self.name, self.file_name))
+    }
+}
+
+/// The error of two keys of which one has to be set.
+pub(super) fn one_of(name: &'static str, other: &'static str) -> ConfigError {
+    let reason = format!("is missing, and so is `{other}`: set one of them");
+    ConfigError::new(name, reason)
 }
 
 /// Reads the secret in the file that a key names.
@@ -63,13 +74,13 @@ impl SourceConfig {
             file_name: "client_secret_file",
             file: &self.client_secret_file,
         };
-        let secret = secret.credential()?;
+        let client_secret = secret.credential()?;
         let has_key = self.private_key.is_some() || self.private_key_file.is_some();
         // That of a `jwt_bearer` grant signs the grant's assertion.
         let signs_grant = self.signs_grant();
         let assertion = &self.client_assertion_file;
         let method = self.client_auth.as_deref().unwrap_or(match () {
-            () if secret.is_some() => "client_secret_basic",
+            () if client_secret.is_some() => "client_secret_basic",
             () if has_key && !signs_grant => "private_key_jwt",
             () if assertion.is_some() => "client_assertion",
             () => "none",
@@ -81,7 +92,7 @@ impl SourceConfig {
         ] as &[_];
         let (of_key, of_assertion) = (&["private_key_jwt"], &["client_assertion"]);
         for (name, is_set, methods) in [
-            ("client_secret", secret.is_some(), of_secret),
+            ("client_secret", client_secret.is_some(), of_secret),
             ("private_key", has_key && !signs_grant, of_key),
             ("key_id", self.key_id.is_some() && !signs_grant, of_key),
             (
@@ -110,15 +121,15 @@ impl SourceConfig {
         match method {
             "none" => Ok(ClientAuth::none()),
             "tls_client_auth" => Ok(ClientAuth::tls_client_auth()),
-            "client_secret_basic" => {
-                needed("client_secret", secret).map(ClientAuth::client_secret_basic)
-            }
-            "client_secret_basic_unencoded" => {
-                needed("client_secret", secret).map(ClientAuth::client_secret_basic_unencoded)
-            }
-            "client_secret_post" => {
-                needed("client_secret", secret).map(ClientAuth::client_secret_post)
-            }
+            "client_secret_basic" => secret
+                .needed(client_secret)
+                .map(ClientAuth::client_secret_basic),
+            "client_secret_basic_unencoded" => secret
+                .needed(client_secret)
+                .map(ClientAuth::client_secret_basic_unencoded),
+            "client_secret_post" => secret
+                .needed(client_secret)
+                .map(ClientAuth::client_secret_post),
             "client_assertion" => needed("client_assertion_file", assertion.as_ref())
                 .map(|path| ClientAuth::client_assertion(SecretFile::new(path))),
             "private_key_jwt" => self.private_key_jwt(),
@@ -160,7 +171,7 @@ impl SourceConfig {
             file_name: "private_key_file",
             file: &self.private_key_file,
         };
-        let secret = needed("private_key", pem.read()?)?;
+        let secret = pem.needed(pem.read()?)?;
         let mut key = match pem.file {
             Some(path) => PrivateKey::from_pem_file(path)?,
             None => PrivateKey::from_pem(secret.secret())?,

@@ -374,7 +374,7 @@ fn what_is_missing_or_not_used_is_named() {
             json!({ "grant": "client_credentials", "client_id": "x",
                 "token_endpoint": "http://keycloak:8080/token",
                 "allow_plain_http": ["http://keycloak:8081"] }),
-            "endpoint",
+            "token_endpoint",
             "plain http",
         ),
         (password(), "client_id", "missing"),
@@ -396,7 +396,7 @@ fn what_is_missing_or_not_used_is_named() {
         (
             with(json!({ "grant": "password", "username": "me" })),
             "password",
-            "missing",
+            "missing, and so is `password_file`",
         ),
         (
             with(json!({ "grant": "password", "password": "hunter2" })),
@@ -430,7 +430,7 @@ fn what_is_missing_or_not_used_is_named() {
         (
             plus(client(), "client_auth", "client_secret_basic"),
             "client_secret",
-            "missing",
+            "missing, and so is `client_secret_file`",
         ),
         (
             plus(client(), "client_auth", "private_key_jwt"),
