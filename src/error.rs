@@ -288,6 +288,14 @@ impl fmt::Debug for TokenError {
     }
 }
 
+impl TokenError {
+    /// Whether the next attempt waits as long as after a refusal.
+    fn waits_long(&self) -> bool {
+        use TokenErrorKind::{InvalidResponse, Refused, UnexpectedRedirect};
+        matches!(self.kind(), Refused | InvalidResponse | UnexpectedRedirect)
+    }
+}
+
 impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.inner.what)?;
@@ -300,7 +308,7 @@ impl fmt::Display for TokenError {
             _ => {}
         }
         match self.retry_after {
-            Some(after) if self.kind() == TokenErrorKind::Refused => {
+            Some(after) if self.waits_long() => {
                 // Rounded up: what is left of a pause is rarely a whole second.
                 let seconds = after.as_millis().div_ceil(1000);
                 write!(
@@ -366,6 +374,14 @@ mod tests {
         for (kind, message) in [
             (
                 TokenErrorKind::Refused,
+                "no (401, invalid_grant); next attempt in 60 s, or after `TokenCache::reset`",
+            ),
+            (
+                TokenErrorKind::InvalidResponse,
+                "no (401, invalid_grant); next attempt in 60 s, or after `TokenCache::reset`",
+            ),
+            (
+                TokenErrorKind::UnexpectedRedirect,
                 "no (401, invalid_grant); next attempt in 60 s, or after `TokenCache::reset`",
             ),
             (TokenErrorKind::Unavailable, "no (401, invalid_grant)"),

@@ -118,7 +118,6 @@ mod cache;
 #[cfg(feature = "config")]
 pub mod config;
 mod error;
-mod file;
 pub mod grant;
 // Its code is tested by `tests/guide`, which has the clients that it is about.
 #[cfg(all(
@@ -137,7 +136,7 @@ pub mod guide;
 mod origins;
 mod patience;
 mod plain_http;
-pub mod rejection;
+mod secret_file;
 mod source;
 pub mod store;
 mod sync;
@@ -148,6 +147,12 @@ pub mod testing;
 mod token;
 pub mod transport;
 mod voipex;
+
+/// The kinds of [`Rejection`], for whoever has to name a type:
+/// `BearerAuth<Channel, BufferBody<Body>, Rejection<Grpc>>`.
+pub mod rejection {
+    pub use crate::auth::{Grpc, GrpcBody, InBody, Statuses, Unauthorized, When};
+}
 
 #[cfg(feature = "accounts")]
 pub use accounts::{Accounts, AccountsLayer};

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use super::source_config::SourceConfig;
 use super::values::Secret;
 use crate::error::{ConfigError, TokenError};
-#[cfg(feature = "private-key-jwt")]
-use crate::file;
 use crate::grant::{self, ClientAuth, Credential, SecretFile, SecretSource};
+#[cfg(feature = "private-key-jwt")]
+use crate::secret_file;
 
 /// A key that holds a secret, and the key that names a file in its place.
 pub(super) struct SecretKeys<'a> {
@@ -37,6 +37,11 @@ impl SecretKeys<'_> {
             Some(path) => Some(SecretFile::new(path).into()),
             None => secret.map(Credential::from),
         })
+    }
+
+    /// Returns what was read, which is required.
+    pub(super) fn needed<T>(&self, value: Option<T>) -> Result<T, ConfigError> {
+        value.ok_or_else(|| one_of(self.name, self.file_name))
     }
 
     /// Returns the source of a short-lived secret, whose file need not be there yet.
@@ -72,6 +77,12 @@ impl SecretSource for ShortLived {
     }
 }
 
+/// The error of two keys of which one has to be set.
+pub(super) fn one_of(name: &'static str, other: &'static str) -> ConfigError {
+    let reason = format!("is missing, and so is `{other}`: set one of them");
+    ConfigError::new(name, reason)
+}
+
 /// Reads the secret in the file that a key names.
 pub(super) fn read_file(name: &'static str, path: &Path) -> Result<grant::Secret, ConfigError> {
     SecretFile::new(path)
@@ -97,19 +108,19 @@ impl SourceConfig {
             file_name: "client_secret_file",
             file: &self.client_secret_file,
         };
-        let secret = secret.credential()?;
+        let client_secret = secret.credential()?;
         let has_key = self.private_key.is_some() || self.private_key_file.is_some();
         // That of a `jwt_bearer` grant signs the grant's assertion.
         let signs_grant = self.signs_grant();
-        let assertion = SecretKeys {
+        let assertion_keys = SecretKeys {
             name: "client_assertion",
             value: &self.client_assertion,
             file_name: "client_assertion_file",
             file: &self.client_assertion_file,
         };
-        let assertion = assertion.source()?;
+        let assertion = assertion_keys.source()?;
         let method = self.client_auth.as_deref().unwrap_or(match () {
-            () if secret.is_some() => "client_secret_basic",
+            () if client_secret.is_some() => "client_secret_basic",
             () if has_key && !signs_grant => "private_key_jwt",
             () if assertion.is_some() => "client_assertion",
             () => "none",
@@ -126,7 +137,7 @@ impl SourceConfig {
             .chain([("private_key", has_key)]);
         let keys = keys.map(|(name, is_set)| (name, is_set && !signs_grant, of_key as &[_]));
         for (name, is_set, methods) in keys.chain([
-            ("client_secret", secret.is_some(), of_secret),
+            ("client_secret", client_secret.is_some(), of_secret),
             (
                 "client_assertion",
                 self.client_assertion.is_some(),
@@ -147,18 +158,18 @@ impl SourceConfig {
         match method {
             "none" => Ok(ClientAuth::none()),
             "tls_client_auth" => Ok(ClientAuth::tls_client_auth()),
-            "client_secret_basic" => {
-                needed("client_secret", secret).map(ClientAuth::client_secret_basic)
-            }
-            "client_secret_basic_unencoded" => {
-                needed("client_secret", secret).map(ClientAuth::client_secret_basic_unencoded)
-            }
-            "client_secret_post" => {
-                needed("client_secret", secret).map(ClientAuth::client_secret_post)
-            }
-            "client_assertion" => {
-                needed("client_assertion_file", assertion).map(ClientAuth::client_assertion)
-            }
+            "client_secret_basic" => secret
+                .needed(client_secret)
+                .map(ClientAuth::client_secret_basic),
+            "client_secret_basic_unencoded" => secret
+                .needed(client_secret)
+                .map(ClientAuth::client_secret_basic_unencoded),
+            "client_secret_post" => secret
+                .needed(client_secret)
+                .map(ClientAuth::client_secret_post),
+            "client_assertion" => assertion_keys
+                .needed(assertion)
+                .map(ClientAuth::client_assertion),
             "private_key_jwt" => self.private_key_jwt(),
             _ => {
                 let reason = "is none of `none`, `client_secret_basic`, \
@@ -230,7 +241,7 @@ impl SourceConfig {
             file_name: "private_key_file",
             file: &self.private_key_file,
         };
-        let secret = needed("private_key", pem.read()?)?;
+        let secret = pem.needed(pem.read()?)?;
         let mut key = match pem.file {
             Some(path) => PrivateKey::from_pem_file(path)?,
             None => PrivateKey::from_pem(secret.secret())?,
@@ -245,7 +256,7 @@ impl SourceConfig {
         if let Some(path) = &self.key_certificate_file {
             let name = "key_certificate_file";
             let fault = |what: &str| ConfigError::new(name, format!("{}: {what}", path.display()));
-            let pem = file::read_bytes(path).map_err(|error| fault(&error.to_string()))?;
+            let pem = secret_file::read_bytes(path).map_err(|error| fault(&error.to_string()))?;
             key = key
                 .with_certificate(&*pem)
                 .map_err(|error| fault(error.reason()))?;

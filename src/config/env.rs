@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::source_config::SourceConfig;
 use crate::error::ConfigError;
-use crate::file;
+use crate::secret_file;
 
 /// The keys that are tables.
 const TABLES: [&str; 5] = [
@@ -70,7 +70,7 @@ impl SourceConfig {
                 continue;
             }
             let name = variable[prefix.len()..].to_ascii_lowercase();
-            let value = file::trim(&value);
+            let value = secret_file::trim(&value);
             if value.is_empty() {
                 return Err(refused(format!("`{variable}` holds nothing but blanks")));
             }

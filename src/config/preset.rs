@@ -20,7 +20,10 @@ impl SourceConfig {
             return Err(only_one("grant", "preset"));
         }
         if self.preset.as_deref() != Some(VOIPEX) {
-            return Err(ConfigError::new("preset", "is not `voipex`"));
+            return Err(ConfigError::new(
+                "preset",
+                "is not `voipex`, the only one: other servers go under `grant`",
+            ));
         }
         let used = [
             "username",

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::client::{SecretKeys, needed, only_one, read_file};
+use super::client::{SecretKeys, needed, one_of, only_one, read_file};
 use super::rotated_token;
 use super::source_config::SourceConfig;
 use crate::error::ConfigError;
@@ -110,10 +110,9 @@ impl SourceConfig {
     }
 
     fn needed_grant(&self) -> Result<&str, ConfigError> {
-        self.grant.as_deref().ok_or_else(|| {
-            let reason = "is missing, and so is `preset`: set one of them";
-            ConfigError::new("grant", reason)
-        })
+        self.grant
+            .as_deref()
+            .ok_or_else(|| one_of("grant", "preset"))
     }
 
     fn endpoint(&self) -> Result<Endpoint, ConfigError> {
@@ -121,16 +120,15 @@ impl SourceConfig {
             (Some(url), None) => match self.url(url)? {
                 Url::Secure(url) => Endpoint::new(url),
                 Url::Plain(url) => Endpoint::new(url),
-            },
+            }
+            // By the name of the key, for there are other endpoints.
+            .map_err(|e| ConfigError::new("token_endpoint", e.reason().to_owned())),
             (None, Some(issuer)) => match self.url(issuer)? {
                 Url::Secure(issuer) => Endpoint::issuer(issuer),
                 Url::Plain(issuer) => Endpoint::issuer(issuer),
             },
             (Some(_), Some(_)) => Err(only_one("issuer", "token_endpoint")),
-            (None, None) => {
-                let reason = "is missing, and so is `issuer`: set one of them";
-                Err(ConfigError::new("token_endpoint", reason))
-            }
+            (None, None) => Err(one_of("token_endpoint", "issuer")),
         }
     }
 
@@ -141,7 +139,7 @@ impl SourceConfig {
             file_name: "password_file",
             file: &self.password_file,
         };
-        let password = needed("password", password.credential()?)?;
+        let password = password.needed(password.credential()?)?;
         let username = needed("username", self.username.as_deref())?;
         Ok((username, password))
     }
@@ -163,7 +161,7 @@ impl SourceConfig {
                     file_name: "refresh_token_file",
                     file: &self.refresh_token_file,
                 };
-                needed("refresh_token", token.read()?)?
+                token.needed(token.read()?)?
             }
         };
         let token = RefreshToken::new(token.secret())
@@ -193,8 +191,7 @@ impl SourceConfig {
     /// The grant whose assertion the key of the configuration signs.
     fn signed_jwt_bearer(&self) -> Result<JwtBearerGrant, ConfigError> {
         if self.private_key.is_none() && self.private_key_file.is_none() {
-            let reason = "is missing, and so is `private_key`: set one of them";
-            return Err(ConfigError::new("assertion_file", reason));
+            return Err(one_of("assertion_file", "private_key"));
         }
         let jwt = self.signed_jwt()?;
         #[cfg(feature = "private-key-jwt")]

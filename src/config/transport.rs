@@ -6,7 +6,7 @@ use crate::error::ConfigError;
 #[cfg(feature = "reqwest")]
 use {
     super::client::{needed, only_one},
-    crate::{file, transport::DefaultTransport},
+    crate::{secret_file, transport::DefaultTransport},
     std::path::Path,
     zeroize::Zeroizing,
 };
@@ -126,6 +126,6 @@ fn is_set(flag: &Option<super::values::Flag>) -> bool {
 
 #[cfg(feature = "reqwest")]
 fn read(name: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
-    file::read_bytes(path)
+    secret_file::read_bytes(path)
         .map_err(|error| ConfigError::new(name, format!("{}: {error}", path.display())))
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::error::{ConfigError, TokenError};
-use crate::file;
+
 use crate::grant::client::{Client, ClientAuth};
 use crate::grant::credential::Credential;
 use crate::grant::endpoint::{Endpoint, EndpointUrl, RevocationMethod, TokenEndpoint};
@@ -16,6 +16,7 @@ use crate::grant::grant_type::{GrantConfig, GrantType, Observer};
 use crate::grant::params::Param;
 use crate::grant::response::token::is_never_bearer;
 use crate::grant::secret::{Secret, SecretSource};
+use crate::secret_file;
 use crate::source::TokenSource;
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
 use crate::transport::{DefaultTransport, Transport};
@@ -420,7 +421,7 @@ impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
         }
         let files = self.other_files();
         if !files.is_empty() {
-            let read = tokio::task::spawn_blocking(move || file::contents(&files));
+            let read = tokio::task::spawn_blocking(move || secret_file::contents(&files));
             let contents = read.await.map_err(TokenError::from_source)?;
             self.config.contents.store(contents, Ordering::Relaxed);
         }

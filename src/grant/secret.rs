@@ -11,7 +11,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use crate::error::{BoxError, TokenError, TokenErrorKind};
-use crate::file;
+use crate::secret_file;
 use crate::token::AccessToken;
 
 /// A string that is kept secret: an assertion, a subject token, a parameter.
@@ -165,14 +165,14 @@ impl SecretFile {
     /// Reads the file. Blocks.
     #[cfg(any(feature = "config", feature = "private-key-jwt"))]
     pub(crate) fn read(&self) -> io::Result<Secret> {
-        file::read(&self.0).map(Secret::from)
+        secret_file::read(&self.0).map(Secret::from)
     }
 }
 
 impl SecretSource for SecretFile {
     async fn secret(&self) -> Result<Secret, TokenError> {
         let path = self.0.clone();
-        let read = tokio::task::spawn_blocking(move || file::read(&path)).await;
+        let read = tokio::task::spawn_blocking(move || secret_file::read(&path)).await;
         let error: BoxError = match read {
             Ok(Ok(secret)) => return Ok(secret.into()),
             Ok(Err(error)) => error.into(),

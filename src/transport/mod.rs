@@ -42,7 +42,6 @@
 //! was sent yet. What remains is a failure to connect, after which the cache tries again soon.
 
 mod body;
-mod closed;
 mod default;
 #[cfg(feature = "reqwest")]
 mod pem;
@@ -50,9 +49,12 @@ mod redirect;
 mod request;
 #[cfg(feature = "reqwest")]
 mod reqwest;
+mod retry;
+mod send;
 mod service;
 
 pub use default::DefaultTransport;
 pub use service::Transport;
 
-pub(crate) use request::{EndpointRequest, EndpointResponse, Limits, send_request};
+pub(crate) use request::{EndpointRequest, EndpointResponse};
+pub(crate) use send::{Limits, send_request};

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use crate::error::{BoxError, TokenError, TokenErrorKind};
 use crate::plain_http::{is_plain, stays_here};
 use crate::sync::lock;
-use crate::{file, transport::pem};
+use crate::{secret_file, transport::pem};
 
 const USER_AGENT: &str = concat!("tower-bearer/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -220,7 +220,7 @@ impl LazyClient {
 
     fn read_files(&self) -> Result<Vec<Zeroizing<Vec<u8>>>, TokenError> {
         let read = |path: &PathBuf| {
-            file::read_bytes(path).map_err(|error| {
+            secret_file::read_bytes(path).map_err(|error| {
                 let what = format!("{} could not be read", path.display());
                 TokenError::new(TokenErrorKind::Source, what).with_source(error)
             })

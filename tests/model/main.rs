@@ -30,6 +30,7 @@
 mod accounts;
 mod backoff;
 mod cache;
+mod common;
 mod credentials;
 mod moment;
 mod run;

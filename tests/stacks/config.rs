@@ -5,36 +5,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::path::PathBuf;
-
 use serde_json::json;
 use tower_bearer::config::SourceConfig;
 use tower_bearer::testing::TokenServer;
 use tower_bearer::{BoxError, ConfigError, RefreshToken, TokenSource};
 
+use support::scrap::Scrap;
 use support::{Log, TOKEN, answer, endpoint};
-
-/// A file that is gone when the test is over.
-struct Scrap(PathBuf);
-
-impl Scrap {
-    fn new(name: &str, content: &str) -> Self {
-        let name = format!("tower-bearer-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::write(&path, content).expect("written");
-        Self(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().expect("a path in Unicode")
-    }
-}
-
-impl Drop for Scrap {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
 
 fn config(keys: serde_json::Value) -> SourceConfig {
     serde_json::from_value(keys).expect("a configuration")
@@ -55,11 +32,25 @@ fn with(mut keys: serde_json::Value) -> serde_json::Value {
     keys
 }
 
+/// These keys, and those of the grant of a client.
+fn client(mut keys: serde_json::Value) -> serde_json::Value {
+    keys["grant"] = "client_credentials".into();
+    with(keys)
+}
+
+/// These keys, and those of a user, but for the token endpoint's and the client's.
+fn user(mut keys: serde_json::Value) -> serde_json::Value {
+    keys["grant"] = "password".into();
+    keys["username"] = "me".into();
+    keys["password"] = "hunter2".into();
+    keys
+}
+
 const URN: &str = "urn%3Aietf%3Aparams%3Aoauth";
 
 #[tokio::test]
 async fn each_grant_is_sent_as_its_configuration_says() -> Result<(), BoxError> {
-    let file = Scrap::new("secret", "from-file\r\n");
+    let file = Scrap::with("secret", "from-file\r\n");
     let file = file.path();
     let token = format!("{URN}%3Atoken-type%3Aaccess_token");
     for (keys, form) in [
@@ -84,21 +75,19 @@ async fn each_grant_is_sent_as_its_configuration_says() -> Result<(), BoxError> 
                 .to_owned(),
         ),
         (
-            with(json!({ "grant": "client_credentials", "client_secret_file": file })),
+            client(json!({ "client_secret_file": file })),
             // The id is in the header, with the secret.
             "grant_type=client_credentials".to_owned(),
         ),
         (
-            with(json!({ "grant": "client_credentials", "client_assertion_file": file })),
+            client(json!({ "client_assertion_file": file })),
             format!(
                 "client_id=billing&grant_type=client_credentials&client_assertion_type=\
                  {URN}%3Aclient-assertion-type%3Ajwt-bearer&client_assertion=from-file"
             ),
         ),
         (
-            with(
-                json!({ "grant": "client_credentials", "client_auth": "tls_client_auth", "scope": "a b" }),
-            ),
+            client(json!({ "client_auth": "tls_client_auth", "scope": "a b" })),
             "client_id=billing&grant_type=client_credentials&scope=a+b".to_owned(),
         ),
         (
@@ -133,11 +122,9 @@ async fn each_grant_is_sent_as_its_configuration_says() -> Result<(), BoxError> 
             ),
         ),
         (
-            with(
-                json!({ "grant": "client_credentials", "client_auth": "client_secret_basic_unencoded",
+            client(json!({ "client_auth": "client_secret_basic_unencoded",
                 "client_secret": "s", "audience": "a b", "resource": ["https://r.example"],
-                "accept_token_type": ["bot"] }),
-            ),
+                "accept_token_type": ["bot"] })),
             "grant_type=client_credentials&audience=a&audience=b&resource=https%3A%2F%2Fr.example"
                 .to_owned(),
         ),
@@ -162,7 +149,7 @@ async fn each_grant_is_sent_as_its_configuration_says() -> Result<(), BoxError> 
 #[tokio::test]
 async fn the_preset_acts_for_a_user_with_one_login_and_its_scope_for_the_access_alone()
 -> Result<(), BoxError> {
-    let file = Scrap::new("access", "from-file\n");
+    let file = Scrap::with("access", "from-file\n");
     let toml = format!(
         "preset = 'voipex'\nusername = 'api@x.example'\npassword_file = '{}'\n\
          impersonate = 'anna@x.example'\nscope = 'openid profile'\n[params]\ntotp = '1'\n",
@@ -342,24 +329,18 @@ fn refused(keys: serde_json::Value) -> ConfigError {
 
 #[test]
 fn what_is_missing_or_not_used_is_named() {
-    let secret = Scrap::new("empty", "\n");
-    let password = || json!({ "grant": "password", "username": "me", "password": "hunter2" });
-    let plus = |mut keys: serde_json::Value, name: &str, value: &str| {
-        keys[name] = value.into();
-        keys
-    };
-    let client = || with(json!({ "grant": "client_credentials" }));
+    let secret = Scrap::with("empty", "\n");
     for (keys, field, reason) in [
         (json!({ "grant": "pasword" }), "grant", "none of `password`"),
         (json!({}), "grant", "and so is `preset`"),
         (json!({ "preset": "vopiex" }), "preset", "is not `voipex`"),
         (
-            plus(password(), "preset", "voipex"),
+            user(json!({ "preset": "voipex" })),
             "grant",
             "conflicts with `preset`",
         ),
         (
-            plus(with(password()), "impersonate", "anna"),
+            with(user(json!({ "impersonate": "anna" }))),
             "impersonate",
             "grant `password`",
         ),
@@ -375,7 +356,7 @@ fn what_is_missing_or_not_used_is_named() {
             "missing",
         ),
         (
-            plus(client(), "grant_type", "x"),
+            client(json!({ "grant_type": "x" })),
             "grant_type",
             "grant `client_credentials`",
         ),
@@ -390,28 +371,28 @@ fn what_is_missing_or_not_used_is_named() {
             "conflicts with `params`",
         ),
         (
-            plus(client(), "client_key_file", "/x"),
+            client(json!({ "client_key_file": "/x" })),
             "client_certificate_file",
             "missing",
         ),
         (
-            plus(client(), "root_certificates_file", "/no/where"),
+            client(json!({ "root_certificates_file": "/no/where" })),
             "root_certificates_file",
             "/no/where",
         ),
-        (plus(client(), "proxy", "hunter2"), "proxy", "no scheme"),
+        (client(json!({ "proxy": "hunter2" })), "proxy", "no scheme"),
         (
-            with(json!({ "grant": "client_credentials", "proxy": "http://a", "no_proxy": true })),
+            client(json!({ "proxy": "http://a", "no_proxy": true })),
             "no_proxy",
             "set only one",
         ),
         (
-            with(json!({ "grant": "client_credentials", "connect_timeout": 0 })),
+            client(json!({ "connect_timeout": 0 })),
             "connect_timeout",
             "is zero",
         ),
         (
-            with(json!({ "grant": "client_credentials", "allow_plain_http": "http://*.mesh" })),
+            client(json!({ "allow_plain_http": "http://*.mesh" })),
             "allow_plain_http",
             "a wildcard",
         ),
@@ -419,29 +400,29 @@ fn what_is_missing_or_not_used_is_named() {
             json!({ "grant": "client_credentials", "client_id": "x",
                 "token_endpoint": "http://keycloak:8080/token",
                 "allow_plain_http": ["http://keycloak:8081"] }),
-            "endpoint",
+            "token_endpoint",
             "plain http",
         ),
-        (password(), "client_id", "missing"),
+        (user(json!({})), "client_id", "missing"),
         (
-            plus(password(), "client_id", "x"),
+            user(json!({ "client_id": "x" })),
             "token_endpoint",
             "and so is `issuer`",
         ),
         (
-            plus(with(password()), "issuer", "https://a.example"),
+            with(user(json!({ "issuer": "https://a.example" }))),
             "issuer",
             "set only one",
         ),
         (
-            plus(with(password()), "password_file", "/x"),
+            with(user(json!({ "password_file": "/x" }))),
             "password_file",
             "conflicts with `password`",
         ),
         (
             with(json!({ "grant": "password", "username": "me" })),
             "password",
-            "missing",
+            "missing, and so is `password_file`",
         ),
         (
             with(json!({ "grant": "password", "password": "hunter2" })),
@@ -449,51 +430,47 @@ fn what_is_missing_or_not_used_is_named() {
             "missing",
         ),
         (
-            plus(
-                with(json!({ "grant": "password", "username": "me" })),
-                "password_file",
-                "/no/where",
-            ),
+            with(json!({ "grant": "password", "username": "me", "password_file": "/no/where" })),
             "password_file",
             "/no/where",
         ),
         (
-            plus(client(), "client_secret_file", secret.path()),
+            client(json!({ "client_secret_file": secret.path() })),
             "client_secret_file",
             "is empty",
         ),
         (
-            plus(client(), "username", "me"),
+            client(json!({ "username": "me" })),
             "username",
             "grant `client_credentials`",
         ),
         (
-            plus(client(), "client_auth", "hunter2"),
+            client(json!({ "client_auth": "hunter2" })),
             "client_auth",
             "is none of",
         ),
         (
-            plus(client(), "client_auth", "client_secret_basic"),
+            client(json!({ "client_auth": "client_secret_basic" })),
             "client_secret",
-            "missing",
+            "missing, and so is `client_secret_file`",
         ),
         (
-            plus(client(), "client_auth", "private_key_jwt"),
+            client(json!({ "client_auth": "private_key_jwt" })),
             "private_key",
             "",
         ),
-        (plus(client(), "key_id", "hunter2"), "key_id", "is not used"),
         (
-            plus(client(), "key_algorithm", "hunter2"),
+            client(json!({ "key_id": "hunter2" })),
+            "key_id",
+            "is not used",
+        ),
+        (
+            client(json!({ "key_algorithm": "hunter2" })),
             "key_algorithm",
             "is not used",
         ),
         (
-            plus(
-                plus(client(), "client_auth", "tls_client_auth"),
-                "client_secret",
-                "hunter2",
-            ),
+            client(json!({ "client_auth": "tls_client_auth", "client_secret": "hunter2" })),
             "client_secret",
             "is not used",
         ),
@@ -591,26 +568,20 @@ fn what_is_missing_or_not_used_is_named() {
             "param",
             "`scope`",
         ),
+        (client(json!({ "timeout": 0 })), "timeout", "is zero"),
         (
-            with(json!({ "grant": "client_credentials", "timeout": 0 })),
-            "timeout",
-            "is zero",
-        ),
-        (
-            with(json!({ "grant": "client_credentials", "cache": { "renew_before_max": 5 } })),
+            client(json!({ "cache": { "renew_before_max": 5 } })),
             "renew_before_fraction",
             "missing beside `renew_before_max`",
         ),
         (
-            with(json!({ "grant": "client_credentials", "cache": { "wait_timeout": 0 } })),
+            client(json!({ "cache": { "wait_timeout": 0 } })),
             "wait_timeout",
             "",
         ),
         (
-            plus(
-                plus(client(), "logout_endpoint", "https://a/l"),
-                "revocation_endpoint",
-                "https://a/r",
+            client(
+                json!({ "logout_endpoint": "https://a/l", "revocation_endpoint": "https://a/r" }),
             ),
             "revocation_endpoint",
             "set only one",
@@ -626,11 +597,10 @@ fn what_is_missing_or_not_used_is_named() {
 
 #[test]
 fn no_secret_is_in_debug_or_in_the_error_of_a_value_that_does_not_fit() {
-    let keys = with(
-        json!({ "grant": "password", "username": "me", "password": "hunter2",
-        "client_secret": "hunter2", "private_key": "hunter2", "refresh_token": "hunter2",
-        "params": { "totp": "hunter2" } }),
-    );
+    let keys = with(user(
+        json!({ "client_secret": "hunter2", "private_key": "hunter2",
+        "refresh_token": "hunter2", "params": { "totp": "hunter2" } }),
+    ));
     assert!(!format!("{:?}", config(keys)).contains("hunter2"));
     for keys in [
         json!({ "preset": "voipex", "password": 472_193 }),
@@ -677,15 +647,18 @@ async fn plain_http_off_loopback_is_for_the_origins_that_are_listed() -> Result<
 
 #[tokio::test]
 async fn a_secret_of_a_configuration_is_read_for_each_token_request() -> Result<(), BoxError> {
-    let (password, secret) = (Scrap::new("rotated-pw", "x"), Scrap::new("rotated-cs", "x"));
+    let (password, secret) = (
+        Scrap::with("rotated-pw", "x"),
+        Scrap::with("rotated-cs", "x"),
+    );
     let config = config(with(json!({ "grant": "password", "username": "me",
         "password_file": password.path(), "client_secret_file": secret.path(),
         "client_auth": "client_secret_post", "param_files": { "code": secret.path() } })));
     let log = Log::default();
     let source = config.source_through(endpoint(&log, |_| answer(200, &[], TOKEN)))?;
     for content in ["one", "two"] {
-        std::fs::write(&password.0, content)?;
-        std::fs::write(&secret.0, content)?;
+        password.write(content);
+        secret.write(content);
         source.fetch().await?;
         let body = log.all().pop().expect("a request").body;
         let sent = format!(
@@ -694,7 +667,7 @@ async fn a_secret_of_a_configuration_is_read_for_each_token_request() -> Result<
         );
         assert_eq!(body, sent);
     }
-    std::fs::write(&password.0, "\n")?;
+    password.write("\n");
     let error = source.fetch().await.expect_err("empty").to_string();
     assert!(
         error.contains(password.path()) && error.contains("is empty"),
@@ -835,12 +808,12 @@ async fn a_key_signs_the_assertion_of_a_grant() -> Result<(), BoxError> {
 #[tokio::test]
 async fn a_key_signs_with_its_id_for_its_audience() -> Result<(), BoxError> {
     let pem = rcgen::KeyPair::generate()?.serialize_pem();
-    let file = Scrap::new("key", &pem);
+    let file = Scrap::with("key", &pem);
     for (name, value) in [
         ("private_key", pem.as_str()),
         ("private_key_file", file.path()),
     ] {
-        let mut keys = with(json!({ "grant": "client_credentials", "key_id": "k7",
+        let mut keys = client(json!({ "key_id": "k7",
             "assertion_audience": "https://a.example" }));
         keys[name] = value.into();
         let body = sent(&config(keys)).await?.body;
@@ -938,9 +911,8 @@ fn certificates_are_for_the_default_transport_and_have_to_be_some() {
         ("root_certificates_file", "hunter2"),
         ("root_certificates_file", ""),
     ] {
-        let file = Scrap::new(name, content);
-        let mut keys =
-            with(json!({ "grant": "client_credentials", "client_auth": "tls_client_auth" }));
+        let file = Scrap::with(name, content);
+        let mut keys = client(json!({ "client_auth": "tls_client_auth" }));
         keys[name] = file.path().into();
         let config = config(keys);
         let error = config.source().expect_err("no certificate");
@@ -961,8 +933,7 @@ async fn a_rotated_token_is_kept_in_its_file_for_the_next_start() -> Result<(), 
     let login = server.grant().fetch().await?;
     let first = login.refresh_token().map(RefreshToken::secret);
     let first = first.expect("a refresh token").to_owned();
-    let kept = Scrap::new("rotated", "");
-    std::fs::remove_file(&kept.0)?;
+    let kept = Scrap::new("rotated");
     let config = config(
         json!({ "grant": "refresh_token", "token_endpoint": server.token_url(),
         "client_id": "api", "refresh_token": first, "rotated_token_file": kept.path() }),

@@ -6,6 +6,8 @@
 
 #![cfg(feature = "reqwest")]
 
+#[path = "../support/scrap.rs"]
+mod scrap;
 #[path = "../../examples/keys/tls.rs"]
 mod tls;
 
@@ -24,6 +26,8 @@ use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant, RefreshTokenGrant}
 use tower_bearer::testing::TokenServer;
 use tower_bearer::transport::DefaultTransport;
 use tower_bearer::{PasswordGrant, RefreshToken, TokenErrorKind, TokenSource, allow_plain_http};
+
+use scrap::Scrap;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
@@ -265,31 +269,11 @@ async fn each_version_of_http_can_be_asked_for() -> Result {
     Ok(())
 }
 
-/// A file that is gone when the test is over.
-struct Scrap(PathBuf);
-
-impl Scrap {
-    fn new(name: &str) -> Self {
-        let name = format!("tower-bearer-{name}-{}", std::process::id());
-        Self(std::env::temp_dir().join(name))
-    }
-
-    fn write(&self, content: &str) {
-        std::fs::write(&self.0, content).expect("written");
-    }
-}
-
-impl Drop for Scrap {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 #[tokio::test]
 async fn without_certificates_plain_http_works_and_https_does_once_there_are_some() -> Result {
     if !is_child() {
         let nowhere = Scrap::new("no-authorities");
-        let path = nowhere.0.to_str().expect("a path in Unicode");
+        let path = nowhere.path();
         run_child(
             "without_certificates_plain_http_works_and_https_does_once_there_are_some",
             &[("SSL_CERT_FILE", path), ("SSL_CERT_DIR", "")],
