@@ -32,8 +32,8 @@ use crate::support::table::{Table, heading, verdict};
 static ALLOCATOR: Counting = Counting;
 
 const SAMPLE: Duration = Duration::from_secs(5);
-/// What the end may have more than the start: it is noise if a leak of one byte for
-/// each thousand requests would be less.
+/// What the end may have over the start: accounts and connections differ by that much
+/// from one minute to the next.
 const NOISE: f64 = 1.05;
 
 /// What the process has at one moment.
