@@ -141,7 +141,8 @@ fn show(minutes: u64, samples: &[Sample], load: &Load) -> bool {
     let mut table = Table::new(&["medians", "at the start", "at the end", "ratio", ""]);
     let mut summary = Summary::new("soak");
     let mut met = true;
-    let figures: [(&str, &str, fn(&Sample) -> f64); 3] = [
+    type Figure = fn(&Sample) -> f64;
+    let figures: [(&str, &str, Figure); 3] = [
         ("heap, KiB", "heap_ratio", |sample| sample.heap),
         ("resident, KiB", "resident_ratio", |sample| sample.resident),
         ("tasks", "tasks_ratio", |sample| sample.tasks),
