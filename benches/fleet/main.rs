@@ -86,20 +86,21 @@ fn show(all: &Report, start: u64, token_requests: u64) {
         .map(|(began, ended)| (began - before, ended + after))
         .collect();
     let (mut overlapping, mut apart) = (Histogram::new(), Histogram::new());
+    let mut taking_over = Histogram::new();
     for (began, took) in &all.requests {
         let (began, ended) = (*began, began + took);
         if began < from {
             continue;
         }
-        let overlaps = renewals
-            .iter()
-            .any(|(start, end)| began < *end && ended > *start);
-        let times = if overlaps {
-            &mut overlapping
-        } else {
-            &mut apart
+        let overlaps = |start: u64, end: u64| began < end && ended > start;
+        let times = match renewals.iter().any(|(start, end)| overlaps(*start, *end)) {
+            true => &mut overlapping,
+            false => &mut apart,
         };
         times.add(*took);
+        if renewals.iter().any(|(_, end)| overlaps(end - after, *end)) {
+            taking_over.add(*took);
+        }
     }
     heading(
         "A renewal through Redis",
@@ -112,7 +113,14 @@ fn show(all: &Report, start: u64, token_requests: u64) {
     );
     let mut table = Table::new(&["requests that", "number", "p50", "p99", "p99.9", "max"]);
     let micros = |nanos: u64| nanos as f64 / 1000.0;
-    for (name, times) in [("overlap a renewal", &overlapping), ("do not", &apart)] {
+    for (name, times) in [
+        ("overlap a renewal", &overlapping),
+        (
+            "of them: while the others take the token over",
+            &taking_over,
+        ),
+        ("do not", &apart),
+    ] {
         let quantiles = [0.5, 0.99, 0.999].map(|share| micros(times.quantile(share)));
         let [p50, p99, p999] = quantiles.map(|value| format!("{value:.0}"));
         let (count, max) = (times.count().to_string(), micros(times.max()));
