@@ -1,6 +1,7 @@
 //! Requests that are not sent yet, and what is kept of one that was sent.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use tower_service::Service;
 
@@ -27,6 +28,14 @@ pub(crate) struct Sent<S, C, F> {
     pub(crate) attempt: Attempt,
     pub(crate) replay: Option<Replay<S, C>>,
     pub(crate) in_use: Option<InUse>,
+}
+
+/// What comes of sending a request for which there is a token.
+pub(super) enum TrySend<S: Service<Req>, C, Req> {
+    Sent(Sent<S, C, S::Future>),
+    /// The service is not ready.
+    Pending(Arc<CachedToken>),
+    Failed(S::Error),
 }
 
 /// A request that is not sent yet.
@@ -74,12 +83,34 @@ where
     P: ReplayPolicy<Req>,
     Req: HttpRequest,
 {
+    /// Sends a request at once if the service is ready.
+    #[inline]
+    pub(super) fn try_send(
+        unsent: &mut Option<Self>,
+        live: &Arc<CachedToken>,
+        shared: &Arc<Shared>,
+        cx: &mut Context<'_>,
+    ) -> TrySend<S, P::Copy, Req> {
+        let Some(waiting) = unsent else {
+            return TrySend::Pending(live.clone());
+        };
+        match waiting.queued.poll_ready(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => return TrySend::Failed(error),
+            Poll::Pending => return TrySend::Pending(live.clone()),
+        }
+        match unsent.take() {
+            Some(unsent) => TrySend::Sent(unsent.send(live, None, shared)),
+            None => TrySend::Pending(live.clone()),
+        }
+    }
+
     /// Sends the request, which is a replay if it is not replayed again.
     pub(super) fn send(
         self,
         live: &CachedToken,
         in_use: Option<InUse>,
-        shared: Arc<Shared>,
+        shared: &Arc<Shared>,
     ) -> Sent<S, P::Copy, S::Future> {
         let Self {
             mut queued,
@@ -93,7 +124,7 @@ where
         let replay = copy.map(|copy| Replay {
             copy,
             standby: queued.next(),
-            shared,
+            shared: shared.clone(),
         });
         Sent {
             response: queued.service().call(request),
