@@ -84,7 +84,6 @@ where
     Req: HttpRequest,
 {
     /// Sends a request at once if the service is ready.
-    #[inline]
     pub(super) fn try_send(
         unsent: &mut Option<Self>,
         live: &Arc<CachedToken>,

@@ -175,7 +175,18 @@ impl Shared {
 
     /// Ends a fetch for its waiters, and returns how many they were.
     fn end_fetch(&self, driver: Driver<FetchEnd, Arc<Shared>>, outcome: FetchOutcome) -> usize {
-        driver.complete(outcome.into(), |waiters| self.gauges.waits_ended(waiters))
+        let end = FetchEnd::from(outcome);
+        let (at, from) = (end.at, driver.timed_from());
+        let mut parked = driver.complete(end);
+        let waiters = parked.callers();
+        self.gauges.waits_ended(waiters);
+        parked.wake();
+        if let Some(from) = from {
+            let limit = self.settings.wait_timeout;
+            let left = parked.left(from, at);
+            self.gauges.waited(left.map(|left| limit.saturating_sub(left)));
+        }
+        waiters
     }
 
     /// Gives up the fetch in progress if it is stalled, and wakes its waiters.

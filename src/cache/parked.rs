@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 /// Wakers by slot; the slot of one who left is used again. Dropping it wakes all.
 #[derive(Default)]
-pub(super) struct Parked {
+pub(crate) struct Parked {
     /// All but the last are full, so that a crowd that grows moves nobody.
     chunks: Vec<Vec<Slot>>,
     free: Vec<u32>,
@@ -17,7 +17,7 @@ pub(super) struct Parked {
 }
 
 /// No slot: a waiter without one is as small as with one.
-pub(super) const VACANT: u32 = u32::MAX;
+pub(crate) const VACANT: u32 = u32::MAX;
 
 /// The slots of a chunk.
 const CHUNK: usize = 256;
@@ -31,14 +31,14 @@ struct Slot {
 /// When a timer is to wake somebody: nanoseconds from when the timer was set up, half
 /// the size of an `Option<Instant>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Due(u64);
+pub(crate) struct Due(u64);
 
 impl Due {
     /// No timer is to wake it.
-    pub(super) const NEVER: Self = Self(u64::MAX);
+    pub(crate) const NEVER: Self = Self(u64::MAX);
 
     /// At `at`, where times are counted from `from` on.
-    pub(super) fn new(at: Instant, from: Instant) -> Self {
+    pub(crate) fn new(at: Instant, from: Instant) -> Self {
         let nanos = at.saturating_duration_since(from).as_nanos();
         u64::try_from(nanos).map_or(Self::NEVER, Self)
     }
@@ -50,7 +50,7 @@ impl Due {
 
 impl Parked {
     /// Parks somebody who has this slot already, or is [`VACANT`] and gets one.
-    pub(super) fn park(&mut self, slot: &mut u32, waker: &Waker, due: Due, is_caller: bool) {
+    pub(crate) fn park(&mut self, slot: &mut u32, waker: &Waker, due: Due, is_caller: bool) {
         if *slot != VACANT {
             let parked = self.slot(*slot);
             match &mut parked.waker {
@@ -93,7 +93,7 @@ impl Parked {
     }
 
     /// Takes the wakers of those that are due, and returns when the next one is.
-    pub(super) fn take_due(
+    pub(crate) fn take_due(
         &mut self,
         from: Instant,
         now: Instant,
@@ -117,31 +117,49 @@ impl Parked {
     }
 
     /// How many there are.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.slots() - self.free.len()
     }
 
     /// How many callers there are.
-    pub(super) fn callers(&self) -> usize {
+    pub(crate) fn callers(&self) -> usize {
         self.count() - self.others
     }
 
     /// Empties a slot. What comes back is to be dropped without the lock.
-    pub(super) fn leave(&mut self, slot: u32, is_caller: bool) -> Option<Waker> {
+    pub(crate) fn leave(&mut self, slot: u32, is_caller: bool) -> Option<Waker> {
         self.others -= usize::from(!is_caller);
         self.free.push(slot);
-        self.slot(slot).waker.take()
+        let slot = self.slot(slot);
+        slot.due = Due::NEVER;
+        slot.waker.take()
+    }
+}
+
+impl Parked {
+    /// Wakes all.
+    pub(crate) fn wake(&mut self) {
+        let slots = self.chunks.iter_mut().flatten();
+        slots.filter_map(|slot| slot.waker.take()).for_each(wake);
+    }
+
+    /// How much time each of those had left who were there and had a timer, whose times
+    /// are counted from `from` on.
+    pub(crate) fn left(&self, from: Instant, now: Instant) -> impl Iterator<Item = Duration> {
+        let now = Due::new(now, from);
+        let slots = self.chunks.iter().flatten();
+        let timed = slots.filter(|slot| slot.due != Due::NEVER);
+        timed.map(move |slot| Duration::from_nanos(slot.due.0.saturating_sub(now.0)))
     }
 }
 
 impl Drop for Parked {
     fn drop(&mut self) {
-        let slots = self.chunks.drain(..).flatten();
-        slots.filter_map(|slot| slot.waker).for_each(wake);
+        self.wake();
     }
 }
 
 /// Wakes somebody. A waker that panics keeps no other from being woken.
-pub(super) fn wake(waker: Waker) {
+pub(crate) fn wake(waker: Waker) {
     let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }

@@ -172,13 +172,15 @@ impl<T, O> Driver<T, O> {
     /// Ends the flight. Before this is called the result has to be where
     /// `settled` of [`SingleFlight::join`] finds it.
     ///
-    /// Returns how many callers were parked; `tell` is told before they are woken.
-    pub(crate) fn complete(mut self, result: T, tell: impl FnOnce(usize)) -> usize {
+    /// Returns those who were parked, who are woken when it is dropped.
+    pub(crate) fn complete(mut self, result: T) -> Parked {
         self.done = true;
-        let parked = self.end(Some(result));
-        let callers = parked.as_ref().map_or(0, Parked::callers);
-        tell(callers);
-        callers
+        self.end(Some(result)).unwrap_or_default()
+    }
+
+    /// From when on the times of those who were parked are counted.
+    pub(crate) fn timed_from(&self) -> Option<Instant> {
+        self.in_flight.timed.get().map(|(_, from)| *from)
     }
 
     /// What comes back wakes the waiters when it is dropped.

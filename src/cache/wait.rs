@@ -157,9 +157,7 @@ impl WaitForToken {
                 && self.needs().are_met_fast_by(live)
             {
                 let (taken, at) = (take(live, waiter.owner(), cx), *at);
-                // Whoever ended the fetch has shown it.
-                self.shown = false;
-                self.end_wait(at);
+                self.leave_ended(at);
                 return Poll::Ready(Ok(Token::Fetched(taken)));
             }
             self.leave_unserved()?;
@@ -168,28 +166,27 @@ impl WaitForToken {
 
     /// The fetch has ended without the token that this caller needs.
     fn leave_unserved(&mut self) -> Result<(), TokenError> {
-        // The fetch's timer went with it.
-        if self.timer == Timer::OfFetch {
-            self.timer = Timer::Unset;
-        }
         let on = On::Nothing(self.shared().clone());
         let on = std::mem::replace(&mut self.on, on);
-        let shown = std::mem::take(&mut self.shown);
+        let shown = self.shown;
         let end = match &on {
             On::Fetch(waiter) => waiter.end().flatten(),
             On::Nothing(_) => None,
         };
         match end {
             Some(FetchEnd { outcome, at }) => {
+                self.leave_ended(*at);
                 if let Err(error) = outcome {
-                    self.end_wait(*at);
                     return Err(error.clone());
                 }
             }
             None => {
                 if shown {
+                    self.shown = false;
                     self.shared().gauges.waits_ended(1);
                 }
+                // The fetch's timer went with it.
+                self.timer = Timer::Unset;
                 // Another runtime's end says nothing of this one.
                 self.dropped += u8::from(self.started);
                 if self.dropped > MAX_DROPPED {
@@ -200,6 +197,16 @@ impl WaitForToken {
         Ok(())
     }
 
+    /// The fetch has ended. Whoever ended it has shown that, and has told how long the
+    /// callers waited that its timer served.
+    fn leave_ended(&mut self, at: Instant) {
+        self.shown = false;
+        if self.timer == Timer::OfFetch {
+            (self.timer, self.waits) = (Timer::Unset, false);
+        }
+        self.end_wait(at);
+    }
+
     /// Tells how long the caller has waited, once.
     fn end_wait(&mut self, at: Instant) {
         if std::mem::take(&mut self.waits)
@@ -207,7 +214,7 @@ impl WaitForToken {
         {
             let left = deadline.saturating_duration_since(at);
             let took = self.shared().settings.wait_timeout.saturating_sub(left);
-            self.shared().gauges.waited(took);
+            self.shared().gauges.waited([took]);
         }
     }
 
@@ -302,18 +309,21 @@ impl Future for WaitForToken {
 
 impl Drop for WaitForToken {
     fn drop(&mut self) {
+        let mut told = false;
         if self.shown {
             let left = match &mut self.on {
                 On::Fetch(waiter) => waiter.leave(),
                 On::Nothing(_) => false,
             };
             let end = self.fetch().and_then(Waiter::end);
-            // Unless whoever ended the fetch has shown it.
-            if left || end.flatten().is_none() {
+            // Whoever ended the fetch has shown it.
+            let has_ended = !left && end.flatten().is_some();
+            told = has_ended && self.timer == Timer::OfFetch;
+            if !has_ended {
                 self.shared().gauges.waits_ended(1);
             }
         }
-        if self.waits {
+        if self.waits && !told {
             self.end_wait(Instant::now());
         }
     }

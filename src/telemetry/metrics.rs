@@ -137,10 +137,13 @@ impl CacheGauges {
         }
     }
 
-    pub(super) fn waited(&self, took: Duration) {
-        describe_histogram!(WAIT_SECONDS, Seconds, "How long callers waited for a token");
-        let waits = with_recorder(|it| it.register_histogram(&self.0.waits, &METADATA));
-        waits.record(took.as_secs_f64());
+    pub(super) fn waited(&self, took: impl IntoIterator<Item = Duration>) {
+        let mut took = took.into_iter().peekable();
+        if took.peek().is_some() {
+            describe_histogram!(WAIT_SECONDS, Seconds, "How long callers waited for a token");
+            let waits = with_recorder(|it| it.register_histogram(&self.0.waits, &METADATA));
+            took.for_each(|took| waits.record(took.as_secs_f64()));
+        }
     }
 }
 
@@ -173,16 +176,21 @@ pub(super) fn emit(label: &str, event: &Event<'_>) {
         Event::Fetched {
             summary, valid_for, ..
         } => {
-            fetched(label, summary, "ok");
             // The time of expiry does not change, where the remaining time would
             // have to be set again and again.
             let until = valid_for.and_then(|it| SystemTime::now().checked_add(it));
             let until = until.and_then(|it| it.duration_since(SystemTime::UNIX_EPOCH).ok());
             let until = until.map_or(f64::INFINITY, |it| it.as_secs_f64());
             change(label, |gauges| gauges.expiry = Some(until));
+            fetched(label, summary, "ok");
         }
-        Event::Failed { summary, error } => fetched(label, summary, outcome(error)),
+        Event::Failed { summary, error } => {
+            // Shows what a recorder that was installed late has not seen.
+            change(label, |_| {});
+            fetched(label, summary, outcome(error));
+        }
         Event::Abandoned { reason } => {
+            change(label, |_| {});
             count_fetch(label, reason.name(), "abandoned");
         }
         Event::Replayed { replay, .. } => {
@@ -218,8 +226,6 @@ fn fetched(label: &str, summary: &FetchSummary, outcome: &'static str) {
 }
 
 fn count_fetch(label: &str, reason: &'static str, outcome: &'static str) {
-    // Shows what a recorder that was installed late has not seen.
-    change(label, |_| {});
     let account = label.to_owned();
     describe_counter!(FETCHES, Count, "Token fetches, by reason and outcome");
     counter!(FETCHES, "account" => account, "reason" => reason, "outcome" => outcome).increment(1);

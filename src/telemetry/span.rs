@@ -68,8 +68,8 @@ impl CacheGauges {
         self.gauges.waits_ended(callers);
     }
 
-    /// Records how long a caller has waited.
-    pub(crate) fn waited(&self, took: Duration) {
+    /// Records how long callers have waited.
+    pub(crate) fn waited(&self, took: impl IntoIterator<Item = Duration>) {
         let _ = took;
         #[cfg(feature = "metrics")]
         self.gauges.waited(took);
