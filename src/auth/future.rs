@@ -311,6 +311,7 @@ where
 }
 
 impl<S, P, Req, Res, D, F, C> From<Sent<S, C, F>> for State<S, P, Req, F, Res, D, C> {
+    #[inline]
     fn from(sent: Sent<S, C, F>) -> Self {
         let Sent {
             response,

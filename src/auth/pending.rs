@@ -98,16 +98,40 @@ where
             Poll::Ready(Err(error)) => return TrySend::Failed(error),
             Poll::Pending => return TrySend::Pending(live.clone()),
         }
+        // Where it is, for to move a request just after it was written costs more.
+        let copy = waiting.prepare(live);
         match unsent.take() {
-            Some(unsent) => TrySend::Sent(unsent.send(live, None, shared)),
+            Some(unsent) => TrySend::Sent(unsent.send_prepared(live, copy, None, shared)),
             None => TrySend::Pending(live.clone()),
         }
     }
 
     /// Sends the request, which is a replay if it is not replayed again.
     pub(super) fn send(
+        mut self,
+        live: &CachedToken,
+        in_use: Option<InUse>,
+        shared: &Arc<Shared>,
+    ) -> Sent<S, P::Copy, S::Future> {
+        let copy = self.prepare(live);
+        self.send_prepared(live, copy, in_use, shared)
+    }
+
+    /// Attaches the token; returns what is kept for a replay.
+    fn prepare(&mut self, live: &CachedToken) -> Option<P::Copy> {
+        let Self {
+            policy, request, ..
+        } = self;
+        let copy = policy.as_ref().and_then(|policy| policy.copy(request));
+        authorize(request, live.header());
+        copy
+    }
+
+    #[inline]
+    fn send_prepared(
         self,
         live: &CachedToken,
+        copy: Option<P::Copy>,
         in_use: Option<InUse>,
         shared: &Arc<Shared>,
     ) -> Sent<S, P::Copy, S::Future> {
@@ -115,10 +139,8 @@ where
             mut queued,
             policy,
             origin,
-            mut request,
+            request,
         } = self;
-        let copy = policy.as_ref().and_then(|policy| policy.copy(&mut request));
-        authorize(&mut request, live.header());
         let attempt = Attempt::new(live, origin, policy.is_none());
         let replay = copy.map(|copy| Replay {
             copy,

@@ -184,7 +184,8 @@ impl Shared {
         if let Some(from) = from {
             let limit = self.settings.wait_timeout;
             let left = parked.left(from, at);
-            self.gauges.waited(left.map(|left| limit.saturating_sub(left)));
+            self.gauges
+                .waited(left.map(|left| limit.saturating_sub(left)));
         }
         waiters
     }
