@@ -87,7 +87,7 @@ impl Cache {
         fetched.age = age;
         let outcome = shared
             .with_state(|state, now| state.record(begun.id, fetched, now, &shared.settings, 0.0));
-        driver.complete(outcome.expect("in progress").into(), |_| ());
+        driver.complete(outcome.expect("in progress").into());
     }
 
     /// The generation that a caller gets who needs one above this.

@@ -353,14 +353,33 @@ fn a_lost_flight_strands_nobody_and_takes_nothing_from_the_next() {
             _ => panic!("no flight of its own"),
         };
         let (late, stranded) = start(false);
-        thread::spawn(move || late.complete(Ok(1), |_| ()));
+        thread::spawn(move || late.complete(Ok(1)));
         thread::spawn(move || assert!(matches!(wait(stranded), None | Some(Ok(1)))));
         // Whether the late one has done or is given up: there is room.
         let (driver, waiter) = start(true);
         let joined = flight.join(|| (), || false, || None::<()>);
         assert!(matches!(joined, Joined::Waiting(_)), "a flight beside it");
-        driver.complete(Ok(2), |_| ());
+        driver.complete(Ok(2));
         assert_eq!(wait(waiter), Some(Ok(2)));
         drop(start(false));
+    });
+}
+
+#[test]
+fn a_waiter_who_leaves_is_counted_off_once() {
+    explore(None, || {
+        let flight = SingleFlight::<Outcome>::new();
+        let Joined::Started(driver, mut waiter) = flight.join(|| (), || false, || None::<()>)
+        else {
+            panic!("no flight of its own");
+        };
+        poll_once(&mut waiter);
+        let lander = thread::spawn(move || driver.complete(Ok(1)).callers());
+        let left = waiter.leave();
+        let counted = lander.join().expect("no panic");
+        assert_eq!(usize::from(left) + counted, 1, "by itself or by the driver");
+        if counted == 1 {
+            assert_eq!(waiter.end(), Some(Some(&Ok(1))));
+        }
     });
 }

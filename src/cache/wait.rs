@@ -186,7 +186,9 @@ impl WaitForToken {
                     self.shared().gauges.waits_ended(1);
                 }
                 // The fetch's timer went with it.
-                self.timer = Timer::Unset;
+                if self.timer == Timer::OfFetch {
+                    self.timer = Timer::Unset;
+                }
                 // Another runtime's end says nothing of this one.
                 self.dropped += u8::from(self.started);
                 if self.dropped > MAX_DROPPED {
