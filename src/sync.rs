@@ -25,8 +25,45 @@ pub(crate) mod model {
     #[cfg(tower_bearer_loom)]
     pub(crate) use {
         loom::sync::Mutex,
-        loom::sync::atomic::{AtomicU64, Ordering},
+        loom::sync::atomic::{AtomicBool, AtomicU64, Ordering},
     };
+
+    /// A value that is set once, and read without a lock.
+    #[derive(Debug)]
+    pub(crate) struct Once<T> {
+        value: std::sync::OnceLock<T>,
+        /// What loom sees of it.
+        #[cfg(tower_bearer_loom)]
+        is_set: AtomicBool,
+    }
+
+    impl<T> Default for Once<T> {
+        fn default() -> Self {
+            Self {
+                value: std::sync::OnceLock::new(),
+                #[cfg(tower_bearer_loom)]
+                is_set: AtomicBool::new(false),
+            }
+        }
+    }
+
+    impl<T> Once<T> {
+        #[inline]
+        pub(crate) fn get(&self) -> Option<&T> {
+            #[cfg(tower_bearer_loom)]
+            if !self.is_set.load(Ordering::Acquire) {
+                return None;
+            }
+            self.value.get()
+        }
+
+        /// Sets the value, unless there is one.
+        pub(crate) fn set(&self, value: T) {
+            let _ = self.value.set(value);
+            #[cfg(tower_bearer_loom)]
+            self.is_set.store(true, Ordering::Release);
+        }
+    }
 
     #[cfg(tower_bearer_loom)]
     pub(crate) fn lock<T>(mutex: &Mutex<T>) -> loom::sync::MutexGuard<'_, T> {

@@ -10,13 +10,13 @@ use tower_service::Service;
 
 use crate::auth::error::Error;
 use crate::auth::message::{HttpRequest, HttpResponse};
-use crate::auth::pending::{Replay, Sent, Unsent};
+use crate::auth::pending::{Replay, Sent, TrySend, Unsent};
 use crate::auth::readiness::Queued;
 use crate::auth::rejection::{Rejection, RejectionPolicy};
 use crate::auth::replay::ReplayPolicy;
 use crate::auth::response::{Action, Attempt};
 use crate::auth::slow::{SlowState, SlowStateOf, Transition};
-use crate::cache::WaitForToken;
+use crate::cache::{Token, WaitForToken};
 use crate::error::TokenError;
 
 pin_project! {
@@ -53,11 +53,13 @@ type StateOf<S, P, Req> = State<
 >;
 
 pin_project! {
-    /// The hot states apart from the others, which are boxed: so they cost one
-    /// branch, and the future is small.
+    /// The hot states apart from the others, most of which are boxed: so they cost
+    /// one branch, and the future is small. Crowds wait for the first token, whose
+    /// request takes the room here that a copy of it has while it is sent.
     #[project = StateProj]
     enum State<S, P, Req, F, Res, D, C> {
         Sent { #[pin] response: F, attempt: Attempt, replay: Option<Replay<S, C>> },
+        Waiting { token: WaitForToken, unsent: Option<Unsent<S, P, Req>> },
         Slow { slow: Pin<Box<SlowState<S, P, Req, F, Res, D, C>>> },
     }
 }
@@ -106,7 +108,13 @@ where
         unsent: Unsent<S, P, Req>,
         rejection: &R,
     ) -> Self {
-        Self::slow(SlowState::await_token(token, unsent), rejection)
+        Self {
+            state: State::Waiting {
+                token,
+                unsent: Some(unsent),
+            },
+            rejection: rejection.clone(),
+        }
     }
 
     pub(crate) fn counted(sent: Sent<S, P::Copy, S::Future>, rejection: &R) -> Self {
@@ -234,6 +242,29 @@ where
                         return Poll::Ready(Ok(response));
                     }
                 }
+                StateProj::Waiting { token, unsent } => {
+                    let sent = token.poll_then(cx, |live, shared, cx| {
+                        Unsent::try_send(unsent, live, shared, cx)
+                    });
+                    let sent = ready!(sent);
+                    if sent.is_err() {
+                        *unsent = None;
+                    }
+                    let live = match sent.map_err(Error::Token)? {
+                        Token::Fetched(TrySend::Sent(sent)) => {
+                            self.set(State::from(sent));
+                            continue;
+                        }
+                        Token::Fetched(TrySend::Failed(error)) => {
+                            return Poll::Ready(Err(Error::Inner(error)));
+                        }
+                        Token::Fetched(TrySend::Pending(live)) | Token::Found(live) => live,
+                    };
+                    let slow = SlowState::await_ready(token, live, unsent.take());
+                    self.set(State::Slow {
+                        slow: Box::pin(slow),
+                    });
+                }
                 StateProj::Slow { slow } => match ready!(slow.as_mut().step(cx)) {
                     // Without a token, or rejected already.
                     Transition::End(result) => {
@@ -280,6 +311,7 @@ where
 }
 
 impl<S, P, Req, Res, D, F, C> From<Sent<S, C, F>> for State<S, P, Req, F, Res, D, C> {
+    #[inline]
     fn from(sent: Sent<S, C, F>) -> Self {
         let Sent {
             response,

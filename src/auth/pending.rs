@@ -1,6 +1,7 @@
 //! Requests that are not sent yet, and what is kept of one that was sent.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use tower_service::Service;
 
@@ -27,6 +28,14 @@ pub(crate) struct Sent<S, C, F> {
     pub(crate) attempt: Attempt,
     pub(crate) replay: Option<Replay<S, C>>,
     pub(crate) in_use: Option<InUse>,
+}
+
+/// What comes of sending a request for which there is a token.
+pub(super) enum TrySend<S: Service<Req>, C, Req> {
+    Sent(Sent<S, C, S::Future>),
+    /// The service is not ready.
+    Pending(Arc<CachedToken>),
+    Failed(S::Error),
 }
 
 /// A request that is not sent yet.
@@ -74,26 +83,69 @@ where
     P: ReplayPolicy<Req>,
     Req: HttpRequest,
 {
+    /// Sends a request at once if the service is ready.
+    pub(super) fn try_send(
+        unsent: &mut Option<Self>,
+        live: &Arc<CachedToken>,
+        shared: &Arc<Shared>,
+        cx: &mut Context<'_>,
+    ) -> TrySend<S, P::Copy, Req> {
+        let Some(waiting) = unsent else {
+            return TrySend::Pending(live.clone());
+        };
+        match waiting.queued.poll_ready(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => return TrySend::Failed(error),
+            Poll::Pending => return TrySend::Pending(live.clone()),
+        }
+        // Where it is, for to move a request just after it was written costs more.
+        let copy = waiting.prepare(live);
+        match unsent.take() {
+            Some(unsent) => TrySend::Sent(unsent.send_prepared(live, copy, None, shared)),
+            None => TrySend::Pending(live.clone()),
+        }
+    }
+
     /// Sends the request, which is a replay if it is not replayed again.
     pub(super) fn send(
-        self,
+        mut self,
         live: &CachedToken,
         in_use: Option<InUse>,
-        shared: Arc<Shared>,
+        shared: &Arc<Shared>,
+    ) -> Sent<S, P::Copy, S::Future> {
+        let copy = self.prepare(live);
+        self.send_prepared(live, copy, in_use, shared)
+    }
+
+    /// Attaches the token; returns what is kept for a replay.
+    fn prepare(&mut self, live: &CachedToken) -> Option<P::Copy> {
+        let Self {
+            policy, request, ..
+        } = self;
+        let copy = policy.as_ref().and_then(|policy| policy.copy(request));
+        authorize(request, live.header());
+        copy
+    }
+
+    #[inline]
+    fn send_prepared(
+        self,
+        live: &CachedToken,
+        copy: Option<P::Copy>,
+        in_use: Option<InUse>,
+        shared: &Arc<Shared>,
     ) -> Sent<S, P::Copy, S::Future> {
         let Self {
             mut queued,
             policy,
             origin,
-            mut request,
+            request,
         } = self;
-        let copy = policy.as_ref().and_then(|policy| policy.copy(&mut request));
-        authorize(&mut request, live.header());
         let attempt = Attempt::new(live, origin, policy.is_none());
         let replay = copy.map(|copy| Replay {
             copy,
             standby: queued.next(),
-            shared,
+            shared: shared.clone(),
         });
         Sent {
             response: queued.service().call(request),

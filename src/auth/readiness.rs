@@ -11,8 +11,8 @@
 //! that they share, and the first of them may take it from there.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 
 use tower_service::Service;
@@ -34,8 +34,10 @@ pub(crate) struct Inner<S> {
 pub(crate) struct Lending<S> {
     lent: Mutex<Lent<S>>,
     /// Requests that have given their readiness back.
-    queued: AtomicUsize,
-    wakers: Arc<Wakers>,
+    queued: AtomicU32,
+    /// Made for the first who finds no readiness: each of many requests may come from
+    /// a clone of its own.
+    wakers: OnceLock<Arc<Wakers>>,
 }
 
 #[derive(Debug)]
@@ -135,8 +137,8 @@ impl<S: Clone> Inner<S> {
                 is_lent: false,
                 is_ready: false,
             }),
-            queued: AtomicUsize::new(0),
-            wakers: Arc::default(),
+            queued: AtomicU32::new(0),
+            wakers: OnceLock::new(),
         });
         self.lending.insert(lending).clone()
     }
@@ -161,11 +163,11 @@ impl<S: Clone> Inner<S> {
             std::mem::swap(&mut self.service, &mut lent.service);
             (self.is_lent, lent.is_lent) = (true, true);
         }
-        let polled = lent.poll_ready(&lending.wakers, cx);
+        let polled = lent.poll_ready(lending.wakers(), cx);
         drop(lent);
         if polled.is_ready() {
             // One of them may take it, if it comes first.
-            lending.wakers.wake_all();
+            lending.wakers().wake_all();
         }
         polled
     }
@@ -174,6 +176,12 @@ impl<S: Clone> Inner<S> {
 impl<S: Clone> Clone for Inner<S> {
     fn clone(&self) -> Self {
         Self::new(self.service.clone())
+    }
+}
+
+impl<S> Lending<S> {
+    fn wakers(&self) -> &Arc<Wakers> {
+        self.wakers.get_or_init(Arc::default)
     }
 }
 
@@ -221,18 +229,18 @@ impl<S> Queued<S> {
             return ready;
         }
         // Before the check: whoever lends the service later wakes it.
-        self.lending.wakers.add(cx.waker());
+        self.lending.wakers().add(cx.waker());
         let mut lent = lock(&self.lending.lent);
         if !lent.is_lent {
             return Poll::Pending;
         }
-        let polled = lent.poll_ready(&self.lending.wakers, cx);
+        let polled = lent.poll_ready(self.lending.wakers(), cx);
         if polled.is_ready() {
             // What this request stands in the queue with is left in its place.
             std::mem::swap(&mut self.service, &mut lent.service);
             lent.is_ready = false;
             // So that its owner is woken, and not this request.
-            let _ = lent.poll_ready(&self.lending.wakers, cx);
+            let _ = lent.poll_ready(self.lending.wakers(), cx);
         }
         polled
     }
@@ -271,7 +279,9 @@ impl<S> Drop for Queued<S> {
     fn drop(&mut self) {
         self.lending.queued.fetch_sub(1, Ordering::Relaxed);
         // It may have been woken in place of another one.
-        self.lending.wakers.wake_all();
+        if let Some(wakers) = self.lending.wakers.get() {
+            wakers.wake_all();
+        }
     }
 }
 

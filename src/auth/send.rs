@@ -189,7 +189,7 @@ where
             )
         }
         Next::Wait { waiter, started } => {
-            let token = WaitForToken::joined(shared.clone(), needs, waiter, started);
+            let token = WaitForToken::joined(needs, waiter, started);
             let unsent = Unsent::new(inner.queue(), policies.replay.clone(), origin, request);
             ResponseFuture::await_token(token, unsent, &policies.rejection)
         }

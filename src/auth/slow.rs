@@ -236,7 +236,7 @@ where
                                     pending: Some(pending),
                                 },
                                 None => {
-                                    let sent = pending.unsent.send(&live, in_use, shared.clone());
+                                    let sent = pending.unsent.send(&live, in_use, shared);
                                     return Poll::Ready(Transition::Sent(sent));
                                 }
                             },
@@ -244,12 +244,7 @@ where
                                 return Poll::Ready(Transition::End(pending.fail(error)));
                             }
                             Next::Wait { waiter, started } => Self::AwaitToken {
-                                token: WaitForToken::joined(
-                                    shared.clone(),
-                                    *needs,
-                                    waiter,
-                                    started,
-                                ),
+                                token: WaitForToken::joined(*needs, waiter, started),
                                 pending: Some(pending),
                             },
                         },
@@ -266,7 +261,7 @@ where
                     ready!(drain.poll(cx));
                     match pending.take() {
                         Some(pending) => {
-                            let sent = pending.unsent.send(live, in_use.take(), shared.clone());
+                            let sent = pending.unsent.send(live, in_use.take(), shared);
                             return Poll::Ready(Transition::Sent(sent));
                         }
                         None => Self::Done,
@@ -291,11 +286,19 @@ fn next(shared: &Arc<Shared>, needs: Requirements, live: &Arc<CachedToken>) -> N
 }
 
 impl<S, P, Req, F, Res, D, C> SlowState<S, P, Req, F, Res, D, C> {
-    /// Waits for the first token.
-    pub(crate) fn await_token(token: WaitForToken, unsent: Unsent<S, P, Req>) -> Self {
-        Self::AwaitToken {
-            token,
-            pending: Some(Pending {
+    /// There is the first token. The service may not be ready.
+    pub(crate) fn await_ready(
+        token: &WaitForToken,
+        live: Arc<CachedToken>,
+        unsent: Option<Unsent<S, P, Req>>,
+    ) -> Self {
+        Self::AwaitReady {
+            needs: token.needs(),
+            shared: token.shared().clone(),
+            live,
+            deadline: token.deadline(),
+            timer: None,
+            pending: unsent.map(|unsent| Pending {
                 unsent,
                 rejection: None,
             }),

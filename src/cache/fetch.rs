@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::cache::current::CachedToken;
 use crate::cache::exclusive::InUse;
-use crate::cache::shared::{FetchOutcome, Shared, no_runtime};
+use crate::cache::shared::{FetchEnd, FetchOutcome, Shared, no_runtime};
 use crate::cache::single_flight::{Driver, Joined, Waiter};
 use crate::cache::source_call::{FetchContext, GRACE, Purpose};
 use crate::cache::state::{Begun, Lookup, Requirements};
@@ -27,7 +27,7 @@ pub(crate) enum Next {
     },
     Fail(TokenError),
     Wait {
-        waiter: Waiter<FetchOutcome>,
+        waiter: Waiter<FetchEnd, Arc<Shared>>,
         /// The caller started the fetch, in its own runtime.
         started: bool,
     },
@@ -146,11 +146,12 @@ impl Shared {
         needs: Requirements,
         purpose: Purpose,
         settled: impl FnOnce(Lookup) -> Option<R>,
-    ) -> Joined<FetchOutcome, R, FetchTask> {
+    ) -> Joined<FetchEnd, R, Arc<Shared>, FetchTask> {
         let limit = self.fetch_deadline();
         let wall = self.settings.clock.user_wall();
         let mut begun = Begun::default();
         let joined = self.flight.join(
+            || self.clone(),
             || {
                 self.with_state_at(wall, |state, now| {
                     state.current_fetch.give_up(now.monotonic)
@@ -178,6 +179,23 @@ impl Shared {
             driver: Some(driver),
             timer: None,
         })
+    }
+
+    /// Ends a fetch for its waiters, and returns how many they were.
+    fn end_fetch(&self, driver: Driver<FetchEnd, Arc<Shared>>, outcome: FetchOutcome) -> usize {
+        let end = FetchEnd::from(outcome);
+        let (at, from) = (end.at, driver.timed_from());
+        let mut parked = driver.complete(end);
+        let waiters = parked.callers();
+        self.gauges.waits_ended(waiters);
+        parked.wake();
+        if let Some(from) = from {
+            let limit = self.settings.wait_timeout;
+            let left = parked.left(from, at);
+            self.gauges
+                .waited(left.map(|left| limit.saturating_sub(left)));
+        }
+        waiters
     }
 
     /// Gives up the fetch in progress if it is stalled, and wakes its waiters.
@@ -212,7 +230,7 @@ struct FetchTask {
     shared: Arc<Shared>,
     begun: Begun,
     context: FetchContext,
-    driver: Option<Driver<FetchOutcome>>,
+    driver: Option<Driver<FetchEnd, Arc<Shared>>>,
     timer: Option<AbortOnDrop>,
 }
 
@@ -251,7 +269,7 @@ impl FetchTask {
         if let (true, Some(driver)) = (waited, &self.driver) {
             let timer = runtime.spawn(time_waiters(self.shared.clone()));
             self.timer = Some(AbortOnDrop(timer.abort_handle()));
-            driver.set_timed_in(runtime.id());
+            driver.set_timed_in(runtime.id(), Instant::now());
         }
         let (label, reason) = (self.shared.label.clone(), self.begun.reason);
         runtime.spawn(telemetry::in_span(&label, reason, self.run()));
@@ -296,7 +314,7 @@ impl FetchTask {
             let summary = FetchSummary {
                 reason: self.begun.reason,
                 took: self.context.started.elapsed(),
-                waiters: driver.complete(outcome.clone()),
+                waiters: shared.end_fetch(driver, outcome.clone()),
             };
             if !is_told {
                 return;
@@ -324,7 +342,7 @@ impl FetchTask {
             state.live.clone()
         });
         if let (Some(live), Some(driver)) = (live, driver) {
-            driver.complete(Ok(live));
+            self.shared.end_fetch(driver, Ok(live));
         }
     }
 }

@@ -18,6 +18,7 @@ mod fleet_failures;
 mod fleet_lease;
 mod fleet_store;
 mod in_flight;
+mod parked;
 #[cfg_attr(
     not(feature = "accounts"),
     allow(dead_code, reason = "permits are shared by many accounts")
@@ -67,4 +68,4 @@ pub(crate) use shared::no_runtime;
 pub(crate) use state::{Rejection, Requirements};
 pub use status::{Status, StatusWatch};
 pub use token_cache::TokenCache;
-pub(crate) use wait::WaitForToken;
+pub(crate) use wait::{Token, WaitForToken};

@@ -12,7 +12,7 @@ use crate::cache::clock::Moment;
 use crate::cache::current::TokenReader;
 use crate::cache::in_flight::FetchResult;
 use crate::cache::settings::SharedSettings;
-use crate::cache::shared::{FetchOutcome, Shared};
+use crate::cache::shared::{FetchEnd, Shared};
 use crate::cache::single_flight::{Driver, Joined};
 use crate::cache::single_flight_loom::{block_on, explore};
 use crate::cache::state::{Begun, Lookup, Rejection, Requirements};
@@ -60,9 +60,10 @@ impl Cache {
         &self,
         needs: Requirements,
         settled: impl FnOnce(Lookup) -> Option<R>,
-    ) -> Joined<FetchOutcome, R, (Begun, Driver<FetchOutcome>)> {
+    ) -> Joined<FetchEnd, R, Arc<Shared>, (Begun, Driver<FetchEnd, Arc<Shared>>)> {
         let mut begun = Begun::default();
         let joined = self.shared.flight.join(
+            || self.shared.clone(),
             || false,
             || {
                 self.shared.with_state(|state, now| {
@@ -77,7 +78,7 @@ impl Cache {
         joined.map_driver(|driver| (begun, driver))
     }
 
-    fn fetch(&self, begun: Begun, driver: Driver<FetchOutcome>, age: Duration) {
+    fn fetch(&self, begun: Begun, driver: Driver<FetchEnd, Arc<Shared>>, age: Duration) {
         self.fetches.fetch_add(1, Relaxed);
         let shared = &self.shared;
         let requested_at = shared.with_state(|_, now: &Moment| *now);
@@ -86,7 +87,7 @@ impl Cache {
         fetched.age = age;
         let outcome = shared
             .with_state(|state, now| state.record(begun.id, fetched, now, &shared.settings, 0.0));
-        driver.complete(outcome.expect("in progress"));
+        driver.complete(outcome.expect("in progress").into());
     }
 
     /// The generation that a caller gets who needs one above this.

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::cache::clock::Moment;
 use crate::cache::current::{CachedToken, CurrentToken};
@@ -20,8 +21,22 @@ use crate::sync::model::{Mutex, lock};
 use crate::task::BackgroundTask;
 use crate::telemetry::{self, CacheGauges, Event, Replay};
 
-/// How a flight ends.
+/// What came of a fetch.
 pub(crate) type FetchOutcome = Result<Arc<CachedToken>, TokenError>;
+
+/// How a fetch ended for its waiters, and when.
+#[derive(Clone)]
+pub(crate) struct FetchEnd {
+    pub(crate) outcome: FetchOutcome,
+    pub(crate) at: Instant,
+}
+
+impl From<FetchOutcome> for FetchEnd {
+    fn from(outcome: FetchOutcome) -> Self {
+        let at = Instant::now();
+        Self { outcome, at }
+    }
+}
 
 pub(crate) struct Shared {
     /// What the registry knows it by.
@@ -40,8 +55,8 @@ pub(crate) struct Shared {
     /// Held by the shutdown that ends the session. Made for the first one.
     pub(crate) ending: OnceLock<Box<tokio::sync::Mutex<()>>>,
     state: Mutex<State>,
-    pub(crate) flight: SingleFlight<FetchOutcome>,
-    _gauges: CacheGauges,
+    pub(crate) flight: SingleFlight<FetchEnd, Arc<Shared>>,
+    pub(crate) gauges: CacheGauges,
 }
 
 impl Shared {
@@ -55,7 +70,7 @@ impl Shared {
         let state = State::new(cache_id, &settings);
         Self {
             cache_id,
-            _gauges: CacheGauges::begin(&label),
+            gauges: CacheGauges::begin(&label),
             label,
             source,
             fleet: fleet.map(Box::new),

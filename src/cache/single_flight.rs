@@ -10,32 +10,36 @@
 //! [`SingleFlight::wake_due`].
 
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
-use std::task::{Context, Poll, Waker};
+#[cfg(all(test, tower_bearer_loom))]
+use std::task::ready;
+use std::task::{Context, Poll};
 
 use tokio::runtime::Id;
 use tokio::time::Instant;
 
-use crate::sync::model::{Arc, Mutex, lock};
+use crate::cache::parked::{Due, Parked, VACANT, wake};
+use crate::sync::model::{Arc, Mutex, Once, lock};
 
 /// The place where flights of one kind are found.
-pub(crate) struct SingleFlight<T> {
-    current: Arc<Mutex<Option<Arc<InFlight<T>>>>>,
+pub(crate) struct SingleFlight<T, O = ()> {
+    current: Arc<Current<T, O>>,
 }
 
+type Current<T, O> = Mutex<Option<Arc<InFlight<T, O>>>>;
+
 /// What came of a call to [`SingleFlight::join`].
-pub(crate) enum Joined<T, R, D = Driver<T>> {
+pub(crate) enum Joined<T, R, O = (), D = Driver<T, O>> {
     /// The matter was settled meanwhile: no flight is needed.
     Settled(R),
     /// A flight was under way already.
-    Waiting(Waiter<T>),
+    Waiting(Waiter<T, O>),
     /// A new flight: the caller has to see to it that the driver runs.
-    Started(D, Waiter<T>),
+    Started(D, Waiter<T, O>),
 }
 
-impl<T, R> Joined<T, R> {
-    pub(crate) fn map_driver<D>(self, f: impl FnOnce(Driver<T>) -> D) -> Joined<T, R, D> {
+impl<T, R, O> Joined<T, R, O> {
+    pub(crate) fn map_driver<D>(self, f: impl FnOnce(Driver<T, O>) -> D) -> Joined<T, R, O, D> {
         match self {
             Self::Settled(result) => Joined::Settled(result),
             Self::Waiting(waiter) => Joined::Waiting(waiter),
@@ -44,26 +48,26 @@ impl<T, R> Joined<T, R> {
     }
 }
 
-struct InFlight<T> {
-    state: Mutex<State<T>>,
-    /// The runtime in which one timer serves all waiters.
-    timed_in: OnceLock<Id>,
+struct InFlight<T, O> {
+    /// What its waiters belong to. Held here, once for all of them.
+    owner: O,
+    /// `None` once it has ended.
+    parked: Mutex<Option<Parked>>,
+    /// How it ended, to be read without a lock: `None` if it was abandoned.
+    end: Once<Option<T>>,
+    /// The runtime in which one timer serves all waiters, and from when on times
+    /// are counted.
+    timed: OnceLock<(Id, Instant)>,
 }
 
-enum State<T> {
-    Pending(Wakers),
-    Done(T),
-    Abandoned,
-}
-
-impl<T> SingleFlight<T> {
+impl<T, O> SingleFlight<T, O> {
     pub(crate) fn new() -> Self {
         Self {
             current: Arc::new(Mutex::new(None)),
         }
     }
 
-    /// Joins the flight under way, or starts one. A flight that is `stalled` is
+    /// Joins the flight under way, or starts one that belongs to `owner`. A flight that is `stalled` is
     /// abandoned, whatever its driver still does.
     ///
     /// `settled` is asked once more under the lock that a in_flight takes, so a
@@ -71,9 +75,10 @@ impl<T> SingleFlight<T> {
     /// the first one's in_flight.
     pub(crate) fn join<R>(
         &self,
+        owner: impl FnOnce() -> O,
         stalled: impl FnOnce() -> bool,
         settled: impl FnOnce() -> Option<R>,
-    ) -> Joined<T, R> {
+    ) -> Joined<T, R, O> {
         // Dropped, and so woken, when the lock is free again.
         let mut _stranded = None;
         let mut current = lock(&self.current);
@@ -81,15 +86,17 @@ impl<T> SingleFlight<T> {
             if !stalled() {
                 return Joined::Waiting(Waiter::new(in_flight.clone()));
             }
-            _stranded = in_flight.end(State::Abandoned);
+            _stranded = in_flight.end(None);
             *current = None;
         }
         if let Some(result) = settled() {
             return Joined::Settled(result);
         }
         let in_flight = Arc::new(InFlight {
-            state: Mutex::new(State::Pending(Wakers::default())),
-            timed_in: OnceLock::new(),
+            owner: owner(),
+            parked: Mutex::new(Some(Parked::default())),
+            end: Once::default(),
+            timed: OnceLock::new(),
         });
         *current = Some(in_flight.clone());
         let driver = Driver {
@@ -101,7 +108,7 @@ impl<T> SingleFlight<T> {
     }
 }
 
-impl<T> SingleFlight<T> {
+impl<T, O> SingleFlight<T, O> {
     /// Abandons the fetch in progress if it is `stalled`, whatever its driver
     /// still does, and wakes its waiters.
     pub(crate) fn abandon_if(&self, stalled: impl FnOnce() -> bool) {
@@ -111,13 +118,13 @@ impl<T> SingleFlight<T> {
         if let Some(in_flight) = &*current
             && stalled()
         {
-            _stranded = in_flight.end(State::Abandoned);
+            _stranded = in_flight.end(None);
             *current = None;
         }
     }
 }
 
-impl<T> SingleFlight<T> {
+impl<T, O> SingleFlight<T, O> {
     /// Wakes the waiters whose time is over. Returns when that of the next one is,
     /// and how many there are.
     pub(crate) fn wake_due(&self, now: Instant) -> (Option<Instant>, usize) {
@@ -125,212 +132,172 @@ impl<T> SingleFlight<T> {
         let Some(in_flight) = in_flight else {
             return (None, 0);
         };
-        // Dropped, and so woken, when the lock is free again.
-        let mut due = Wakers::default();
-        match &mut *lock(&in_flight.state) {
-            State::Pending(wakers) => (wakers.take_due(now, &mut due), wakers.count()),
-            _ => (None, 0),
-        }
+        let Some((_, from)) = in_flight.timed.get() else {
+            return (None, 0);
+        };
+        // Woken when the lock is free again.
+        let mut due = Vec::new();
+        let next = match &mut *lock(&in_flight.parked) {
+            Some(parked) => (parked.take_due(*from, now, &mut due), parked.count()),
+            None => (None, 0),
+        };
+        due.into_iter().for_each(wake);
+        next
     }
-}
 
-impl<T: Clone> SingleFlight<T> {
     /// Waits for the end of the flight under way, if there is one.
     pub(crate) async fn wait(&self) {
         let in_flight = lock(&self.current).clone();
         if let Some(in_flight) = in_flight {
             let mut waiter = Waiter::new(in_flight);
-            poll_fn(|cx| waiter.poll(cx, None)).await;
+            waiter.is_caller = false;
+            poll_fn(|cx| waiter.poll_end(cx, None)).await;
         }
     }
 }
 
 /// The right and the duty to end a flight.
-pub(crate) struct Driver<T> {
-    current: Arc<Mutex<Option<Arc<InFlight<T>>>>>,
-    in_flight: Arc<InFlight<T>>,
+pub(crate) struct Driver<T, O = ()> {
+    current: Arc<Current<T, O>>,
+    in_flight: Arc<InFlight<T, O>>,
     done: bool,
 }
 
-impl<T> Driver<T> {
+impl<T, O> Driver<T, O> {
     /// One timer serves all waiters from now on, in this runtime.
-    pub(crate) fn set_timed_in(&self, runtime: Id) {
-        let _ = self.in_flight.timed_in.set(runtime);
+    pub(crate) fn set_timed_in(&self, runtime: Id, now: Instant) {
+        let _ = self.in_flight.timed.set((runtime, now));
     }
 
     /// Ends the flight. Before this is called the result has to be where
     /// `settled` of [`SingleFlight::join`] finds it.
-    /// Tells how many were waiting.
-    pub(crate) fn complete(mut self, result: T) -> usize {
+    ///
+    /// Returns those who were parked, who are woken when it is dropped.
+    pub(crate) fn complete(mut self, result: T) -> Parked {
         self.done = true;
-        self.end(State::Done(result))
+        self.end(Some(result)).unwrap_or_default()
     }
 
-    fn end(&self, state: State<T>) -> usize {
-        let waiting = {
-            let mut current = lock(&self.current);
-            // A stalled flight has made room for another.
-            if current
-                .as_ref()
-                .is_some_and(|it| Arc::ptr_eq(it, &self.in_flight))
-            {
-                *current = None;
-            }
-            self.in_flight.end(state)
-        };
-        waiting.as_ref().map_or(0, Wakers::count)
+    /// From when on the times of those who were parked are counted.
+    pub(crate) fn timed_from(&self) -> Option<Instant> {
+        self.in_flight.timed.get().map(|(_, from)| *from)
+    }
+
+    /// What comes back wakes the waiters when it is dropped.
+    fn end(&self, end: Option<T>) -> Option<Parked> {
+        let mut current = lock(&self.current);
+        // A stalled flight has made room for another.
+        if current
+            .as_ref()
+            .is_some_and(|it| Arc::ptr_eq(it, &self.in_flight))
+        {
+            *current = None;
+        }
+        self.in_flight.end(end)
     }
 }
 
-impl<T> InFlight<T> {
+impl<T, O> InFlight<T, O> {
     /// Ends the flight, unless it has ended. What comes back wakes the waiters
     /// when it is dropped.
-    fn end(&self, end: State<T>) -> Option<Wakers> {
-        let mut state = lock(&self.state);
-        match &mut *state {
-            State::Pending(wakers) => {
-                let wakers = std::mem::take(wakers);
-                *state = end;
-                Some(wakers)
-            }
-            _ => None,
-        }
+    fn end(&self, end: Option<T>) -> Option<Parked> {
+        let mut parked = lock(&self.parked);
+        let woken = parked.take()?;
+        // Before the lock is free: who finds no place to park finds the end.
+        self.end.set(end);
+        Some(woken)
     }
 }
 
-impl<T> Drop for Driver<T> {
+impl<T, O> Drop for Driver<T, O> {
     fn drop(&mut self) {
         if !self.done {
-            self.end(State::Abandoned);
+            drop(self.end(None));
         }
     }
 }
 
-/// A caller parked on a flight. Resolves to the result, or to `None` when the
-/// flight was abandoned. Dropping it leaves nothing behind.
-pub(crate) struct Waiter<T> {
-    in_flight: Arc<InFlight<T>>,
-    slot: Option<usize>,
+/// A caller of a flight, who is parked once it was polled. Dropping it leaves nothing behind.
+pub(crate) struct Waiter<T, O = ()> {
+    in_flight: Arc<InFlight<T, O>>,
+    /// [`VACANT`] if it has none.
+    slot: u32,
+    /// Not the end of a cache, which waits for a flight too.
+    is_caller: bool,
 }
 
-impl<T> Waiter<T> {
-    fn new(in_flight: Arc<InFlight<T>>) -> Self {
+impl<T, O> Waiter<T, O> {
+    fn new(in_flight: Arc<InFlight<T, O>>) -> Self {
         Self {
             in_flight,
-            slot: None,
+            slot: VACANT,
+            is_caller: true,
         }
+    }
+
+    pub(crate) fn owner(&self) -> &O {
+        &self.in_flight.owner
     }
 
     /// Whether a timer in this runtime serves all waiters.
     pub(crate) fn is_timed_in(&self, runtime: Id) -> bool {
-        self.in_flight.timed_in.get() == Some(&runtime)
+        let timed = self.in_flight.timed.get();
+        timed.is_some_and(|(id, _)| *id == runtime)
     }
-}
 
-impl<T: Clone> Waiter<T> {
+    /// How the flight ended, once it has: with `None` if it was abandoned. Takes no
+    /// lock.
+    pub(crate) fn end(&self) -> Option<Option<&T>> {
+        self.in_flight.end.get().map(Option::as_ref)
+    }
+
     /// Polls for the end, and is woken at `due` too, where a timer serves all.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, due: Option<Instant>) -> Poll<Option<T>> {
-        match &mut *lock(&self.in_flight.state) {
-            State::Pending(wakers) => {
-                wakers.park(&mut self.slot, cx.waker(), due);
-                Poll::Pending
-            }
-            State::Done(result) => {
-                self.slot = None;
-                Poll::Ready(Some(result.clone()))
-            }
-            State::Abandoned => {
-                self.slot = None;
-                Poll::Ready(None)
-            }
-        }
-    }
-}
-
-impl<T> Drop for Waiter<T> {
-    fn drop(&mut self) {
-        if let Some(slot) = self.slot
-            && let State::Pending(wakers) = &mut *lock(&self.in_flight.state)
-        {
-            wakers.leave(slot);
-        }
-    }
-}
-
-/// The wakers of a flight, by slot; the slot of one who left is used again.
-#[derive(Default)]
-struct Wakers {
-    slots: Vec<Slot>,
-    free: Vec<usize>,
-}
-
-struct Slot {
-    /// `None` if it was woken, or has left.
-    waker: Option<Waker>,
-    /// `None` if no timer is to wake it.
-    due: Option<Instant>,
-}
-
-impl Wakers {
-    fn park(&mut self, slot: &mut Option<usize>, waker: &Waker, due: Option<Instant>) {
-        if let Some(at) = *slot {
-            let slot = &mut self.slots[at];
-            match &mut slot.waker {
-                Some(parked) => parked.clone_from(waker),
-                vacant => *vacant = Some(waker.clone()),
-            }
-            slot.due = due;
-            return;
-        }
-        let parked = Slot {
-            waker: Some(waker.clone()),
-            due,
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>, due: Option<Instant>) -> Poll<()> {
+        let Self {
+            in_flight, slot, ..
+        } = self;
+        let parked = &mut *lock(&in_flight.parked);
+        let Some(parked) = parked else {
+            return Poll::Ready(());
         };
-        *slot = Some(match self.free.pop() {
-            Some(at) => {
-                self.slots[at] = parked;
-                at
-            }
-            None => {
-                self.slots.push(parked);
-                self.slots.len() - 1
-            }
-        });
+        let due = due.zip(in_flight.timed.get());
+        let due = due.map_or(Due::NEVER, |(at, (_, from))| Due::new(at, *from));
+        parked.park(slot, cx.waker(), due, self.is_caller);
+        Poll::Pending
     }
 
-    /// Moves those that are due over, and returns when the next one is.
-    fn take_due(&mut self, now: Instant, due: &mut Self) -> Option<Instant> {
-        let mut next: Option<Instant> = None;
-        for slot in &mut self.slots {
-            match slot.due {
-                Some(at) if slot.waker.is_some() && at <= now => due.slots.push(Slot {
-                    waker: slot.waker.take(),
-                    due: None,
-                }),
-                Some(at) if slot.waker.is_some() => {
-                    next = Some(next.map_or(at, |next| next.min(at)));
-                }
-                _ => {}
-            }
+    /// Leaves. Whether the flight was still under way.
+    pub(crate) fn leave(&mut self) -> bool {
+        let slot = std::mem::replace(&mut self.slot, VACANT);
+        if slot == VACANT {
+            return false;
         }
-        next
-    }
-
-    fn count(&self) -> usize {
-        self.slots.len() - self.free.len()
-    }
-
-    fn leave(&mut self, slot: usize) {
-        self.slots[slot].waker = None;
-        self.free.push(slot);
+        let left = match &mut *lock(&self.in_flight.parked) {
+            Some(parked) => parked.leave(slot, self.is_caller),
+            None => return false,
+        };
+        // Not under the lock: whose waker it is may have a say in its drop.
+        drop(left);
+        true
     }
 }
 
-impl Drop for Wakers {
+impl<T: Clone, O> Waiter<T, O> {
+    /// Polls for the result, or for `None` when the flight was abandoned.
+    #[cfg(all(test, tower_bearer_loom))]
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, due: Option<Instant>) -> Poll<Option<T>> {
+        if self.end().is_none() {
+            ready!(self.poll_end(cx, due));
+        }
+        Poll::Ready(self.end().flatten().cloned())
+    }
+}
+
+impl<T, O> Drop for Waiter<T, O> {
     fn drop(&mut self) {
-        for waker in self.slots.drain(..).filter_map(|slot| slot.waker) {
-            // One that panics keeps no other from being woken.
-            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        // Where it has ended, nothing is left of its place.
+        if self.slot != VACANT && self.end().is_none() {
+            self.leave();
         }
     }
 }

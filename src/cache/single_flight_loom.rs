@@ -60,7 +60,7 @@ impl Model {
 
     /// Joins as the cache does. What `fly` gets is the flight's number.
     fn join(&self, fly: impl FnOnce(usize, Driver<Outcome>)) -> Result<Waiter<Outcome>, Outcome> {
-        match self.flight.join(|| false, || *lock(&self.state)) {
+        match self.flight.join(|| (), || false, || *lock(&self.state)) {
             Joined::Settled(outcome) => Err(outcome),
             Joined::Waiting(waiter) => Ok(waiter),
             Joined::Started(driver, waiter) => {
@@ -348,7 +348,7 @@ fn a_waiter_leaves_while_the_driver_is_dropped() {
 fn a_lost_flight_strands_nobody_and_takes_nothing_from_the_next() {
     explore(None, || {
         let flight = std::sync::Arc::new(SingleFlight::<Outcome>::new());
-        let start = |stalled| match flight.join(|| stalled, || None::<()>) {
+        let start = |stalled| match flight.join(|| (), || stalled, || None::<()>) {
             Joined::Started(driver, waiter) => (driver, waiter),
             _ => panic!("no flight of its own"),
         };
@@ -357,10 +357,29 @@ fn a_lost_flight_strands_nobody_and_takes_nothing_from_the_next() {
         thread::spawn(move || assert!(matches!(wait(stranded), None | Some(Ok(1)))));
         // Whether the late one has done or is given up: there is room.
         let (driver, waiter) = start(true);
-        let joined = flight.join(|| false, || None::<()>);
+        let joined = flight.join(|| (), || false, || None::<()>);
         assert!(matches!(joined, Joined::Waiting(_)), "a flight beside it");
         driver.complete(Ok(2));
         assert_eq!(wait(waiter), Some(Ok(2)));
         drop(start(false));
+    });
+}
+
+#[test]
+fn a_waiter_who_leaves_is_counted_off_once() {
+    explore(None, || {
+        let flight = SingleFlight::<Outcome>::new();
+        let Joined::Started(driver, mut waiter) = flight.join(|| (), || false, || None::<()>)
+        else {
+            panic!("no flight of its own");
+        };
+        poll_once(&mut waiter);
+        let lander = thread::spawn(move || driver.complete(Ok(1)).callers());
+        let left = waiter.leave();
+        let counted = lander.join().expect("no panic");
+        assert_eq!(usize::from(left) + counted, 1, "by itself or by the driver");
+        if counted == 1 {
+            assert_eq!(waiter.end(), Some(Some(&Ok(1))));
+        }
     });
 }

@@ -28,7 +28,7 @@ use crate::telemetry::{FetchedBy, Reason};
 use crate::token::{AccessToken, RefreshToken};
 
 /// What a caller needs.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Requirements {
     /// A generation above this one.
     pub(crate) newer_than: u64,

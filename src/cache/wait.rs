@@ -9,13 +9,14 @@ use std::task::{Context, Poll, ready};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::cache::current::CachedToken;
 use crate::cache::fetch::Next;
 use crate::cache::permitted_call;
-use crate::cache::shared::{FetchOutcome, Shared, no_runtime};
+use crate::cache::shared::{FetchEnd, FetchOutcome, Shared, no_runtime};
 use crate::cache::single_flight::Waiter;
 use crate::cache::state::Requirements;
 use crate::error::{TokenError, TokenErrorKind};
-use crate::telemetry::Wait;
+use crate::telemetry::WaitSpan;
 
 /// How often a caller's own fetch may be dropped before its end, which a runtime
 /// that is shutting down does at once.
@@ -24,57 +25,102 @@ const MAX_DROPPED: u8 = 8;
 /// Resolves to a token that may be sent now. Dropping it ends the wait and nothing
 /// else.
 pub(crate) struct WaitForToken {
-    shared: Arc<Shared>,
-    needs: Requirements,
-    waiter: Option<Waiter<FetchOutcome>>,
+    on: On,
+    deadline: Option<Instant>,
+    more: Option<Box<More>>,
+    timer: Timer,
     started: bool,
     dropped: u8,
-    timer: Timer,
-    deadline: Option<Instant>,
-    wait: Option<Wait>,
+    /// Parked, and among the callers that are shown to wait.
+    shown: bool,
+    /// Since before `deadline`, and how long is not told yet.
+    waits: bool,
+}
+
+/// What a caller waits on.
+enum On {
+    /// Nothing: it makes a lookup next.
+    Nothing(Arc<Shared>),
+    /// A fetch, which knows its cache.
+    Fetch(Waiter<FetchEnd, Arc<Shared>>),
+}
+
+/// A token that is there.
+pub(crate) enum Token<R> {
+    /// What was made of one that a fetch has brought.
+    Fetched(R),
+    /// That of a lookup.
+    Found(Arc<CachedToken>),
+}
+
+/// What few callers have: one that waits is small.
+#[derive(Default)]
+struct More {
+    needs: Requirements,
+    timer: Option<Pin<Box<Sleep>>>,
+    span: Option<WaitSpan>,
 }
 
 /// What wakes a caller when its time is over.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Timer {
     /// Nothing yet.
     Unset,
     /// The timer of the fetch, which is one for all of its waiters.
     OfFetch,
-    Own(Pin<Box<Sleep>>),
+    Own,
 }
 
 impl WaitForToken {
     pub(crate) fn new(shared: Arc<Shared>, needs: Requirements) -> Self {
-        Self {
-            shared,
-            needs,
-            waiter: None,
-            started: false,
-            dropped: 0,
-            timer: Timer::Unset,
-            deadline: None,
-            wait: None,
-        }
+        Self::on(On::Nothing(shared), needs)
     }
 
     /// The wait of a caller who has made the first lookup already.
     pub(crate) fn joined(
-        shared: Arc<Shared>,
         needs: Requirements,
-        waiter: Waiter<FetchOutcome>,
+        waiter: Waiter<FetchEnd, Arc<Shared>>,
         started: bool,
     ) -> Self {
-        let mut wait = Self::new(shared, needs);
-        (wait.waiter, wait.started) = (Some(waiter), started);
+        let mut wait = Self::on(On::Fetch(waiter), needs);
+        wait.started = started;
         wait
     }
 
+    fn on(on: On, needs: Requirements) -> Self {
+        let more = || More {
+            needs,
+            ..More::default()
+        };
+        Self {
+            on,
+            deadline: None,
+            more: (needs != Requirements::default()).then(|| Box::new(more())),
+            timer: Timer::Unset,
+            started: false,
+            dropped: 0,
+            shown: false,
+            waits: false,
+        }
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+        match &self.on {
+            On::Nothing(shared) => shared,
+            On::Fetch(waiter) => waiter.owner(),
+        }
+    }
+
+    /// The fetch that the caller waits for.
+    fn fetch(&self) -> Option<&Waiter<FetchEnd, Arc<Shared>>> {
+        match &self.on {
+            On::Nothing(_) => None,
+            On::Fetch(waiter) => Some(waiter),
+        }
     }
 
     pub(crate) fn needs(&self) -> Requirements {
-        self.needs
+        self.more.as_ref().map(|it| it.needs).unwrap_or_default()
     }
 
     /// When the caller's time is over; `None` before the wait begins.
@@ -82,34 +128,138 @@ impl WaitForToken {
         self.deadline
     }
 
-    /// What the end of a fetch means for this caller; `None` for another lookup.
-    fn fetched(&mut self, done: Option<FetchOutcome>) -> Option<FetchOutcome> {
-        // The fetch's timer went with it.
-        if matches!(self.timer, Timer::OfFetch) {
-            self.timer = Timer::Unset;
-        }
-        match done {
-            Some(Ok(live)) if self.needs.are_met_fast_by(&live) => Some(Ok(live)),
-            // Whether it is what this caller needs a lookup decides.
-            Some(Ok(_)) => None,
-            Some(Err(error)) => Some(Err(error)),
-            None if self.started => {
-                self.dropped += 1;
-                let ends = self.dropped > MAX_DROPPED;
-                ends.then(|| Err(no_runtime("the runtime is shutting down")))
+    /// Polls for a token. One that was fetched for many callers is lent to `take`, so
+    /// that none of them counts a reference to it; it may be sent at once.
+    pub(crate) fn poll_then<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: impl FnOnce(&Arc<CachedToken>, &Arc<Shared>, &mut Context<'_>) -> R,
+    ) -> Poll<Result<Token<R>, TokenError>> {
+        loop {
+            let waiter = match &self.on {
+                On::Fetch(waiter) => waiter,
+                On::Nothing(shared) => match shared.lookup(self.needs()) {
+                    Next::Serve { live, .. } => return Poll::Ready(Ok(Token::Found(live))),
+                    Next::Fail(error) => return Poll::Ready(Err(error)),
+                    Next::Wait { waiter, started } => {
+                        (self.on, self.started) = (On::Fetch(waiter), started);
+                        continue;
+                    }
+                },
+            };
+            let Some(end) = waiter.end() else {
+                ready!(self.poll_parked(cx))?;
+                continue;
+            };
+            // Whether another token is what this caller needs a lookup decides.
+            if let Some(FetchEnd { outcome, at }) = end
+                && let Ok(live) = outcome
+                && self.needs().are_met_fast_by(live)
+            {
+                let (taken, at) = (take(live, waiter.owner(), cx), *at);
+                self.leave_ended(at);
+                return Poll::Ready(Ok(Token::Fetched(taken)));
             }
-            // Another runtime's end says nothing of this one.
-            None => None,
+            self.leave_unserved()?;
         }
     }
 
-    /// Chooses the timer of a caller who is parked. `first`: whoever joins a second
+    /// The fetch has ended without the token that this caller needs.
+    fn leave_unserved(&mut self) -> Result<(), TokenError> {
+        let on = On::Nothing(self.shared().clone());
+        let on = std::mem::replace(&mut self.on, on);
+        let shown = self.shown;
+        let end = match &on {
+            On::Fetch(waiter) => waiter.end().flatten(),
+            On::Nothing(_) => None,
+        };
+        match end {
+            Some(FetchEnd { outcome, at }) => {
+                self.leave_ended(*at);
+                if let Err(error) = outcome {
+                    return Err(error.clone());
+                }
+            }
+            None => {
+                if shown {
+                    self.shown = false;
+                    self.shared().gauges.waits_ended(1);
+                }
+                // The fetch's timer went with it.
+                if self.timer == Timer::OfFetch {
+                    self.timer = Timer::Unset;
+                }
+                // Another runtime's end says nothing of this one.
+                self.dropped += u8::from(self.started);
+                if self.dropped > MAX_DROPPED {
+                    return Err(no_runtime("the runtime is shutting down"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The fetch has ended. Whoever ended it has shown that, and has told how long the
+    /// callers waited that its timer served.
+    fn leave_ended(&mut self, at: Instant) {
+        self.shown = false;
+        if self.timer == Timer::OfFetch {
+            (self.timer, self.waits) = (Timer::Unset, false);
+        }
+        self.end_wait(at);
+    }
+
+    /// Tells how long the caller has waited, once.
+    fn end_wait(&mut self, at: Instant) {
+        if std::mem::take(&mut self.waits)
+            && let Some(deadline) = self.deadline
+        {
+            let left = deadline.saturating_duration_since(at);
+            let took = self.shared().settings.wait_timeout.saturating_sub(left);
+            self.shared().gauges.waited([took]);
+        }
+    }
+
+    /// Parks on the fetch in progress. Ready when it is to be looked at again.
+    fn poll_parked(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TokenError>> {
+        let now = Instant::now();
+        let limit = self.shared().settings.wait_timeout;
+        let deadline = self.deadline.unwrap_or_else(|| now + limit);
+        self.choose_timer()?;
+        let due = (self.timer == Timer::OfFetch).then_some(deadline);
+        if let On::Fetch(waiter) = &mut self.on
+            && waiter.poll_end(cx, due).is_ready()
+        {
+            return Poll::Ready(Ok(()));
+        }
+        if !std::mem::replace(&mut self.shown, true) {
+            self.shared().gauges.wait_began();
+        }
+        if self.deadline.is_none() {
+            (self.deadline, self.waits) = (Some(deadline), true);
+            if let Some(span) = WaitSpan::begin(&self.shared().label) {
+                self.more.get_or_insert_default().span = Some(span);
+            }
+        }
+        if now >= deadline {
+            let what = format!("no token within {limit:?}");
+            return Poll::Ready(Err(TokenError::new(TokenErrorKind::WaitTimeout, what)));
+        }
+        let polled = self.poll_own_timer(deadline, cx);
+        if polled.is_pending() {
+            // In a call of another cache's source, which its permit is not for.
+            permitted_call::release();
+        }
+        polled
+    }
+
+    /// Chooses the timer of a caller who is about to be parked. Whoever joins a second
     /// fetch has less time left than the fetch's timer allows for.
-    fn choose_timer(&mut self, first: bool) -> Result<(), TokenError> {
-        if matches!(self.timer, Timer::Unset) {
+    fn choose_timer(&mut self) -> Result<(), TokenError> {
+        if self.timer == Timer::Unset {
             let runtime = Handle::try_current().map_err(no_runtime)?;
-            let waiter = self.waiter.as_ref();
-            if first && waiter.is_some_and(|waiter| waiter.is_timed_in(runtime.id())) {
+            let waiter = self.fetch().filter(|_| self.deadline.is_none());
+            if waiter.is_some_and(|waiter| waiter.is_timed_in(runtime.id())) {
                 self.timer = Timer::OfFetch;
             }
         }
@@ -123,20 +273,28 @@ impl WaitForToken {
         deadline: Instant,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), TokenError>> {
-        let timer = match &mut self.timer {
-            Timer::OfFetch => return Poll::Pending,
-            Timer::Own(timer) => timer,
-            Timer::Unset => {
-                let stalled = self.shared.give_up_stalled();
+        if self.timer == Timer::OfFetch {
+            return Poll::Pending;
+        }
+        let shared = match &self.on {
+            On::Nothing(shared) => shared,
+            On::Fetch(waiter) => waiter.owner(),
+        };
+        let more = self.more.get_or_insert_default();
+        match &mut more.timer {
+            Some(timer) => {
+                ready!(timed(|| timer.as_mut().poll(cx))?);
+                more.timer = None;
+                self.timer = Timer::Unset;
+            }
+            None => {
+                let stalled = shared.give_up_stalled();
                 let until =
                     stalled.map_or(deadline, |stalled| deadline.min(Instant::now() + stalled));
-                let timer = timed(|| Box::pin(sleep_until(until)))?;
-                self.timer = Timer::Own(timer);
-                return Poll::Ready(Ok(()));
+                more.timer = Some(timed(|| Box::pin(sleep_until(until)))?);
+                self.timer = Timer::Own;
             }
-        };
-        ready!(timed(|| timer.as_mut().poll(cx))?);
-        self.timer = Timer::Unset;
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -145,61 +303,30 @@ impl Future for WaitForToken {
     type Output = FetchOutcome;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<FetchOutcome> {
-        let this = self.get_mut();
-        loop {
-            let Some(waiter) = &mut this.waiter else {
-                match this.shared.lookup(this.needs) {
-                    Next::Serve { live, .. } => return Poll::Ready(Ok(live)),
-                    Next::Fail(error) => return Poll::Ready(Err(error)),
-                    Next::Wait { waiter, started } => {
-                        (this.waiter, this.started) = (Some(waiter), started);
-                    }
-                }
-                continue;
-            };
-            let first = this.deadline.is_none() || matches!(this.timer, Timer::OfFetch);
-            let now = Instant::now();
-            let deadline = match this.deadline {
-                Some(deadline) => deadline,
-                None => now + this.shared.settings.wait_timeout,
-            };
-            if let Poll::Ready(done) = waiter.poll(cx, first.then_some(deadline)) {
-                this.waiter = None;
-                if let Some(outcome) = this.fetched(done) {
-                    return Poll::Ready(outcome);
-                }
-                continue;
-            }
-            if let Err(error) = this.choose_timer(first) {
-                return Poll::Ready(Err(error));
-            }
-            if this.deadline.is_none() {
-                this.deadline = Some(deadline);
-                this.wait = Some(Wait::begin(&this.shared.label));
-            }
-            if now >= deadline {
-                let what = format!("no token within {:?}", this.shared.settings.wait_timeout);
-                return Poll::Ready(Err(TokenError::new(TokenErrorKind::WaitTimeout, what)));
-            }
-            match this.poll_own_timer(deadline, cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    // In a call of another cache's source, which its permit is not for.
-                    permitted_call::release();
-                    return Poll::Pending;
-                }
-            }
-        }
+        let token = ready!(self.get_mut().poll_then(cx, |live, _, _| live.clone()))?;
+        let (Token::Fetched(live) | Token::Found(live)) = token;
+        Poll::Ready(Ok(live))
     }
 }
 
 impl Drop for WaitForToken {
     fn drop(&mut self) {
-        if let (Some(wait), Some(deadline)) = (self.wait.take(), self.deadline) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let took = self.shared.settings.wait_timeout.saturating_sub(left);
-            wait.end(&self.shared.label, took);
+        let mut told = false;
+        if self.shown {
+            let left = match &mut self.on {
+                On::Fetch(waiter) => waiter.leave(),
+                On::Nothing(_) => false,
+            };
+            let end = self.fetch().and_then(Waiter::end);
+            // Whoever ended the fetch has shown it.
+            let has_ended = !left && end.flatten().is_some();
+            told = has_ended && self.timer == Timer::OfFetch;
+            if !has_ended {
+                self.shared().gauges.waits_ended(1);
+            }
+        }
+        if self.waits && !told {
+            self.end_wait(Instant::now());
         }
     }
 }

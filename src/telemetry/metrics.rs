@@ -1,7 +1,7 @@
 //! Metrics for the `metrics` facade, named by the rules of Prometheus: base units,
 //! `_total` for counters.
 //!
-//! Each is described where it is recorded and no handle is kept, and gauges are set
+//! Each is described where it is recorded and no handle is kept, only keys; and gauges are set
 //! to what they are, not changed by a difference: so all of them are right from the
 //! first event on when a recorder is installed late.
 
@@ -10,7 +10,10 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime};
 
 use metrics::Unit::{Count, Seconds};
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Key, Label, Level, Metadata, SharedString, counter, describe_counter, describe_gauge,
+    describe_histogram, gauge, histogram, with_recorder,
+};
 
 use crate::sync::lock;
 use crate::telemetry::event::{Event, FetchSummary, outcome};
@@ -24,23 +27,65 @@ const BACKED_OFF: &str = "tower_bearer_renewals_backed_off_total";
 const EXPIRY: &str = "tower_bearer_token_expiry_timestamp_seconds";
 const STORE_ERRORS: &str = "tower_bearer_store_errors_total";
 
-/// What the gauges of a label say.
-#[derive(Default)]
+/// What caches with one label show.
+#[derive(Debug)]
 struct Gauges {
+    label: Arc<str>,
+    /// Made once, for each caller that waits needs them.
+    waiters: Key,
+    waits: Key,
+    shown: Mutex<Shown>,
+}
+
+#[derive(Debug, Default)]
+struct Shown {
     /// The caches with this label.
     caches: usize,
-    waiters: u32,
+    /// Less than none for a moment, where a fetch ends while a caller parks.
+    waiters: i64,
     /// When the token that came last expires, in Unix time.
     expiry: Option<f64>,
 }
 
 impl Gauges {
-    fn show(&self, label: &str) {
-        describe_gauge!(WAITERS, Count, "Callers waiting for a token");
-        gauge!(WAITERS, "account" => label.to_owned()).set(self.waiters);
-        if let Some(expiry) = self.expiry {
-            show_expiry(label, expiry);
+    fn new(label: Arc<str>) -> Self {
+        let key = |name| {
+            let account = Label::new("account", SharedString::from_shared(label.clone()));
+            Key::from_parts(name, vec![account])
+        };
+        Self {
+            waiters: key(WAITERS),
+            waits: key(WAIT_SECONDS),
+            shown: Mutex::default(),
+            label,
         }
+    }
+
+    /// Changes what is shown, and shows it.
+    fn change(&self, f: impl FnOnce(&mut Shown)) {
+        // Shown with the lock held, so that what is shown last is the latest.
+        let mut shown = lock(&self.shown);
+        f(&mut shown);
+        self.show(&shown);
+    }
+
+    fn show(&self, shown: &Shown) {
+        self.show_waiters(shown);
+        if let Some(expiry) = shown.expiry {
+            show_expiry(&self.label, expiry);
+        }
+    }
+
+    fn change_waiters(&self, by: i64) {
+        let mut shown = lock(&self.shown);
+        shown.waiters += by;
+        self.show_waiters(&shown);
+    }
+
+    fn show_waiters(&self, shown: &Shown) {
+        describe_gauge!(WAITERS, Count, "Callers waiting for a token");
+        let waiters = with_recorder(|it| it.register_gauge(&self.waiters, &METADATA));
+        waiters.set(shown.waiters.max(0) as f64);
     }
 }
 
@@ -53,36 +98,60 @@ fn show_expiry(label: &str, expiry: f64) {
     gauge!(EXPIRY, "account" => label.to_owned()).set(expiry);
 }
 
-static GAUGES: LazyLock<Mutex<HashMap<Arc<str>, Gauges>>> = LazyLock::new(Mutex::default);
+const METADATA: Metadata<'static> =
+    Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
+
+static GAUGES: LazyLock<Mutex<HashMap<Arc<str>, Arc<Gauges>>>> = LazyLock::new(Mutex::default);
 
 /// Changes the gauges of a label, and shows them.
-fn change(label: &str, f: impl FnOnce(&mut Gauges)) {
-    // Shown with the lock held, so that what is shown last is the latest.
-    let mut gauges = lock(&GAUGES);
-    if let Some(gauges) = gauges.get_mut(label) {
-        f(gauges);
-        gauges.show(label);
+fn change(label: &str, f: impl FnOnce(&mut Shown)) {
+    let gauges = lock(&GAUGES).get(label).cloned();
+    if let Some(gauges) = gauges {
+        gauges.change(f);
     }
 }
 
 /// The gauges of one cache, which end with the last cache of their label.
 #[derive(Debug)]
-pub(super) struct CacheGauges(Arc<str>);
+pub(super) struct CacheGauges(Arc<Gauges>);
 
 impl CacheGauges {
     pub(super) fn begin(label: &Arc<str>) -> Self {
-        lock(&GAUGES).entry(label.clone()).or_default().caches += 1;
-        Self(label.clone())
+        let mut gauges = lock(&GAUGES);
+        let gauges = gauges
+            .entry(label.clone())
+            .or_insert_with(|| Arc::new(Gauges::new(label.clone())));
+        lock(&gauges.shown).caches += 1;
+        Self(gauges.clone())
+    }
+
+    pub(super) fn wait_began(&self) {
+        self.0.change_waiters(1);
+    }
+
+    /// Of many callers at once: they go on at the same moment.
+    pub(super) fn waits_ended(&self, callers: usize) {
+        if callers > 0 {
+            let callers = i64::try_from(callers).unwrap_or(i64::MAX);
+            self.0.change_waiters(-callers);
+        }
+    }
+
+    pub(super) fn waited(&self, took: impl IntoIterator<Item = Duration>) {
+        let mut took = took.into_iter().peekable();
+        if took.peek().is_some() {
+            describe_histogram!(WAIT_SECONDS, Seconds, "How long callers waited for a token");
+            let waits = with_recorder(|it| it.register_histogram(&self.0.waits, &METADATA));
+            took.for_each(|took| waits.record(took.as_secs_f64()));
+        }
     }
 }
 
 impl Drop for CacheGauges {
     fn drop(&mut self) {
-        let Self(label) = self;
-        let mut gauges = lock(&GAUGES);
-        let Some(last) = gauges.get_mut(label) else {
-            return;
-        };
+        let Self(gauges) = self;
+        let mut all = lock(&GAUGES);
+        let mut last = lock(&gauges.shown);
         last.caches -= 1;
         if last.caches > 0 {
             return;
@@ -90,14 +159,14 @@ impl Drop for CacheGauges {
         // Not a number: no alert on a time of expiry compares with it, and the facade
         // has no way to remove a series.
         if last.expiry.is_some() {
-            show_expiry(label, f64::NAN);
+            show_expiry(&gauges.label, f64::NAN);
         }
         if last.waiters > 0 {
             last.waiters = 0;
             last.expiry = None;
-            last.show(label);
+            gauges.show(&last);
         }
-        gauges.remove(label);
+        all.remove(&gauges.label);
     }
 }
 
@@ -107,16 +176,21 @@ pub(super) fn emit(label: &str, event: &Event<'_>) {
         Event::Fetched {
             summary, valid_for, ..
         } => {
-            fetched(label, summary, "ok");
             // The time of expiry does not change, where the remaining time would
             // have to be set again and again.
             let until = valid_for.and_then(|it| SystemTime::now().checked_add(it));
             let until = until.and_then(|it| it.duration_since(SystemTime::UNIX_EPOCH).ok());
             let until = until.map_or(f64::INFINITY, |it| it.as_secs_f64());
             change(label, |gauges| gauges.expiry = Some(until));
+            fetched(label, summary, "ok");
         }
-        Event::Failed { summary, error } => fetched(label, summary, outcome(error)),
+        Event::Failed { summary, error } => {
+            // Shows what a recorder that was installed late has not seen.
+            change(label, |_| {});
+            fetched(label, summary, outcome(error));
+        }
         Event::Abandoned { reason } => {
+            change(label, |_| {});
             count_fetch(label, reason.name(), "abandoned");
         }
         Event::Replayed { replay, .. } => {
@@ -152,24 +226,7 @@ fn fetched(label: &str, summary: &FetchSummary, outcome: &'static str) {
 }
 
 fn count_fetch(label: &str, reason: &'static str, outcome: &'static str) {
-    // Shows what a recorder that was installed late has not seen.
-    change(label, |_| {});
     let account = label.to_owned();
     describe_counter!(FETCHES, Count, "Token fetches, by reason and outcome");
     counter!(FETCHES, "account" => account, "reason" => reason, "outcome" => outcome).increment(1);
-}
-
-/// Counts a waiting caller.
-pub(super) fn wait_began(label: &str) {
-    change(label, |gauges| gauges.waiters += 1);
-}
-
-/// Counts it no longer, and records its wait.
-pub(super) fn wait_ended(label: &str, took: Duration) {
-    change(label, |gauges| {
-        gauges.waiters = gauges.waiters.saturating_sub(1);
-    });
-    let account = label.to_owned();
-    describe_histogram!(WAIT_SECONDS, Seconds, "How long callers waited for a token");
-    histogram!(WAIT_SECONDS, "account" => account).record(took.as_secs_f64());
 }

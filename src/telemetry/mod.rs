@@ -16,7 +16,7 @@ mod span;
 mod tracing;
 
 pub(crate) use event::{Event, FetchSummary, FetchedBy, Reason, Replay};
-pub(crate) use span::{CacheGauges, Wait, in_span};
+pub(crate) use span::{CacheGauges, WaitSpan, in_span};
 
 /// Emits an event of the cache with this label.
 pub(crate) fn emit(label: &str, event: &Event<'_>) {

@@ -18,34 +18,23 @@ pub(crate) fn in_span<F: Future>(
     fetch
 }
 
-/// A caller's wait for a token, from when the caller is parked on.
+/// The span of a caller's wait for a token, from when the caller is parked on.
 #[derive(Debug)]
-pub(crate) struct Wait {
-    /// Only if it is recorded: a caller that waits is small.
+pub(crate) struct WaitSpan {
     #[cfg(feature = "tracing")]
-    _span: Option<Box<tracing::Span>>,
+    _span: tracing::Span,
 }
 
-impl Wait {
-    /// Begins a wait in the cache with this label.
-    pub(crate) fn begin(label: &str) -> Self {
-        #[cfg(feature = "metrics")]
-        super::metrics::wait_began(label);
-        #[cfg(not(any(feature = "metrics", feature = "tracing")))]
+impl WaitSpan {
+    /// Begins a wait in the cache with this label, if it is recorded.
+    pub(crate) fn begin(label: &str) -> Option<Self> {
         let _ = label;
-        Self {
-            #[cfg(feature = "tracing")]
-            _span: Some(super::tracing::wait_span(label))
-                .filter(|span| !span.is_disabled())
-                .map(Box::new),
-        }
-    }
-
-    /// Ends it, after so long.
-    pub(crate) fn end(self, label: &str, took: Duration) {
-        let _ = (label, took);
-        #[cfg(feature = "metrics")]
-        super::metrics::wait_ended(label, took);
+        #[cfg(feature = "tracing")]
+        return Some(super::tracing::wait_span(label))
+            .filter(|span| !span.is_disabled())
+            .map(|_span| Self { _span });
+        #[cfg(not(feature = "tracing"))]
+        None
     }
 }
 
@@ -53,7 +42,7 @@ impl Wait {
 #[derive(Debug)]
 pub(crate) struct CacheGauges {
     #[cfg(feature = "metrics")]
-    _gauges: super::metrics::CacheGauges,
+    gauges: super::metrics::CacheGauges,
 }
 
 impl CacheGauges {
@@ -62,7 +51,27 @@ impl CacheGauges {
         let _ = label;
         Self {
             #[cfg(feature = "metrics")]
-            _gauges: super::metrics::CacheGauges::begin(label),
+            gauges: super::metrics::CacheGauges::begin(label),
         }
+    }
+
+    /// Shows one more caller who waits for a token.
+    pub(crate) fn wait_began(&self) {
+        #[cfg(feature = "metrics")]
+        self.gauges.wait_began();
+    }
+
+    /// Shows so many waiting callers fewer.
+    pub(crate) fn waits_ended(&self, callers: usize) {
+        let _ = callers;
+        #[cfg(feature = "metrics")]
+        self.gauges.waits_ended(callers);
+    }
+
+    /// Records how long callers have waited.
+    pub(crate) fn waited(&self, took: impl IntoIterator<Item = Duration>) {
+        let _ = took;
+        #[cfg(feature = "metrics")]
+        self.gauges.waited(took);
     }
 }
