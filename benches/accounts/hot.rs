@@ -19,6 +19,7 @@ const ACCOUNTS: u64 = 100_000;
 const ROUNDS: usize = 41;
 const REQUESTS: usize = 50_000;
 const TARGET: f64 = 2.0;
+const TARGET_OF_ALL: f64 = 5.0;
 
 thread_local! {
     /// The account of the request that this thread made last.
@@ -123,15 +124,23 @@ pub(crate) fn measure(summary: &mut Summary) {
             measures.push(Box::new(move || stack.time(pattern, REQUESTS)));
         }
         let series = interleave(ROUNDS, &mut measures);
+        let target = if of == ACCOUNTS {
+            TARGET_OF_ALL
+        } else {
+            TARGET
+        };
         let ratio = series.cost_ratio(2, 1, 0);
         summary.number(format!("time_ratio_{key}"), ratio.median);
+        if key == "all_1_thread" {
+            summary.number("all_in_turn_ratio_1_thread", ratio.median);
+        }
         table.row(&[
             name.to_owned(),
             series.difference(1, 0).show(1),
             series.difference(2, 0).show(1),
             ratio.show(2),
-            format!("{TARGET:.2}"),
-            verdict(ratio.median <= TARGET).to_owned(),
+            format!("{target:.2}"),
+            verdict(ratio.median <= target).to_owned(),
         ]);
     }
     table.print();

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::accounts::maintenance;
@@ -40,14 +40,35 @@ pub(crate) struct LazySource<K> {
     hash: u64,
     accounts: Weak<Shared<K>>,
     make_source: Arc<MakeSource<K>>,
-    source: Mutex<Option<Arc<dyn DynTokenSource>>>,
-    // Of the last source that was made.
-    holder: Mutex<String>,
-    fingerprint: AtomicU64,
-    endpoint: AtomicU64,
-    may_lock: AtomicBool,
+    source: Mutex<Source>,
     /// The fingerprint, or else a number that the key has for itself.
     local_fingerprint: AtomicU64,
+}
+
+enum Source {
+    None,
+    Made(Arc<dyn DynTokenSource>),
+    /// What is known of one whose credentials were refused.
+    Refused(Box<Last>),
+}
+
+/// The last source that was made.
+struct Last {
+    holder: String,
+    fingerprint: u64,
+    endpoint: u64,
+    may_lock: bool,
+}
+
+impl Last {
+    fn of(source: &dyn DynTokenSource) -> Self {
+        Self {
+            holder: source.holder(),
+            fingerprint: source.fingerprint(),
+            endpoint: source.endpoint(),
+            may_lock: source.may_lock(),
+        }
+    }
 }
 
 impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
@@ -58,18 +79,32 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
             hash,
             accounts: Arc::downgrade(accounts),
             make_source: accounts.settings.make_source.clone(),
-            source: Mutex::new(None),
-            holder: Mutex::default(),
-            fingerprint: AtomicU64::new(0),
-            endpoint: AtomicU64::new(0),
-            may_lock: AtomicBool::new(true),
+            source: Mutex::new(Source::None),
             local_fingerprint: AtomicU64::new(refused.unwrap_or_else(|| fastrand::u64(1..))),
         }
     }
 
     /// Returns the source, if it was made.
     fn get(&self) -> Option<Arc<dyn DynTokenSource>> {
-        lock(&self.source).clone()
+        match &*lock(&self.source) {
+            Source::Made(source) => Some(source.clone()),
+            Source::None | Source::Refused(_) => None,
+        }
+    }
+
+    /// Asks the last source that was made, or what is known of it.
+    fn last<R>(
+        &self,
+        made: impl FnOnce(&dyn DynTokenSource) -> R,
+        refused: impl FnOnce(&Last) -> R,
+    ) -> Option<R> {
+        // A source of the user's is asked without the lock.
+        let source = match &*lock(&self.source) {
+            Source::None => return None,
+            Source::Refused(last) => return Some(refused(last)),
+            Source::Made(source) => source.clone(),
+        };
+        Some(made(&*source))
     }
 
     async fn get_or_make(&self) -> Result<Arc<dyn DynTokenSource>, TokenError> {
@@ -77,17 +112,13 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
             return Ok(source);
         }
         let source = (self.make_source)(self.key.clone()).await?;
-        *lock(&self.holder) = source.holder();
         self.remember_fingerprint(&*source);
-        self.endpoint.store(source.endpoint(), Ordering::Relaxed);
-        self.may_lock.store(source.may_lock(), Ordering::Relaxed);
-        *lock(&self.source) = Some(source.clone());
+        *lock(&self.source) = Source::Made(source.clone());
         Ok(source)
     }
 
     fn remember_fingerprint(&self, source: &dyn DynTokenSource) {
         let fingerprint = source.fingerprint();
-        self.fingerprint.store(fingerprint, Ordering::Relaxed);
         if fingerprint != 0 {
             self.local_fingerprint.store(fingerprint, Ordering::Relaxed);
         }
@@ -119,7 +150,10 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenSource for LazySource<K>
         let fetched = self.get_or_make().await?.fetch().await;
         if matches!(&fetched, Err(error) if error.kind() == TokenErrorKind::Refused) {
             // The closure may return other credentials next time.
-            *lock(&self.source) = None;
+            if let Some(source) = self.get() {
+                let last = Source::Refused(Box::new(Last::of(&*source)));
+                *lock(&self.source) = last;
+            }
         }
         self.remember(&fetched);
         fetched
@@ -130,11 +164,13 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenSource for LazySource<K>
     }
 
     fn fingerprint(&self) -> u64 {
-        self.fingerprint.load(Ordering::Relaxed)
+        self.last(|source| source.fingerprint(), |last| last.fingerprint)
+            .unwrap_or_default()
     }
 
     fn holder(&self) -> String {
-        lock(&self.holder).clone()
+        self.last(|source| source.holder(), |last| last.holder.clone())
+            .unwrap_or_default()
     }
 
     fn local_fingerprint(&self) -> u64 {
@@ -142,7 +178,8 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenSource for LazySource<K>
     }
 
     fn endpoint(&self) -> u64 {
-        self.endpoint.load(Ordering::Relaxed)
+        self.last(|source| source.endpoint(), |last| last.endpoint)
+            .unwrap_or_default()
     }
 
     fn is_prepared(&self) -> bool {
@@ -158,7 +195,8 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenSource for LazySource<K>
     }
 
     fn may_lock(&self) -> bool {
-        self.may_lock.load(Ordering::Relaxed)
+        self.last(|source| source.may_lock(), |last| last.may_lock)
+            .unwrap_or(true)
     }
 
     async fn revoke(
