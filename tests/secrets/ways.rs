@@ -172,7 +172,11 @@ impl<S: TokenSource> TokenSource for ShownSource<S> {
 struct ShownStore(MemoryStore, Seen);
 
 impl TokenStore for ShownStore {
-    async fn acquire(&self, account: &store::Account, acquire: &Acquire) -> Result<Acquired, BoxError> {
+    async fn acquire(
+        &self,
+        account: &store::Account,
+        acquire: &Acquire,
+    ) -> Result<Acquired, BoxError> {
         self.1.show("Acquire", acquire);
         let acquired = self.0.acquire(account, acquire).await?;
         self.1.show("Acquired", &acquired);
@@ -187,7 +191,11 @@ impl TokenStore for ShownStore {
         Ok(acquired)
     }
 
-    async fn complete(&self, account: &store::Account, completion: &Completion) -> Result<bool, BoxError> {
+    async fn complete(
+        &self,
+        account: &store::Account,
+        completion: &Completion,
+    ) -> Result<bool, BoxError> {
         self.1.show("Completion", completion);
         for stored in completion.token.iter().chain(&completion.failure) {
             self.1.show("Stored", stored);
