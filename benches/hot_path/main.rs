@@ -148,7 +148,16 @@ fn paired(stacks: &[&dyn Stack; 3], summary: &mut Summary) {
          fastest tenth of each stack's rounds, over the bare stack.\n"
     );
     let head = [
-        "pattern", "over", "5 %", "25 %", "median", "75 %", "95 %", "costs, ns", "ratio", "target",
+        "pattern",
+        "over",
+        "5 %",
+        "25 %",
+        "median",
+        "75 %",
+        "95 %",
+        "costs, ns",
+        "ratio",
+        "target",
         "",
     ];
     let mut table = Table::new(&head);
