@@ -105,8 +105,8 @@ pub(crate) fn authorize<Req: HttpRequest>(request: &mut Req, value: &HeaderValue
 /// which is half of the cost: as a function of this crate it stood or fell with
 /// how the compiler cut the crate.
 #[inline(always)]
-pub(crate) fn attach(headers: &mut HeaderMap, value: &HeaderValue) -> bool {
-    if let Ok(false) = headers.try_append(AUTHORIZATION, value.clone()) {
+pub(crate) fn attach(headers: &mut HeaderMap, value: impl FnOnce() -> HeaderValue) -> bool {
+    if let Ok(false) = headers.try_append(AUTHORIZATION, value()) {
         return true;
     }
     remove_last(headers);
@@ -306,7 +306,7 @@ mod tests {
                 headers.append(AUTHORIZATION, HeaderValue::from_static(value));
             }
             let before = headers.clone();
-            if attach(&mut headers, &token) {
+            if attach(&mut headers, || token.clone()) {
                 assert!(own.is_empty());
                 assert_eq!(headers.remove(AUTHORIZATION), Some(token.clone()));
             } else {

@@ -17,6 +17,8 @@ mod fleet_alone;
 mod fleet_failures;
 mod fleet_lease;
 mod fleet_store;
+#[cfg(feature = "accounts")]
+mod hot;
 mod in_flight;
 mod parked;
 #[cfg_attr(
@@ -56,6 +58,8 @@ pub(crate) use current::{CachedToken, Carried, TokenReader};
 pub(crate) use exclusive::InUse;
 pub use exclusive::Renewal;
 pub(crate) use fetch::Next;
+#[cfg(feature = "accounts")]
+pub(crate) use hot::HotToken;
 #[cfg(feature = "accounts")]
 pub(crate) use permits::Permits;
 #[cfg(feature = "accounts")]

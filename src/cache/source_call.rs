@@ -310,7 +310,12 @@ impl Shared {
     fn draw_pause_for_longer(&self, error: &TokenError) -> Duration {
         let (settings, random) = (&self.settings, fastrand::f64());
         let locks = self.source.may_lock();
-        self.with_state(|state, _| state.failed_logins.pause(error, locks, settings, random))
+        self.with_state(|state, _| {
+            state
+                .rare
+                .failed_logins
+                .pause(error, locks, settings, random)
+        })
     }
 
     /// Says that the fetch goes on: it is stalled only if it is not heard of for

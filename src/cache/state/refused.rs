@@ -20,22 +20,24 @@ impl State {
     /// These are about to be tried: a number for what the files of the credentials
     /// hold, beside what their fingerprint tells.
     pub(crate) fn note_tried(&mut self, contents: Option<u64>) {
-        self.tried = contents;
+        if self.rare.tried != contents {
+            self.rare.tried = contents;
+        }
     }
 
     /// Whether to look for new credentials, while a fetch would fail with this error.
     pub(crate) fn may_reread(&mut self, error: &TokenError, now: Instant) -> bool {
-        let is_due = self.reread_at.is_none_or(|at| now >= at);
+        let is_due = self.rare.reread_at.is_none_or(|at| now >= at);
         let may = is_due && !self.closed && classify(error) == FailureClass::Refused;
         if may {
-            self.reread_at = Some(now + EVERY);
+            self.rare.reread_at = Some(now + EVERY);
         }
         may
     }
 
     /// The files could not be read in time.
     pub(crate) fn put_off_rereading(&mut self, now: Instant) {
-        self.reread_at = Some(now + SELDOM);
+        self.rare.reread_at = Some(now + SELDOM);
     }
 
     /// Forgets the refusal if the credentials are others now. Returns the failure that
@@ -50,7 +52,13 @@ impl State {
     ) -> Option<TokenError> {
         let refused = self.blocking_for(needs, now)?;
         let memory = self.memory.as_ref().map(|memory| memory.fingerprint());
-        match replaced(memory, fingerprint, self.tried != contents, &refused, locks) {
+        match replaced(
+            memory,
+            fingerprint,
+            self.rare.tried != contents,
+            &refused,
+            locks,
+        ) {
             Replaced::Nothing => return Some(refused),
             // What is remembered of the old ones holds for whoever has them.
             Replaced::Fingerprint => {}
@@ -61,7 +69,9 @@ impl State {
         }
         self.memory = None;
         self.failures.clear();
-        self.failed_logins.clear();
+        if let Some(rare) = self.rare.existing() {
+            rare.failed_logins.clear();
+        }
         None
     }
 }
