@@ -289,14 +289,13 @@ fn public() -> Vec<String> {
     let mut names = Vec::new();
     for source in [
         include_str!("../../src/lib.rs"),
-        include_str!("../../src/rejection.rs"),
         include_str!("../../src/config/mod.rs"),
         include_str!("../../src/grant/mod.rs"),
         include_str!("../../src/transport/mod.rs"),
         include_str!("../../src/store/mod.rs"),
         include_str!("../../src/testing/mod.rs"),
     ] {
-        for item in source.split("\npub use ").skip(1) {
+        for item in source.split("pub use ").skip(1) {
             let item = item.split(';').next().unwrap_or_default();
             let list = item.rsplit("::").next().unwrap_or_default();
             let list = list.trim_matches(|c: char| c == '{' || c == '}' || c.is_whitespace());

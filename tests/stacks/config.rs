@@ -294,7 +294,7 @@ async fn the_preset_logs_in_and_acts_for_a_user_at_another_server() -> Result<()
 
 #[tokio::test]
 async fn what_is_short_lived_stands_in_a_file_or_in_the_configuration() -> Result<(), BoxError> {
-    let file = Scrap::new("short", "short-lived\n");
+    let file = Scrap::with("short", "short-lived\n");
     let jwt = "urn:ietf:params:oauth:token-type:jwt";
     for (keys, name) in [
         (json!({ "grant": "jwt_bearer" }), "assertion"),
@@ -495,12 +495,12 @@ fn what_is_missing_or_not_used_is_named() {
             "is not used",
         ),
         (
-            plus(client(), "assertion_subject", "hunter2"),
+            client(json!({ "assertion_subject": "hunter2" })),
             "assertion_subject",
             "is not used",
         ),
         (
-            plus(client(), "key_certificate_file", "/no/where"),
+            client(json!({ "key_certificate_file": "/no/where" })),
             "key_certificate_file",
             "is not used",
         ),
@@ -513,30 +513,22 @@ fn what_is_missing_or_not_used_is_named() {
             "conflicts with `client_assertion`",
         ),
         (
-            plus(
-                plus(client(), "client_certificate", "hunter2"),
-                "client_certificate_file",
-                "/x",
-            ),
+            client(json!({ "client_certificate": "hunter2", "client_certificate_file": "/x" })),
             "client_certificate_file",
             "conflicts with `client_certificate`",
         ),
         (
-            plus(
-                plus(client(), "root_certificates", "hunter2"),
-                "root_certificates_file",
-                "/x",
-            ),
+            client(json!({ "root_certificates": "hunter2", "root_certificates_file": "/x" })),
             "root_certificates_file",
             "conflicts with `root_certificates`",
         ),
         (
-            plus(client(), "root_certificates", "hunter2"),
+            client(json!({ "root_certificates": "hunter2" })),
             "root_certificates",
             "not PEM",
         ),
         (
-            plus(client(), "authorization_server", "https://a.example"),
+            client(json!({ "authorization_server": "https://a.example" })),
             "authorization_server",
             "grant `client_credentials`",
         ),
@@ -832,7 +824,7 @@ async fn what_a_key_signs_for_a_client_has_the_claims_and_headers_that_are_set()
 -> Result<(), BoxError> {
     let pem = rcgen::KeyPair::generate()?.serialize_pem();
     let certificate = "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n";
-    let certificate = Scrap::new("of-key", certificate);
+    let certificate = Scrap::with("of-key", certificate);
     let path = certificate.path();
     let toml = format!(
         "grant = 'client_credentials'\nclient_id = 'billing'\nprivate_key = '''{pem}'''\n\
@@ -877,7 +869,7 @@ async fn what_a_key_signs_for_a_client_has_the_claims_and_headers_that_are_set()
         assert_eq!(life.map(|(exp, iat)| exp - iat), Some(90));
     }
     for (content, reason) in [(Some("hunter2"), "no certificate"), (None, "No such file")] {
-        let file = Scrap::new("no-certificate", content.unwrap_or_default());
+        let file = Scrap::with("no-certificate", content.unwrap_or_default());
         let path = file.path().to_owned();
         if content.is_none() {
             std::fs::remove_file(&path)?;
