@@ -44,7 +44,7 @@ impl Way {
             let now = SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .expect("after 1970");
-            let part = f64::from(now.subsec_nanos() / 1000 % 1000) / 1000.0;
+            let part = f64::from(now.subsec_micros() % 1000) / 1000.0;
             sleep(self.delay + self.jitter.mul_f64(part)).await;
         }
     }

@@ -76,8 +76,8 @@ impl Fleet {
             Action::Save => state.saved = Some(state.store.clone()),
             Action::Restore => {
                 state.left.restores -= 1;
+                // Its replication id may be the old one: files keep that.
                 state.run.0 += 1;
-                state.run.1 += 1;
                 state.store = state.saved.take().expect("saved");
             }
             Action::FailBack => {
