@@ -132,6 +132,13 @@ pub trait TokenSource: Send + Sync + 'static {
         true
     }
 
+    /// Hears that the copies of a token which were made for this source's accounts are
+    /// not valid any more: those of the cache with this id. The default does nothing.
+    #[doc(hidden)]
+    fn token_changed(&self, cache_id: u64) {
+        let _ = cache_id;
+    }
+
     /// Ends the session of these tokens at the server.
     /// [`TokenCache::revoke`](crate::TokenCache::revoke) calls it with the tokens
     /// of the cache, perhaps while `fetch` runs. The default does nothing.
@@ -254,6 +261,8 @@ pub(crate) trait DynTokenSource: Send + Sync + 'static {
     fn reread(&self) -> BoxFuture<'_, ()>;
     fn contents(&self) -> Option<u64>;
     fn may_lock(&self) -> bool;
+    #[cfg(feature = "accounts")]
+    fn token_changed(&self, cache_id: u64);
 }
 
 impl<S: TokenSource> DynTokenSource for S {
@@ -311,6 +320,11 @@ impl<S: TokenSource> DynTokenSource for S {
 
     fn may_lock(&self) -> bool {
         TokenSource::may_lock(self)
+    }
+
+    #[cfg(feature = "accounts")]
+    fn token_changed(&self, cache_id: u64) {
+        TokenSource::token_changed(self, cache_id);
     }
 }
 

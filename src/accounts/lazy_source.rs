@@ -190,6 +190,12 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenSource for LazySource<K>
         self.last().is_none_or(|source| source.may_lock())
     }
 
+    fn token_changed(&self, cache_id: u64) {
+        if let Some(accounts) = self.accounts.upgrade() {
+            accounts.lru.end_hot(self.hash, cache_id);
+        }
+    }
+
     async fn revoke(
         &self,
         access_token: Option<&AccessToken>,

@@ -198,6 +198,18 @@ impl<K> AccountLru<K> {
         let found = list.from_hash(hash, |it| it.account.tokens().shared.cache_id == cache_id);
         found.map(|(slot, _)| slot.account.tokens().shared.clone())
     }
+
+    /// Drops what is kept of the token of the cache with this id, whose key has that
+    /// hash, if it is not valid any more.
+    pub(crate) fn end_hot(&self, hash: u64, cache_id: u64) {
+        let mut shard = self.shard(hash);
+        let list = shard.proven.raw_entry_mut();
+        let is_of = |slot: &Slot<K>| slot.account.tokens().shared.cache_id == cache_id;
+        if let RawEntryMut::Occupied(mut entry) = list.from_hash(hash, is_of) {
+            let hot = &mut entry.get_mut().hot;
+            drop(hot.take_if(|hot| !hot.is_valid()));
+        }
+    }
 }
 
 impl<K: Hash + Eq> AccountLru<K> {
@@ -234,13 +246,15 @@ impl<K: Hash + Eq> AccountLru<K> {
         Some(token)
     }
 
-    /// Keeps the token of this key, for as long as it is valid.
+    /// Keeps the token of this key, for as long as it is valid. If it is not any more,
+    /// whoever changed it has perhaps been here already.
     pub(crate) fn set_hot(&self, key: &K, account: &Arc<Account>, hot: HotToken) {
         let hash = self.hash(key);
         let mut shard = self.shard(hash);
         let list = shard.proven.raw_entry_mut();
         if let RawEntryMut::Occupied(mut entry) = list.from_hash(hash, |it| it.key == *key)
             && Arc::ptr_eq(&entry.key().account, account)
+            && hot.is_valid()
         {
             entry.get_mut().hot = Some(hot);
         }
@@ -352,5 +366,63 @@ impl<K: Hash + Eq> AccountLru<K> {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounts::accounts::Accounts;
+    use crate::cache::TokenCache;
+    use crate::token::AccessToken;
+
+    /// Whether the token of this key is kept beside it, valid or not.
+    fn keeps(accounts: &Accounts<u8>, key: u8) -> bool {
+        let lru = &accounts.shared.lru;
+        let hash = lru.hash(&key);
+        let mut shard = lru.shard(hash);
+        let found = shard
+            .proven
+            .raw_entry_mut()
+            .from_hash(hash, |it| it.key == key);
+        match found {
+            RawEntryMut::Occupied(entry) => entry.get().hot.is_some(),
+            RawEntryMut::Vacant(_) => false,
+        }
+    }
+
+    async fn kept(accounts: &Accounts<u8>, key: u8) -> TokenCache {
+        let tokens = accounts.get_or_create(&key).expect("an account");
+        tokens.token().await.expect("a token");
+        let account = accounts.account(&key).expect("an account");
+        accounts.keep_hot(&key, &account);
+        assert!(keeps(accounts, key));
+        tokens
+    }
+
+    /// Nobody may come for this account again for long.
+    #[tokio::test]
+    async fn what_is_kept_of_a_token_goes_when_the_token_does() {
+        let accounts = Accounts::new(|_: u8| async { AccessToken::new("t") });
+        let other = kept(&accounts, 0).await;
+        let tokens = kept(&accounts, 1).await;
+        tokens.invalidate();
+        assert!(!keeps(&accounts, 1));
+        let tokens = kept(&accounts, 1).await;
+        tokens.close();
+        assert!(!keeps(&accounts, 1) && keeps(&accounts, 0));
+        other.revoke().await.expect("nothing to end");
+        assert!(!keeps(&accounts, 0));
+    }
+
+    #[tokio::test]
+    async fn what_was_read_of_a_token_before_it_went_is_not_kept() {
+        let accounts = Accounts::new(|_: u8| async { AccessToken::new("t") });
+        let tokens = kept(&accounts, 1).await;
+        let hot = tokens.shared.hot_token().expect("a fresh token");
+        tokens.invalidate();
+        let account = accounts.account(&1).expect("an account");
+        accounts.shared.lru.set_hot(&1, &account, hot);
+        assert!(!keeps(&accounts, 1));
     }
 }

@@ -162,13 +162,11 @@ pub(crate) struct CoarseLimit {
 
 #[cfg(feature = "accounts")]
 impl CoarseLimit {
-    /// The time after `quiet`, or less than two seconds before; `None` if that is
-    /// over already.
-    pub(crate) fn after(quiet: Duration) -> Option<Self> {
-        Self::from(coarse_seconds(), quiet)
-    }
-
-    fn from((monotonic, wall): (u32, u32), quiet: Duration) -> Option<Self> {
+    /// The time `quiet` after `start`, or less than two seconds before; `None` if that
+    /// is `start` already. `quiet` has to be reckoned after `start` was read: the
+    /// machine may be suspended between the two.
+    pub(crate) fn after(start: CoarseSeconds, quiet: Duration) -> Option<Self> {
+        let CoarseSeconds { monotonic, wall } = start;
         // The clocks are late by a tick, and were past the beginning of a second.
         let whole = quiet.saturating_sub(COARSE_TICK).as_secs();
         let whole = u32::try_from(whole).unwrap_or(u32::MAX);
@@ -181,21 +179,41 @@ impl CoarseLimit {
     /// Whether it is ahead, by the clock that went further.
     #[inline]
     pub(crate) fn is_ahead(self) -> bool {
-        self.is_after(coarse_seconds())
+        self.is_after(CoarseSeconds::now())
     }
 
     #[inline]
-    fn is_after(self, (monotonic, wall): (u32, u32)) -> bool {
-        monotonic < self.monotonic && wall < self.wall
+    fn is_after(self, now: CoarseSeconds) -> bool {
+        now.monotonic < self.monotonic && now.wall < self.wall
     }
 }
 
-/// Both coarse clocks. A time that does not fit, before 1970 for one, is over every
-/// limit.
+/// The time on both coarse clocks. One that does not fit, before 1970 for one, is over
+/// every limit.
+#[cfg(feature = "accounts")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CoarseSeconds {
+    monotonic: u32,
+    wall: u32,
+}
+
+#[cfg(feature = "accounts")]
+impl CoarseSeconds {
+    #[inline]
+    pub(crate) fn now() -> Self {
+        let seconds = |seconds: u64| u32::try_from(seconds).unwrap_or(u32::MAX);
+        let (monotonic, wall) = coarse_clocks();
+        Self {
+            monotonic: seconds(monotonic),
+            wall: seconds(wall),
+        }
+    }
+}
+
+/// Seconds on the monotonic and on the wall clock.
 #[cfg(feature = "accounts")]
 #[inline]
-fn coarse_seconds() -> (u32, u32) {
-    let seconds = |seconds: u64| u32::try_from(seconds).unwrap_or(u32::MAX);
+fn coarse_clocks() -> (u64, u64) {
     #[cfg(tower_bearer_loom)]
     let clocks = (1 << 20, 1 << 20);
     #[cfg(all(target_os = "linux", not(tower_bearer_loom)))]
@@ -216,7 +234,7 @@ fn coarse_seconds() -> (u32, u32) {
             wall.map_or(u64::MAX, |wall| wall.as_secs()),
         )
     };
-    (seconds(clocks.0), seconds(clocks.1))
+    clocks
 }
 
 /// Whether tokio's clock stands still while the machine's goes on. Checked when
@@ -279,8 +297,9 @@ mod tests {
     #[cfg(feature = "accounts")]
     #[test]
     fn a_limit_is_over_before_the_time_is_on_either_clock() {
-        let start = (1000, 2000);
-        let limit = |quiet: f64| CoarseLimit::from(start, Duration::from_secs_f64(quiet));
+        let at = |monotonic, wall| CoarseSeconds { monotonic, wall };
+        let start = at(1000, 2000);
+        let limit = |quiet: f64| CoarseLimit::after(start, Duration::from_secs_f64(quiet));
         assert_eq!((limit(0.0), limit(1.005)), (None, None));
         let limit = limit(60.0).expect("ahead");
         for (monotonic, wall, ahead) in [
@@ -293,7 +312,7 @@ mod tests {
             (0, i64::MAX, false), // set before 1970
         ] {
             let wall = u32::try_from(wall.saturating_add(2000)).unwrap_or(u32::MAX);
-            let now = (1000 + monotonic, wall);
+            let now = at(1000 + monotonic, wall);
             assert_eq!(limit.is_after(now), ahead, "{now:?}");
         }
     }

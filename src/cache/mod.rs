@@ -49,6 +49,10 @@ mod state;
 mod status;
 mod token_cache;
 mod turn;
+#[cfg(any(feature = "accounts", all(test, tower_bearer_loom)))]
+mod version;
+#[cfg(all(test, tower_bearer_loom))]
+mod version_loom;
 mod wait;
 
 #[cfg(feature = "accounts")]

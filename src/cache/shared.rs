@@ -167,11 +167,18 @@ impl Shared {
             self.current.replace(state.live.clone());
         }
         #[cfg(feature = "accounts")]
-        if state.has_hot_token && (changed || state.quiet_for(&now).is_zero()) {
+        let ended = state.has_hot_token && (changed || state.quiet_for(&now).is_zero());
+        #[cfg(feature = "accounts")]
+        if ended {
             state.has_hot_token = false;
             hot::end_hot_tokens(self.cache_id);
         }
         drop(state);
+        // Without the lock, for accounts have their own.
+        #[cfg(feature = "accounts")]
+        if ended {
+            self.source.token_changed(self.cache_id);
+        }
         if changed {
             self.changes.notify();
         }
