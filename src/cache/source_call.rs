@@ -127,6 +127,7 @@ impl Shared {
     ) -> Option<FetchResult> {
         let call = async {
             if let Some(error) = self.shut_down() {
+                self.endpoint_not_asked();
                 return Some(FetchResult::new(Err(error), self.settings.clock.now()));
             }
             self.keep_alive(context, Duration::ZERO);
@@ -139,9 +140,11 @@ impl Shared {
                 state.start_refresh(context.id, refresh_token, held_by, now, &self.settings)
             });
             if let Some(error) = self.shut_down() {
+                self.endpoint_not_asked();
                 return Some(FetchResult::new(Err(error), requested_at));
             }
             if !started {
+                self.endpoint_not_asked();
                 return None;
             }
             let call = async { self.source.refresh(refresh_token).await };
@@ -199,12 +202,14 @@ impl Shared {
             _ => match permitted_call::released(self.begin_attempt(context, fingerprint)).await {
                 Ok(attempt) => Some(attempt),
                 Err(memory) => {
+                    self.endpoint_not_asked();
                     return FetchResult::remembered(memory, self.settings.clock.now());
                 }
             },
         };
         let requested_at = self.settings.clock.now();
         if let Some(error) = self.shut_down() {
+            self.endpoint_not_asked();
             return FetchResult::new(Err(error), requested_at);
         }
         self.keep_alive(context, Duration::ZERO);
@@ -262,6 +267,14 @@ impl Shared {
         match self.source.endpoint() {
             0 => self.cache_id,
             endpoint => endpoint,
+        }
+    }
+
+    /// The call with a permit ends without a request: that it was quick says nothing of
+    /// the endpoint.
+    fn endpoint_not_asked(&self) {
+        if self.settings.permits.is_some() {
+            permitted_call::release();
         }
     }
 

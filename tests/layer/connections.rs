@@ -8,11 +8,12 @@ mod common;
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::header::AUTHORIZATION;
 use http::{Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use tokio::sync::{mpsc, oneshot};
@@ -156,4 +157,40 @@ async fn what_is_too_long_or_too_slow_is_not_waited_for() {
     ] {
         assert_eq!(replayed(&rejection).await, (2, waits), "{what}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_carries_the_token_that_is_in_use_once_the_rejection_is_read() {
+    let client = Client::default();
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let seen = sent.clone();
+    let service = service_fn(move |request: Request<Body>| {
+        let value = request.headers()[AUTHORIZATION].to_str().map(str::to_owned);
+        let value = value.expect("text");
+        let rejects = value == "Bearer t1";
+        seen.lock().expect("no panic").push(value);
+        let late = Part {
+            after: 50,
+            bytes: 1000,
+        };
+        let response = client.send(rejects, vec![late]);
+        async { Ok::<_, Infallible>(response) }
+    });
+    let fetches = Count::default();
+    let tokens = TokenCache::new(move || {
+        fetches.up();
+        let text = format!("t{}", fetches.get());
+        async { Ok::<_, tower_bearer::TokenError>(AccessToken::new(text)?) }
+    });
+    tokens.token().await.expect("a token");
+    let origins = Origins::only([API]).expect("an origin");
+    let api = BearerAuthLayer::new(tokens.clone(), origins).layer(service);
+    let request = tokio::spawn(api.oneshot(get(API)));
+    sleep(millis(20)).await;
+    tokens.invalidate();
+    tokens.token().await.expect("a token");
+    let response = request.await.expect("no panic").expect("an answer");
+    assert_eq!(response.status(), 200);
+    let sent = sent.lock().expect("no panic");
+    assert_eq!(*sent, ["Bearer t1", "Bearer t3"]);
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::task::{Id, try_id};
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
@@ -66,6 +67,8 @@ pub(crate) struct Reference {
     /// Requests with the refresh token that failed in a row.
     pub(super) failed_refreshes: u32,
     pub(super) login: Option<Login>,
+    /// The task of the fetch that made the last request: each fetch has its own.
+    task: Option<Id>,
     /// What a login goes on with if it fails.
     pub(super) too_short: Option<Yield>,
     pub(super) started: Option<Instant>,
@@ -106,8 +109,11 @@ impl Reference {
         asked: bool,
         now: &Moment,
     ) -> Result<(), &'static str> {
+        // A fetch that begins at the moment when another ends is no part of it.
+        let task = try_id();
+        let goes_on = std::mem::replace(&mut self.task, task) == task;
         if let Some(login) = self.login.take() {
-            if refresh.is_none() && login.at == now.awake {
+            if refresh.is_none() && login.at == now.awake && goes_on {
                 let exclusive = self.exclusive.clone();
                 *self = *login.before;
                 (self.too_short, self.exclusive) = (login.too_short, exclusive);
