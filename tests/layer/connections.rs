@@ -180,7 +180,7 @@ async fn a_replay_carries_the_token_that_is_in_use_once_the_rejection_is_read() 
     let tokens = TokenCache::new(move || {
         fetches.up();
         let text = format!("t{}", fetches.get());
-        async { Ok::<_, tower_bearer::TokenError>(AccessToken::new(text)?) }
+        async { AccessToken::new(text) }
     });
     tokens.token().await.expect("a token");
     let origins = Origins::only([API]).expect("an origin");
