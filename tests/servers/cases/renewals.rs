@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use tower_bearer::Renewal;
 
 use crate::about::Refresh;
@@ -16,11 +18,19 @@ const CALLERS: usize = 8;
 /// Requests that can be sent again hide what a refresh does to the token in use. Those
 /// that cannot be show it at two refreshes, unless renewals are exclusive.
 pub(crate) async fn five_renewals_under_load_fail_nobody(world: Arc<World>) -> String {
+    let at_once = Semaphore::new(match world.about.one_at_a_time {
+        true => 1,
+        false => 4,
+    });
+    let renew = async |bodies, renewal| {
+        let _permit = at_once.acquire().await.expect("a permit");
+        renew(&world, bodies, renewal).await
+    };
     let (copied, kept, learned, exclusive) = tokio::join!(
-        renew(&world, Bodies::Copied, Renewal::Automatic),
-        renew(&world, Bodies::Kept, Renewal::Automatic),
-        renew(&world, Bodies::NotCopied, Renewal::Automatic),
-        renew(&world, Bodies::NotCopied, Renewal::Exclusive),
+        renew(Bodies::Copied, Renewal::Automatic),
+        renew(Bodies::Kept, Renewal::Automatic),
+        renew(Bodies::NotCopied, Renewal::Automatic),
+        renew(Bodies::NotCopied, Renewal::Exclusive),
     );
     let ends = world.about.refresh == Refresh::EndsAccessToken;
     assert_eq!(copied.failed, [0; TIMES as usize], "{}", copied.found);
