@@ -8,7 +8,7 @@ use tower_bearer::testing::TokenServer;
 use crate::fleet::{Fleet, nothing_failed, secs, setup, token_server};
 use crate::member::Setup;
 use crate::proxy::{Proxy, Way};
-use crate::server::Server;
+use crate::server::{Server, free_port};
 
 const STORE_TIMEOUT: Duration = Duration::from_millis(250);
 
@@ -105,4 +105,20 @@ async fn two_hundred_processes_at_one_instant_log_in_five_times_at_most() {
     );
     assert_eq!(report.failed, 0, "{:?}", report.errors);
     assert!(counts.password_grants <= 5, "{}", counts.password_grants);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_password_without_redis_is_tried_once_by_each_process() {
+    let server = token_server().await;
+    let nobody = format!("redis://127.0.0.1:{}", free_port());
+    let mut wrong = usual(&server, nobody, secs(6));
+    wrong.password = "wr0ng".to_owned();
+    let report = Fleet::start(vec![wrong; 12]).await.report().await;
+    let counts = server.counts();
+    println!(
+        "wrong password, no Redis: attempts of 12 processes: {}",
+        counts.token_requests
+    );
+    assert_eq!(counts.token_requests, 12);
+    assert_eq!(report.failed, report.requests);
 }

@@ -1,7 +1,9 @@
 //! A server that is unavailable, slow, restarted or restored.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep, timeout};
 use tower_bearer::store::{Acquired, RedisStore, TokenStore};
@@ -341,4 +343,43 @@ async fn a_server_whose_clock_is_behind_gives_no_lower_generation() {
     // But not for every number that a process asks with.
     let lease = acquire_lease(&store, "other", request(u64::MAX)).await;
     assert!(lease.generation < now + 60_000);
+}
+
+#[tokio::test]
+async fn a_fleet_that_loses_its_server_does_not_come_back_in_the_same_moments() {
+    // It takes connections and ends them.
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    let listener = listener.expect("a port");
+    let url = format!("redis://{}", listener.local_addr().expect("an address"));
+    let stores: Vec<_> = (0..20)
+        .map(|_| RedisStore::builder(url.clone()).key(key(1)).build())
+        .map(|store| store.expect("a store"))
+        .collect();
+    let changes: Vec<_> = stores.iter().map(|it| it.changes(&"me".into())).collect();
+    let (start, mut attempts) = (Instant::now(), Vec::new());
+    let take = async {
+        while let Ok((connection, _)) = listener.accept().await {
+            attempts.push(start.elapsed());
+            drop(connection);
+        }
+    };
+    let _ = timeout(8 * SECOND, take).await;
+    drop(changes);
+    // The first pauses are short, and tell nothing.
+    attempts.retain(|at| *at > 2 * SECOND);
+    let window = SECOND / 5;
+    let within = |from: Duration| {
+        let until = from + window;
+        attempts
+            .iter()
+            .filter(|at| (from..until).contains(at))
+            .count()
+    };
+    let most = attempts.iter().map(|at| within(*at)).max();
+    println!(
+        "{} attempts, at most {most:?} within {window:?}",
+        attempts.len()
+    );
+    assert!(attempts.len() >= 20, "{}", attempts.len());
+    assert!(most <= Some(attempts.len() / 3), "{most:?}");
 }
