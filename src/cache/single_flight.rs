@@ -217,7 +217,8 @@ impl<T, O> Drop for Driver<T, O> {
     }
 }
 
-/// A caller of a flight, who is parked once it was polled. Dropping it leaves nothing behind.
+/// A caller of a flight, who is parked once it was polled. Dropping it leaves nothing
+/// behind.
 pub(crate) struct Waiter<T, O = ()> {
     in_flight: Arc<InFlight<T, O>>,
     /// [`VACANT`] if it has none.
@@ -258,6 +259,7 @@ impl<T, O> Waiter<T, O> {
         } = self;
         let parked = &mut *lock(&in_flight.parked);
         let Some(parked) = parked else {
+            *slot = VACANT;
             return Poll::Ready(());
         };
         let due = due.zip(in_flight.timed.get());
@@ -286,9 +288,12 @@ impl<T: Clone, O> Waiter<T, O> {
     /// Polls for the result, or for `None` when the flight was abandoned.
     #[cfg(all(test, tower_bearer_loom))]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, due: Option<Instant>) -> Poll<Option<T>> {
-        if self.end().is_none() {
+        // As a caller does who was parked. To look before is no other interleaving than
+        // to look under the lock.
+        if self.slot == VACANT || self.end().is_none() {
             ready!(self.poll_end(cx, due));
         }
+        self.slot = VACANT;
         Poll::Ready(self.end().flatten().cloned())
     }
 }
