@@ -74,6 +74,14 @@ pub enum TokenErrorKind {
 /// ```
 #[derive(Clone)]
 pub struct TokenError {
+    // One word, which a `Result` returns in a register: whatever may fail with it
+    // costs nothing where it does not.
+    shown: Arc<Shown>,
+}
+
+/// An error as one caller sees it.
+#[derive(Clone)]
+struct Shown {
     inner: Arc<Inner>,
     retry_after: Option<Duration>,
 }
@@ -94,18 +102,21 @@ impl TokenError {
     /// Creates an error of this kind. `what` is the message, so it must hold no
     /// secret.
     pub fn new(kind: TokenErrorKind, what: impl Into<Cow<'static, str>>) -> Self {
+        let inner = Inner {
+            kind,
+            what: what.into(),
+            status: None,
+            code: None,
+            description: None,
+            error_uri: None,
+            source: None,
+            is_unsupported: false,
+        };
         Self {
-            inner: Arc::new(Inner {
-                kind,
-                what: what.into(),
-                status: None,
-                code: None,
-                description: None,
-                error_uri: None,
-                source: None,
-                is_unsupported: false,
+            shown: Arc::new(Shown {
+                inner: Arc::new(inner),
+                retry_after: None,
             }),
-            retry_after: None,
         }
     }
 
@@ -151,7 +162,7 @@ impl TokenError {
     /// Sets the pause after which another attempt may succeed.
     #[must_use]
     pub fn with_retry_after(mut self, after: Option<Duration>) -> Self {
-        self.retry_after = after;
+        Arc::make_mut(&mut self.shown).retry_after = after;
         self
     }
 
@@ -161,7 +172,7 @@ impl TokenError {
     }
 
     pub(crate) fn is_unsupported(&self) -> bool {
-        self.inner.is_unsupported
+        self.shown.inner.is_unsupported
     }
 
     /// Adds the status of the token endpoint's response and its `error` member
@@ -197,13 +208,15 @@ impl TokenError {
     /// this crate's, the message says nothing without it.
     fn shown_cause(&self) -> Option<&(dyn StdError + 'static)> {
         let is_foreign = matches!(self.kind(), TokenErrorKind::Source | TokenErrorKind::Store);
-        let cause = self.inner.source.as_deref().filter(|_| is_foreign)?;
+        let cause = self.shown.inner.source.as_deref().filter(|_| is_foreign)?;
         Some(cause as _)
     }
 
     /// Changes an error that is not shared yet.
     fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {
-        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+        if let Some(shown) = Arc::get_mut(&mut self.shown)
+            && let Some(inner) = Arc::get_mut(&mut shown.inner)
+        {
             change(inner);
         }
         self
@@ -213,12 +226,12 @@ impl TokenError {
     /// Unlike [`source`](StdError::source) it also returns one that the message
     /// includes.
     pub fn get_ref(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
-        self.inner.source.as_deref()
+        self.shown.inner.source.as_deref()
     }
 
     /// Returns the kind of failure.
     pub fn kind(&self) -> TokenErrorKind {
-        self.inner.kind
+        self.shown.inner.kind
     }
 
     /// Returns whether the same call may succeed later without any change.
@@ -234,18 +247,18 @@ impl TokenError {
     /// request; until then callers get this error from memory. `None` if that is
     /// not known. Suitable for a `Retry-After` header of your own responses.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+        self.shown.retry_after
     }
 
     /// Returns the status of the token endpoint's response, if there was one.
     pub fn status(&self) -> Option<StatusCode> {
-        self.inner.status
+        self.shown.inner.status
     }
 
     /// Returns the `error` of the token endpoint's response (RFC 6749, section
     /// 5.2), `invalid_grant` for example.
     pub fn oauth_error(&self) -> Option<&str> {
-        self.inner.code.as_deref()
+        self.shown.inner.code.as_deref()
     }
 
     /// Returns what the token endpoint says of the refusal (`error_description`, RFC
@@ -264,43 +277,51 @@ impl TokenError {
     /// }
     /// ```
     pub fn description(&self) -> Option<&str> {
-        self.inner.description.as_deref()
+        self.shown.inner.description.as_deref()
     }
 
     /// Returns the page that the token endpoint names for the refusal (`error_uri`,
     /// RFC 6749, section 5.2); not if it holds something that was sent. Like the
     /// [description](Self::description) it is a foreign text.
     pub fn error_uri(&self) -> Option<&str> {
-        self.inner.error_uri.as_deref()
+        self.shown.inner.error_uri.as_deref()
     }
 }
 
 impl fmt::Debug for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenError")
-            .field("kind", &self.inner.kind)
-            .field("what", &self.inner.what)
-            .field("status", &self.inner.status)
-            .field("oauth_error", &self.inner.code)
-            .field("retry_after", &self.retry_after)
-            .field("source", &self.inner.source)
+            .field("kind", &self.shown.inner.kind)
+            .field("what", &self.shown.inner.what)
+            .field("status", &self.shown.inner.status)
+            .field("oauth_error", &self.shown.inner.code)
+            .field("retry_after", &self.shown.retry_after)
+            .field("source", &self.shown.inner.source)
             .finish()
+    }
+}
+
+impl TokenError {
+    /// Whether the next attempt waits as long as after a refusal.
+    fn waits_long(&self) -> bool {
+        use TokenErrorKind::{InvalidResponse, Refused, UnexpectedRedirect};
+        matches!(self.kind(), Refused | InvalidResponse | UnexpectedRedirect)
     }
 }
 
 impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.inner.what)?;
+        f.write_str(&self.shown.inner.what)?;
         if let Some(cause) = self.shown_cause() {
             write!(f, ": {cause}")?;
         }
-        match (&self.inner.status, &self.inner.code) {
+        match (&self.shown.inner.status, &self.shown.inner.code) {
             (Some(status), Some(code)) => write!(f, " ({}, {code})", status.as_u16())?,
             (Some(status), None) => write!(f, " ({})", status.as_u16())?,
             _ => {}
         }
-        match self.retry_after {
-            Some(after) if self.kind() == TokenErrorKind::Refused => {
+        match self.shown.retry_after {
+            Some(after) if self.waits_long() => {
                 // Rounded up: what is left of a pause is rarely a whole second.
                 let seconds = after.as_millis().div_ceil(1000);
                 write!(
@@ -319,7 +340,7 @@ impl StdError for TokenError {
             // What the message includes already is not printed a second time by
             // those who print the chain of causes.
             Some(cause) => cause.source(),
-            None => self.inner.source.as_deref().map(|e| e as _),
+            None => self.shown.inner.source.as_deref().map(|e| e as _),
         }
     }
 }
@@ -366,6 +387,14 @@ mod tests {
         for (kind, message) in [
             (
                 TokenErrorKind::Refused,
+                "no (401, invalid_grant); next attempt in 60 s, or after `TokenCache::reset`",
+            ),
+            (
+                TokenErrorKind::InvalidResponse,
+                "no (401, invalid_grant); next attempt in 60 s, or after `TokenCache::reset`",
+            ),
+            (
+                TokenErrorKind::UnexpectedRedirect,
                 "no (401, invalid_grant); next attempt in 60 s, or after `TokenCache::reset`",
             ),
             (TokenErrorKind::Unavailable, "no (401, invalid_grant)"),

@@ -99,6 +99,7 @@
 //!   from PEM.
 //! - `file-store`: `store::FileStore`, for processes of one machine that share an
 //!   account, at the same time or one after the other.
+//! - `keyring`: that store's key comes from the platform's keyring.
 //! - `redis`: `store::RedisStore`, for processes that share an account.
 //! - `accounts`: `Accounts`, the token caches of many accounts by key, and
 //!   `AccountsLayer`.
@@ -117,7 +118,6 @@ mod cache;
 #[cfg(feature = "config")]
 pub mod config;
 mod error;
-mod file;
 pub mod grant;
 // Its code is tested by `tests/guide`, which has the clients that it is about.
 #[cfg(all(
@@ -136,7 +136,7 @@ pub mod guide;
 mod origins;
 mod patience;
 mod plain_http;
-pub mod rejection;
+mod secret_file;
 mod source;
 pub mod store;
 mod sync;
@@ -147,6 +147,12 @@ pub mod testing;
 mod token;
 pub mod transport;
 mod voipex;
+
+/// The kinds of [`Rejection`], for whoever has to name a type:
+/// `BearerAuth<Channel, BufferBody<Body>, Rejection<Grpc>>`.
+pub mod rejection {
+    pub use crate::auth::{Grpc, GrpcBody, InBody, Statuses, Unauthorized, When};
+}
 
 #[cfg(feature = "accounts")]
 pub use accounts::{Accounts, AccountsLayer};

@@ -58,6 +58,18 @@ struct Origin {
     id: OriginId,
 }
 
+impl Origin {
+    /// Whether a URI is spelled as the origin is.
+    #[inline(always)]
+    fn is_spelled(&self, scheme: &str, authority: &Authority) -> bool {
+        let is_scheme = match self.https {
+            true => scheme == "https",
+            false => scheme == "http",
+        };
+        is_scheme && same_bytes(self.authority.as_bytes(), authority.as_str().as_bytes())
+    }
+}
+
 /// Tells an origin from others where rejections are remembered: a hash, so that
 /// a request on its way carries no copy of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,15 +237,21 @@ impl Origins {
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return self.origin_of_relative(uri);
         };
-        // Nearly every request is spelled as its origin is.
+        // Nearly every request is spelled as its origin is, and most have one.
+        if let Allowed::Only(origins) = &self.allowed
+            && let Some(first) = origins.first()
+            && first.is_spelled(scheme, authority)
+        {
+            return Some(first.id);
+        }
+        self.origin_of_another(scheme, authority)
+    }
+
+    #[inline(never)]
+    fn origin_of_another(&self, scheme: &str, authority: &Authority) -> Option<OriginId> {
         if let Allowed::Only(origins) = &self.allowed {
-            let (https, text) = (scheme == "https", authority.as_str());
-            let alike = |origin: &&Origin| {
-                origin.https == https && same_bytes(origin.authority.as_bytes(), text.as_bytes())
-            };
-            if let Some(origin) = origins.iter().find(alike)
-                && (https || scheme == "http")
-            {
+            let mut spelled = origins.iter().skip(1);
+            if let Some(origin) = spelled.find(|it| it.is_spelled(scheme, authority)) {
                 return Some(origin.id);
             }
         }
@@ -248,7 +266,6 @@ impl Origins {
     }
 
     #[cold]
-    #[inline(never)]
     fn origin_otherwise_spelled(&self, scheme: &str, authority: &Authority) -> Option<OriginId> {
         let (https, default_port) = match scheme {
             "https" => (true, 443),

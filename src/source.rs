@@ -90,6 +90,13 @@ pub trait TokenSource: Send + Sync + 'static {
         0
     }
 
+    /// Returns a number that is the same for sources that log in the same person at the
+    /// same token endpoint, by whatever password. The default returns 0: unknown.
+    #[doc(hidden)]
+    fn user(&self) -> u64 {
+        0
+    }
+
     /// Whether [`prepare`](Self::prepare) has nothing to do.
     #[doc(hidden)]
     fn is_prepared(&self) -> bool {
@@ -103,11 +110,33 @@ pub trait TokenSource: Send + Sync + 'static {
         std::future::ready(Ok(()))
     }
 
+    /// Reads again the credentials that are in files, while those that were there are
+    /// refused. Makes and asks for nothing else.
+    #[doc(hidden)]
+    fn reread(&self) -> impl Future<Output = Result<(), TokenError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
+    /// Returns a number for what the files of its credentials held when they were last
+    /// read, as far as the fingerprint does not tell. The default returns `None`: no
+    /// credentials are in files.
+    #[doc(hidden)]
+    fn contents(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether a person's account may be locked when the credentials are refused
     /// too often.
     #[doc(hidden)]
     fn may_lock(&self) -> bool {
         true
+    }
+
+    /// Hears that the copies of a token which were made for this source's accounts are
+    /// not valid any more: those of the cache with this id. The default does nothing.
+    #[doc(hidden)]
+    fn token_changed(&self, cache_id: u64) {
+        let _ = cache_id;
     }
 
     /// Ends the session of these tokens at the server.
@@ -177,12 +206,24 @@ impl<S: TokenSource> TokenSource for Arc<S> {
         (**self).endpoint()
     }
 
+    fn user(&self) -> u64 {
+        (**self).user()
+    }
+
     fn is_prepared(&self) -> bool {
         (**self).is_prepared()
     }
 
     fn prepare(&self) -> impl Future<Output = Result<(), TokenError>> + Send {
         (**self).prepare()
+    }
+
+    fn reread(&self) -> impl Future<Output = Result<(), TokenError>> + Send {
+        (**self).reread()
+    }
+
+    fn contents(&self) -> Option<u64> {
+        (**self).contents()
     }
 
     fn may_lock(&self) -> bool {
@@ -214,9 +255,14 @@ pub(crate) trait DynTokenSource: Send + Sync + 'static {
     fn holder(&self) -> String;
     fn local_fingerprint(&self) -> u64;
     fn endpoint(&self) -> u64;
+    fn user(&self) -> u64;
     fn is_prepared(&self) -> bool;
     fn prepare(&self) -> BoxFuture<'_, ()>;
+    fn reread(&self) -> BoxFuture<'_, ()>;
+    fn contents(&self) -> Option<u64>;
     fn may_lock(&self) -> bool;
+    #[cfg(feature = "accounts")]
+    fn token_changed(&self, cache_id: u64);
 }
 
 impl<S: TokenSource> DynTokenSource for S {
@@ -252,6 +298,10 @@ impl<S: TokenSource> DynTokenSource for S {
         TokenSource::endpoint(self)
     }
 
+    fn user(&self) -> u64 {
+        TokenSource::user(self)
+    }
+
     fn is_prepared(&self) -> bool {
         TokenSource::is_prepared(self)
     }
@@ -260,8 +310,21 @@ impl<S: TokenSource> DynTokenSource for S {
         Box::pin(TokenSource::prepare(self))
     }
 
+    fn reread(&self) -> BoxFuture<'_, ()> {
+        Box::pin(TokenSource::reread(self))
+    }
+
+    fn contents(&self) -> Option<u64> {
+        TokenSource::contents(self)
+    }
+
     fn may_lock(&self) -> bool {
         TokenSource::may_lock(self)
+    }
+
+    #[cfg(feature = "accounts")]
+    fn token_changed(&self, cache_id: u64) {
+        TokenSource::token_changed(self, cache_id);
     }
 }
 
@@ -318,12 +381,24 @@ impl TokenSource for BoxTokenSource {
         self.0.endpoint()
     }
 
+    fn user(&self) -> u64 {
+        self.0.user()
+    }
+
     fn is_prepared(&self) -> bool {
         self.0.is_prepared()
     }
 
     fn prepare(&self) -> impl Future<Output = Result<(), TokenError>> + Send {
         self.0.prepare()
+    }
+
+    fn reread(&self) -> impl Future<Output = Result<(), TokenError>> + Send {
+        self.0.reread()
+    }
+
+    fn contents(&self) -> Option<u64> {
+        self.0.contents()
     }
 
     fn may_lock(&self) -> bool {

@@ -22,11 +22,17 @@ pub(crate) mod model {
         std::sync::atomic::{AtomicU64, Ordering},
     };
 
+    #[cfg(all(feature = "accounts", not(tower_bearer_loom)))]
+    pub(crate) use std::sync::atomic::AtomicU32;
+
     #[cfg(tower_bearer_loom)]
     pub(crate) use {
         loom::sync::Mutex,
         loom::sync::atomic::{AtomicBool, AtomicU64, Ordering},
     };
+
+    #[cfg(all(test, tower_bearer_loom))]
+    pub(crate) use loom::sync::atomic::AtomicU32;
 
     /// A value that is set once, and read without a lock.
     #[derive(Debug)]

@@ -54,7 +54,7 @@ impl AccessToken {
             };
             return Err(TokenError::new(TokenErrorKind::InvalidResponse, what));
         }
-        let bytes = Zeroizing::new([SCHEME, token].concat().into_bytes());
+        let bytes = Zeroizing::new([SCHEME, token].concat().into_bytes().into_boxed_slice());
         let mut header = HeaderValue::from_maybe_shared(Bytes::from_owner(bytes)).map_err(|e| {
             TokenError::new(
                 TokenErrorKind::InvalidResponse,
@@ -107,7 +107,7 @@ impl AccessToken {
 
     /// Returns the header value in memory of its own.
     pub(crate) fn copied_header(&self) -> HeaderValue {
-        let bytes = Zeroizing::new(self.header.as_bytes().to_vec());
+        let bytes = Zeroizing::new(Box::<[u8]>::from(self.header.as_bytes()));
         HeaderValue::from_maybe_shared(Bytes::from_owner(bytes)).map_or_else(
             |_| self.header.clone(),
             |mut header| {

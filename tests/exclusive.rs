@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt};
 
 use common::{get, layer, millis, secs};
+use tower_bearer::store::MemoryStore;
 use tower_bearer::testing::{MockResponse, TokenServer};
 use tower_bearer::{
     AccessToken, NoReplay, RefreshToken, Renewal, TokenCache, TokenError, TokenErrorKind,
@@ -120,4 +121,105 @@ async fn only_a_refresh_that_the_server_may_have_processed_is_blamed_for_a_rejec
             assert_eq!(status.renewal, renewal, "{kind:?} {pause:?}");
         }
     }
+}
+
+/// What a request was answered.
+async fn sent(
+    api: impl tower::Service<
+        http::Request<common::Body>,
+        Response = http::Response<impl Sized>,
+        Error = impl std::fmt::Debug,
+    >,
+) -> StatusCode {
+    let answer = api.oneshot(get("http://localhost/")).await;
+    answer.expect("an answer").status()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_token_that_is_discarded_while_requests_are_waited_for_is_not_sent() {
+    for store in [None, Some(MemoryStore::new())] {
+        let server = TokenServer::builder()
+            .access_token_lifetime(secs(100))
+            .rotate_refresh_tokens(true)
+            .in_process();
+        let builder = TokenCache::builder(server.grant()).renewal(Renewal::Exclusive);
+        let builder = builder.renew_before(0.5, secs(100)).renew_jitter(0.0);
+        let builder = match &store {
+            Some(store) => builder.store(store.clone(), "me"),
+            None => builder,
+        };
+        let tokens = builder.build().expect("settings");
+        let api = layer(&server, &tokens).layer(server.service());
+        tokens.warm_up().await.expect("a login");
+        sleep(secs(50)).await;
+        tokens.ready().expect("due");
+        sleep(secs(1)).await;
+        let counts = server.counts();
+        assert_eq!((counts.password_grants, counts.refresh_grants), (1, 1));
+        // What came by refresh is due again, and the first answer rejects it.
+        server.api().enqueue([
+            MockResponse::status(StatusCode::UNAUTHORIZED).after(millis(200)),
+            MockResponse::default().after(millis(900)),
+        ]);
+        sleep(millis(48_990)).await;
+        let rejected = tokio::spawn(sent(api.clone()));
+        sleep(millis(20)).await;
+        let slow = tokio::spawn(sent(api.clone()));
+        assert_eq!(slow.await.expect("no panic"), StatusCode::OK);
+        assert_eq!(rejected.await.expect("no panic"), StatusCode::OK);
+        let counts = server.counts();
+        assert_eq!((counts.password_grants, counts.refresh_grants), (2, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_with_a_token_that_has_expired_or_was_given_up_are_waited_for() {
+    for expires in [true, false] {
+        let server = TokenServer::builder()
+            .access_token_lifetime(secs(LIFETIME))
+            .refresh_ends_access_tokens(true)
+            .in_process();
+        let builder = TokenCache::builder(server.grant()).renewal(Renewal::Exclusive);
+        // Due 40 ms before it is expired, a second before the server ends it.
+        let builder = builder.renew_before(0.104, secs(300)).renew_jitter(0.0);
+        let tokens = builder.build().expect("settings");
+        let takes = MockResponse::default().after(millis(500));
+        server.api().set_default(takes);
+        let api = layer(&server, &tokens)
+            .replay(NoReplay)
+            .layer(server.service());
+        tokens.warm_up().await.expect("a login");
+        sleep(millis(8950)).await;
+        let slow = tokio::spawn(sent(api.clone()));
+        sleep(millis(100)).await;
+        if !expires {
+            tokens.invalidate();
+        }
+        let start = Instant::now();
+        tokens.token().await.expect("by refresh");
+        assert_eq!(server.counts().refresh_grants, 1);
+        assert_eq!(start.elapsed(), millis(400), "{expires}");
+        assert_eq!(slow.await.expect("no panic"), StatusCode::OK, "{expires}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_after_a_shutdown_while_requests_are_waited_for() {
+    let server = TokenServer::builder()
+        .access_token_lifetime(secs(LIFETIME))
+        .in_process();
+    let tokens = TokenCache::builder(server.grant()).renewal(Renewal::Exclusive);
+    let tokens = tokens.build().expect("settings");
+    let takes = MockResponse::default().after(millis(900));
+    server.api().set_default(takes);
+    let api = layer(&server, &tokens).layer(server.service());
+    tokens.warm_up().await.expect("a login");
+    sleep(millis(8500)).await;
+    // Due: its renewal waits for it.
+    let slow = tokio::spawn(sent(api.clone()));
+    sleep(millis(100)).await;
+    tokens.shutdown().await.expect("nothing to end");
+    assert_eq!(slow.await.expect("no panic"), StatusCode::OK);
+    sleep(secs(60)).await;
+    assert_eq!(server.token_requests(), 1);
 }

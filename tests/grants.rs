@@ -18,6 +18,7 @@ use tower_bearer::{
     TokenSource,
 };
 
+use support::scrap::Scrap;
 use support::{Log, TOKEN, answer, endpoint};
 
 const URL: &str = "https://a.example/token";
@@ -554,27 +555,26 @@ async fn an_exchange_takes_only_the_type_of_token_that_it_asked_for() -> Result<
 
 #[tokio::test]
 async fn a_secret_in_a_file_is_read_each_time() -> Result<(), BoxError> {
-    let path = std::env::temp_dir().join(format!("tower-bearer-secret-{}", std::process::id()));
+    let file = Scrap::new("secret");
     let log = Log::default();
-    let grant = JwtBearerGrant::new(URL, SecretFile::new(&path))?
+    let grant = JwtBearerGrant::new(URL, file.secret())?
         .transport(endpoint(&log, |_| answer(200, &[], TOKEN)));
     for (content, sent) in [
         ("one\n", "one"),
         ("two\r\n", "two"),
         ("\u{feff} three ", "+three"),
     ] {
-        std::fs::write(&path, content)?;
+        file.write(content);
         grant.fetch().await?;
         let body = log.all().pop().expect("a request").body;
         assert_eq!(body, format!("assertion={sent}&grant_type={JWT}"));
     }
     let large = vec![b'x'; (1 << 20) + 1];
     for content in [b"\n".as_slice(), b"", b"\xff", &large] {
-        std::fs::write(&path, content)?;
+        file.write(content);
         let error = grant.fetch().await.expect_err("no secret");
         assert!(error.is_transient() && error.to_string().contains("tower-bearer-secret"));
     }
-    std::fs::remove_file(&path)?;
     Ok(())
 }
 

@@ -20,6 +20,7 @@ use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant, PrivateKey, Signed
 use tower_bearer::testing::TokenServer;
 use tower_bearer::{BoxError, TokenSource};
 
+use support::scrap::Scrap;
 use support::{Log, TOKEN, answer, endpoint};
 
 fn pem(label: &str, der: &[u8]) -> String {
@@ -199,33 +200,31 @@ fn another_kind_of_key_is_refused_and_not_quoted() {
 
 #[test]
 fn a_key_in_a_file_is_read_and_a_fault_names_the_file() {
-    let name = format!("tower-bearer-key-{}", std::process::id());
-    let path = std::env::temp_dir().join(name);
+    let file = Scrap::new("key");
     let pem = cases().remove(1).pems.remove(0);
-    std::fs::write(&path, &pem).expect("written");
-    let key = PrivateKey::from_pem_file(&path).expect("a key");
+    file.write(&pem);
+    let key = PrivateKey::from_pem_file(&file.0).expect("a key");
     let shown = format!("{key:?}");
     assert!(shown.contains("ES256") && !shown.contains("BEGIN"));
     for content in ["hunter2", ""] {
-        std::fs::write(&path, content).expect("written");
-        let error = PrivateKey::from_pem_file(&path).expect_err("no key");
+        file.write(content);
+        let error = PrivateKey::from_pem_file(&file.0).expect_err("no key");
         let shown = format!("{error} {error:?}");
         assert!(shown.contains("tower-bearer-key-") && !shown.contains("hunter2"));
     }
-    std::fs::remove_file(&path).expect("removed");
-    let error = PrivateKey::from_pem_file(&path).expect_err("no file");
+    std::fs::remove_file(&file.0).expect("removed");
+    let error = PrivateKey::from_pem_file(&file.0).expect_err("no file");
     assert!(error.to_string().contains("tower-bearer-key-"), "{error}");
 }
 
 #[tokio::test]
 async fn a_key_in_a_file_can_be_replaced_by_another_of_its_algorithm() -> Result<(), BoxError> {
-    let name = format!("tower-bearer-replaced-key-{}", std::process::id());
-    let path = std::env::temp_dir().join(name);
+    let file = Scrap::new("replaced-key");
     let (first, second) = (cases().remove(1), cases().remove(1));
-    std::fs::write(&path, &first.pems[0])?;
-    let key = PrivateKey::from_pem_file(&path)?;
+    file.write(&first.pems[0]);
+    let key = PrivateKey::from_pem_file(&file.0)?;
     for case in [first, second] {
-        std::fs::write(&path, &case.pems[0])?;
+        file.write(&case.pems[0]);
         let signature = Signer::sign(&key, b"message").await?;
         UnparsedPublicKey::new(case.algorithms[0].1, &case.public)
             .verify(b"message", &signature)
@@ -233,10 +232,9 @@ async fn a_key_in_a_file_can_be_replaced_by_another_of_its_algorithm() -> Result
     }
     let other = cases().remove(2).pems.remove(0);
     for (content, reason) in [(other.as_str(), "another algorithm"), ("", "is empty")] {
-        std::fs::write(&path, content)?;
+        file.write(content);
         let error = Signer::sign(&key, b"message").await.expect_err(reason);
         assert!(error.to_string().contains(reason), "{error}");
     }
-    std::fs::remove_file(&path)?;
     Ok(())
 }

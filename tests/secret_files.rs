@@ -2,41 +2,16 @@
 
 mod support;
 
-use std::path::PathBuf;
-
-use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant, Credential, Secret, SecretFile};
+use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant, Credential, Secret};
 use tower_bearer::testing::TokenServer;
 use tower_bearer::{
     BoxError, PasswordGrant, RefreshToken, TokenCache, TokenErrorKind, TokenSource,
 };
 
+use support::scrap::Scrap;
 use support::{Log, TOKEN, answer, endpoint};
 
 const URL: &str = "https://a.example/token";
-
-/// A file that is gone when the test is over.
-struct Scrap(PathBuf);
-
-impl Scrap {
-    fn new(name: &str) -> Self {
-        let name = format!("tower-bearer-{name}-{}", std::process::id());
-        Self(std::env::temp_dir().join(name))
-    }
-
-    fn write(&self, content: impl AsRef<[u8]>) {
-        std::fs::write(&self.0, content).expect("written");
-    }
-
-    fn secret(&self) -> SecretFile {
-        SecretFile::new(&self.0)
-    }
-}
-
-impl Drop for Scrap {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
 
 #[tokio::test]
 async fn a_password_and_a_clients_secret_are_read_for_each_token_request() -> Result<(), BoxError> {

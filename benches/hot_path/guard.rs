@@ -14,12 +14,9 @@ use crate::support::table::{Table, verdict};
 /// of the same size.
 pub(crate) const TARGET_INSTRUCTION_RATIO: f64 = 1.25;
 
-/// What it may not exceed. While this is over the target, the target is a miss
-/// and is reported as one; the check fails only when things get worse than they
-/// were. To be lowered with each gain, down to the target. It was 1.38 when this
-/// was set; where the compiler cuts the crate so that it does not hash the
-/// header's name beforehand, 1.46.
-pub(crate) const ACCEPTED_INSTRUCTION_RATIO: f64 = 1.47;
+/// What it may not exceed, which is less than the target. It was 1.19 when this was
+/// set. To be lowered with each gain.
+pub(crate) const ACCEPTED_INSTRUCTION_RATIO: f64 = 1.22;
 
 /// Allocations of each request over the bare stack: target and bound.
 pub(crate) const TARGET_ALLOCATIONS: f64 = 0.0;
@@ -43,7 +40,7 @@ pub(crate) fn check() -> ExitCode {
             "instruction_ratio",
             ratio,
             TARGET_INSTRUCTION_RATIO,
-            ACCEPTED_INSTRUCTION_RATIO.max(TARGET_INSTRUCTION_RATIO),
+            ACCEPTED_INSTRUCTION_RATIO,
         ),
         (
             "allocations_per_request",

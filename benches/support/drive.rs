@@ -8,6 +8,7 @@ use std::task::Context;
 use std::time::Instant;
 
 use bytes::Bytes;
+use core_affinity::CoreId;
 use http::Request;
 use http_body_util::Empty;
 use tokio::runtime::Handle;
@@ -90,7 +91,10 @@ where
     fn spans(&self, pattern: Pattern, requests: usize) -> Vec<(Instant, Instant)> {
         let threads = pattern.threads();
         let start = Barrier::new(threads);
-        let timed = || {
+        let timed = &|pin_to: Option<CoreId>| {
+            if let Some(core) = pin_to {
+                core_affinity::set_for_current(core);
+            }
             let _within = WITHIN.get().map(Handle::enter);
             let waker = waker();
             let cx = &mut Context::from_waker(&waker);
@@ -110,7 +114,13 @@ where
             (from, Instant::now())
         };
         std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(timed)).collect();
+            let cores = cores(threads);
+            let threads: Vec<_> = (0..threads)
+                .map(|at| {
+                    let core = cores.get(at).copied();
+                    scope.spawn(move || timed(core))
+                })
+                .collect();
             let spans = threads.into_iter().map(|thread| thread.join());
             spans.map(|span| span.expect("no panic")).collect()
         })
@@ -130,6 +140,16 @@ where
                 .await
                 .is_ok_and(|answer| answer.status().is_success())
         })
+    }
+}
+
+/// A core for each thread, if there are as many: a thread that is moved to another
+/// one takes its caches along, and two that share one take turns.
+fn cores(threads: usize) -> Vec<CoreId> {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    match cores.len() >= threads {
+        true => cores,
+        false => Vec::new(),
     }
 }
 

@@ -37,6 +37,13 @@ impl Series {
         Spread::new(self.0[measure].clone())
     }
 
+    /// The sample of one measure that so large a part of them is not above.
+    pub(crate) fn at(&self, measure: usize, part: f64) -> f64 {
+        let mut samples = self.0[measure].clone();
+        samples.sort_by(f64::total_cmp);
+        samples[((samples.len() - 1) as f64 * part).round() as usize]
+    }
+
     /// The difference of two measures, by round.
     pub(crate) fn difference(&self, one: usize, other: usize) -> Spread {
         self.by_round(|at| at(one) - at(other))
@@ -45,6 +52,16 @@ impl Series {
     /// The ratio of two measures, by round.
     pub(crate) fn ratio(&self, one: usize, other: usize) -> Spread {
         self.by_round(|at| at(one) / at(other))
+    }
+
+    /// The same, as it is distributed: what so large parts of the rounds are not above.
+    pub(crate) fn ratios_at(&self, one: usize, other: usize, parts: &[f64]) -> Vec<f64> {
+        let pairs = self.0[one].iter().zip(&self.0[other]);
+        let mut ratios: Vec<f64> = pairs.map(|(one, other)| one / other).collect();
+        ratios.sort_by(f64::total_cmp);
+        let last = (ratios.len() - 1) as f64;
+        let at = |part: &f64| ratios[(last * part).round() as usize];
+        parts.iter().map(at).collect()
     }
 
     /// The ratio of what two measures cost over a third, by round.

@@ -12,9 +12,10 @@ use tokio::time::timeout;
 
 use crate::accounts::account::Account;
 use crate::accounts::lazy_source::LazySource;
+use crate::accounts::lru::FoundToken;
 use crate::accounts::maintenance;
 use crate::accounts::shared::Shared;
-use crate::cache::{TokenCache, TokenCacheBuilder, no_runtime, registry};
+use crate::cache::{self, TokenCache, TokenCacheBuilder, no_runtime, registry};
 use crate::error::{TokenError, TokenErrorKind};
 use crate::sync::lock;
 
@@ -77,7 +78,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
         Some(account.tokens().clone())
     }
 
-    pub(crate) fn account(&self, key: &K) -> Result<Arc<Account<K>>, TokenError> {
+    pub(crate) fn account(&self, key: &K) -> Result<Arc<Account>, TokenError> {
         let shared = &self.shared;
         let hash = shared.lru.hash(key);
         match shared.lru.get(hash, key, shared.tick()) {
@@ -92,8 +93,28 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
         }
     }
 
+    /// Returns the token of this key, if there is one for which nothing else of the
+    /// account is needed, and counts that as a use. Not of the cache with the id
+    /// `last`.
+    #[inline]
+    pub(crate) fn hot(&self, key: &K, last: u64) -> Option<FoundToken> {
+        self.shared.lru.hot(key, self.shared.tick(), last)
+    }
+
+    /// Returns the cache with this id, whose key has that hash, if it is still here.
+    pub(crate) fn cache_of(&self, hash: u64, cache_id: u64) -> Option<Arc<cache::Shared>> {
+        self.shared.lru.cache_of(hash, cache_id)
+    }
+
+    /// Keeps the account's token where [`hot`](Self::hot) finds it.
+    pub(crate) fn keep_hot(&self, key: &K, account: &Arc<Account>) {
+        if let Some(hot) = account.tokens().shared.hot_token() {
+            self.shared.lru.set_hot(key, account, hot);
+        }
+    }
+
     #[inline(never)]
-    fn create(&self, hash: u64, key: &K) -> Result<Arc<Account<K>>, TokenError> {
+    fn create(&self, hash: u64, key: &K) -> Result<Arc<Account>, TokenError> {
         let shared = &self.shared;
         let settings = &shared.settings;
         let source = Box::new(LazySource::new(key.clone(), hash, shared));
@@ -106,8 +127,8 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
             TokenError::new(TokenErrorKind::Config, what).with_source(error)
         })?;
         registry::register(&tokens.shared);
-        let account = Account::new(key.clone(), hash, tokens);
-        let account = shared.lru.insert(account, key, shared.tick());
+        let account = Account::new(tokens);
+        let account = shared.lru.insert(account, hash, key, shared.tick());
         maintenance::keep_capacity(shared, Some(&account));
         maintenance::ensure_running(shared);
         // Checked after the insertion, so that either this or a shutdown at the
@@ -125,7 +146,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
     /// Whether the LRU knows that this account is in use now, so that a request
     /// need not record it. False for an evicted account.
     #[inline]
-    pub(crate) fn is_recorded_as_used(&self, account: &Account<K>) -> bool {
+    pub(crate) fn is_recorded_as_used(&self, account: &Account) -> bool {
         account.used() == self.shared.tick()
     }
 }

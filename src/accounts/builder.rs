@@ -103,14 +103,16 @@ impl<K: Clone + Send + Sync + 'static> AccountsBuilder<K> {
     ///
     /// A request counts until it is answered, but not while its source waits for
     /// another account's token, and for a second at most. The token endpoint of one
-    /// that takes longer is slow until it answers within a second again: slow
-    /// endpoints share a quarter of the number. So an endpoint that hangs delays
-    /// the accounts of others by a second, once. Where a source is no grant, and its
-    /// endpoint unknown, the same is true of its account.
+    /// that takes longer is slow until it answers within a second again, and while as
+    /// many as a quarter of the number take longer there: slow endpoints share a
+    /// quarter of the number. So an endpoint that hangs delays the accounts of others
+    /// by a second, once. Where a source is no grant, and its endpoint unknown, the
+    /// same is true of its account.
     ///
     /// Together, at most this number of requests are in their first second. Beside
     /// them there are at most a quarter as many at endpoints known to be slow, and
-    /// those that were found slow on their way, at most this number for each endpoint.
+    /// those that were found slow on their way, at most this number and a quarter for
+    /// each endpoint.
     pub fn max_concurrent_fetches(mut self, fetches: usize) -> Self {
         self.max_concurrent_fetches = fetches;
         self

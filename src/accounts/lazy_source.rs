@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::accounts::maintenance;
@@ -40,14 +40,16 @@ pub(crate) struct LazySource<K> {
     hash: u64,
     accounts: Weak<Shared<K>>,
     make_source: Arc<MakeSource<K>>,
-    source: Mutex<Option<Arc<dyn DynTokenSource>>>,
-    // Of the last source that was made.
-    holder: Mutex<String>,
-    fingerprint: AtomicU64,
-    endpoint: AtomicU64,
-    may_lock: AtomicBool,
+    source: Mutex<Source>,
     /// The fingerprint, or else a number that the key has for itself.
     local_fingerprint: AtomicU64,
+}
+
+enum Source {
+    None,
+    Made(Arc<dyn DynTokenSource>),
+    /// One whose credentials were refused: the next fetch makes another.
+    Refused(Arc<dyn DynTokenSource>),
 }
 
 impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
@@ -58,18 +60,25 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
             hash,
             accounts: Arc::downgrade(accounts),
             make_source: accounts.settings.make_source.clone(),
-            source: Mutex::new(None),
-            holder: Mutex::default(),
-            fingerprint: AtomicU64::new(0),
-            endpoint: AtomicU64::new(0),
-            may_lock: AtomicBool::new(true),
+            source: Mutex::new(Source::None),
             local_fingerprint: AtomicU64::new(refused.unwrap_or_else(|| fastrand::u64(1..))),
         }
     }
 
     /// Returns the source, if it was made.
     fn get(&self) -> Option<Arc<dyn DynTokenSource>> {
-        lock(&self.source).clone()
+        match &*lock(&self.source) {
+            Source::Made(source) => Some(source.clone()),
+            Source::None | Source::Refused(_) => None,
+        }
+    }
+
+    /// Returns the source that was made last, refused or not.
+    fn last(&self) -> Option<Arc<dyn DynTokenSource>> {
+        match &*lock(&self.source) {
+            Source::Made(source) | Source::Refused(source) => Some(source.clone()),
+            Source::None => None,
+        }
     }
 
     async fn get_or_make(&self) -> Result<Arc<dyn DynTokenSource>, TokenError> {
@@ -77,17 +86,13 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
             return Ok(source);
         }
         let source = (self.make_source)(self.key.clone()).await?;
-        *lock(&self.holder) = source.holder();
         self.remember_fingerprint(&*source);
-        self.endpoint.store(source.endpoint(), Ordering::Relaxed);
-        self.may_lock.store(source.may_lock(), Ordering::Relaxed);
-        *lock(&self.source) = Some(source.clone());
+        *lock(&self.source) = Source::Made(source.clone());
         Ok(source)
     }
 
     fn remember_fingerprint(&self, source: &dyn DynTokenSource) {
         let fingerprint = source.fingerprint();
-        self.fingerprint.store(fingerprint, Ordering::Relaxed);
         if fingerprint != 0 {
             self.local_fingerprint.store(fingerprint, Ordering::Relaxed);
         }
@@ -119,7 +124,9 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenSource for LazySource<K>
         let fetched = self.get_or_make().await?.fetch().await;
         if matches!(&fetched, Err(error) if error.kind() == TokenErrorKind::Refused) {
             // The closure may return other credentials next time.
-            *lock(&self.source) = None;
+            if let Some(source) = self.get() {
+                *lock(&self.source) = Source::Refused(source);
+            }
         }
         self.remember(&fetched);
         fetched
@@ -130,11 +137,15 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenSource for LazySource<K>
     }
 
     fn fingerprint(&self) -> u64 {
-        self.fingerprint.load(Ordering::Relaxed)
+        self.last()
+            .map(|source| source.fingerprint())
+            .unwrap_or_default()
     }
 
     fn holder(&self) -> String {
-        lock(&self.holder).clone()
+        self.last()
+            .map(|source| source.holder())
+            .unwrap_or_default()
     }
 
     fn local_fingerprint(&self) -> u64 {
@@ -142,7 +153,13 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenSource for LazySource<K>
     }
 
     fn endpoint(&self) -> u64 {
-        self.endpoint.load(Ordering::Relaxed)
+        self.last()
+            .map(|source| source.endpoint())
+            .unwrap_or_default()
+    }
+
+    fn user(&self) -> u64 {
+        self.last().map(|source| source.user()).unwrap_or_default()
     }
 
     fn is_prepared(&self) -> bool {
@@ -157,8 +174,26 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenSource for LazySource<K>
         Ok(())
     }
 
+    async fn reread(&self) -> Result<(), TokenError> {
+        if let Some(source) = self.last() {
+            source.reread().await?;
+            self.remember_fingerprint(&*source);
+        }
+        Ok(())
+    }
+
+    fn contents(&self) -> Option<u64> {
+        self.last()?.contents()
+    }
+
     fn may_lock(&self) -> bool {
-        self.may_lock.load(Ordering::Relaxed)
+        self.last().is_none_or(|source| source.may_lock())
+    }
+
+    fn token_changed(&self, cache_id: u64) {
+        if let Some(accounts) = self.accounts.upgrade() {
+            accounts.lru.end_hot(self.hash, cache_id);
+        }
     }
 
     async fn revoke(

@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use hashlink::DefaultHashBuilder;
 use hashlink::linked_hash_map::RawEntryMut;
+use http::HeaderValue;
 
 use crate::accounts::account::Account;
-use crate::accounts::shard::{List, Segment, Shard, Slot};
+use crate::accounts::shard::{Entry, List, Segment, Shard, Slot, use_front};
+use crate::cache::{Carried, HotToken, Shared};
 use crate::sync::lock;
 
 /// The accounts. At most `capacity` of them have worked; those that never had a
@@ -90,7 +92,7 @@ impl<K> AccountLru<K> {
     }
 
     /// Evicts all accounts, in use or not.
-    pub(crate) fn evict_all(&self) -> Vec<Arc<Account<K>>> {
+    pub(crate) fn evict_all(&self) -> Vec<Arc<Account>> {
         let mut evicted = Vec::new();
         for shard in &self.shards {
             let mut shard = lock(shard);
@@ -104,22 +106,18 @@ impl<K> AccountLru<K> {
     }
 
     /// Evicts what was last used before `limit` and is not in use now, at `tick`.
-    pub(crate) fn evict_unused(&self, limit: u64, tick: u64) -> Vec<Arc<Account<K>>> {
+    pub(crate) fn evict_unused(&self, limit: u64, tick: u64) -> Vec<Arc<Account>> {
         let mut evicted = Vec::new();
         for shard in &self.shards {
             let mut shard = lock(shard);
             for segment in [Segment::Fresh, Segment::Proven] {
-                while let Some((Slot(account), ())) = shard.list(segment).front()
-                    && account.used() < limit
+                while let Some((slot, entry)) = shard.list(segment).front()
+                    && entry.used < limit
                 {
-                    if !account.tokens().is_in_use() {
+                    if slot.account.tokens().is_in_use() {
+                        use_front(shard.list(segment), tick);
+                    } else {
                         evicted.extend(self.pop(&mut shard, segment));
-                        continue;
-                    }
-                    account.set_used(tick);
-                    let list = shard.list(segment);
-                    if let Some((slot, ())) = list.pop_front() {
-                        list.insert(slot, ());
                     }
                 }
             }
@@ -131,17 +129,17 @@ impl<K> AccountLru<K> {
     /// can be: those in use stay, and so does the `newest`.
     pub(crate) fn keep_capacity(
         &self,
-        newest: Option<&Arc<Account<K>>>,
+        newest: Option<&Arc<Account>>,
         tick: u64,
-    ) -> Vec<Arc<Account<K>>> {
+    ) -> Vec<Arc<Account>> {
         let mut evicted = Vec::new();
         let max_skipped = MAX_SKIPPED / self.shards.len();
         for segment in [Segment::Proven, Segment::Fresh] {
             while self.is_over_capacity(segment) {
                 let oldest = self.shards.iter().filter_map(|shard| {
                     let mut locked = lock(shard);
-                    let account = locked.oldest(segment, newest, tick, max_skipped)?;
-                    Some((account.used(), account, shard))
+                    let (used, account) = locked.oldest(segment, newest, tick, max_skipped)?;
+                    Some((used, account, shard))
                 });
                 let Some((_, account, shard)) = oldest.min_by_key(|(used, ..)| *used) else {
                     break;
@@ -149,7 +147,7 @@ impl<K> AccountLru<K> {
                 let mut locked = lock(shard);
                 // Unless it was used meanwhile.
                 let front = locked.list(segment).front();
-                if front.is_some_and(|(slot, ())| Arc::ptr_eq(&slot.0, &account))
+                if front.is_some_and(|(slot, _)| Arc::ptr_eq(&slot.account, &account))
                     && !account.tokens().is_in_use()
                 {
                     evicted.extend(self.pop(&mut locked, segment));
@@ -170,8 +168,8 @@ impl<K> AccountLru<K> {
         turned
     }
 
-    fn pop(&self, shard: &mut Shard<K>, segment: Segment) -> Option<Arc<Account<K>>> {
-        let (Slot(account), ()) = shard.list(segment).pop_front()?;
+    fn pop(&self, shard: &mut Shard<K>, segment: Segment) -> Option<Arc<Account>> {
+        let (Slot { account, .. }, _) = shard.list(segment).pop_front()?;
         self.count(segment).fetch_sub(1, Ordering::Relaxed);
         account.evict();
         Some(account)
@@ -179,10 +177,39 @@ impl<K> AccountLru<K> {
 }
 
 /// An account that was found.
-pub(crate) struct Found<K> {
-    pub(crate) account: Arc<Account<K>>,
+pub(crate) struct Found {
+    pub(crate) account: Arc<Account>,
     /// As far as is known it never had a token.
     pub(crate) is_fresh: bool,
+}
+
+/// The token of an account that was found, and by which hash.
+pub(crate) struct FoundToken {
+    pub(crate) hash: u64,
+    pub(crate) header: HeaderValue,
+    pub(crate) carried: Carried,
+}
+
+impl<K> AccountLru<K> {
+    /// Returns the cache with this id, whose key has that hash.
+    pub(crate) fn cache_of(&self, hash: u64, cache_id: u64) -> Option<Arc<Shared>> {
+        let shard = self.shard(hash);
+        let list = shard.proven.raw_entry();
+        let found = list.from_hash(hash, |it| it.account.tokens().shared.cache_id == cache_id);
+        found.map(|(slot, _)| slot.account.tokens().shared.clone())
+    }
+
+    /// Drops what is kept of the token of the cache with this id, whose key has that
+    /// hash, if it is not valid any more.
+    pub(crate) fn end_hot(&self, hash: u64, cache_id: u64) {
+        let mut shard = self.shard(hash);
+        let list = shard.proven.raw_entry_mut();
+        let is_of = |slot: &Slot<K>| slot.account.tokens().shared.cache_id == cache_id;
+        if let RawEntryMut::Occupied(mut entry) = list.from_hash(hash, is_of) {
+            let hot = &mut entry.get_mut().hot;
+            drop(hot.take_if(|hot| !hot.is_valid()));
+        }
+    }
 }
 
 impl<K: Hash + Eq> AccountLru<K> {
@@ -190,21 +217,64 @@ impl<K: Hash + Eq> AccountLru<K> {
         self.hasher.hash_one(key)
     }
 
+    /// Returns the token of this key, if no lookup is due, and records a use at this
+    /// tick. Touches nothing of the account but its entry. Not of the cache with the
+    /// id `last`: who asks for the same again should hold the account.
+    pub(crate) fn hot(&self, key: &K, tick: u64, last: u64) -> Option<FoundToken> {
+        let hash = self.hash(key);
+        let mut shard = self.shard(hash);
+        let list = shard.proven.raw_entry_mut();
+        let RawEntryMut::Occupied(mut entry) = list.from_hash(hash, |it| it.key == *key) else {
+            return None;
+        };
+        let found = entry.get_mut();
+        // What is not valid any more is not kept either.
+        let hot = found.hot.take_if(|hot| !hot.is_valid());
+        drop(hot);
+        let hot = found.hot.as_ref()?;
+        if hot.carried.cache == last {
+            return None;
+        }
+        let token = FoundToken {
+            hash,
+            header: hot.header.clone(),
+            carried: hot.carried,
+        };
+        if std::mem::replace(&mut found.used, tick) != tick || !self.is_large() {
+            entry.to_back();
+        }
+        Some(token)
+    }
+
+    /// Keeps the token of this key, for as long as it is valid. If it is not any more,
+    /// whoever changed it has perhaps been here already.
+    pub(crate) fn set_hot(&self, key: &K, account: &Arc<Account>, hot: HotToken) {
+        let hash = self.hash(key);
+        let mut shard = self.shard(hash);
+        let list = shard.proven.raw_entry_mut();
+        if let RawEntryMut::Occupied(mut entry) = list.from_hash(hash, |it| it.key == *key)
+            && Arc::ptr_eq(&entry.key().account, account)
+            && hot.is_valid()
+        {
+            entry.get_mut().hot = Some(hot);
+        }
+    }
+
     /// Returns the account of this key, and records a use at this tick.
-    pub(crate) fn get(&self, hash: u64, key: &K, tick: u64) -> Option<Found<K>> {
+    pub(crate) fn get(&self, hash: u64, key: &K, tick: u64) -> Option<Found> {
         let mut shard = self.shard(hash);
         for segment in [Segment::Proven, Segment::Fresh] {
             let list = shard.list(segment);
             if let RawEntryMut::Occupied(mut entry) =
-                list.raw_entry_mut().from_hash(hash, |it| it.0.is(key))
+                list.raw_entry_mut().from_hash(hash, |it| it.key == *key)
             {
-                let account = entry.key().0.clone();
+                let account = entry.key().account.clone();
+                account.set_used(tick);
                 // A large LRU is ordered by tick only: moving an entry writes to
                 // its neighbours, which are in the CPU caches of other threads.
-                if !self.is_large() || account.used() != tick {
+                if std::mem::replace(&mut entry.get_mut().used, tick) != tick || !self.is_large() {
                     entry.to_back();
                 }
-                account.set_used(tick);
                 return Some(Found {
                     account,
                     is_fresh: segment == Segment::Fresh,
@@ -215,37 +285,48 @@ impl<K: Hash + Eq> AccountLru<K> {
     }
 
     /// Returns the account of this key without recording a use.
-    pub(crate) fn peek(&self, hash: u64, key: &K) -> Option<Arc<Account<K>>> {
+    pub(crate) fn peek(&self, hash: u64, key: &K) -> Option<Arc<Account>> {
         let mut shard = self.shard(hash);
         [Segment::Proven, Segment::Fresh]
             .into_iter()
             .find_map(|segment| {
                 let list = shard.list(segment);
-                let found = list.raw_entry().from_hash(hash, |it| it.0.is(key));
-                found.map(|(slot, ())| slot.0.clone())
+                let found = list.raw_entry().from_hash(hash, |it| it.key == *key);
+                found.map(|(slot, _)| slot.account.clone())
             })
     }
 
     /// Adds an account, unless there is one with its key. Returns the one that is
     /// there then.
-    pub(crate) fn insert(&self, account: Account<K>, key: &K, tick: u64) -> Arc<Account<K>> {
-        let hash = account.hash();
+    pub(crate) fn insert(&self, account: Account, hash: u64, key: &K, tick: u64) -> Arc<Account>
+    where
+        K: Clone,
+    {
         if let Some(found) = self.get(hash, key, tick) {
             return found.account;
         }
+        let account = Arc::new(account);
         let mut shard = self.shard(hash);
         let list = shard.list(Segment::Proven);
-        if let Some((slot, ())) = list.raw_entry().from_hash(hash, |it| it.0.is(key)) {
-            return slot.0.clone();
+        if let Some((slot, _)) = list.raw_entry().from_hash(hash, |it| it.key == *key) {
+            return slot.account.clone();
         }
         let list = shard.list(Segment::Fresh);
-        match list.raw_entry_mut().from_hash(hash, |it| it.0.is(key)) {
-            RawEntryMut::Occupied(entry) => entry.key().0.clone(),
+        match list.raw_entry_mut().from_hash(hash, |it| it.key == *key) {
+            RawEntryMut::Occupied(entry) => entry.key().account.clone(),
             RawEntryMut::Vacant(entry) => {
-                let account = Arc::new(account);
                 self.fresh.fetch_add(1, Ordering::Relaxed);
                 account.set_used(tick);
-                entry.insert(Slot(account.clone()), ());
+                let slot = Slot {
+                    key: key.clone(),
+                    hash,
+                    account: account.clone(),
+                };
+                let used = Entry {
+                    used: tick,
+                    hot: None,
+                };
+                entry.insert(slot, used);
                 account
             }
         }
@@ -253,19 +334,17 @@ impl<K: Hash + Eq> AccountLru<K> {
 
     /// Records that the account of this key has worked. Returns it, if it had not
     /// before.
-    pub(crate) fn prove(&self, hash: u64, key: &K, tick: u64) -> Option<Arc<Account<K>>> {
+    pub(crate) fn prove(&self, hash: u64, key: &K, tick: u64) -> Option<Arc<Account>> {
         let mut shard = self.shard(hash);
-        let slot = match shard
-            .fresh
-            .raw_entry_mut()
-            .from_hash(hash, |it| it.0.is(key))
-        {
-            RawEntryMut::Occupied(entry) => entry.remove_entry().0,
+        let list = shard.fresh.raw_entry_mut();
+        let (slot, mut entry) = match list.from_hash(hash, |it| it.key == *key) {
+            RawEntryMut::Occupied(entry) => entry.remove_entry(),
             RawEntryMut::Vacant(_) => return None,
         };
-        let account = slot.0.clone();
+        let account = slot.account.clone();
         account.set_used(tick);
-        shard.proven.insert(slot, ());
+        entry.used = tick;
+        shard.proven.insert(slot, entry);
         self.fresh.fetch_sub(1, Ordering::Relaxed);
         self.proven.fetch_add(1, Ordering::Relaxed);
         self.turned_over.fetch_add(1, Ordering::Relaxed);
@@ -273,19 +352,77 @@ impl<K: Hash + Eq> AccountLru<K> {
     }
 
     /// Evicts the account of this key.
-    pub(crate) fn remove(&self, hash: u64, key: &K) -> Option<Arc<Account<K>>> {
+    pub(crate) fn remove(&self, hash: u64, key: &K) -> Option<Arc<Account>> {
         let mut shard = self.shard(hash);
         for segment in [Segment::Proven, Segment::Fresh] {
             let list = shard.list(segment);
             if let RawEntryMut::Occupied(entry) =
-                list.raw_entry_mut().from_hash(hash, |it| it.0.is(key))
+                list.raw_entry_mut().from_hash(hash, |it| it.key == *key)
             {
-                let (Slot(account), ()) = entry.remove_entry();
+                let (Slot { account, .. }, _) = entry.remove_entry();
                 self.count(segment).fetch_sub(1, Ordering::Relaxed);
                 account.evict();
                 return Some(account);
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounts::accounts::Accounts;
+    use crate::cache::TokenCache;
+    use crate::token::AccessToken;
+
+    /// Whether the token of this key is kept beside it, valid or not.
+    fn keeps(accounts: &Accounts<u8>, key: u8) -> bool {
+        let lru = &accounts.shared.lru;
+        let hash = lru.hash(&key);
+        let mut shard = lru.shard(hash);
+        let found = shard
+            .proven
+            .raw_entry_mut()
+            .from_hash(hash, |it| it.key == key);
+        match found {
+            RawEntryMut::Occupied(entry) => entry.get().hot.is_some(),
+            RawEntryMut::Vacant(_) => false,
+        }
+    }
+
+    async fn kept(accounts: &Accounts<u8>, key: u8) -> TokenCache {
+        let tokens = accounts.get_or_create(&key).expect("an account");
+        tokens.token().await.expect("a token");
+        let account = accounts.account(&key).expect("an account");
+        accounts.keep_hot(&key, &account);
+        assert!(keeps(accounts, key));
+        tokens
+    }
+
+    /// Nobody may come for this account again for long.
+    #[tokio::test]
+    async fn what_is_kept_of_a_token_goes_when_the_token_does() {
+        let accounts = Accounts::new(|_: u8| async { AccessToken::new("t") });
+        let other = kept(&accounts, 0).await;
+        let tokens = kept(&accounts, 1).await;
+        tokens.invalidate();
+        assert!(!keeps(&accounts, 1));
+        let tokens = kept(&accounts, 1).await;
+        tokens.close();
+        assert!(!keeps(&accounts, 1) && keeps(&accounts, 0));
+        other.revoke().await.expect("nothing to end");
+        assert!(!keeps(&accounts, 0));
+    }
+
+    #[tokio::test]
+    async fn what_was_read_of_a_token_before_it_went_is_not_kept() {
+        let accounts = Accounts::new(|_: u8| async { AccessToken::new("t") });
+        let tokens = kept(&accounts, 1).await;
+        let hot = tokens.shared.hot_token().expect("a fresh token");
+        tokens.invalidate();
+        let account = accounts.account(&1).expect("an account");
+        accounts.shared.lru.set_hot(&1, &account, hot);
+        assert!(!keeps(&accounts, 1));
     }
 }

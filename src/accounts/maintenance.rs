@@ -55,7 +55,7 @@ pub(crate) fn on_worked<K: Hash + Eq + Send + Sync + 'static>(
 /// Evicts what is too many.
 pub(crate) fn keep_capacity<K: Send + Sync + 'static>(
     shared: &Shared<K>,
-    newest: Option<&Arc<Account<K>>>,
+    newest: Option<&Arc<Account>>,
 ) {
     let evicted = shared.lru.keep_capacity(newest, shared.tick());
     on_evicted(shared, evicted);
@@ -65,7 +65,7 @@ pub(crate) fn keep_capacity<K: Send + Sync + 'static>(
 }
 
 /// Queues the sessions of evicted accounts to be ended, if the settings say so.
-fn on_evicted<K: Send + Sync + 'static>(shared: &Shared<K>, accounts: Vec<Arc<Account<K>>>) {
+fn on_evicted<K: Send + Sync + 'static>(shared: &Shared<K>, accounts: Vec<Arc<Account>>) {
     if !accounts.is_empty() {
         shared.revocations.push(accounts);
     }

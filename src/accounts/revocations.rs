@@ -19,14 +19,14 @@ const MIN_PAUSE: Duration = Duration::from_secs(1);
 /// What waits to be ended. As many may wait as there may be accounts; with more the
 /// first are ended before their time. If that does not help, because the endpoint
 /// hangs, the first of twice as many are left to expire.
-pub(crate) struct Revocations<K> {
-    queue: Mutex<VecDeque<(Instant, Arc<Account<K>>)>>,
+pub(crate) struct Revocations {
+    queue: Mutex<VecDeque<(Instant, Arc<Account>)>>,
     permits: Arc<Semaphore>,
     capacity: usize,
     after: Option<Duration>,
 }
 
-impl<K> Revocations<K> {
+impl Revocations {
     pub(crate) fn new(permits: Arc<Semaphore>, capacity: usize, after: Option<Duration>) -> Self {
         Self {
             queue: Mutex::default(),
@@ -36,19 +36,19 @@ impl<K> Revocations<K> {
         }
     }
 
-    fn take_over(&self, limit: usize) -> Vec<Arc<Account<K>>> {
+    fn take_over(&self, limit: usize) -> Vec<Arc<Account>> {
         let mut queue = lock(&self.queue);
         let over = queue.len().saturating_sub(limit);
         queue.drain(..over).map(|(_, account)| account).collect()
     }
 
     /// Takes all that wait.
-    pub(crate) fn take_all(&self) -> Vec<Arc<Account<K>>> {
+    pub(crate) fn take_all(&self) -> Vec<Arc<Account>> {
         self.take_over(0)
     }
 
     /// Takes the next that is due, or too many.
-    fn next(&self) -> Option<Arc<Account<K>>> {
+    fn next(&self) -> Option<Arc<Account>> {
         let mut queue = lock(&self.queue);
         let now = Instant::now();
         for _ in 0..queue.len() {
@@ -69,9 +69,9 @@ impl<K> Revocations<K> {
     }
 }
 
-impl<K: Send + Sync + 'static> Revocations<K> {
+impl Revocations {
     /// Queues these sessions, if the settings say so.
-    pub(crate) fn push(self: &Arc<Self>, accounts: Vec<Arc<Account<K>>>) {
+    pub(crate) fn push(self: &Arc<Self>, accounts: Vec<Arc<Account>>) {
         let Some(after) = self.after else {
             return;
         };
@@ -104,7 +104,7 @@ impl<K: Send + Sync + 'static> Revocations<K> {
         }
     }
 
-    async fn run(self: Arc<Self>, permit: OwnedSemaphorePermit, first: Arc<Account<K>>) {
+    async fn run(self: Arc<Self>, permit: OwnedSemaphorePermit, first: Arc<Account>) {
         let mut next = Some(first);
         while let Some(account) = next {
             let _ = account.tokens().end_own_session().await;

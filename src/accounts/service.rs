@@ -10,9 +10,11 @@ use tower_service::Service;
 use crate::accounts::account::Account;
 use crate::accounts::accounts::Accounts;
 use crate::accounts::find::{ByExtension, FindAccount};
+use crate::accounts::lru::FoundToken;
 use crate::auth::{
-    CloneBody, Error, HttpRequest, HttpResponse, Inner, Policies, Rejection, RejectionPolicy,
-    ReplayPolicy, ResponseFuture, call, fail, has_authorization, pass_through, send,
+    Attempt, CloneBody, Error, Fast, HttpRequest, HttpResponse, Inner, Policies, Rejection,
+    RejectionPolicy, Replay, ReplayPolicy, ResponseFuture, attach_copied, attach_fast, call, fail,
+    has_authorization, pass_through, send_after, send_slow,
 };
 use crate::cache::TokenReader;
 use crate::error::{TokenError, TokenErrorKind};
@@ -27,7 +29,12 @@ pub struct AccountsBearerAuth<S, K, F = ByExtension, P = CloneBody, R = Rejectio
     inner: Inner<S>,
     config: Arc<Config<K, F, P, R>>,
     cached: Option<CachedAccount<K>>,
+    /// The cache of the last request's token, where the account is not held.
+    last: u64,
 }
+
+/// The id of no cache.
+const NONE: u64 = u64::MAX;
 
 /// What all clones of a service share. On cache lines of its own, as that of
 /// [`BearerAuth`](crate::BearerAuth).
@@ -43,7 +50,8 @@ pub(crate) struct Config<K, F, P, R> {
 /// The account of the last request, and the token that this service keeps of it:
 /// in one struct, so that one account's token is never read for another.
 struct CachedAccount<K> {
-    account: Arc<Account<K>>,
+    key: K,
+    account: Arc<Account>,
     reader: TokenReader,
 }
 
@@ -53,6 +61,7 @@ impl<S, K, F, P, R> AccountsBearerAuth<S, K, F, P, R> {
             inner: Inner::new(inner),
             config: Arc::new(config),
             cached: None,
+            last: NONE,
         }
     }
 
@@ -73,6 +82,7 @@ impl<S: Clone, K, F, P, R> Clone for AccountsBearerAuth<S, K, F, P, R> {
             inner: self.inner.clone(),
             config: self.config.clone(),
             cached: None,
+            last: NONE,
         }
     }
 }
@@ -97,7 +107,7 @@ where
     }
 
     #[inline]
-    fn call(&mut self, request: Req) -> Self::Future {
+    fn call(&mut self, mut request: Req) -> Self::Future {
         let config = &*self.config;
         let Some(origin) = request.origin(&config.origins) else {
             return pass_through(&mut self.inner, &config.policies, request);
@@ -105,6 +115,25 @@ where
         let Some(key) = config.find.find(&request) else {
             return self.call_without_account(request);
         };
+        // Where each request has another account, to hold one costs more than it saves.
+        let is_cached = self.cached.as_ref().is_some_and(|it| it.key == *key);
+        if !is_cached
+            && !self.inner.is_lent()
+            && let Some(token) = config.accounts.hot(&key, self.last)
+        {
+            drop(key);
+            self.last = token.carried.cache;
+            self.cached = None;
+            let FoundToken {
+                hash,
+                header,
+                carried,
+            } = token;
+            let (policies, inner) = (&config.policies, &mut self.inner);
+            let fast = attach_copied(policies, || header, carried, &mut request);
+            let cache = || config.accounts.cache_of(hash, carried.cache);
+            return send_after!(fast, inner, policies, origin, request, cache());
+        }
         let cached = match cached_account(&mut self.cached, &config.accounts, &key) {
             Ok(cached) => cached,
             Err(error) => return fail(&mut self.inner, &config.policies, error),
@@ -112,14 +141,12 @@ where
         drop(key);
         cached.reader.suspend(self.inner.is_lent());
         let tokens = &cached.account.tokens().shared;
-        send(
-            &mut self.inner,
-            &config.policies,
-            tokens,
-            &mut cached.reader,
-            origin,
-            request,
-        )
+        let (policies, reader) = (&config.policies, &mut cached.reader);
+        let inner = &mut self.inner;
+        let Some(fast) = attach_fast(policies, tokens, reader, &mut request) else {
+            return send_slow(inner, policies, tokens, reader, origin, request);
+        };
+        send_after!(fast, inner, policies, origin, request, Some(tokens.clone()))
     }
 }
 
@@ -134,15 +161,19 @@ fn cached_account<'a, K>(
 where
     K: Clone + Eq + Hash + Send + Sync + 'static,
 {
-    let is_current =
-        |account: &Account<K>| account.is(key) && accounts.is_recorded_as_used(account);
-    if !cached.as_ref().is_some_and(|it| is_current(&it.account)) {
+    let held = cached.as_ref().filter(|it| it.key == *key);
+    if !held.is_some_and(|it| accounts.is_recorded_as_used(&it.account)) {
+        let is_held = held.is_some();
         let account = accounts.account(key)?;
+        if !is_held {
+            accounts.keep_hot(key, &account);
+        }
         // Often the same one, whose use had to be recorded.
         if !matches!(cached, Some(cached) if Arc::ptr_eq(&cached.account, &account)) {
             *cached = None;
         }
         return Ok(cached.get_or_insert_with(|| CachedAccount {
+            key: key.clone(),
             account,
             reader: TokenReader::default(),
         }));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hashlink::LinkedHashMap;
 
 use crate::accounts::account::Account;
+use crate::cache::HotToken;
 
 /// The accounts of a shard.
 pub(super) struct Shard<K> {
@@ -16,7 +17,7 @@ pub(super) struct Shard<K> {
 }
 
 /// The least recently used account is in front.
-pub(super) type List<K> = LinkedHashMap<Slot<K>, (), BuildHasherDefault<PassThroughHasher>>;
+pub(super) type List<K> = LinkedHashMap<Slot<K>, Entry, BuildHasherDefault<PassThroughHasher>>;
 
 /// The two lists of a shard.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,32 +39,53 @@ impl<K> Shard<K> {
     pub(super) fn oldest(
         &mut self,
         segment: Segment,
-        newest: Option<&Arc<Account<K>>>,
+        newest: Option<&Arc<Account>>,
         tick: u64,
         max_skipped: usize,
-    ) -> Option<Arc<Account<K>>> {
+    ) -> Option<(u64, Arc<Account>)> {
         let list = self.list(segment);
         for _ in 0..list.len().min(max_skipped) {
-            let (Slot(account), ()) = list.front()?;
+            let (slot, entry) = list.front()?;
+            let account = &slot.account;
             let is_newest = newest.is_some_and(|newest| Arc::ptr_eq(account, newest));
             if !is_newest && !account.tokens().is_in_use() {
-                return Some(account.clone());
+                return Some((entry.used, account.clone()));
             }
-            account.set_used(tick);
-            let (slot, ()) = list.pop_front()?;
-            list.insert(slot, ());
+            use_front(list, tick);
         }
         None
     }
 }
 
-/// An account as an entry of a shard. Equal to itself only; a lookup by key
-/// compares the account's own key.
-pub(super) struct Slot<K>(pub(super) Arc<Account<K>>);
+/// Records a use of the account in front.
+pub(super) fn use_front<K>(list: &mut List<K>, tick: u64) {
+    if let Some((slot, mut entry)) = list.pop_front() {
+        slot.account.set_used(tick);
+        entry.used = tick;
+        list.insert(slot, entry);
+    }
+}
+
+/// A key and its account. They are stored together and nowhere else, so that a key
+/// can never lead to the cache of another one. Equal to itself only; a lookup by key
+/// compares the key.
+pub(super) struct Slot<K> {
+    pub(super) key: K,
+    pub(super) hash: u64,
+    pub(super) account: Arc<Account>,
+}
+
+/// What is kept beside the key, so that a request finds both at once.
+pub(super) struct Entry {
+    /// The tick of the last use.
+    pub(super) used: u64,
+    /// The token in use, for requests that need nothing else of the account.
+    pub(super) hot: Option<HotToken>,
+}
 
 impl<K> PartialEq for Slot<K> {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.account, &other.account)
     }
 }
 
@@ -71,7 +93,7 @@ impl<K> Eq for Slot<K> {}
 
 impl<K> Hash for Slot<K> {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        hasher.write_u64(self.0.hash());
+        hasher.write_u64(self.hash);
     }
 }
 

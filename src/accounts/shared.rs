@@ -34,7 +34,7 @@ pub(crate) struct Shared<K> {
     pub(crate) tick: AtomicU64,
     pub(crate) is_shut_down: AtomicBool,
     pub(crate) maintenance: BackgroundTask,
-    pub(crate) revocations: Arc<Revocations<K>>,
+    pub(crate) revocations: Arc<Revocations>,
     /// Bounds how many sessions are ended at a time. Apart from the permits of
     /// source calls: ending a session may wait for a fetch, which may wait for its
     /// permit.

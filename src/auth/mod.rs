@@ -23,12 +23,18 @@ pub use layer::BearerAuthLayer;
 pub(crate) use message::has_authorization;
 pub use message::{HttpRequest, HttpResponse};
 #[cfg(feature = "accounts")]
+pub(crate) use pending::Replay;
+#[cfg(feature = "accounts")]
 pub(crate) use readiness::Inner;
 pub use rejection::{
     Grpc, GrpcBody, InBody, Rejection, RejectionPolicy, SentToken, Statuses, Unauthorized, When,
 };
 pub use replay::{BufferBody, BufferedBody, CloneBody, EmptyBody, NoReplay, ReplayPolicy};
+#[cfg(feature = "accounts")]
+pub(crate) use response::Attempt;
 pub use response::Outcome;
 #[cfg(feature = "accounts")]
-pub(crate) use send::{Policies, call, fail, pass_through, send};
+pub(crate) use send::{
+    Fast, Policies, attach_copied, attach_fast, call, fail, pass_through, send_after, send_slow,
+};
 pub use service::BearerAuth;

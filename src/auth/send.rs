@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
 use tower_service::Service;
 
 use crate::auth::future::ResponseFuture;
@@ -13,7 +14,7 @@ use crate::auth::pending::{Replay, Sent, Unsent};
 use crate::auth::readiness::Inner;
 use crate::auth::replay::ReplayPolicy;
 use crate::auth::response::Attempt;
-use crate::cache::{Next, Requirements, Shared, TokenReader, WaitForToken};
+use crate::cache::{Carried, Next, Requirements, Shared, TokenReader, WaitForToken};
 use crate::error::TokenError;
 use crate::origins::OriginId;
 use crate::telemetry;
@@ -27,60 +28,89 @@ pub(crate) struct Policies<P, R> {
     pub(crate) rejection: R,
 }
 
-/// Sends a request to one of the origins. The reader has to be suspended where the
-/// inner service is lent.
-#[inline]
-pub(crate) fn send<S, P, R, Req>(
-    inner: &mut Inner<S>,
+/// What the fast path has done to a request.
+pub(crate) enum Fast<C> {
+    /// The token is attached; `copy` is what a replay needs.
+    Attached { copy: Option<C>, carried: Carried },
+    /// The caller has set the header.
+    OwnHeader,
+}
+
+/// Attaches the token in place, if no lookup is due. The reader has to be suspended
+/// where the inner service is lent.
+///
+/// The request is not handed over: what is changed after it was moved is moved once
+/// more. [`send_after`] says what follows.
+#[inline(always)]
+pub(crate) fn attach_fast<P, R, Req>(
     policies: &Policies<P, R>,
-    shared: &Arc<Shared>,
+    shared: &Shared,
     reader: &mut TokenReader,
-    origin: OriginId,
-    mut request: Req,
-) -> ResponseFuture<S, P, Req, R>
+    request: &mut Req,
+) -> Option<Fast<P::Copy>>
 where
-    S: Service<Req> + Clone,
-    S::Response: HttpResponse,
-    P: ReplayPolicy<Req> + Clone,
-    R: Clone,
+    P: ReplayPolicy<Req>,
     Req: HttpRequest,
 {
-    let attached = reader.try_fast(&shared.current, |header, carried| {
-        let copy = policies.replay.copy(&mut request);
-        let attached = attach(request.headers_mut(), header);
-        attached.then_some((copy, carried))
-    });
-    let (copy, carried) = match attached {
-        Some(Some(attached)) => attached,
-        Some(None) => {
-            return ResponseFuture::pass(inner.ready().call(request), false, &policies.rejection);
-        }
-        None => return send_slow(inner, policies, shared, reader, origin, request),
-    };
-    let attempt = Attempt::on_fast_path(carried, origin);
-    // Two ways to the same, so that nothing is moved where there is no copy.
-    match copy {
-        None => ResponseFuture::sent(
-            inner.ready().call(request),
-            attempt,
-            None,
-            &policies.rejection,
-        ),
-        Some(copy) => {
-            let replay = Replay {
-                copy,
-                standby: inner.standby(),
-                shared: shared.clone(),
-            };
-            ResponseFuture::sent(
-                inner.ready().call(request),
-                attempt,
-                Some(replay),
-                &policies.rejection,
-            )
-        }
+    reader.try_fast(&shared.current, |header, carried| {
+        attach_copied(policies, || header.clone(), carried, request)
+    })
+}
+
+/// Attaches this header, and keeps what a replay needs.
+#[inline(always)]
+pub(crate) fn attach_copied<P, R, Req>(
+    policies: &Policies<P, R>,
+    header: impl FnOnce() -> HeaderValue,
+    carried: Carried,
+    request: &mut Req,
+) -> Fast<P::Copy>
+where
+    P: ReplayPolicy<Req>,
+    Req: HttpRequest,
+{
+    let copy = policies.replay.copy(request);
+    match attach(request.headers_mut(), header) {
+        true => Fast::Attached { copy, carried },
+        false => Fast::OwnHeader,
     }
 }
+
+/// Sends a request after the fast path, in one `match` of its caller: so the request
+/// is moved once, into the inner service.
+macro_rules! send_after {
+    ($fast:expr, $inner:expr, $policies:expr, $origin:expr, $request:expr, $cache:expr) => {
+        match $fast {
+            Fast::Attached {
+                copy: None,
+                carried,
+            } => {
+                let attempt = Attempt::on_fast_path(carried, $origin);
+                let response = $inner.ready().call($request);
+                ResponseFuture::sent(response, attempt, None, &$policies.rejection)
+            }
+            Fast::Attached {
+                copy: Some(copy),
+                carried,
+            } => {
+                let attempt = Attempt::on_fast_path(carried, $origin);
+                let standby = $inner.standby();
+                let replay = $cache.map(|shared| Replay {
+                    copy,
+                    standby,
+                    shared,
+                });
+                let response = $inner.ready().call($request);
+                ResponseFuture::sent(response, attempt, replay, &$policies.rejection)
+            }
+            Fast::OwnHeader => {
+                let response = $inner.ready().call($request);
+                ResponseFuture::pass(response, false, &$policies.rejection)
+            }
+        }
+    };
+}
+pub(crate) use send_after;
 
 /// For a request that gets no token: it is for none of the origins.
 #[inline(never)]
@@ -147,7 +177,7 @@ where
 
 /// When a lookup is due.
 #[inline(never)]
-fn send_slow<S, P, R, Req>(
+pub(crate) fn send_slow<S, P, R, Req>(
     inner: &mut Inner<S>,
     policies: &Policies<P, R>,
     shared: &Arc<Shared>,
@@ -206,7 +236,7 @@ fn send_reclaimed<S, P, R, Req>(
     shared: &Arc<Shared>,
     reader: &mut TokenReader,
     origin: OriginId,
-    request: Req,
+    mut request: Req,
 ) -> ResponseFuture<S, P, Req, R>
 where
     S: Service<Req> + Clone,
@@ -218,7 +248,10 @@ where
     let reclaimed = inner.reclaim();
     reader.suspend(false);
     if reclaimed {
-        return send(inner, policies, shared, reader, origin, request);
+        let Some(fast) = attach_fast(policies, shared, reader, &mut request) else {
+            return send_slow(inner, policies, shared, reader, origin, request);
+        };
+        return send_after!(fast, inner, policies, origin, request, Some(shared.clone()));
     }
     if has_authorization(&request) {
         return ResponseFuture::pass_queued(inner.queue(), request, false, &policies.rejection);

@@ -9,10 +9,12 @@ use tower_service::Service;
 use crate::auth::error::Error;
 use crate::auth::future::ResponseFuture;
 use crate::auth::message::{HttpRequest, HttpResponse};
+use crate::auth::pending::Replay;
 use crate::auth::readiness::Inner;
 use crate::auth::rejection::{Rejection, RejectionPolicy};
 use crate::auth::replay::{CloneBody, ReplayPolicy};
-use crate::auth::send::{Policies, pass_through, send};
+use crate::auth::response::Attempt;
+use crate::auth::send::{Fast, Policies, attach_fast, pass_through, send_after, send_slow};
 use crate::cache::{TokenCache, TokenReader};
 use crate::origins::Origins;
 
@@ -85,25 +87,29 @@ where
         if self.inner.is_lending() {
             return self.poll_ready_lending(cx);
         }
-        self.inner.ready().poll_ready(cx).map_err(Error::Inner)
+        // Spelled out, so that a service that is always ready costs nothing.
+        match self.inner.ready().poll_ready(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(Error::Inner(error))),
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     #[inline]
-    fn call(&mut self, request: Req) -> Self::Future {
+    fn call(&mut self, mut request: Req) -> Self::Future {
         let config = &*self.config;
         let policies = &config.policies;
         let Some(origin) = request.origin(&config.origins) else {
             return pass_through(&mut self.inner, policies, request);
         };
         let shared = &config.tokens.shared;
-        send(
-            &mut self.inner,
-            policies,
-            shared,
-            &mut self.reader,
-            origin,
-            request,
-        )
+        let reader = &mut self.reader;
+        let Some(fast) = attach_fast(policies, shared, reader, &mut request) else {
+            let inner = &mut self.inner;
+            return send_slow(inner, policies, shared, reader, origin, request);
+        };
+        let inner = &mut self.inner;
+        send_after!(fast, inner, policies, origin, request, Some(shared.clone()))
     }
 }
 

@@ -261,7 +261,16 @@ where
                     ready!(drain.poll(cx));
                     match pending.take() {
                         Some(pending) => {
-                            let sent = pending.unsent.send(live, in_use.take(), shared);
+                            let unsent = pending.unsent;
+                            // Another token may be in use by now.
+                            let sent = match next(shared, no_older_than(live), live) {
+                                Next::Serve { live, in_use } => unsent.send(&live, in_use, shared),
+                                // The response is read that would be returned if there
+                                // were no token, so the one from just now has to do.
+                                Next::Fail(_) | Next::Wait { .. } => {
+                                    unsent.send(live, in_use.take(), shared)
+                                }
+                            };
                             return Poll::Ready(Transition::Sent(sent));
                         }
                         None => Self::Done,
@@ -271,6 +280,13 @@ where
             };
             self.set(next);
         }
+    }
+}
+
+fn no_older_than(live: &CachedToken) -> Requirements {
+    Requirements {
+        newer_than: live.generation().saturating_sub(1),
+        ..Requirements::default()
     }
 }
 

@@ -18,7 +18,7 @@ const MIN_INTERVAL: Duration = Duration::from_secs(1);
 /// Keeps a token warm while nobody asks for one. Without a runtime the next
 /// fetch starts the task.
 pub(crate) fn ensure_keep_warm(shared: &Arc<Shared>) {
-    shared.keep_warm.ensure_running(|| {
+    shared.seldom().keep_warm.ensure_running(|| {
         let changes = shared.changes.subscribe();
         keep_warm(Arc::downgrade(shared), changes)
     });

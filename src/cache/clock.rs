@@ -150,6 +150,93 @@ impl CoarseTime {
     }
 }
 
+/// A time on both coarse clocks, in whole seconds: a limit that needs no look at the
+/// state again before it is over, for neither a suspended machine nor a clock that
+/// is set puts it off.
+#[cfg(feature = "accounts")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CoarseLimit {
+    monotonic: u32,
+    wall: u32,
+}
+
+#[cfg(feature = "accounts")]
+impl CoarseLimit {
+    /// The time `quiet` after `start`, or less than two seconds before; `None` if that
+    /// is `start` already. `quiet` has to be reckoned after `start` was read: the
+    /// machine may be suspended between the two.
+    pub(crate) fn after(start: CoarseSeconds, quiet: Duration) -> Option<Self> {
+        let CoarseSeconds { monotonic, wall } = start;
+        // The clocks are late by a tick, and were past the beginning of a second.
+        let whole = quiet.saturating_sub(COARSE_TICK).as_secs();
+        let whole = u32::try_from(whole).unwrap_or(u32::MAX);
+        (whole > 0).then(|| Self {
+            monotonic: monotonic.saturating_add(whole),
+            wall: wall.saturating_add(whole),
+        })
+    }
+
+    /// Whether it is ahead, by the clock that went further.
+    #[inline]
+    pub(crate) fn is_ahead(self) -> bool {
+        self.is_after(CoarseSeconds::now())
+    }
+
+    #[inline]
+    fn is_after(self, now: CoarseSeconds) -> bool {
+        now.monotonic < self.monotonic && now.wall < self.wall
+    }
+}
+
+/// The time on both coarse clocks. One that does not fit, before 1970 for one, is over
+/// every limit.
+#[cfg(feature = "accounts")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CoarseSeconds {
+    monotonic: u32,
+    wall: u32,
+}
+
+#[cfg(feature = "accounts")]
+impl CoarseSeconds {
+    #[inline]
+    pub(crate) fn now() -> Self {
+        let seconds = |seconds: u64| u32::try_from(seconds).unwrap_or(u32::MAX);
+        let (monotonic, wall) = coarse_clocks();
+        Self {
+            monotonic: seconds(monotonic),
+            wall: seconds(wall),
+        }
+    }
+}
+
+/// Seconds on the monotonic and on the wall clock.
+#[cfg(feature = "accounts")]
+#[inline]
+fn coarse_clocks() -> (u64, u64) {
+    #[cfg(tower_bearer_loom)]
+    let clocks = (1 << 20, 1 << 20);
+    #[cfg(all(target_os = "linux", not(tower_bearer_loom)))]
+    let clocks = {
+        use rustix::time::{ClockId, clock_gettime};
+        (
+            clock_gettime(ClockId::MonotonicCoarse).tv_sec as u64,
+            clock_gettime(ClockId::RealtimeCoarse).tv_sec as u64,
+        )
+    };
+    #[cfg(not(any(target_os = "linux", tower_bearer_loom)))]
+    let clocks = {
+        static START: std::sync::LazyLock<std::time::Instant> =
+            std::sync::LazyLock::new(std::time::Instant::now);
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        (
+            START.elapsed().as_secs(),
+            wall.map_or(u64::MAX, |wall| wall.as_secs()),
+        )
+    };
+    clocks
+}
+
 /// Whether tokio's clock stands still while the machine's goes on. Checked when
 /// a token arrives and at each lookup, so a test has to pause the time before its
 /// first token.
@@ -205,6 +292,29 @@ mod tests {
             );
         }
         assert_eq!(start.since(&after(start, 5, 5)), Duration::ZERO);
+    }
+
+    #[cfg(feature = "accounts")]
+    #[test]
+    fn a_limit_is_over_before_the_time_is_on_either_clock() {
+        let at = |monotonic, wall| CoarseSeconds { monotonic, wall };
+        let start = at(1000, 2000);
+        let limit = |quiet: f64| CoarseLimit::after(start, Duration::from_secs_f64(quiet));
+        assert_eq!((limit(0.0), limit(1.005)), (None, None));
+        let limit = limit(60.0).expect("ahead");
+        for (monotonic, wall, ahead) in [
+            (0, 0, true),
+            (58, 58, true),
+            (59, 59, false),
+            (0, 59, false),       // suspended, or set forward
+            (59, -1000, false),   // set back
+            (58, -1000, true),    // the same, before the time
+            (0, i64::MAX, false), // set before 1970
+        ] {
+            let wall = u32::try_from(wall.saturating_add(2000)).unwrap_or(u32::MAX);
+            let now = at(1000 + monotonic, wall);
+            assert_eq!(limit.is_after(now), ahead, "{now:?}");
+        }
     }
 
     #[test]

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::cache::failures::{FailureCounts, Failures};
+use crate::cache::turn::Turn;
 use crate::error::TokenError;
 use crate::sync::lock;
 
@@ -33,11 +33,10 @@ fn registry() -> MutexGuard<'static, Registry> {
 pub(crate) struct CredentialMemory {
     fingerprint: u64,
     failures: Mutex<Failures>,
-    /// Until when the attempt in progress may take.
-    attempt: Mutex<Option<Instant>>,
+    /// Whose turn it is to send them, where no user is known.
+    turn: Arc<Turn>,
     /// The last attempt yielded a token.
     proven: AtomicBool,
-    ended: Notify,
 }
 
 impl CredentialMemory {
@@ -55,9 +54,8 @@ impl CredentialMemory {
         let memory = Arc::new(Self {
             fingerprint,
             failures: Mutex::default(),
-            attempt: Mutex::default(),
+            turn: Arc::default(),
             proven: AtomicBool::new(false),
-            ended: Notify::new(),
         });
         registry.insert(fingerprint, memory.clone());
         memory
@@ -114,26 +112,6 @@ impl CredentialMemory {
         lock(&self.failures).blocking(now)
     }
 
-    /// Begins an attempt, unless one is in progress that it has to wait for: until
-    /// when, then.
-    fn try_begin(
-        self: &Arc<Self>,
-        limit: Duration,
-        locks: bool,
-    ) -> Result<Option<Instant>, Arc<Self>> {
-        let now = Instant::now();
-        let mut attempt = lock(&self.attempt);
-        if self.blocking(now).is_some() {
-            return Err(self.clone());
-        }
-        let waits = locks || !self.proven.load(Ordering::Relaxed);
-        let busy = attempt.filter(|until| now < *until && waits);
-        if busy.is_none() {
-            *attempt = Some(now + limit);
-        }
-        Ok(busy)
-    }
-
     /// Reads or changes the failures.
     pub(crate) fn with_failures<R>(&self, f: impl FnOnce(&mut Failures) -> R) -> R {
         f(&mut lock(&self.failures))
@@ -160,19 +138,28 @@ fn make_room(registry: &mut Registry) {
     }
 }
 
+/// Whose account an attempt may lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Locks {
+    Nobody,
+    /// A person's; 0: of no name that is known.
+    User(u64),
+}
+
 /// The right to send credentials. While they are unproven only one attempt with
 /// them is in progress, so that many caches count as one. Where a person's account
-/// may be locked, there is only ever one: Keycloak refuses right passwords too when
-/// several logins of a user overlap (its detection of brute force).
+/// may be locked, there is only ever one for this person, whatever the password:
+/// Keycloak refuses right passwords too when several logins of a user overlap (its
+/// detection of brute force).
 #[derive(Debug)]
 pub(crate) struct Attempt {
     memory: Arc<CredentialMemory>,
+    turn: Arc<Turn>,
     began: Instant,
 }
 
 impl Attempt {
     /// Waits for the attempt in progress, which may take `limit` at the most.
-    /// `locks`: a person's account may be locked.
     ///
     /// # Errors
     ///
@@ -180,16 +167,31 @@ impl Attempt {
     pub(crate) async fn begin(
         fingerprint: u64,
         limit: Duration,
-        locks: bool,
+        locks: Locks,
     ) -> Result<Self, Arc<CredentialMemory>> {
         let memory = CredentialMemory::of(fingerprint);
+        let turn = match locks {
+            Locks::User(user) if user != 0 => Turn::of_user(user),
+            _ => memory.turn.clone(),
+        };
         loop {
             // Before the check, so that no end is missed.
-            let ended = memory.ended.notified();
-            let Some(until) = memory.try_begin(limit, locks)? else {
+            let ended = turn.ended();
+            let began = Instant::now();
+            let taken = turn.take(began, limit, || {
+                let waits = locks != Locks::Nobody || !memory.proven.load(Ordering::Relaxed);
+                match memory.blocking(began) {
+                    Some(_) => Err(memory.clone()),
+                    None => Ok(waits),
+                }
+            })?;
+            let Some(until) = taken else {
                 drop(ended);
-                let began = Instant::now();
-                return Ok(Self { memory, began });
+                return Ok(Self {
+                    memory,
+                    turn,
+                    began,
+                });
             };
             let _ = timeout_at(until, ended).await;
         }
@@ -229,8 +231,7 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        *lock(&self.memory.attempt) = None;
-        self.memory.ended.notify_waiters();
+        self.turn.end();
         // Held during the check, so that no failure is added after it.
         let mut registry = registry();
         if lock(&self.memory.failures).is_clear() {

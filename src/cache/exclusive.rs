@@ -100,7 +100,19 @@ impl Exclusivity {
         self.withheld
     }
 
-    /// A refresh token is about to be sent, while this generation is in use.
+    /// A refresh token is about to be sent: no longer hands out the token in use, where
+    /// renewals are exclusive. Tells whether they are.
+    pub(crate) fn withhold(&mut self) -> bool {
+        self.withheld = self.exclusive;
+        self.withheld
+    }
+
+    /// No refresh token is sent after all.
+    pub(crate) fn hand_out_again(&mut self) {
+        self.withheld = false;
+    }
+
+    /// A refresh token is sent, while this generation is in use.
     pub(crate) fn start(&mut self, generation: Option<u64>) {
         if let Some(last) = &self.last
             && !last.counted
@@ -108,7 +120,7 @@ impl Exclusivity {
             // The one before ended nothing.
             self.ended = 0;
         }
-        self.withheld = self.exclusive;
+        self.withhold();
         let ended_by_it = generation.filter(|it| self.rejected_before != Some(*it));
         self.last = ended_by_it.map(|generation| Refresh {
             generation,

@@ -47,6 +47,7 @@ impl Shared {
                 }
                 Next::Serve { live, in_use }
             }
+            Lookup::Fail(error) if self.may_reread(&error) => self.fetch(needs, Purpose::Reread),
             Lookup::Fail(error) => self.peek(needs, error),
             Lookup::Fetch => self.fetch(needs, Purpose::Token),
         }
@@ -64,10 +65,17 @@ impl Shared {
         }
     }
 
+    /// Where credentials were refused that are in files, others may be in them now.
+    fn may_reread(&self, error: &TokenError) -> bool {
+        Handle::try_current().is_ok()
+            && self.with_state(|state, now| state.may_reread(error, now.monotonic))
+            && self.source.contents().is_some()
+    }
+
     fn fetch(self: &Arc<Self>, needs: Requirements, purpose: Purpose) -> Next {
         let joined = self.join(needs, purpose, |lookup| match lookup {
             Lookup::Serve { live, in_use, .. } => Some(Next::Serve { live, in_use }),
-            Lookup::Fail(_) if purpose == Purpose::Peek => None,
+            Lookup::Fail(_) if purpose != Purpose::Token => None,
             Lookup::Fail(error) => Some(Next::Fail(error)),
             Lookup::Fetch => None,
         });
@@ -272,6 +280,7 @@ impl FetchTask {
         let shared = self.shared.clone();
         let context = self.context;
         let fetched = match (&shared.fleet, context.purpose) {
+            (_, Purpose::Reread) => shared.fetch_if_replaced(context).await,
             (None, _) => shared.fetch_from_source(context).await,
             (Some(fleet), Purpose::Token) => shared.fetch_in_fleet(fleet, context).await,
             (Some(fleet), Purpose::Peek) => shared.peek_in_pause(fleet, context).await,
@@ -280,7 +289,11 @@ impl FetchTask {
                 None => return self.end_as_before(),
             },
         };
-        let is_told = context.purpose != Purpose::Peek || fetched.answer.is_ok();
+        let is_told = match context.purpose {
+            Purpose::Peek => fetched.answer.is_ok(),
+            Purpose::Reread => fetched.answer.is_ok() || !fetched.from_memory,
+            Purpose::Token | Purpose::Rejoin => true,
+        };
         let by = fetched.by;
         if let Ok(response) = &fetched.answer
             && response.has_unreadable_lifetime()

@@ -97,7 +97,10 @@ impl Shared {
         self.keep_alive(context, Duration::ZERO);
         let error = self.with_timeout(self.source.prepare()).await.err();
         self.keep_alive(context, Duration::ZERO);
-        let error = error?;
+        let Some(error) = error else {
+            self.note_tried();
+            return None;
+        };
         // Those that it had last.
         acquire.credentials = self.source.fingerprint();
         if let Some(newer) = self.peek_newer(fleet, acquire).await {

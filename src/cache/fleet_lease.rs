@@ -9,6 +9,7 @@ use crate::cache::clock::Moment;
 use crate::cache::codec;
 use crate::cache::fleet_store::LONGEST;
 use crate::cache::in_flight::FetchResult;
+use crate::cache::refresh_token::HeldBy;
 use crate::cache::settings::{FleetMember, Settings};
 use crate::cache::shared::Shared;
 use crate::cache::source_call::FetchContext;
@@ -153,7 +154,11 @@ impl Shared {
         let Some(refresh_token) = refresh_token else {
             return Attempted::Fetched(self.fetch_with_credentials(context).await);
         };
-        let refreshed = self.refresh(context, refresh_token).await;
+        let refreshed = self.refresh(context, refresh_token, HeldBy::Lease).await;
+        let Some(refreshed) = refreshed else {
+            self.end_in_background(refresh_token.clone());
+            return Attempted::Fetched(self.fetch_with_credentials(context).await);
+        };
         if is_refused(&refreshed)
             && let Some(newer) = self.peek_newer(fleet, acquire).await
         {

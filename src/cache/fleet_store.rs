@@ -72,7 +72,8 @@ impl Shared {
         answer: impl Future<Output = Result<R, BoxError>>,
         waits: bool,
     ) -> Option<R> {
-        let first = self.with_state(|state, _| !std::mem::replace(&mut state.asked_store, true));
+        let first =
+            self.with_state(|state, _| !std::mem::replace(&mut state.rare.asked_store, true));
         let limit = match first || waits {
             true => self
                 .settings
@@ -93,8 +94,8 @@ impl Shared {
             Ok(answer) => (Some(answer), None),
             Err(fault) => (None, Some(fault)),
         };
-        let before =
-            self.with_state(|state, _| std::mem::replace(&mut state.store_error, fault.clone()));
+        let before = self
+            .with_state(|state, _| std::mem::replace(&mut state.rare.store_error, fault.clone()));
         match &fault {
             Some(error) => self.emit(&Event::StoreError {
                 error,
@@ -109,8 +110,9 @@ impl Shared {
     /// Tells of what the store has noticed, if it is something else than before.
     fn note_warning(&self, fleet: &FleetMember, account: &Account) {
         let warning = fleet.store.warning(account);
-        let before = self
-            .with_state(|state, _| std::mem::replace(&mut state.store_warning, warning.clone()));
+        let before = self.with_state(|state, _| {
+            std::mem::replace(&mut state.rare.store_warning, warning.clone())
+        });
         if let Some(warning) = warning.filter(|it| before.as_ref() != Some(it)) {
             let account = &account.name;
             self.emit(&Event::StoreWarning {

@@ -15,7 +15,7 @@ use crate::token::{RefreshToken, TokenResponse};
 /// The fetch in progress, if there is one.
 #[derive(Debug, Default)]
 pub(crate) struct CurrentFetch {
-    current: Option<Current>,
+    current: Option<Box<Current>>,
     count: u64,
 }
 
@@ -44,12 +44,12 @@ impl CurrentFetch {
         forced_by: Option<OriginId>,
     ) -> u64 {
         self.count += 1;
-        self.current = Some(Current {
+        self.current = Some(Box::new(Current {
             id: self.count,
             forced_by,
             until: now + limit,
             was_stalled: false,
-        });
+        }));
         self.count
     }
 

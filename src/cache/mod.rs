@@ -17,6 +17,8 @@ mod fleet_alone;
 mod fleet_failures;
 mod fleet_lease;
 mod fleet_store;
+#[cfg(feature = "accounts")]
+mod hot;
 mod in_flight;
 mod parked;
 #[cfg_attr(
@@ -34,6 +36,7 @@ pub(crate) mod registry;
 mod rejections;
 #[cfg(all(test, tower_bearer_loom))]
 mod rejections_loom;
+mod reread;
 mod schedule;
 mod session;
 mod settings;
@@ -45,6 +48,11 @@ mod source_call;
 mod state;
 mod status;
 mod token_cache;
+mod turn;
+#[cfg(any(feature = "accounts", all(test, tower_bearer_loom)))]
+mod version;
+#[cfg(all(test, tower_bearer_loom))]
+mod version_loom;
 mod wait;
 
 #[cfg(feature = "accounts")]
@@ -54,6 +62,8 @@ pub(crate) use current::{CachedToken, Carried, TokenReader};
 pub(crate) use exclusive::InUse;
 pub use exclusive::Renewal;
 pub(crate) use fetch::Next;
+#[cfg(feature = "accounts")]
+pub(crate) use hot::HotToken;
 #[cfg(feature = "accounts")]
 pub(crate) use permits::Permits;
 #[cfg(feature = "accounts")]

@@ -6,12 +6,15 @@
 //! and so is its group: all sources with the same endpoint, or one source whose
 //! endpoint is unknown. From then on, until one of its calls is quick again, a
 //! group shares a quarter of the permits with all other slow ones. So an endpoint
-//! that hangs delays others by a second, once.
+//! that hangs delays others by a second, once. A quick call says nothing where a
+//! quarter of the permits or more are with calls of the group that are slow and go
+//! on: an endpoint that answers some and lets the others hang is slow.
 //!
 //! The bound: at most `max` calls are in their first second. Beside them there are at
 //! most a quarter as many of groups known to be slow, and those that were found slow
-//! while they ran, at most `max` for each group.
+//! while they ran, at most `max` and a quarter for each group.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -45,6 +48,8 @@ struct Pool {
     /// Calls that are slow, or whose group is.
     slow: usize,
     slow_groups: HashSet<u64>,
+    /// How many calls of a group are slow and go on, where there are any.
+    hanging: HashMap<u64, usize>,
     quick_queue: Queue,
     slow_queue: Queue,
     /// Nobody waits any more: the calls are not made.
@@ -123,6 +128,7 @@ impl Permits {
             permits: self.clone(),
             group,
             class,
+            hangs: false,
             since: Instant::now(),
         }
     }
@@ -192,11 +198,27 @@ impl Pool {
         }
     }
 
-    fn mark_quick(&mut self, group: u64) {
-        if self.slow_groups.remove(&group)
+    /// A call of this group was quick, unless too many others hang.
+    fn mark_quick(&mut self, group: u64, max: usize) {
+        let hanging = self.hanging.get(&group).copied().unwrap_or_default();
+        if hanging < slow_max(max)
+            && self.slow_groups.remove(&group)
             && let Some(waiting) = self.slow_queue.take(group)
         {
             self.quick_queue.put(group, waiting);
+        }
+    }
+
+    fn hangs(&mut self, group: u64) {
+        *self.hanging.entry(group).or_default() += 1;
+    }
+
+    fn hangs_no_more(&mut self, group: u64) {
+        if let Entry::Occupied(mut hanging) = self.hanging.entry(group) {
+            *hanging.get_mut() -= 1;
+            if *hanging.get() == 0 {
+                hanging.remove();
+            }
         }
     }
 }
@@ -207,6 +229,8 @@ pub(super) struct Permit {
     permits: Arc<Permits>,
     group: u64,
     class: Class,
+    /// The call takes longer than a second.
+    hangs: bool,
     pub(super) since: Instant,
 }
 
@@ -214,6 +238,7 @@ impl Permit {
     /// The call takes longer than a second.
     pub(super) fn mark_slow(&mut self) {
         let (group, class) = (self.group, self.class);
+        let hung = std::mem::replace(&mut self.hangs, true);
         if class == Class::Quick {
             self.class = Class::Slow;
         }
@@ -222,23 +247,34 @@ impl Permit {
                 pool.quick -= 1;
                 pool.slow += 1;
             }
+            if !hung {
+                pool.hangs(group);
+            }
             pool.mark_slow(group);
         });
     }
 
     /// The call was made, from its begin to its end.
     pub(super) fn finish(self) {
-        if self.since.elapsed() <= SLOW_AFTER {
-            let group = self.group;
-            self.permits.change(|pool| pool.mark_quick(group));
-        }
+        let (group, max) = (self.group, self.permits.max);
+        let is_quick = self.since.elapsed() <= SLOW_AFTER;
+        self.permits.change(|pool| match is_quick {
+            true => pool.mark_quick(group, max),
+            // Others may have been quick meanwhile: this is the last that is known.
+            false => pool.mark_slow(group),
+        });
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let class = self.class;
-        self.permits.change(|pool| pool.end(class));
+        let (group, class, hangs) = (self.group, self.class, self.hangs);
+        self.permits.change(|pool| {
+            pool.end(class);
+            if hangs {
+                pool.hangs_no_more(group);
+            }
+        });
     }
 }
 
@@ -324,6 +360,8 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::advance;
+
     use super::*;
 
     fn granted(receiver: &mut oneshot::Receiver<Permit>) -> Option<Permit> {
@@ -365,6 +403,48 @@ mod tests {
         drop((slow, quick));
         let pool = lock(&permits.pool);
         assert_eq!((pool.quick, pool.slow), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_that_answers_some_and_lets_others_hang_stays_slow() {
+        let (permits, mut hung) = (Arc::new(Permits::new(8)), Vec::new());
+        for _ in 0..5 {
+            let begun = std::iter::from_fn(|| permits.acquire(7, false).ok());
+            let mut begun: Vec<_> = begun.collect();
+            let quick = begun.pop();
+            begun.iter_mut().for_each(Permit::mark_slow);
+            quick.into_iter().for_each(Permit::finish);
+            hung.append(&mut begun);
+            assert!(permits.acquire(8, false).is_ok(), "another group");
+        }
+        assert_eq!(hung.len(), 7, "no more than began before it was found slow");
+        hung.truncate(1);
+        let quick = permits.acquire(7, false).expect("a quarter is two");
+        quick.finish();
+        let begun: Vec<_> = std::iter::from_fn(|| permits.acquire(7, false).ok()).collect();
+        assert_eq!(begun.len(), 8, "few hang, and it was quick");
+        drop(begun);
+        drop(hung);
+        let pool = lock(&permits.pool);
+        assert_eq!((pool.quick, pool.slow), (0, 0));
+        assert!(pool.hanging.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_timed_out_is_not_outdone_by_one_that_was_quick_before() {
+        let permits = Arc::new(Permits::new(8));
+        let mut hung = permits.acquire(7, false).expect("free");
+        let quick = permits.acquire(7, false).expect("free");
+        advance(2 * SLOW_AFTER).await;
+        hung.mark_slow();
+        permits
+            .acquire(7, false)
+            .expect("a quarter is two")
+            .finish();
+        hung.finish();
+        drop(quick);
+        let begun: Vec<_> = std::iter::from_fn(|| permits.acquire(7, false).ok()).collect();
+        assert_eq!(begun.len(), 2, "a quarter");
     }
 
     #[tokio::test(start_paused = true)]

@@ -36,6 +36,14 @@ pub(crate) fn after_failed_refresh(
     }
 }
 
+/// Who holds a refresh token until it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeldBy {
+    Cache,
+    /// The fleet's store, which has given it out with a lease.
+    Lease,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct HeldRefreshToken {
     held: Option<Box<Held>>,

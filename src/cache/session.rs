@@ -62,7 +62,7 @@ pub(crate) fn end_late(shared: &Arc<Shared>) {
 }
 
 async fn end_last_session(shared: Arc<Shared>) -> Result<(), TokenError> {
-    let _turn = shared.ending.get_or_init(Box::default).lock().await;
+    let _turn = shared.seldom().ending.lock().await;
     if let Some(left) = shared.with_state(|state, _| state.take_unended()) {
         shared.end_or_keep(left).await?;
     }

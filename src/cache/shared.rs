@@ -10,6 +10,8 @@ use tokio::time::Instant;
 
 use crate::cache::clock::Moment;
 use crate::cache::current::{CachedToken, CurrentToken};
+#[cfg(feature = "accounts")]
+use crate::cache::hot;
 use crate::cache::settings::FleetMember;
 use crate::cache::settings::SharedSettings;
 use crate::cache::single_flight::SingleFlight;
@@ -47,16 +49,22 @@ pub(crate) struct Shared {
     pub(crate) fleet: Option<Box<FleetMember>>,
     pub(crate) settings: SharedSettings,
     pub(crate) current: CurrentToken,
-    pub(crate) keep_warm: BackgroundTask,
     /// Whether a token is to be kept warm.
     pub(crate) keeps_warm: AtomicBool,
     /// Told of each change of the token in use; closed with the last handle.
     pub(crate) changes: Changes,
-    /// Held by the shutdown that ends the session. Made for the first one.
-    pub(crate) ending: OnceLock<Box<tokio::sync::Mutex<()>>>,
+    seldom: OnceLock<Box<Seldom>>,
     state: Mutex<State>,
     pub(crate) flight: SingleFlight<FetchEnd, Arc<Shared>>,
     pub(crate) gauges: CacheGauges,
+}
+
+/// What is made when it is first needed, which it seldom is.
+#[derive(Default)]
+pub(crate) struct Seldom {
+    pub(crate) keep_warm: BackgroundTask,
+    /// Held by the shutdown that ends the session.
+    pub(crate) ending: tokio::sync::Mutex<()>,
 }
 
 impl Shared {
@@ -76,13 +84,16 @@ impl Shared {
             fleet: fleet.map(Box::new),
             settings,
             current: CurrentToken::default(),
-            keep_warm: BackgroundTask::default(),
             keeps_warm: AtomicBool::new(false),
             changes: Changes::default(),
-            ending: OnceLock::new(),
+            seldom: OnceLock::new(),
             state: Mutex::new(state),
             flight: SingleFlight::new(),
         }
+    }
+
+    pub(crate) fn seldom(&self) -> &Seldom {
+        self.seldom.get_or_init(Box::default)
     }
 
     /// An API rejected this generation at `origin`.
@@ -155,7 +166,19 @@ impl Shared {
         if changed {
             self.current.replace(state.live.clone());
         }
+        #[cfg(feature = "accounts")]
+        let ended = state.has_hot_token && (changed || state.quiet_for(&now).is_zero());
+        #[cfg(feature = "accounts")]
+        if ended {
+            state.has_hot_token = false;
+            hot::end_hot_tokens(self.cache_id);
+        }
         drop(state);
+        // Without the lock, for accounts have their own.
+        #[cfg(feature = "accounts")]
+        if ended {
+            self.source.token_changed(self.cache_id);
+        }
         if changed {
             self.changes.notify();
         }

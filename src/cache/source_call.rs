@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::cache::credentials::{Attempt, CredentialMemory};
+use crate::cache::credentials::{Attempt, CredentialMemory, Locks};
 use crate::cache::failures::{is_about_credentials, is_worth_another_attempt};
 use crate::cache::in_flight::FetchResult;
 use crate::cache::permitted_call::{self, Granted, WaitForPermit};
-use crate::cache::refresh_token::AfterRefresh;
+use crate::cache::refresh_token::{AfterRefresh, HeldBy};
 use crate::cache::shared::Shared;
 use crate::cache::state::{Requirements, shut_down};
 use crate::error::{TokenError, TokenErrorKind};
@@ -36,22 +36,21 @@ pub(crate) enum Purpose {
     Peek,
     /// To join the fleet again, whose store could not be asked before.
     Rejoin,
+    /// To look whether refused credentials were replaced in their files.
+    Reread,
 }
 
 impl Shared {
     /// Calls the source, and once more after a failure that is worth it.
     pub(crate) async fn fetch_from_source(self: &Arc<Self>, context: FetchContext) -> FetchResult {
-        let settings = &self.settings;
-        let held = self.with_state(|state, now| state.refresh.get(now, settings));
-        let fetched = self.fetch_once(context, held.as_ref()).await;
+        let fetched = self.fetch_once(context).await;
         let Some(pause) = self.pause_before_retry(context, &fetched) else {
             return fetched;
         };
         self.with_state(|state, now| state.note_failure(&fetched, now));
         self.keep_alive(context, pause);
         sleep(pause).await;
-        let held = self.with_state(|state, now| state.refresh.get(now, settings));
-        self.fetch_once(context, held.as_ref()).await
+        self.fetch_once(context).await
     }
 
     /// The pause after which the source is called once more before the waiters
@@ -74,17 +73,16 @@ impl Shared {
 
     /// One call with the refresh token, if there is one, and one with the
     /// source's own credentials where that did not yield what is needed.
-    pub(crate) async fn fetch_once(
-        self: &Arc<Self>,
-        context: FetchContext,
-        refresh_token: Option<&RefreshToken>,
-    ) -> FetchResult {
-        let Some(refresh_token) = refresh_token else {
-            return self.fetch_with_credentials(context).await;
-        };
-        let refreshed = self.refresh(context, refresh_token).await;
-        self.continue_after_refresh(context, refreshed, refresh_token)
-            .await
+    async fn fetch_once(self: &Arc<Self>, context: FetchContext) -> FetchResult {
+        let held = || self.with_state(|state, now| state.refresh.get(now, &self.settings));
+        while let Some(token) = held() {
+            if let Some(refreshed) = self.refresh(context, &token, HeldBy::Cache).await {
+                return self
+                    .continue_after_refresh(context, refreshed, &token)
+                    .await;
+            }
+        }
+        self.fetch_with_credentials(context).await
     }
 
     /// The rest of a fetch, once the request with the refresh token is answered.
@@ -119,34 +117,50 @@ impl Shared {
         }
     }
 
+    /// One call with this refresh token. `None` if it is to be used no more by the time
+    /// that it would be sent.
     pub(crate) async fn refresh(
         &self,
         context: FetchContext,
         refresh_token: &RefreshToken,
-    ) -> FetchResult {
+        held_by: HeldBy,
+    ) -> Option<FetchResult> {
         let call = async {
             if let Some(error) = self.shut_down() {
-                return FetchResult::new(Err(error), self.settings.clock.now());
+                self.endpoint_not_asked();
+                return Some(FetchResult::new(Err(error), self.settings.clock.now()));
             }
             self.keep_alive(context, Duration::ZERO);
-            if let Some(uses) = self.with_state(|state, now| state.start_refresh(context.id, now)) {
+            if let Some(uses) = self.with_state(|state, now| state.withhold(context.id, now)) {
                 uses.ended().await;
             }
             let requested_at = self.settings.clock.now();
+            // Much may have happened meanwhile.
+            let started = self.with_state(|state, now| {
+                state.start_refresh(context.id, refresh_token, held_by, now, &self.settings)
+            });
+            if let Some(error) = self.shut_down() {
+                self.endpoint_not_asked();
+                return Some(FetchResult::new(Err(error), requested_at));
+            }
+            if !started {
+                self.endpoint_not_asked();
+                return None;
+            }
             let call = async { self.source.refresh(refresh_token).await };
             let answer = self.with_timeout(call).await;
             let error = answer.as_ref().err();
             if self.with_state(|state, now| state.refresh_answered(context.id, error, now)) {
                 self.emit(&Event::RenewalExclusive);
             }
-            FetchResult::new(answer, requested_at)
+            Some(FetchResult::new(answer, requested_at))
         };
-        let mut fetched = self.with_permit(context, self.endpoint(), call).await;
+        let mut fetched = self.with_permit(context, self.endpoint(), call).await?;
         fetched.by = FetchedBy::RefreshToken;
         fetched.sent = Some(refresh_token.clone());
         // Nobody's password was sent.
         self.draw_pause(&mut fetched, false);
-        fetched
+        Some(fetched)
     }
 
     pub(crate) async fn fetch_with_credentials(&self, context: FetchContext) -> FetchResult {
@@ -158,6 +172,7 @@ impl Shared {
             self.draw_pause(&mut fetched, true);
             return fetched;
         }
+        self.note_tried();
         // What is remembered needs no permit.
         if let Some(memory) = CredentialMemory::find_blocking(self.source.local_fingerprint()) {
             return FetchResult::remembered(memory, self.settings.clock.now());
@@ -187,12 +202,14 @@ impl Shared {
             _ => match permitted_call::released(self.begin_attempt(context, fingerprint)).await {
                 Ok(attempt) => Some(attempt),
                 Err(memory) => {
+                    self.endpoint_not_asked();
                     return FetchResult::remembered(memory, self.settings.clock.now());
                 }
             },
         };
         let requested_at = self.settings.clock.now();
         if let Some(error) = self.shut_down() {
+            self.endpoint_not_asked();
             return FetchResult::new(Err(error), requested_at);
         }
         self.keep_alive(context, Duration::ZERO);
@@ -225,7 +242,10 @@ impl Shared {
         fingerprint: u64,
     ) -> Result<Attempt, Arc<CredentialMemory>> {
         let limit = self.settings.source_timeout + GRACE;
-        let locks = self.source.may_lock();
+        let locks = match self.source.may_lock() {
+            true => Locks::User(self.source.user()),
+            false => Locks::Nobody,
+        };
         let mut attempt = pin!(Attempt::begin(fingerprint, limit, locks));
         loop {
             self.keep_alive(context, limit);
@@ -247,6 +267,14 @@ impl Shared {
         match self.source.endpoint() {
             0 => self.cache_id,
             endpoint => endpoint,
+        }
+    }
+
+    /// The call with a permit ends without a request: that it was quick says nothing of
+    /// the endpoint.
+    fn endpoint_not_asked(&self) {
+        if self.settings.permits.is_some() {
+            permitted_call::release();
         }
     }
 
@@ -295,7 +323,12 @@ impl Shared {
     fn draw_pause_for_longer(&self, error: &TokenError) -> Duration {
         let (settings, random) = (&self.settings, fastrand::f64());
         let locks = self.source.may_lock();
-        self.with_state(|state, _| state.failed_logins.pause(error, locks, settings, random))
+        self.with_state(|state, _| {
+            state
+                .rare
+                .failed_logins
+                .pause(error, locks, settings, random)
+        })
     }
 
     /// Says that the fetch goes on: it is stalled only if it is not heard of for

@@ -3,6 +3,8 @@
 //! come from the caller.
 
 mod fetched;
+mod rare;
+mod refused;
 mod rejected;
 
 use std::sync::Arc;
@@ -13,18 +15,19 @@ use tokio::time::Instant;
 use crate::cache::clock::{CoarseTime, Moment};
 use crate::cache::credentials::CredentialMemory;
 use crate::cache::current::CachedToken;
-use crate::cache::exclusive::{Exclusivity, InUse};
+use crate::cache::exclusive::{Exclusivity, InUse, Renewal, Uses};
 use crate::cache::failures::Failures;
 use crate::cache::in_flight::CurrentFetch;
 use crate::cache::refresh_token::HeldRefreshToken;
-use crate::cache::rejections::Rejections;
 use crate::cache::schedule::Freshness;
 use crate::cache::settings::Settings;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::origins::OriginId;
-use crate::store::{Acquire, StoreWarning};
+use crate::store::Acquire;
 use crate::telemetry::{FetchedBy, Reason};
 use crate::token::{AccessToken, RefreshToken};
+
+use self::rare::OnDemand;
 
 /// What a caller needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,25 +92,10 @@ pub(crate) struct State {
     generation: u64,
     /// Failures that this cache alone remembers.
     pub(crate) failures: Failures,
-    /// Failures of logins for a token that lives longer than those that come by
-    /// the refresh token.
-    pub(crate) failed_logins: Failures,
     /// Failures of the credentials, which all caches with the same remember.
     memory: Option<Arc<CredentialMemory>>,
-    rejections: Rejections,
-    /// The generation that was rejected last, and where.
-    suspect: Option<(u64, OriginId)>,
     pub(crate) current_fetch: CurrentFetch,
-    exclusivity: Exclusivity,
-    /// The generation of the last token that came from the fleet's store, or
-    /// went there.
-    store_generation: u64,
-    /// The fleet knows nothing of the token in use.
-    alone: bool,
-    /// When the store was read last for a newer token, while no fetch could be made.
-    peeked_at: Option<Instant>,
-    /// The refresh token in the fleet's store is not to be used.
-    discard_stored: bool,
+    pub(crate) rare: OnDemand,
     /// Why the last token was given up before its time.
     invalidated: Option<Reason>,
     /// What was left of the last token of a login when it arrived; `None` if it
@@ -115,27 +103,26 @@ pub(crate) struct State {
     longest_left: Option<Duration>,
     /// Failures before this do not count, not those of the fleet either.
     ignore_failures: bool,
-    /// Why the fleet's store could not be asked.
-    pub(crate) store_error: Option<TokenError>,
-    /// What the store has noticed.
-    pub(crate) store_warning: Option<StoreWarning>,
-    /// The store was asked before.
-    pub(crate) asked_store: bool,
     /// Shut down: no more fetches, no more tokens.
     closed: bool,
-    /// Tokens whose session a shutdown could not end.
-    unended: Option<Box<Tokens>>,
     /// Many threads are expected to send the same token.
     striped: bool,
+    /// Others hold the token in use, until they are told that it is not.
+    #[cfg(feature = "accounts")]
+    pub(crate) has_hot_token: bool,
     cache_id: u64,
 }
 
 impl State {
     pub(crate) fn new(cache_id: u64, settings: &Settings) -> Self {
+        let mut rare = OnDemand::default();
+        if settings.renewal != Renewal::default() {
+            rare.exclusivity = Exclusivity::new(settings.renewal);
+        }
         Self {
             cache_id,
             striped: settings.many_threads,
-            exclusivity: Exclusivity::new(settings.renewal),
+            rare,
             ..Self::default()
         }
     }
@@ -148,7 +135,7 @@ impl State {
         let handed_out = self
             .live
             .as_ref()
-            .filter(|_| !self.exclusivity.is_withheld());
+            .filter(|_| !self.rare.exclusivity.is_withheld());
         if let Some(live) = handed_out.filter(|it| suffices(it, needs, now)) {
             let renew = live.freshness(now) == Freshness::Due
                 && !self.is_fetching(now.monotonic)
@@ -166,20 +153,30 @@ impl State {
         if self.live.is_some() && self.longest_left.is_some_and(|left| needs.valid_for > left) {
             return Lookup::Fail(lives_too_short());
         }
-        let longer = self.live.is_some() && !needs.valid_for.is_zero();
-        let failed_login = longer.then(|| self.failed_logins.blocking(now.monotonic));
-        match failed_login
-            .flatten()
-            .or_else(|| self.blocking(now.monotonic))
-        {
+        match self.blocking_for(needs, now.monotonic) {
             Some(error) => Lookup::Fail(error),
             None => Lookup::Fetch,
         }
     }
 
+    /// The failure that keeps a fetch for these needs from being made.
+    pub(crate) fn blocking_for(&self, needs: Requirements, now: Instant) -> Option<TokenError> {
+        let longer = self.live.is_some() && !needs.valid_for.is_zero();
+        let failed_login = longer.then(|| self.rare.failed_logins.blocking(now));
+        failed_login.flatten().or_else(|| self.blocking(now))
+    }
+
     fn drop_expired(&mut self, now: &Moment) {
-        self.live
-            .take_if(|live| live.freshness(now) == Freshness::Expired);
+        let is_expired = |live: &mut Arc<CachedToken>| live.freshness(now) == Freshness::Expired;
+        if let Some(expired) = self.live.take_if(is_expired) {
+            self.keep_uses(expired.uses.clone());
+        }
+    }
+
+    fn keep_uses(&mut self, uses: Option<Arc<Uses>>) {
+        if uses.is_some() || self.rare.last_uses.is_some() {
+            self.rare.last_uses = uses;
+        }
     }
 
     /// Whether there is a token for these needs.
@@ -196,7 +193,7 @@ impl State {
         now: &Moment,
         limit: Duration,
     ) -> Begun {
-        let forced_by = match (&self.live, self.suspect) {
+        let forced_by = match (&self.live, self.rare.suspect) {
             (Some(live), Some((suspect, origin)))
                 if suspect == live.generation() && needs.newer_than >= suspect =>
             {
@@ -251,9 +248,9 @@ impl State {
         let Some(live) = self.live.as_ref().filter(|_| !self.closed) else {
             return Duration::ZERO;
         };
-        if self.rejections.wants_success()
+        if self.rare.rejections.wants_success()
             || !self.is_proven(live)
-            || self.exclusivity.is_exclusive()
+            || self.rare.exclusivity.is_exclusive()
         {
             return Duration::ZERO;
         }
@@ -274,17 +271,18 @@ impl State {
     /// Whether a success of this token would say nothing new.
     fn is_proven(&self, live: &CachedToken) -> bool {
         let generation = live.generation();
-        let renewal_helped = |origin: OriginId| self.rejections.has_accepted(origin, generation);
+        let renewal_helped =
+            |origin: OriginId| self.rare.rejections.has_accepted(origin, generation);
         live.forced_by.is_none_or(renewal_helped)
-            && (live.by != FetchedBy::RefreshToken || self.rejections.take_refreshed())
+            && (live.by != FetchedBy::RefreshToken || self.rare.rejections.take_refreshed())
     }
 
     /// What to ask the fleet's store for.
     pub(crate) fn acquire(&mut self, lease: Duration) -> Acquire {
-        let suspected = matches!((&self.live, self.suspect),
+        let suspected = matches!((&self.live, self.rare.suspect),
             (Some(live), Some((suspect, _))) if live.generation() == suspect);
         Acquire {
-            newer_than: self.store_generation,
+            newer_than: self.rare.store_generation,
             rejected: self.invalidated.is_some() || suspected,
             ignore_failure: std::mem::take(&mut self.ignore_failures),
             lease,
@@ -294,39 +292,44 @@ impl State {
 
     /// Whether the fleet knows nothing of the token in use.
     pub(crate) fn is_alone(&self) -> bool {
-        self.alone && !self.closed
+        self.rare.alone && !self.closed
     }
 
     pub(crate) fn store_generation(&self) -> u64 {
-        self.store_generation
+        self.rare.store_generation
     }
 
     /// The token in use is the fleet's, of this generation in its store.
     pub(crate) fn handed_over(&mut self, generation: u64) {
-        self.store_generation = generation;
-        self.alone = false;
+        self.rare.store_generation = generation;
+        self.rare.alone = false;
     }
 
     /// Whether to look whether another process has a token, while this one may fetch
     /// none.
     pub(crate) fn may_peek(&mut self, now: Instant) -> bool {
         let pause = self.backoff_left(now).filter(|_| !self.closed);
-        let since = self.peeked_at.map(|at| now.saturating_duration_since(at));
+        let since = self
+            .rare
+            .peeked_at
+            .map(|at| now.saturating_duration_since(at));
         if !pause.is_some_and(|left| is_peek_due(left, since)) {
             return false;
         }
-        self.peeked_at = Some(now);
+        self.rare.peeked_at = Some(now);
         true
     }
 
     /// Whether the refresh token in the fleet's store is to be left unused.
     pub(crate) fn take_discard_stored(&mut self) -> bool {
-        std::mem::take(&mut self.discard_stored)
+        self.rare.discard_stored && std::mem::take(&mut self.rare.discard_stored)
     }
 
     /// Gives up the token in use.
     pub(crate) fn invalidate(&mut self) {
-        self.live = None;
+        if let Some(live) = self.live.take() {
+            self.keep_uses(live.uses.clone());
+        }
         self.invalidated = Some(Reason::Invalidated);
     }
 
@@ -346,12 +349,12 @@ impl State {
     /// Keeps tokens whose session could not be ended, once the cache was shut down.
     pub(crate) fn keep_unended(&mut self, tokens: Tokens) {
         if self.closed && (tokens.0.is_some() || tokens.1.is_some()) {
-            self.unended = Some(Box::new(tokens));
+            self.rare.unended = Some(tokens);
         }
     }
 
     pub(crate) fn take_unended(&mut self) -> Option<Tokens> {
-        self.unended.take().map(|tokens| *tokens)
+        self.rare.existing()?.unended.take()
     }
 
     /// No token leaves from now on.
@@ -366,10 +369,12 @@ impl State {
     /// Forgets all failures and rejections.
     pub(crate) fn reset(&mut self) {
         self.failures.clear();
-        self.failed_logins.clear();
         self.memory = None;
         self.ignore_failures = true;
-        self.rejections.clear();
+        if let Some(rare) = self.rare.existing() {
+            rare.failed_logins.clear();
+            rare.rejections.clear();
+        }
     }
 }
 

@@ -117,8 +117,8 @@ impl Status {
                 fetch_backoff: state.backoff_left(now.monotonic),
                 rejection_backoff: state.rejection_backoff(now.monotonic),
                 last_error: state.last_error(),
-                store_error: state.store_error.clone(),
-                store_warning: state.store_warning.clone(),
+                store_error: state.rare.store_error.clone(),
+                store_warning: state.rare.store_warning.clone(),
                 renewal: state.renewal(),
                 is_closed: state.is_closed(),
             }

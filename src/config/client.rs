@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::source_config::SourceConfig;
 use super::values::Secret;
-use crate::error::ConfigError;
-use crate::grant::{self, ClientAuth, Credential, SecretFile};
+use crate::error::{ConfigError, TokenError};
+use crate::grant::{self, ClientAuth, Credential, SecretFile, SecretSource};
+#[cfg(feature = "private-key-jwt")]
+use crate::secret_file;
 
 /// A key that holds a secret, and the key that names a file in its place.
 pub(super) struct SecretKeys<'a> {
@@ -36,6 +38,49 @@ impl SecretKeys<'_> {
             None => secret.map(Credential::from),
         })
     }
+
+    /// Returns what was read, which is required.
+    pub(super) fn needed<T>(&self, value: Option<T>) -> Result<T, ConfigError> {
+        value.ok_or_else(|| one_of(self.name, self.file_name))
+    }
+
+    /// Returns the source of a short-lived secret, whose file need not be there yet.
+    pub(super) fn source(&self) -> Result<Option<ShortLived>, ConfigError> {
+        match (self.value, self.file) {
+            (Some(_), Some(_)) => Err(only_one(self.file_name, self.name)),
+            (Some(Secret(secret)), None) => Ok(Some(ShortLived::Fixed(secret.clone()))),
+            (None, Some(path)) => Ok(Some(ShortLived::File(SecretFile::new(path)))),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+/// A short-lived secret: as it is in the configuration, or in a file.
+pub(super) enum ShortLived {
+    Fixed(grant::Secret),
+    File(SecretFile),
+}
+
+impl SecretSource for ShortLived {
+    async fn secret(&self) -> Result<grant::Secret, TokenError> {
+        match self {
+            Self::Fixed(secret) => Ok(secret.clone()),
+            Self::File(file) => file.secret().await,
+        }
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Fixed(_) => Vec::new(),
+            Self::File(file) => file.files(),
+        }
+    }
+}
+
+/// The error of two keys of which one has to be set.
+pub(super) fn one_of(name: &'static str, other: &'static str) -> ConfigError {
+    let reason = format!("is missing, and so is `{other}`: set one of them");
+    ConfigError::new(name, reason)
 }
 
 /// Reads the secret in the file that a key names.
@@ -63,13 +108,19 @@ impl SourceConfig {
             file_name: "client_secret_file",
             file: &self.client_secret_file,
         };
-        let secret = secret.credential()?;
+        let client_secret = secret.credential()?;
         let has_key = self.private_key.is_some() || self.private_key_file.is_some();
         // That of a `jwt_bearer` grant signs the grant's assertion.
         let signs_grant = self.signs_grant();
-        let assertion = &self.client_assertion_file;
+        let assertion_keys = SecretKeys {
+            name: "client_assertion",
+            value: &self.client_assertion,
+            file_name: "client_assertion_file",
+            file: &self.client_assertion_file,
+        };
+        let assertion = assertion_keys.source()?;
         let method = self.client_auth.as_deref().unwrap_or(match () {
-            () if secret.is_some() => "client_secret_basic",
+            () if client_secret.is_some() => "client_secret_basic",
             () if has_key && !signs_grant => "private_key_jwt",
             () if assertion.is_some() => "client_assertion",
             () => "none",
@@ -79,28 +130,25 @@ impl SourceConfig {
             "client_secret_basic_unencoded",
             "client_secret_post",
         ] as &[_];
-        let (of_key, of_assertion) = (&["private_key_jwt"], &["client_assertion"]);
-        for (name, is_set, methods) in [
-            ("client_secret", secret.is_some(), of_secret),
-            ("private_key", has_key && !signs_grant, of_key),
-            ("key_id", self.key_id.is_some() && !signs_grant, of_key),
+        let (of_key, of_assertion) = (&["private_key_jwt"], &["client_assertion"] as &[_]);
+        let keys = self
+            .keys_of_signed()
+            .into_iter()
+            .chain([("private_key", has_key)]);
+        let keys = keys.map(|(name, is_set)| (name, is_set && !signs_grant, of_key as &[_]));
+        for (name, is_set, methods) in keys.chain([
+            ("client_secret", client_secret.is_some(), of_secret),
             (
-                "key_algorithm",
-                self.key_algorithm.is_some() && !signs_grant,
-                of_key,
+                "client_assertion",
+                self.client_assertion.is_some(),
+                of_assertion,
             ),
             (
-                "assertion_audience",
-                self.assertion_audience.is_some() && !signs_grant,
-                of_key,
+                "client_assertion_file",
+                self.client_assertion_file.is_some(),
+                of_assertion,
             ),
-            (
-                "assertion_lifetime",
-                self.assertion_lifetime.is_some() && !signs_grant,
-                of_key,
-            ),
-            ("client_assertion_file", assertion.is_some(), of_assertion),
-        ] {
+        ]) {
             if is_set && !methods.contains(&method) {
                 let reason =
                     "is not used by this method of client authentication: see `client_auth`";
@@ -110,17 +158,18 @@ impl SourceConfig {
         match method {
             "none" => Ok(ClientAuth::none()),
             "tls_client_auth" => Ok(ClientAuth::tls_client_auth()),
-            "client_secret_basic" => {
-                needed("client_secret", secret).map(ClientAuth::client_secret_basic)
-            }
-            "client_secret_basic_unencoded" => {
-                needed("client_secret", secret).map(ClientAuth::client_secret_basic_unencoded)
-            }
-            "client_secret_post" => {
-                needed("client_secret", secret).map(ClientAuth::client_secret_post)
-            }
-            "client_assertion" => needed("client_assertion_file", assertion.as_ref())
-                .map(|path| ClientAuth::client_assertion(SecretFile::new(path))),
+            "client_secret_basic" => secret
+                .needed(client_secret)
+                .map(ClientAuth::client_secret_basic),
+            "client_secret_basic_unencoded" => secret
+                .needed(client_secret)
+                .map(ClientAuth::client_secret_basic_unencoded),
+            "client_secret_post" => secret
+                .needed(client_secret)
+                .map(ClientAuth::client_secret_post),
+            "client_assertion" => assertion_keys
+                .needed(assertion)
+                .map(ClientAuth::client_assertion),
             "private_key_jwt" => self.private_key_jwt(),
             _ => {
                 let reason = "is none of `none`, `client_secret_basic`, \
@@ -133,7 +182,24 @@ impl SourceConfig {
 
     /// Whether the private key signs the assertion of a `jwt_bearer` grant.
     pub(super) fn signs_grant(&self) -> bool {
-        self.grant.as_deref() == Some("jwt_bearer") && self.assertion_file.is_none()
+        let is_given = self.assertion.is_some() || self.assertion_file.is_some();
+        self.grant.as_deref() == Some("jwt_bearer") && !is_given
+    }
+
+    /// The keys that say how an assertion is signed and what is in it, and whether they
+    /// are set.
+    fn keys_of_signed(&self) -> [(&'static str, bool); 9] {
+        [
+            ("key_id", self.key_id.is_some()),
+            ("key_algorithm", self.key_algorithm.is_some()),
+            ("key_certificate_file", self.key_certificate_file.is_some()),
+            ("assertion_audience", self.assertion_audience.is_some()),
+            ("assertion_issuer", self.assertion_issuer.is_some()),
+            ("assertion_subject", self.assertion_subject.is_some()),
+            ("assertion_lifetime", self.assertion_lifetime.is_some()),
+            ("assertion_claims", self.assertion_claims.is_some()),
+            ("assertion_headers", self.assertion_headers.is_some()),
+        ]
     }
 }
 
@@ -141,12 +207,27 @@ impl SourceConfig {
 impl SourceConfig {
     fn private_key_jwt(&self) -> Result<ClientAuth, ConfigError> {
         let mut jwt = self.signed_jwt()?;
-        if let Some(audience) = &self.assertion_audience
-            && !self.signs_grant()
-        {
-            jwt = jwt.audience(audience);
+        if !self.signs_grant() {
+            if let Some(audience) = &self.assertion_audience {
+                jwt = jwt.audience(audience);
+            }
+            if let Some(issuer) = &self.assertion_issuer {
+                jwt = jwt.issuer(issuer);
+            }
+            jwt = self.with_claims(jwt);
         }
         Ok(ClientAuth::private_key_jwt(jwt))
+    }
+
+    /// Sets whom an assertion is about, and what else it says.
+    pub(super) fn with_claims(&self, mut jwt: grant::SignedJwt) -> grant::SignedJwt {
+        if let Some(subject) = &self.assertion_subject {
+            jwt = jwt.subject(subject);
+        }
+        for (name, value) in self.assertion_claims.iter().flatten() {
+            jwt = jwt.claim(name, &value.0);
+        }
+        jwt
     }
 
     /// Assertions that the key of the configuration signs. A key in a file is read
@@ -160,7 +241,7 @@ impl SourceConfig {
             file_name: "private_key_file",
             file: &self.private_key_file,
         };
-        let secret = needed("private_key", pem.read()?)?;
+        let secret = pem.needed(pem.read()?)?;
         let mut key = match pem.file {
             Some(path) => PrivateKey::from_pem_file(path)?,
             None => PrivateKey::from_pem(secret.secret())?,
@@ -172,7 +253,18 @@ impl SourceConfig {
             let refused = |e: ConfigError| ConfigError::new("key_algorithm", e.reason().to_owned());
             key = key.with_algorithm(algorithm).map_err(refused)?;
         }
-        let jwt = SignedJwt::new(key);
+        if let Some(path) = &self.key_certificate_file {
+            let name = "key_certificate_file";
+            let fault = |what: &str| ConfigError::new(name, format!("{}: {what}", path.display()));
+            let pem = secret_file::read_bytes(path).map_err(|error| fault(&error.to_string()))?;
+            key = key
+                .with_certificate(&*pem)
+                .map_err(|error| fault(error.reason()))?;
+        }
+        let mut jwt = SignedJwt::new(key);
+        for (name, value) in self.assertion_headers.iter().flatten() {
+            jwt = jwt.header(name, &value.0);
+        }
         match &self.assertion_lifetime {
             Some(lifetime) => jwt
                 .lifetime(lifetime.0)

@@ -7,10 +7,16 @@ use zeroize::Zeroizing;
 
 use super::source_config::SourceConfig;
 use crate::error::ConfigError;
-use crate::file;
+use crate::secret_file;
 
 /// The keys that are tables.
-const TABLES: [&str; 4] = ["assertion_claims", "cache", "param_files", "params"];
+const TABLES: [&str; 5] = [
+    "assertion_claims",
+    "assertion_headers",
+    "cache",
+    "param_files",
+    "params",
+];
 
 impl SourceConfig {
     /// Reads the variables whose names begin with `prefix`, in any letter case;
@@ -64,7 +70,7 @@ impl SourceConfig {
                 continue;
             }
             let name = variable[prefix.len()..].to_ascii_lowercase();
-            let value = file::trim(&value);
+            let value = secret_file::trim(&value);
             if value.is_empty() {
                 return Err(refused(format!("`{variable}` holds nothing but blanks")));
             }

@@ -52,8 +52,8 @@
 //! | `password` | **`username`**, **`password`** |
 //! | `client_credentials` | |
 //! | `refresh_token` | **`refresh_token`**, `rotated_token_file` |
-//! | `jwt_bearer` | **`assertion_file`**; or **`private_key`** of all grants, which then signs the assertion, with `key_id`, `key_algorithm`, **`assertion_issuer`**, **`assertion_audience`**, `assertion_subject`, `assertion_lifetime` and the table `assertion_claims` |
-//! | `token_exchange` | **`subject_token_file`**, `subject_token_type`, `actor_token_file` and `actor_token_type`, `requested_token_type` |
+//! | `jwt_bearer` | **`assertion_file`** or `assertion`; or **`private_key`** of all grants, which then signs the assertion, with the keys named there, of which **`assertion_issuer`** and **`assertion_audience`** are required |
+//! | `token_exchange` | **`subject_token_file`** or `subject_token`, `subject_token_type`, `actor_token_file` or `actor_token` with `actor_token_type`, `requested_token_type` |
 //! | a URI | the [extension grant](crate::grant::ExtensionGrant) of this name; its parameters go under `params` and `param_files` |
 //! | `extension` | **`grant_type`**: the name of an extension grant that is no URI |
 //!
@@ -62,6 +62,7 @@
 //! those of a [`VoipexImpersonation`](crate::VoipexImpersonation): `username` and
 //! `password` are those of the API access, whose own token has a cache inside the source,
 //! with the settings under `cache`. A `scope` and `params` are for the login alone.
+//! `authorization_server`, an origin, stands in for VoIPex's: a server for tests, say.
 //!
 //! | keys of all grants | |
 //! |---|---|
@@ -70,13 +71,14 @@
 //! | `client_id` | required by `password`, `client_credentials` and `refresh_token` |
 //! | `client_auth` | `none`, `client_secret_basic`, `client_secret_basic_unencoded`, `client_secret_post`, `private_key_jwt`, `client_assertion` or `tls_client_auth`; the default follows from the keys below: `client_secret_basic`, `private_key_jwt`, `client_assertion`, or else `none` |
 //! | `client_secret` | for those whose names begin with it |
-//! | `private_key`, `key_id`, `key_algorithm`, `assertion_audience`, `assertion_lifetime` | for `private_key_jwt`: the key in PEM, its `kid` and `alg`, and the `aud` and the life of the assertion |
-//! | `client_assertion_file` | for `client_assertion` |
+//! | `private_key`, `key_id`, `key_algorithm`, `key_certificate_file` | for `private_key_jwt`: the key in PEM, its `kid` and `alg`, and the certificate, in PEM, whose hashes are sent as `x5t` and `x5t#S256` |
+//! | `assertion_audience`, `assertion_issuer`, `assertion_subject`, `assertion_lifetime`, `assertion_claims`, `assertion_headers` | for what that key signs: as in [`SignedJwt`](crate::grant::SignedJwt); the last two are tables. Where it signs a grant's assertion and the client's as well, the client's has only the lifetime and the headers |
+//! | `client_assertion_file` or `client_assertion` | for `client_assertion` |
 //! | `scope`, `audience`, `resource`, `accept_token_type` | as in [`Grant`](crate::grant::Grant): a string of words separated by spaces, or a list |
 //! | `params`, `param_files` | tables of further parameters of the token request: their values, and the files that hold them |
 //! | `logout_endpoint` or `revocation_endpoint` | the URL where a session is ended |
-//! | `client_certificate_file`, `client_key_file` | PEM files for `tls_client_auth`: the certificate, and its key if that is in a file of its own |
-//! | `root_certificates_file`, `keep_system_roots` | a PEM file of the authorities to trust in place of the system's; `true` to trust those as well |
+//! | `client_certificate_file`, `client_key_file` | PEM files for `tls_client_auth`: the certificate, and its key if that is in a file of its own; or both as PEM in `client_certificate` |
+//! | `root_certificates_file`, `keep_system_roots` | a PEM file of the authorities to trust in place of the system's, or their PEM in `root_certificates`; `true` to trust the system's as well |
 //! | `connect_timeout`, `proxy`, `no_proxy`, `http1_only`, `http2_only` | as in [`DefaultTransport`](crate::transport::DefaultTransport); the last three are `true` or `false` |
 //! | `timeout`, `max_response` | as in [`Grant`](crate::grant::Grant) |
 //! | `cache` | a table of settings, named as the methods of [`TokenCacheBuilder`](crate::TokenCacheBuilder): `wait_timeout`, `source_timeout`, `revoke_timeout`, `store_timeout`, `lease_duration`, `renew_jitter`, `renew_unknown_lifetime_after`, `max_retry_after`, `label`, `renewal` (`automatic` or `exclusive`), and the pairs `renew_before_fraction` and `renew_before_max`, `expiry_margin_fraction` and `expiry_margin_max`, and `…_first` and `…_max` of `backoff`, `refusal_backoff`, `client_refusal_backoff`, `deferred_backoff` and `rejection_backoff` |
@@ -85,7 +87,8 @@
 //! set `client_secret_file` and so on to name a file, as containers mount them.
 //! It is read when the source is built, so that one that is missing or empty is
 //! found at the start, and again for each token request, so that it can be
-//! replaced while the program runs. The same goes for certificates and authorities.
+//! replaced while the program runs. The same goes for certificates and authorities, but
+//! for `key_certificate_file`, which is read once.
 //! Of `refresh_token_file` what it held at first is used, for the server's
 //! successors replace it. Files of assertions and of tokens to exchange are read
 //! for each token request only. Files are read on threads for blocking work.

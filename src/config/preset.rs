@@ -6,7 +6,7 @@ use crate::error::ConfigError;
 use crate::grant::PasswordGrant;
 use crate::source::BoxTokenSource;
 use crate::transport::Transport;
-use crate::voipex::VoipexImpersonation;
+use crate::voipex::{self, VoipexImpersonation};
 
 const VOIPEX: &str = "voipex";
 
@@ -20,19 +20,34 @@ impl SourceConfig {
             return Err(only_one("grant", "preset"));
         }
         if self.preset.as_deref() != Some(VOIPEX) {
-            return Err(ConfigError::new("preset", "is not `voipex`"));
+            return Err(ConfigError::new(
+                "preset",
+                "is not `voipex`, the only one: other servers go under `grant`",
+            ));
         }
-        let used = ["username", "password", "password_file", "impersonate"];
+        let used = [
+            "username",
+            "password",
+            "password_file",
+            "impersonate",
+            "authorization_server",
+        ];
         self.check_params_of(VOIPEX, &used)?;
         let (username, password) = self.user()?;
-        let account = PasswordGrant::voipex(username, password);
+        let mut account = PasswordGrant::voipex(username, password);
+        if let Some(origin) = &self.authorization_server {
+            account = account.with_endpoint(voipex::token_endpoint(origin)?);
+        }
         let account = self.finish(account, transport.clone())?;
         match self.impersonate.as_deref().map(str::trim) {
             None => Ok(account),
             Some("") => Err(ConfigError::new("impersonate", "is empty")),
             Some(login) => {
                 let account = self.token_cache_builder_for(account)?.build()?;
-                let user = VoipexImpersonation::new(account, login);
+                let mut user = VoipexImpersonation::new(account, login);
+                if let Some(origin) = &self.authorization_server {
+                    user = user.authorization_server(origin)?;
+                }
                 self.finish_without_params(user, transport)
             }
         }

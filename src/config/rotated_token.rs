@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::error::{BoxError, ConfigError};
-use crate::file;
 use crate::grant::Secret;
+use crate::secret_file;
 use crate::token::RefreshToken;
 
 const FIELD: &str = "rotated_token_file";
@@ -62,7 +62,7 @@ fn latest(path: &Path) -> io::Result<Option<Secret>> {
         let _ = settle(&new, path, &token);
         return Ok(Some(token));
     }
-    let bytes = match file::read_bytes(path) {
+    let bytes = match secret_file::read_bytes(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
@@ -71,14 +71,14 @@ fn latest(path: &Path) -> io::Result<Option<Secret>> {
     let text = std::str::from_utf8(&bytes).map_err(|_| not_text())?;
     // Where it was overwritten, what was there before may follow. A file that is
     // mounted by itself is empty at first.
-    let first = text.lines().next().map(file::trim);
+    let first = text.lines().next().map(secret_file::trim);
     Ok(first.filter(|line| !line.is_empty()).map(Secret::from))
 }
 
 /// Returns the token in the second file, unless it is not there or was not written
 /// to its end.
 fn read_whole(new: &Path) -> io::Result<Option<Secret>> {
-    let bytes = match file::read_bytes(new) {
+    let bytes = match secret_file::read_bytes(new) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::client::{SecretKeys, needed, only_one, read_file};
+use super::client::{SecretKeys, needed, one_of, only_one, read_file};
 use super::rotated_token;
 use super::source_config::SourceConfig;
 use crate::error::ConfigError;
@@ -110,10 +110,9 @@ impl SourceConfig {
     }
 
     fn needed_grant(&self) -> Result<&str, ConfigError> {
-        self.grant.as_deref().ok_or_else(|| {
-            let reason = "is missing, and so is `preset`: set one of them";
-            ConfigError::new("grant", reason)
-        })
+        self.grant
+            .as_deref()
+            .ok_or_else(|| one_of("grant", "preset"))
     }
 
     fn endpoint(&self) -> Result<Endpoint, ConfigError> {
@@ -121,16 +120,15 @@ impl SourceConfig {
             (Some(url), None) => match self.url(url)? {
                 Url::Secure(url) => Endpoint::new(url),
                 Url::Plain(url) => Endpoint::new(url),
-            },
+            }
+            // By the name of the key, for there are other endpoints.
+            .map_err(|e| ConfigError::new("token_endpoint", e.reason().to_owned())),
             (None, Some(issuer)) => match self.url(issuer)? {
                 Url::Secure(issuer) => Endpoint::issuer(issuer),
                 Url::Plain(issuer) => Endpoint::issuer(issuer),
             },
             (Some(_), Some(_)) => Err(only_one("issuer", "token_endpoint")),
-            (None, None) => {
-                let reason = "is missing, and so is `issuer`: set one of them";
-                Err(ConfigError::new("token_endpoint", reason))
-            }
+            (None, None) => Err(one_of("token_endpoint", "issuer")),
         }
     }
 
@@ -141,7 +139,7 @@ impl SourceConfig {
             file_name: "password_file",
             file: &self.password_file,
         };
-        let password = needed("password", password.credential()?)?;
+        let password = password.needed(password.credential()?)?;
         let username = needed("username", self.username.as_deref())?;
         Ok((username, password))
     }
@@ -163,7 +161,7 @@ impl SourceConfig {
                     file_name: "refresh_token_file",
                     file: &self.refresh_token_file,
                 };
-                needed("refresh_token", token.read()?)?
+                token.needed(token.read()?)?
             }
         };
         let token = RefreshToken::new(token.secret())
@@ -177,55 +175,65 @@ impl SourceConfig {
     }
 
     fn jwt_bearer(&self) -> Result<JwtBearerGrant, ConfigError> {
-        let Some(file) = &self.assertion_file else {
-            return self.signed_jwt_bearer();
+        let keys = SecretKeys {
+            name: "assertion",
+            value: &self.assertion,
+            file_name: "assertion_file",
+            file: &self.assertion_file,
         };
-        self.check_params_of("jwt_bearer", &["assertion_file"])?;
-        JwtBearerGrant::new(self.endpoint()?, SecretFile::new(file))
+        self.check_params_of("jwt_bearer", &["assertion", "assertion_file"])?;
+        match keys.source()? {
+            Some(assertion) => JwtBearerGrant::new(self.endpoint()?, assertion),
+            None => self.signed_jwt_bearer(),
+        }
     }
 
     /// The grant whose assertion the key of the configuration signs.
     fn signed_jwt_bearer(&self) -> Result<JwtBearerGrant, ConfigError> {
-        let used = ["assertion_issuer", "assertion_subject", "assertion_claims"];
-        self.check_params_of("jwt_bearer", &used)?;
         if self.private_key.is_none() && self.private_key_file.is_none() {
-            let reason = "is missing, and so is `private_key`: set one of them";
-            return Err(ConfigError::new("assertion_file", reason));
+            return Err(one_of("assertion_file", "private_key"));
         }
         let jwt = self.signed_jwt()?;
         #[cfg(feature = "private-key-jwt")]
         let jwt = {
             let issuer = needed("assertion_issuer", self.assertion_issuer.as_ref())?;
             let audience = needed("assertion_audience", self.assertion_audience.as_ref())?;
-            let mut jwt = jwt.issuer(issuer).audience(audience);
-            if let Some(subject) = &self.assertion_subject {
-                jwt = jwt.subject(subject);
-            }
-            for (name, value) in self.assertion_claims.iter().flatten() {
-                jwt = jwt.claim(name, &value.0);
-            }
-            jwt
+            self.with_claims(jwt.issuer(issuer).audience(audience))
         };
         JwtBearerGrant::new(self.endpoint()?, jwt)
     }
 
     fn token_exchange(&self) -> Result<TokenExchangeGrant, ConfigError> {
         let used = [
+            "subject_token",
             "subject_token_file",
             "subject_token_type",
+            "actor_token",
             "actor_token_file",
             "actor_token_type",
             "requested_token_type",
         ];
         self.check_params_of("token_exchange", &used)?;
-        let file = needed("subject_token_file", self.subject_token_file.as_ref())?;
-        let grant = TokenExchangeGrant::new(self.endpoint()?, SecretFile::new(file))?;
+        let subject = SecretKeys {
+            name: "subject_token",
+            value: &self.subject_token,
+            file_name: "subject_token_file",
+            file: &self.subject_token_file,
+        };
+        let subject = needed("subject_token_file", subject.source()?)?;
+        let grant = TokenExchangeGrant::new(self.endpoint()?, subject)?;
         let mut grant = self.named(grant);
         if let Some(token_type) = &self.subject_token_type {
             grant = grant.subject_token_type(token_type);
         }
-        grant = match (&self.actor_token_file, &self.actor_token_type) {
-            (Some(file), Some(token_type)) => grant.actor_token(SecretFile::new(file), token_type),
+        let actor = SecretKeys {
+            name: "actor_token",
+            value: &self.actor_token,
+            file_name: "actor_token_file",
+            file: &self.actor_token_file,
+        };
+        grant = match (actor.source()?, &self.actor_token_type) {
+            (Some(actor), Some(token_type)) => grant.actor_token(actor, token_type),
             (None, None) => grant,
             (Some(_), None) => needed("actor_token_type", None)?,
             (None, Some(_)) => needed("actor_token_file", None)?,

@@ -5,16 +5,18 @@ use crate::error::ConfigError;
 
 #[cfg(feature = "reqwest")]
 use {
-    super::client::needed,
-    crate::{file, transport::DefaultTransport},
+    super::client::{needed, only_one},
+    crate::{secret_file, transport::DefaultTransport},
     std::path::Path,
     zeroize::Zeroizing,
 };
 
 impl SourceConfig {
     /// The keys that only the default transport uses, and whether they are set.
-    fn transport_keys(&self) -> [(&'static str, bool); 9] {
+    fn transport_keys(&self) -> [(&'static str, bool); 11] {
         [
+            ("client_certificate", self.client_certificate.is_some()),
+            ("root_certificates", self.root_certificates.is_some()),
             (
                 "client_certificate_file",
                 self.client_certificate_file.is_some(),
@@ -53,7 +55,16 @@ impl SourceConfig {
 impl SourceConfig {
     pub(super) fn default_transport(&self) -> Result<DefaultTransport, ConfigError> {
         let mut transport = DefaultTransport::new();
-        if let Some(certificate) = &self.client_certificate_file {
+        if let Some(pem) = &self.client_certificate {
+            let in_files = [
+                ("client_certificate_file", &self.client_certificate_file),
+                ("client_key_file", &self.client_key_file),
+            ];
+            if let Some((name, _)) = in_files.iter().find(|(_, path)| path.is_some()) {
+                return Err(only_one(name, "client_certificate"));
+            }
+            transport = transport.client_certificate(pem.0.secret())?;
+        } else if let Some(certificate) = &self.client_certificate_file {
             let mut pem = read("client_certificate_file", certificate)?;
             let mut paths = vec![certificate];
             if let Some(key) = &self.client_key_file {
@@ -71,7 +82,12 @@ impl SourceConfig {
         } else if self.client_key_file.is_some() {
             needed("client_certificate_file", None::<()>)?;
         }
-        if let Some(path) = &self.root_certificates_file {
+        if let Some(pem) = &self.root_certificates {
+            if self.root_certificates_file.is_some() {
+                return Err(only_one("root_certificates_file", "root_certificates"));
+            }
+            transport = transport.root_certificates(&pem.0)?;
+        } else if let Some(path) = &self.root_certificates_file {
             let pem = read("root_certificates_file", path)?;
             DefaultTransport::new().root_certificates(&*pem)?;
             transport = transport.root_certificates_file(path);
@@ -83,13 +99,13 @@ impl SourceConfig {
             transport = transport.connect_timeout(timeout.0)?;
         }
         transport = match (&self.proxy, is_set(&self.no_proxy)) {
-            (Some(_), true) => return Err(super::client::only_one("no_proxy", "proxy")),
+            (Some(_), true) => return Err(only_one("no_proxy", "proxy")),
             (Some(url), false) => transport.proxy(url.0.secret())?,
             (None, true) => transport.no_proxy(),
             (None, false) => transport,
         };
         match (is_set(&self.http1_only), is_set(&self.http2_only)) {
-            (true, true) => Err(super::client::only_one("http2_only", "http1_only")),
+            (true, true) => Err(only_one("http2_only", "http1_only")),
             (true, false) => Ok(transport.http1_only()),
             (false, false) => Ok(transport),
             #[cfg(feature = "http2")]
@@ -110,6 +126,6 @@ fn is_set(flag: &Option<super::values::Flag>) -> bool {
 
 #[cfg(feature = "reqwest")]
 fn read(name: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
-    file::read_bytes(path)
+    secret_file::read_bytes(path)
         .map_err(|error| ConfigError::new(name, format!("{}: {error}", path.display())))
 }

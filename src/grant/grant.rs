@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::error::{ConfigError, TokenError};
+
 use crate::grant::client::{Client, ClientAuth};
 use crate::grant::credential::Credential;
 use crate::grant::endpoint::{Endpoint, EndpointUrl, RevocationMethod, TokenEndpoint};
@@ -13,6 +16,7 @@ use crate::grant::grant_type::{GrantConfig, GrantType, Observer};
 use crate::grant::params::Param;
 use crate::grant::response::token::is_never_bearer;
 use crate::grant::secret::{Secret, SecretSource};
+use crate::secret_file;
 use crate::source::TokenSource;
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
 use crate::transport::{DefaultTransport, Transport};
@@ -60,6 +64,7 @@ impl<K> Grant<K> {
                 token_types: Vec::new(),
                 observer: None,
                 salt: 0,
+                contents: AtomicU64::new(0),
             },
         }
     }
@@ -81,6 +86,7 @@ impl<K, T> Grant<K, T> {
                 token_types: self.config.token_types,
                 observer: self.config.observer,
                 salt: self.config.salt,
+                contents: AtomicU64::new(0),
             },
         }
     }
@@ -330,6 +336,20 @@ impl<K: GrantType, T> Grant<K, T> {
     }
 }
 
+impl<K: GrantType, T: Transport> Grant<K, T> {
+    /// The files of credentials that the fingerprint says nothing of.
+    fn other_files(&self) -> Vec<PathBuf> {
+        let GrantConfig {
+            endpoint, params, ..
+        } = &self.config;
+        let mut files = self.kind.files();
+        files.extend(endpoint.client.auth.files());
+        files.extend(params.iter().flat_map(Param::files));
+        files.extend(endpoint.certificate_files());
+        files
+    }
+}
+
 impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
     async fn fetch(&self) -> Result<TokenResponse, TokenError> {
         self.kind.fetch(&self.config).await
@@ -349,6 +369,7 @@ impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
             salt,
             token_types: _,
             observer: _,
+            contents: _,
         } = &self.config;
         (endpoint, scope, targets, params, salt).hash(&mut hasher);
         self.kind.hash_credentials(&mut hasher);
@@ -374,16 +395,43 @@ impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
         hasher.finish()
     }
 
+    /// Servers that count wrong passwords take names in any letter case.
+    fn user(&self) -> u64 {
+        let Some(user) = self.kind.user() else {
+            return 0;
+        };
+        let mut hasher = Fingerprint::new();
+        let GrantConfig { endpoint, salt, .. } = &self.config;
+        (endpoint.location(), salt, user.to_lowercase()).hash(&mut hasher);
+        hasher.finish()
+    }
+
     fn is_prepared(&self) -> bool {
-        self.credentials().all(Credential::is_fixed)
+        self.contents().is_none()
+    }
+
+    async fn prepare(&self) -> Result<(), TokenError> {
+        self.reread().await
     }
 
     /// Reads the credentials that are in files, so that the fingerprint is theirs.
-    async fn prepare(&self) -> Result<(), TokenError> {
+    async fn reread(&self) -> Result<(), TokenError> {
         for credential in self.credentials() {
             credential.get().await?;
         }
+        let files = self.other_files();
+        if !files.is_empty() {
+            let read = tokio::task::spawn_blocking(move || secret_file::contents(&files));
+            let contents = read.await.map_err(TokenError::from_source)?;
+            self.config.contents.store(contents, Ordering::Relaxed);
+        }
         Ok(())
+    }
+
+    fn contents(&self) -> Option<u64> {
+        let is_fixed = self.credentials().all(Credential::is_fixed);
+        let contents = || self.config.contents.load(Ordering::Relaxed);
+        (!is_fixed || !self.other_files().is_empty()).then(contents)
     }
 
     fn may_lock(&self) -> bool {

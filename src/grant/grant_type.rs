@@ -1,6 +1,8 @@
 //! What one grant has of its own, and the token request that all of them share.
 
 use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 
 use crate::error::TokenError;
 use crate::grant::credential::Credential;
@@ -28,6 +30,9 @@ pub struct GrantConfig<T> {
     pub(super) observer: Option<Observer>,
     /// Part of the fingerprint.
     pub(super) salt: u64,
+    /// A number for what the files held that the fingerprint says nothing of, when
+    /// they were last read.
+    pub(super) contents: AtomicU64,
 }
 
 type Observe = dyn Fn(&TokenResponse) + Send + Sync;
@@ -236,6 +241,11 @@ mod sealed {
         /// The secret of a person that may have to be read from a file.
         fn credential(&self) -> Option<&Credential> {
             None
+        }
+
+        /// The files of other secrets.
+        fn files(&self) -> Vec<PathBuf> {
+            Vec::new()
         }
 
         /// Whether a token of this `issued_token_type` is accepted.

@@ -1,6 +1,7 @@
 //! The JWT bearer grant.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::error::{ConfigError, TokenError};
 use crate::grant::client::Client;
@@ -76,6 +77,10 @@ impl GrantType for JwtBearer {
     async fn add_params<'a>(&'a self, form: Form<'a>) -> Result<Form<'a>, TokenError> {
         let assertion = secret::ask(&*self.assertion, "the assertion is empty").await?;
         Ok(form.secret("assertion", assertion))
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.assertion.files()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -97,6 +98,14 @@ impl Param {
                 Some((&self.name, value.secret()))
             }
             _ => None,
+        }
+    }
+
+    /// The files that the value is in.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        match &self.value {
+            Value::Fixed(_) => Vec::new(),
+            Value::Source(source) => source.files(),
         }
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use crate::error::{BoxError, TokenError, TokenErrorKind};
-use crate::file;
+use crate::secret_file;
 use crate::token::AccessToken;
 
 /// A string that is kept secret: an assertion, a subject token, a parameter.
@@ -100,6 +100,13 @@ pub trait SecretSource: Send + Sync + 'static {
     /// Fails if there is none. Another error than a [`TokenError`] from a closure
     /// becomes [`TokenErrorKind::Source`], which is transient.
     fn secret(&self) -> impl Future<Output = Result<Secret, TokenError>> + Send;
+
+    /// Returns the files that the secret is in, so that new contents count as new
+    /// credentials. The default returns none.
+    #[doc(hidden)]
+    fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
 }
 
 impl<F, Fut, S, E> SecretSource for F
@@ -140,6 +147,9 @@ impl SecretSource for Secret {
 /// # let _ = account;
 /// ```
 ///
+/// After a refusal the file is looked at once a second while somebody asks for a token.
+/// What is new in it is tried at once; what was refused waits for its pause.
+///
 /// If it cannot be read, is empty, is not UTF-8, or is larger than a mebibyte, the
 /// token request fails by an error that names it, of the kind
 /// [`Source`](TokenErrorKind::Source), which is transient.
@@ -155,14 +165,14 @@ impl SecretFile {
     /// Reads the file. Blocks.
     #[cfg(any(feature = "config", feature = "private-key-jwt"))]
     pub(crate) fn read(&self) -> io::Result<Secret> {
-        file::read(&self.0).map(Secret::from)
+        secret_file::read(&self.0).map(Secret::from)
     }
 }
 
 impl SecretSource for SecretFile {
     async fn secret(&self) -> Result<Secret, TokenError> {
         let path = self.0.clone();
-        let read = tokio::task::spawn_blocking(move || file::read(&path)).await;
+        let read = tokio::task::spawn_blocking(move || secret_file::read(&path)).await;
         let error: BoxError = match read {
             Ok(Ok(secret)) => return Ok(secret.into()),
             Ok(Err(error)) => error.into(),
@@ -171,6 +181,10 @@ impl SecretSource for SecretFile {
         let what = format!("the secret in {} could not be read", self.0.display());
         Err(TokenError::new(TokenErrorKind::Source, what).with_source(error))
     }
+
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.0.clone()]
+    }
 }
 
 type SecretFuture<'a> = Pin<Box<dyn Future<Output = Result<Secret, TokenError>> + Send + 'a>>;
@@ -178,11 +192,16 @@ type SecretFuture<'a> = Pin<Box<dyn Future<Output = Result<Secret, TokenError>> 
 /// [`SecretSource`] as a trait object.
 pub(super) trait DynSecretSource: Send + Sync + 'static {
     fn secret(&self) -> SecretFuture<'_>;
+    fn files(&self) -> Vec<PathBuf>;
 }
 
 impl<S: SecretSource> DynSecretSource for S {
     fn secret(&self) -> SecretFuture<'_> {
         Box::pin(SecretSource::secret(self))
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        SecretSource::files(self)
     }
 }
 

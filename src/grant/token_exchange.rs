@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::Hash;
+use std::path::PathBuf;
 
 use crate::error::{ConfigError, TokenError};
 use crate::grant::client::Client;
@@ -148,6 +149,11 @@ impl GrantType for TokenExchange {
                 .public("actor_token_type", actor_type);
         }
         Ok(form.optional("requested_token_type", self.requested_type.as_deref()))
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let actor = self.actor.iter().flat_map(|(actor, _)| actor.files());
+        self.subject.files().into_iter().chain(actor).collect()
     }
 
     fn hash_credentials(&self, hasher: &mut Fingerprint) {

@@ -1,8 +1,8 @@
 //! The transport of a grant that was given no other.
 
+use std::path::PathBuf;
 #[cfg(feature = "reqwest")]
 use std::{
-    path::PathBuf,
     task::{Context, Poll},
     time::Duration,
 };
@@ -58,6 +58,15 @@ impl DefaultTransport {
     /// Creates the default transport with its default settings.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The files of the certificate that the client presents.
+    pub(crate) fn certificate_files(&self) -> Vec<PathBuf> {
+        #[cfg(feature = "reqwest")]
+        let files = self.client.certificate_files();
+        #[cfg(not(feature = "reqwest"))]
+        let files = Vec::new();
+        files
     }
 }
 

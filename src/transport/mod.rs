@@ -36,11 +36,12 @@
 //!
 //! This crate sends a request once more, at once, when the connection was closed
 //! under it, unless it holds what a server may take only once: a refresh token, an
-//! assertion, a code; or a password, whose first login may still be going on. What
-//! remains is a failure to connect, after which the cache tries again soon.
+//! assertion, a code; or a password, whose first login may still be going on. Those too
+//! are sent once more where it is certain that nobody has processed them: an HTTP/2
+//! server refused the stream or went away before it (RFC 9113, section 8.7), or nothing
+//! was sent yet. What remains is a failure to connect, after which the cache tries again soon.
 
 mod body;
-mod closed;
 mod default;
 #[cfg(feature = "reqwest")]
 mod pem;
@@ -48,9 +49,12 @@ mod redirect;
 mod request;
 #[cfg(feature = "reqwest")]
 mod reqwest;
+mod retry;
+mod send;
 mod service;
 
 pub use default::DefaultTransport;
 pub use service::Transport;
 
-pub(crate) use request::{EndpointRequest, EndpointResponse, Limits, send_request};
+pub(crate) use request::{EndpointRequest, EndpointResponse};
+pub(crate) use send::{Limits, send_request};

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use crate::error::{BoxError, TokenError, TokenErrorKind};
 use crate::plain_http::{is_plain, stays_here};
 use crate::sync::lock;
-use crate::{file, transport::pem};
+use crate::{secret_file, transport::pem};
 
 const USER_AGENT: &str = concat!("tower-bearer/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -76,11 +76,15 @@ pub(super) enum HttpVersion {
 }
 
 impl Settings {
-    fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        let identity = match &self.identity {
-            Some(Pem::Files(files)) => files.as_slice(),
+    fn certificate_files(&self) -> &[PathBuf] {
+        match &self.identity {
+            Some(Pem::Files(files)) => files,
             _ => &[],
-        };
+        }
+    }
+
+    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let identity = self.certificate_files();
         let roots = match &self.roots {
             Some(Pem::Files(files)) => files.as_slice(),
             _ => &[],
@@ -176,6 +180,10 @@ fn unusable(paths: &[PathBuf], what: &str) -> TokenError {
 }
 
 impl LazyClient {
+    pub(super) fn certificate_files(&self) -> Vec<PathBuf> {
+        self.settings.certificate_files().to_vec()
+    }
+
     /// Changes the settings. The other clones keep theirs, and their clients.
     pub(super) fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);
@@ -212,7 +220,7 @@ impl LazyClient {
 
     fn read_files(&self) -> Result<Vec<Zeroizing<Vec<u8>>>, TokenError> {
         let read = |path: &PathBuf| {
-            file::read_bytes(path).map_err(|error| {
+            secret_file::read_bytes(path).map_err(|error| {
                 let what = format!("{} could not be read", path.display());
                 TokenError::new(TokenErrorKind::Source, what).with_source(error)
             })

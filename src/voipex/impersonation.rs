@@ -125,6 +125,12 @@ impl<T> Grant<Impersonation, T> {
     }
 }
 
+/// Returns the token endpoint of an authorization server at this origin.
+#[cfg(feature = "config")]
+pub(crate) fn token_endpoint(origin: &str) -> Result<Endpoint, ConfigError> {
+    Server::parse(origin).map(|server| server.token_endpoint)
+}
+
 /// An authorization server and its endpoints.
 struct Server {
     token_endpoint: Endpoint,

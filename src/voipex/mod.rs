@@ -5,3 +5,5 @@ mod exchange;
 mod impersonation;
 
 pub use impersonation::VoipexImpersonation;
+#[cfg(feature = "config")]
+pub(crate) use impersonation::token_endpoint;

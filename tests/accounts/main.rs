@@ -3,6 +3,7 @@
 
 #![cfg(all(feature = "accounts", feature = "testing"))]
 
+mod alternating;
 mod capacity;
 #[path = "../common/mod.rs"]
 mod common;

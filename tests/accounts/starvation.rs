@@ -182,6 +182,35 @@ async fn accounts_that_take_longer_than_a_second_share_a_quarter_until_they_are_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slow_endpoint_is_not_quick_because_a_refusal_was_remembered() {
+    let server = TokenServer::builder().user("anna", "pw").user("bert", "pw");
+    let server = Arc::new(server.user("carl", "pw").in_process());
+    let of = server.clone();
+    let accounts = Accounts::builder(move |(user, password, _): (&'static str, _, u8)| {
+        let grant = of.grant_for(user, password);
+        async { Ok::<_, BoxError>(grant) }
+    });
+    let accounts = accounts.max_concurrent_fetches(4).build().expect("valid");
+    let start = |key: (&'static str, &'static str, u8)| {
+        let tokens = accounts.get_or_create(&key).expect("an account");
+        tokio::spawn(async move { tokens.token().await })
+    };
+    server.set_delay(secs(3));
+    let refused = [start(("anna", "wrong", 0)), start(("anna", "wrong", 1))];
+    for caller in refused {
+        caller.await.expect("no panic").expect_err("refused");
+    }
+    assert_eq!(server.token_requests(), 1, "the other one from memory");
+    server.set_delay(millis(500));
+    let others = ["anna", "bert", "carl"].map(|user| start((user, "pw", 0)));
+    sleep(millis(100)).await;
+    assert_eq!(accounts.fetches_in_progress(), 1, "a quarter of 4");
+    for caller in others {
+        caller.await.expect("no panic").expect("a token");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn tenants_with_different_grants_fit_in_one_place() {
     let server = TokenServer::builder().user("anna", "pw");
     let server = Arc::new(server.in_process());

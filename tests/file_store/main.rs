@@ -7,6 +7,8 @@ mod contract;
 mod faults;
 mod fleet;
 mod garbage;
+#[cfg(feature = "keyring")]
+mod keyring;
 mod locks;
 mod member;
 mod place;

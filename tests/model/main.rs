@@ -11,13 +11,14 @@
 //!   is backed off for its own rejections only, and one that always rejects costs no
 //!   more fetches than is documented; where refreshes end the token in use, renewals
 //!   turn exclusive when they should, and then no request with the old token is on
-//!   its way, but for one that takes more than a second;
+//!   its way, even if it has expired, but for one that takes more than a second; and
+//!   a refresh token that was discarded is not sent;
 //! - **accounts that come and go**: one fetch at a time for each, never the token of
 //!   another, no more calls at a time than is set, refusals that outlive an account,
 //!   no session ended that is in use, none evicted that fits and is in use;
 //! - **several sets of credentials**: no set is sent before its pause is over,
 //!   whichever cache sends it, however the refusal is worded, and whatever becomes of
-//!   other sets; logins with one never overlap.
+//!   other sets; logins of one user never overlap, by whatever password.
 //!
 //! `MODEL_HISTORIES=1000000` runs that many of one cache, a tenth of accounts and a
 //! fifth of credentials, `MODEL_SEED=17` one alone (with the name
@@ -29,6 +30,7 @@
 mod accounts;
 mod backoff;
 mod cache;
+mod common;
 mod credentials;
 mod moment;
 mod run;

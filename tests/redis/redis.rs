@@ -11,6 +11,7 @@ mod conformance;
 mod contract;
 mod far;
 mod faults;
+mod figures;
 mod fleet;
 mod garbage;
 mod late;

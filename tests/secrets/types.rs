@@ -14,7 +14,7 @@ use tower_bearer::grant::{
     ClientAuth, ClientCredentialsGrant, Credential, Endpoint, ExtensionGrant, JwtBearerGrant,
     JwtHeaders, PrivateKey, RefreshTokenGrant, Secret, SecretFile, SignedJwt, TokenExchangeGrant,
 };
-use tower_bearer::store::{FileStore, RedisStore, StoreKey};
+use tower_bearer::store::{Account, FileStore, RedisStore, StoreKey, StoreWarning};
 use tower_bearer::testing::{MockResponse, TokenServer};
 use tower_bearer::transport::DefaultTransport;
 use tower_bearer::{
@@ -281,15 +281,18 @@ fn show_redis(password: &str, seen: &Seen) {
 fn show_files(seen: &Seen) {
     let builder = FileStore::folder("tokens").key(StoreKey::from_bytes([7; 32]));
     seen.show("FileStoreBuilder", &builder);
+    seen.show("Account", &Account::new("me").held_by("them"));
+    seen.show("StoreWarning", &StoreWarning::UnknownKey);
     seen.show("FileStore", &builder.build().expect("a store"));
 }
 
 /// Returns the names of all public types.
 fn public() -> Vec<String> {
     let mut names = Vec::new();
+    // With the module `rejection`.
+    let lib = include_str!("../../src/lib.rs").replace("\n    pub use ", "\npub use ");
     for source in [
-        include_str!("../../src/lib.rs"),
-        include_str!("../../src/rejection.rs"),
+        lib.as_str(),
         include_str!("../../src/config/mod.rs"),
         include_str!("../../src/grant/mod.rs"),
         include_str!("../../src/transport/mod.rs"),

@@ -39,6 +39,10 @@ pub(crate) struct About {
     /// Whether tokens outlive a restart.
     #[serde(default)]
     pub(crate) remembers: bool,
+    /// Whether it answers one request after the other, so that the calls of many
+    /// clients would take longer than it is from one renewal to the next.
+    #[serde(default)]
+    pub(crate) one_at_a_time: bool,
     /// When an idle connection is closed; 0 if each is closed at once.
     pub(crate) keep_alive_seconds: f64,
 }

@@ -23,6 +23,8 @@ pub(crate) struct Exchange {
     path: String,
     /// The `grant_type` of a token request.
     grant: Option<String>,
+    /// What it carries as `authorization`.
+    credentials: Option<String>,
     status: Option<u16>,
 }
 
@@ -61,6 +63,21 @@ impl Watch {
     /// The requests of a path so far.
     pub(crate) fn of(&self, path: &str) -> Counts {
         self.count(|exchange| exchange.path == path)
+    }
+
+    /// The requests of a path so far, for each token in the order in which they came.
+    pub(crate) fn by_token(&self, path: &str) -> Vec<Counts> {
+        let seen = self.seen.lock().expect("no panic");
+        let mut tokens: Vec<(&Option<String>, Counts)> = Vec::new();
+        for exchange in seen.iter().filter(|it| it.path == path) {
+            let known = tokens.iter().position(|it| *it.0 == exchange.credentials);
+            let number = known.unwrap_or_else(|| {
+                tokens.push((&exchange.credentials, Counts::default()));
+                tokens.len() - 1
+            });
+            tokens[number].1.add(exchange);
+        }
+        tokens.into_iter().map(|(_, counts)| counts).collect()
     }
 
     fn count(&self, which: impl Fn(&Exchange) -> bool) -> Counts {
@@ -195,11 +212,13 @@ impl Requests {
         const END: &[u8] = b"\r\n\r\n";
         let head = self.buffer.windows(4).position(|four| four == END)?;
         let text = String::from_utf8_lossy(&self.buffer[..head]).into_owned();
-        let length = text
-            .lines()
-            .filter_map(|line| line.split_once(':'))
-            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-            .map_or(0, |(_, length)| length.trim().parse().expect("a length"));
+        let header = |wanted: &str| {
+            let mut headers = text.lines().filter_map(|line| line.split_once(':'));
+            let header = headers.find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            header.map(|(_, value)| value.trim().to_owned())
+        };
+        let length = header("content-length");
+        let length = length.map_or(0, |length| length.parse().expect("a length"));
         let end = head + END.len() + length;
         if self.buffer.len() < end {
             return None;
@@ -212,6 +231,7 @@ impl Requests {
             grant: form
                 .find(|(name, _)| name == "grant_type")
                 .map(|(_, value)| value.into_owned()),
+            credentials: header("authorization"),
             status: None,
         })
     }

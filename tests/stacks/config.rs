@@ -5,36 +5,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::path::PathBuf;
-
 use serde_json::json;
 use tower_bearer::config::SourceConfig;
 use tower_bearer::testing::TokenServer;
 use tower_bearer::{BoxError, ConfigError, RefreshToken, TokenSource};
 
+use support::scrap::Scrap;
 use support::{Log, TOKEN, answer, endpoint};
-
-/// A file that is gone when the test is over.
-struct Scrap(PathBuf);
-
-impl Scrap {
-    fn new(name: &str, content: &str) -> Self {
-        let name = format!("tower-bearer-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::write(&path, content).expect("written");
-        Self(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().expect("a path in Unicode")
-    }
-}
-
-impl Drop for Scrap {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
 
 fn config(keys: serde_json::Value) -> SourceConfig {
     serde_json::from_value(keys).expect("a configuration")
@@ -55,11 +32,25 @@ fn with(mut keys: serde_json::Value) -> serde_json::Value {
     keys
 }
 
+/// These keys, and those of the grant of a client.
+fn client(mut keys: serde_json::Value) -> serde_json::Value {
+    keys["grant"] = "client_credentials".into();
+    with(keys)
+}
+
+/// These keys, and those of a user, but for the token endpoint's and the client's.
+fn user(mut keys: serde_json::Value) -> serde_json::Value {
+    keys["grant"] = "password".into();
+    keys["username"] = "me".into();
+    keys["password"] = "hunter2".into();
+    keys
+}
+
 const URN: &str = "urn%3Aietf%3Aparams%3Aoauth";
 
 #[tokio::test]
 async fn each_grant_is_sent_as_its_configuration_says() -> Result<(), BoxError> {
-    let file = Scrap::new("secret", "from-file\r\n");
+    let file = Scrap::with("secret", "from-file\r\n");
     let file = file.path();
     let token = format!("{URN}%3Atoken-type%3Aaccess_token");
     for (keys, form) in [
@@ -84,21 +75,19 @@ async fn each_grant_is_sent_as_its_configuration_says() -> Result<(), BoxError> 
                 .to_owned(),
         ),
         (
-            with(json!({ "grant": "client_credentials", "client_secret_file": file })),
+            client(json!({ "client_secret_file": file })),
             // The id is in the header, with the secret.
             "grant_type=client_credentials".to_owned(),
         ),
         (
-            with(json!({ "grant": "client_credentials", "client_assertion_file": file })),
+            client(json!({ "client_assertion_file": file })),
             format!(
                 "client_id=billing&grant_type=client_credentials&client_assertion_type=\
                  {URN}%3Aclient-assertion-type%3Ajwt-bearer&client_assertion=from-file"
             ),
         ),
         (
-            with(
-                json!({ "grant": "client_credentials", "client_auth": "tls_client_auth", "scope": "a b" }),
-            ),
+            client(json!({ "client_auth": "tls_client_auth", "scope": "a b" })),
             "client_id=billing&grant_type=client_credentials&scope=a+b".to_owned(),
         ),
         (
@@ -133,11 +122,9 @@ async fn each_grant_is_sent_as_its_configuration_says() -> Result<(), BoxError> 
             ),
         ),
         (
-            with(
-                json!({ "grant": "client_credentials", "client_auth": "client_secret_basic_unencoded",
+            client(json!({ "client_auth": "client_secret_basic_unencoded",
                 "client_secret": "s", "audience": "a b", "resource": ["https://r.example"],
-                "accept_token_type": ["bot"] }),
-            ),
+                "accept_token_type": ["bot"] })),
             "grant_type=client_credentials&audience=a&audience=b&resource=https%3A%2F%2Fr.example"
                 .to_owned(),
         ),
@@ -162,7 +149,7 @@ async fn each_grant_is_sent_as_its_configuration_says() -> Result<(), BoxError> 
 #[tokio::test]
 async fn the_preset_acts_for_a_user_with_one_login_and_its_scope_for_the_access_alone()
 -> Result<(), BoxError> {
-    let file = Scrap::new("access", "from-file\n");
+    let file = Scrap::with("access", "from-file\n");
     let toml = format!(
         "preset = 'voipex'\nusername = 'api@x.example'\npassword_file = '{}'\n\
          impersonate = 'anna@x.example'\nscope = 'openid profile'\n[params]\ntotp = '1'\n",
@@ -286,6 +273,51 @@ params: { audience: x }
 }
 
 /// The error of a configuration, whichever part of it finds it.
+#[tokio::test]
+async fn the_preset_logs_in_and_acts_for_a_user_at_another_server() -> Result<(), BoxError> {
+    let keys = json!({ "preset": "voipex", "username": "api@x.example", "password": "hunter2",
+        "authorization_server": "https://test.example" });
+    assert_eq!(
+        sent(&config(keys.clone())).await?.uri,
+        "https://test.example/token"
+    );
+    let mut for_user = keys;
+    for_user["impersonate"] = "anna@x.example".into();
+    let log = Log::default();
+    let source = config(for_user).source_through(endpoint(&log, |_| answer(200, &[], TOKEN)))?;
+    source.fetch().await?;
+    let sent: Vec<_> = log.all().iter().map(|it| it.uri.to_string()).collect();
+    let at = |path: &str| format!("https://test.example/{path}");
+    assert_eq!(sent, [at("token"), at("token-exchange")]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_short_lived_stands_in_a_file_or_in_the_configuration() -> Result<(), BoxError> {
+    let file = Scrap::with("short", "short-lived\n");
+    let jwt = "urn:ietf:params:oauth:token-type:jwt";
+    for (keys, name) in [
+        (json!({ "grant": "jwt_bearer" }), "assertion"),
+        (json!({ "grant": "client_credentials" }), "client_assertion"),
+        (json!({ "grant": "token_exchange" }), "subject_token"),
+        (
+            json!({ "grant": "token_exchange", "subject_token": "s", "actor_token_type": jwt }),
+            "actor_token",
+        ),
+    ] {
+        for (key, value) in [
+            (name.to_owned(), "short-lived"),
+            (format!("{name}_file"), file.path()),
+        ] {
+            let mut keys = with(keys.clone());
+            keys[&key] = value.into();
+            let body = sent(&config(keys)).await?.body;
+            assert!(body.contains(&format!("{name}=short-lived")), "{body}");
+        }
+    }
+    Ok(())
+}
+
 fn refused(keys: serde_json::Value) -> ConfigError {
     let shown = keys.to_string();
     let config = config(keys);
@@ -297,24 +329,18 @@ fn refused(keys: serde_json::Value) -> ConfigError {
 
 #[test]
 fn what_is_missing_or_not_used_is_named() {
-    let secret = Scrap::new("empty", "\n");
-    let password = || json!({ "grant": "password", "username": "me", "password": "hunter2" });
-    let plus = |mut keys: serde_json::Value, name: &str, value: &str| {
-        keys[name] = value.into();
-        keys
-    };
-    let client = || with(json!({ "grant": "client_credentials" }));
+    let secret = Scrap::with("empty", "\n");
     for (keys, field, reason) in [
         (json!({ "grant": "pasword" }), "grant", "none of `password`"),
         (json!({}), "grant", "and so is `preset`"),
         (json!({ "preset": "vopiex" }), "preset", "is not `voipex`"),
         (
-            plus(password(), "preset", "voipex"),
+            user(json!({ "preset": "voipex" })),
             "grant",
             "conflicts with `preset`",
         ),
         (
-            plus(with(password()), "impersonate", "anna"),
+            with(user(json!({ "impersonate": "anna" }))),
             "impersonate",
             "grant `password`",
         ),
@@ -330,7 +356,7 @@ fn what_is_missing_or_not_used_is_named() {
             "missing",
         ),
         (
-            plus(client(), "grant_type", "x"),
+            client(json!({ "grant_type": "x" })),
             "grant_type",
             "grant `client_credentials`",
         ),
@@ -345,28 +371,28 @@ fn what_is_missing_or_not_used_is_named() {
             "conflicts with `params`",
         ),
         (
-            plus(client(), "client_key_file", "/x"),
+            client(json!({ "client_key_file": "/x" })),
             "client_certificate_file",
             "missing",
         ),
         (
-            plus(client(), "root_certificates_file", "/no/where"),
+            client(json!({ "root_certificates_file": "/no/where" })),
             "root_certificates_file",
             "/no/where",
         ),
-        (plus(client(), "proxy", "hunter2"), "proxy", "no scheme"),
+        (client(json!({ "proxy": "hunter2" })), "proxy", "no scheme"),
         (
-            with(json!({ "grant": "client_credentials", "proxy": "http://a", "no_proxy": true })),
+            client(json!({ "proxy": "http://a", "no_proxy": true })),
             "no_proxy",
             "set only one",
         ),
         (
-            with(json!({ "grant": "client_credentials", "connect_timeout": 0 })),
+            client(json!({ "connect_timeout": 0 })),
             "connect_timeout",
             "is zero",
         ),
         (
-            with(json!({ "grant": "client_credentials", "allow_plain_http": "http://*.mesh" })),
+            client(json!({ "allow_plain_http": "http://*.mesh" })),
             "allow_plain_http",
             "a wildcard",
         ),
@@ -374,29 +400,29 @@ fn what_is_missing_or_not_used_is_named() {
             json!({ "grant": "client_credentials", "client_id": "x",
                 "token_endpoint": "http://keycloak:8080/token",
                 "allow_plain_http": ["http://keycloak:8081"] }),
-            "endpoint",
+            "token_endpoint",
             "plain http",
         ),
-        (password(), "client_id", "missing"),
+        (user(json!({})), "client_id", "missing"),
         (
-            plus(password(), "client_id", "x"),
+            user(json!({ "client_id": "x" })),
             "token_endpoint",
             "and so is `issuer`",
         ),
         (
-            plus(with(password()), "issuer", "https://a.example"),
+            with(user(json!({ "issuer": "https://a.example" }))),
             "issuer",
             "set only one",
         ),
         (
-            plus(with(password()), "password_file", "/x"),
+            with(user(json!({ "password_file": "/x" }))),
             "password_file",
             "conflicts with `password`",
         ),
         (
             with(json!({ "grant": "password", "username": "me" })),
             "password",
-            "missing",
+            "missing, and so is `password_file`",
         ),
         (
             with(json!({ "grant": "password", "password": "hunter2" })),
@@ -404,51 +430,47 @@ fn what_is_missing_or_not_used_is_named() {
             "missing",
         ),
         (
-            plus(
-                with(json!({ "grant": "password", "username": "me" })),
-                "password_file",
-                "/no/where",
-            ),
+            with(json!({ "grant": "password", "username": "me", "password_file": "/no/where" })),
             "password_file",
             "/no/where",
         ),
         (
-            plus(client(), "client_secret_file", secret.path()),
+            client(json!({ "client_secret_file": secret.path() })),
             "client_secret_file",
             "is empty",
         ),
         (
-            plus(client(), "username", "me"),
+            client(json!({ "username": "me" })),
             "username",
             "grant `client_credentials`",
         ),
         (
-            plus(client(), "client_auth", "hunter2"),
+            client(json!({ "client_auth": "hunter2" })),
             "client_auth",
             "is none of",
         ),
         (
-            plus(client(), "client_auth", "client_secret_basic"),
+            client(json!({ "client_auth": "client_secret_basic" })),
             "client_secret",
-            "missing",
+            "missing, and so is `client_secret_file`",
         ),
         (
-            plus(client(), "client_auth", "private_key_jwt"),
+            client(json!({ "client_auth": "private_key_jwt" })),
             "private_key",
             "",
         ),
-        (plus(client(), "key_id", "hunter2"), "key_id", "is not used"),
         (
-            plus(client(), "key_algorithm", "hunter2"),
+            client(json!({ "key_id": "hunter2" })),
+            "key_id",
+            "is not used",
+        ),
+        (
+            client(json!({ "key_algorithm": "hunter2" })),
             "key_algorithm",
             "is not used",
         ),
         (
-            plus(
-                plus(client(), "client_auth", "tls_client_auth"),
-                "client_secret",
-                "hunter2",
-            ),
+            client(json!({ "client_auth": "tls_client_auth", "client_secret": "hunter2" })),
             "client_secret",
             "is not used",
         ),
@@ -461,6 +483,60 @@ fn what_is_missing_or_not_used_is_named() {
             with(json!({ "grant": "jwt_bearer" })),
             "assertion_file",
             "and so is `private_key`",
+        ),
+        (
+            with(json!({ "grant": "jwt_bearer", "assertion": "hunter2", "assertion_file": "/x" })),
+            "assertion_file",
+            "conflicts with `assertion`",
+        ),
+        (
+            with(json!({ "grant": "jwt_bearer", "assertion": "a", "assertion_headers": {} })),
+            "assertion_headers",
+            "is not used",
+        ),
+        (
+            client(json!({ "assertion_subject": "hunter2" })),
+            "assertion_subject",
+            "is not used",
+        ),
+        (
+            client(json!({ "key_certificate_file": "/no/where" })),
+            "key_certificate_file",
+            "is not used",
+        ),
+        (
+            with(
+                json!({ "grant": "client_credentials", "client_auth": "client_assertion",
+                "client_assertion": "hunter2", "client_assertion_file": "/x" }),
+            ),
+            "client_assertion_file",
+            "conflicts with `client_assertion`",
+        ),
+        (
+            client(json!({ "client_certificate": "hunter2", "client_certificate_file": "/x" })),
+            "client_certificate_file",
+            "conflicts with `client_certificate`",
+        ),
+        (
+            client(json!({ "root_certificates": "hunter2", "root_certificates_file": "/x" })),
+            "root_certificates_file",
+            "conflicts with `root_certificates`",
+        ),
+        (
+            client(json!({ "root_certificates": "hunter2" })),
+            "root_certificates",
+            "not PEM",
+        ),
+        (
+            client(json!({ "authorization_server": "https://a.example" })),
+            "authorization_server",
+            "grant `client_credentials`",
+        ),
+        (
+            json!({ "preset": "voipex", "username": "me", "password": "hunter2",
+                    "authorization_server": "a.example" }),
+            "authorization_server",
+            "",
         ),
         (
             with(json!({ "grant": "refresh_token" })),
@@ -484,26 +560,20 @@ fn what_is_missing_or_not_used_is_named() {
             "param",
             "`scope`",
         ),
+        (client(json!({ "timeout": 0 })), "timeout", "is zero"),
         (
-            with(json!({ "grant": "client_credentials", "timeout": 0 })),
-            "timeout",
-            "is zero",
-        ),
-        (
-            with(json!({ "grant": "client_credentials", "cache": { "renew_before_max": 5 } })),
+            client(json!({ "cache": { "renew_before_max": 5 } })),
             "renew_before_fraction",
             "missing beside `renew_before_max`",
         ),
         (
-            with(json!({ "grant": "client_credentials", "cache": { "wait_timeout": 0 } })),
+            client(json!({ "cache": { "wait_timeout": 0 } })),
             "wait_timeout",
             "",
         ),
         (
-            plus(
-                plus(client(), "logout_endpoint", "https://a/l"),
-                "revocation_endpoint",
-                "https://a/r",
+            client(
+                json!({ "logout_endpoint": "https://a/l", "revocation_endpoint": "https://a/r" }),
             ),
             "revocation_endpoint",
             "set only one",
@@ -519,11 +589,10 @@ fn what_is_missing_or_not_used_is_named() {
 
 #[test]
 fn no_secret_is_in_debug_or_in_the_error_of_a_value_that_does_not_fit() {
-    let keys = with(
-        json!({ "grant": "password", "username": "me", "password": "hunter2",
-        "client_secret": "hunter2", "private_key": "hunter2", "refresh_token": "hunter2",
-        "params": { "totp": "hunter2" } }),
-    );
+    let keys = with(user(
+        json!({ "client_secret": "hunter2", "private_key": "hunter2",
+        "refresh_token": "hunter2", "params": { "totp": "hunter2" } }),
+    ));
     assert!(!format!("{:?}", config(keys)).contains("hunter2"));
     for keys in [
         json!({ "preset": "voipex", "password": 472_193 }),
@@ -570,15 +639,18 @@ async fn plain_http_off_loopback_is_for_the_origins_that_are_listed() -> Result<
 
 #[tokio::test]
 async fn a_secret_of_a_configuration_is_read_for_each_token_request() -> Result<(), BoxError> {
-    let (password, secret) = (Scrap::new("rotated-pw", "x"), Scrap::new("rotated-cs", "x"));
+    let (password, secret) = (
+        Scrap::with("rotated-pw", "x"),
+        Scrap::with("rotated-cs", "x"),
+    );
     let config = config(with(json!({ "grant": "password", "username": "me",
         "password_file": password.path(), "client_secret_file": secret.path(),
         "client_auth": "client_secret_post", "param_files": { "code": secret.path() } })));
     let log = Log::default();
     let source = config.source_through(endpoint(&log, |_| answer(200, &[], TOKEN)))?;
     for content in ["one", "two"] {
-        std::fs::write(&password.0, content)?;
-        std::fs::write(&secret.0, content)?;
+        password.write(content);
+        secret.write(content);
         source.fetch().await?;
         let body = log.all().pop().expect("a request").body;
         let sent = format!(
@@ -587,7 +659,7 @@ async fn a_secret_of_a_configuration_is_read_for_each_token_request() -> Result<
         );
         assert_eq!(body, sent);
     }
-    std::fs::write(&password.0, "\n")?;
+    password.write("\n");
     let error = source.fetch().await.expect_err("empty").to_string();
     assert!(
         error.contains(password.path()) && error.contains("is empty"),
@@ -728,12 +800,12 @@ async fn a_key_signs_the_assertion_of_a_grant() -> Result<(), BoxError> {
 #[tokio::test]
 async fn a_key_signs_with_its_id_for_its_audience() -> Result<(), BoxError> {
     let pem = rcgen::KeyPair::generate()?.serialize_pem();
-    let file = Scrap::new("key", &pem);
+    let file = Scrap::with("key", &pem);
     for (name, value) in [
         ("private_key", pem.as_str()),
         ("private_key_file", file.path()),
     ] {
-        let mut keys = with(json!({ "grant": "client_credentials", "key_id": "k7",
+        let mut keys = client(json!({ "key_id": "k7",
             "assertion_audience": "https://a.example" }));
         keys[name] = value.into();
         let body = sent(&config(keys)).await?.body;
@@ -745,6 +817,85 @@ async fn a_key_signs_with_its_id_for_its_audience() -> Result<(), BoxError> {
     Ok(())
 }
 
+/// All that a builder can say of what a key signs.
+#[cfg(feature = "private-key-jwt")]
+#[tokio::test]
+async fn what_a_key_signs_for_a_client_has_the_claims_and_headers_that_are_set()
+-> Result<(), BoxError> {
+    let pem = rcgen::KeyPair::generate()?.serialize_pem();
+    let certificate = "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n";
+    let certificate = Scrap::with("of-key", certificate);
+    let path = certificate.path();
+    let toml = format!(
+        "grant = 'client_credentials'\nclient_id = 'billing'\nprivate_key = '''{pem}'''\n\
+         token_endpoint = 'https://a.example/token'\nkey_certificate_file = '{path}'\n\
+         assertion_issuer = 'them'\nassertion_subject = 'me'\nassertion_lifetime = 90\n\
+         assertion_audience = 'https://a.example'\n\
+         [assertion_headers]\ntyp = 'client-authentication+jwt'\n\
+         [assertion_claims]\nteam = 'calls'\n"
+    );
+    let variables = [
+        ("A_GRANT", "client_credentials"),
+        ("A_CLIENT_ID", "billing"),
+        ("A_PRIVATE_KEY", &pem),
+        ("A_TOKEN_ENDPOINT", "https://a.example/token"),
+        ("A_KEY_CERTIFICATE_FILE", path),
+        ("A_ASSERTION_ISSUER", "them"),
+        ("A_ASSERTION_SUBJECT", "me"),
+        ("A_ASSERTION_LIFETIME", "90s"),
+        ("A_ASSERTION_AUDIENCE", "https://a.example"),
+        ("A_ASSERTION_HEADERS__TYP", "client-authentication+jwt"),
+        ("A_ASSERTION_CLAIMS__TEAM", "calls"),
+    ];
+    for config in [
+        toml::from_str(&toml)?,
+        SourceConfig::from_vars("A_", variables)?,
+    ] {
+        let parts = signed(&sent(&config).await?.body, "client_assertion");
+        assert_eq!(parts[0]["typ"], "client-authentication+jwt");
+        // SHA-1 and SHA-256 of "abc".
+        assert_eq!(parts[0]["x5t"], "qZk-NkcGgWq6PiVxeFDCbJzQ2J0");
+        let sha256 = "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0";
+        assert_eq!(parts[0]["x5t#S256"], sha256);
+        for (claim, value) in [
+            ("iss", "them"),
+            ("sub", "me"),
+            ("aud", "https://a.example"),
+            ("team", "calls"),
+        ] {
+            assert_eq!(parts[1][claim], value);
+        }
+        let life = parts[1]["exp"].as_u64().zip(parts[1]["iat"].as_u64());
+        assert_eq!(life.map(|(exp, iat)| exp - iat), Some(90));
+    }
+    for (content, reason) in [(Some("hunter2"), "no certificate"), (None, "No such file")] {
+        let file = Scrap::with("no-certificate", content.unwrap_or_default());
+        let path = file.path().to_owned();
+        if content.is_none() {
+            std::fs::remove_file(&path)?;
+        }
+        let error = refused(with(json!({ "grant": "client_credentials",
+            "private_key": pem, "key_certificate_file": path })));
+        assert_eq!(error.field(), "key_certificate_file");
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn certificates_stand_in_the_configuration_too() -> Result<(), BoxError> {
+    let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    let (certificate, key) = (issued.cert.pem(), issued.signing_key.serialize_pem());
+    let config = config(with(json!({ "grant": "client_credentials",
+        "client_auth": "tls_client_auth", "client_certificate": format!("{key}{certificate}"),
+        "root_certificates": certificate })));
+    config.token_cache()?;
+    let service = TokenServer::builder().in_process().service();
+    let error = config.source_through(service).expect_err("not used");
+    assert_eq!(error.field(), "client_certificate");
+    Ok(())
+}
+
 #[test]
 fn certificates_are_for_the_default_transport_and_have_to_be_some() {
     for (name, content) in [
@@ -752,9 +903,8 @@ fn certificates_are_for_the_default_transport_and_have_to_be_some() {
         ("root_certificates_file", "hunter2"),
         ("root_certificates_file", ""),
     ] {
-        let file = Scrap::new(name, content);
-        let mut keys =
-            with(json!({ "grant": "client_credentials", "client_auth": "tls_client_auth" }));
+        let file = Scrap::with(name, content);
+        let mut keys = client(json!({ "client_auth": "tls_client_auth" }));
         keys[name] = file.path().into();
         let config = config(keys);
         let error = config.source().expect_err("no certificate");
@@ -775,8 +925,7 @@ async fn a_rotated_token_is_kept_in_its_file_for_the_next_start() -> Result<(), 
     let login = server.grant().fetch().await?;
     let first = login.refresh_token().map(RefreshToken::secret);
     let first = first.expect("a refresh token").to_owned();
-    let kept = Scrap::new("rotated", "");
-    std::fs::remove_file(&kept.0)?;
+    let kept = Scrap::new("rotated");
     let config = config(
         json!({ "grant": "refresh_token", "token_endpoint": server.token_url(),
         "client_id": "api", "refresh_token": first, "rotated_token_file": kept.path() }),

@@ -6,6 +6,8 @@
 
 #![cfg(feature = "reqwest")]
 
+#[path = "../support/scrap.rs"]
+mod scrap;
 #[path = "../../examples/keys/tls.rs"]
 mod tls;
 
@@ -18,10 +20,14 @@ use std::sync::{Arc, Mutex};
 
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+#[cfg(feature = "http2")]
+use tower_bearer::BoxTokenSource;
 use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant, RefreshTokenGrant};
 use tower_bearer::testing::TokenServer;
 use tower_bearer::transport::DefaultTransport;
 use tower_bearer::{PasswordGrant, RefreshToken, TokenErrorKind, TokenSource, allow_plain_http};
+
+use scrap::Scrap;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
@@ -263,31 +269,11 @@ async fn each_version_of_http_can_be_asked_for() -> Result {
     Ok(())
 }
 
-/// A file that is gone when the test is over.
-struct Scrap(PathBuf);
-
-impl Scrap {
-    fn new(name: &str) -> Self {
-        let name = format!("tower-bearer-{name}-{}", std::process::id());
-        Self(std::env::temp_dir().join(name))
-    }
-
-    fn write(&self, content: &str) {
-        std::fs::write(&self.0, content).expect("written");
-    }
-}
-
-impl Drop for Scrap {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 #[tokio::test]
 async fn without_certificates_plain_http_works_and_https_does_once_there_are_some() -> Result {
     if !is_child() {
         let nowhere = Scrap::new("no-authorities");
-        let path = nowhere.0.to_str().expect("a path in Unicode");
+        let path = nowhere.path();
         run_child(
             "without_certificates_plain_http_works_and_https_does_once_there_are_some",
             &[("SSL_CERT_FILE", path), ("SSL_CERT_DIR", "")],
@@ -457,6 +443,10 @@ async fn a_request_whose_connection_was_closed_is_sent_once_more_if_that_is_safe
     Ok(())
 }
 
+/// In place of a frame: the connection is closed.
+#[cfg(feature = "http2")]
+const CLOSE: (u8, u8, &[u8]) = (u8::MAX, 0, &[]);
+
 /// Answers the first stream of an HTTP/2 connection, in frames (RFC 9113, section
 /// 4.1).
 #[cfg(feature = "http2")]
@@ -486,6 +476,9 @@ fn answer_in_frames(connection: &mut Connection, frames: &[(u8, u8, &[u8])]) -> 
         .expect("no panic")
         .push("HEADERS".to_owned());
     for (kind, flags, content) in frames {
+        if (*kind, *flags, *content) == CLOSE {
+            return Ok(());
+        }
         write(*kind, *flags, u8::from(*kind != 7), content)?;
     }
     // Until the client closes.
@@ -495,22 +488,53 @@ fn answer_in_frames(connection: &mut Connection, frames: &[(u8, u8, &[u8])]) -> 
 #[cfg(feature = "http2")]
 #[tokio::test]
 async fn a_request_that_an_http_2_server_did_not_process_is_sent_once_more() -> Result {
-    // RST_STREAM with REFUSED_STREAM, and GOAWAY with NO_ERROR and no stream.
+    // RST_STREAM with REFUSED_STREAM, and with INTERNAL_ERROR, which says nothing.
     let refused: &[(u8, u8, &[u8])] = &[(3, 0, &[0, 0, 0, 7])];
+    let failed: &[(u8, u8, &[u8])] = &[(3, 0, &[0, 0, 0, 2])];
+    // GOAWAY with NO_ERROR and ENHANCE_YOUR_CALM and no stream. And of the first stream
+    // at the most, after which nothing comes.
     let goes_away: &[(u8, u8, &[u8])] = &[(7, 0, b"\0\0\0\0\0\0\0\0restart")];
-    for first in [refused, goes_away] {
-        let server = Server::start(move |number, connection| {
-            if number == 0 {
-                return answer_in_frames(connection, first);
-            }
-            // `:status: 200` is the eighth of HPACK's static table.
-            answer_in_frames(connection, &[(1, 4, &[0x88]), (0, 1, TOKEN.as_bytes())])
-        });
-        let url = format!("{}/token", server.url());
-        let grant = ClientCredentialsGrant::new(url, "api")?.client_secret("s3cret");
-        let grant = grant.transport(DefaultTransport::new().http2_only());
-        grant.fetch().await?;
-        assert_eq!(server.received(), ["HEADERS", "HEADERS"]);
+    let too_many: &[(u8, u8, &[u8])] = &[(7, 0, &[0, 0, 0, 0, 0, 0, 0, 11])];
+    let at_work: &[(u8, u8, &[u8])] = &[(7, 0, &[0, 0, 0, 1, 0, 0, 0, 11]), CLOSE];
+    for (first, repeats) in [
+        (refused, true),
+        (goes_away, true),
+        (too_many, true),
+        (failed, false),
+        (at_work, false),
+    ] {
+        // With a password and a refresh token, too. reqwest repeats such a request by
+        // itself, hyper-util's client does not.
+        for (refreshes, by_hyper) in [(false, true), (true, true), (false, false)] {
+            let server = Server::start(move |number, connection| {
+                if number == 0 {
+                    return answer_in_frames(connection, first);
+                }
+                // `:status: 200` is the eighth of HPACK's static table.
+                answer_in_frames(connection, &[(1, 4, &[0x88]), (0, 1, TOKEN.as_bytes())])
+            });
+            let url = format!("{}/token", server.url());
+            let grant = PasswordGrant::new(url, "api", "me", "pw")?;
+            let source = match by_hyper {
+                true => {
+                    let mut client = Client::builder(TokioExecutor::new());
+                    // The server here answers one stream of each connection.
+                    client.pool_max_idle_per_host(0);
+                    BoxTokenSource::new(grant.transport(client.http2_only(true).build_http()))
+                }
+                false => {
+                    let transport = DefaultTransport::new().http2_only();
+                    BoxTokenSource::new(grant.transport(transport))
+                }
+            };
+            let result = match refreshes {
+                true => source.refresh(&RefreshToken::new("r3fresh")?).await,
+                false => source.fetch().await,
+            };
+            assert_eq!(result.is_ok(), repeats, "{first:?} {refreshes} {by_hyper}");
+            let sent = server.received().len();
+            assert_eq!(sent, if repeats { 2 } else { 1 }, "{first:?}");
+        }
     }
     Ok(())
 }

@@ -13,6 +13,8 @@ use http::{HeaderMap, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use tower_bearer::transport::Transport;
 
+pub(crate) mod scrap;
+
 /// What a token endpoint got.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {

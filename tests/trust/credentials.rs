@@ -109,6 +109,39 @@ async fn logins_of_one_user_by_many_caches_never_overlap() {
     }
 }
 
+/// A password is being rotated: some have the old one and some the new one, and the
+/// server counts both against the user. Others are not kept waiting.
+#[tokio::test(start_paused = true)]
+async fn logins_of_one_user_by_two_passwords_never_overlap() {
+    let server = TokenServer::builder().user("Anna", "new").user("bob", "pw");
+    let server = server.delay(secs(2)).in_process();
+    let start = Instant::now();
+    let callers: Vec<_> = [
+        ("Anna", "old"),
+        ("anna", "older"),
+        ("Anna", "new"),
+        ("Anna", "old"),
+        ("bob", "pw"),
+    ]
+    .into_iter()
+    .map(|(user, password)| {
+        let tokens = TokenCache::new(server.grant_for(user, password));
+        tokio::spawn(async move { (tokens.token().await.is_ok(), start.elapsed().as_secs()) })
+    })
+    .collect();
+    let mut answers = Vec::new();
+    for caller in callers {
+        answers.push(caller.await.expect("no panic"));
+    }
+    let served: Vec<_> = answers.iter().map(|(served, _)| *served).collect();
+    assert_eq!(served, [false, false, true, false, true]);
+    assert_eq!(server.token_requests(), 4, "the old one once");
+    assert_eq!(answers[4].1, 2, "another user");
+    let mut ends = [answers[0].1, answers[1].1, answers[2].1];
+    ends.sort_unstable();
+    assert_eq!(ends, [2, 4, 6], "one after the other");
+}
+
 /// Somebody resets a cache while another's login is under way.
 #[tokio::test(start_paused = true)]
 async fn a_reset_lets_no_login_overlap_another() {

@@ -6,7 +6,7 @@ use crate::cache::clock::Moment;
 use crate::cache::current::CachedToken;
 use crate::cache::exclusive::{Uses, may_have_been_processed};
 use crate::cache::in_flight::FetchResult;
-use crate::cache::refresh_token::{AfterRefresh, after_failed_refresh};
+use crate::cache::refresh_token::{AfterRefresh, HeldBy, after_failed_refresh};
 use crate::cache::schedule::{Freshness, Schedule};
 use crate::cache::settings::Settings;
 use crate::cache::state::{Requirements, State};
@@ -17,18 +17,50 @@ use crate::token::RefreshToken;
 
 impl State {
     /// The fetch with this id is about to send a refresh token. Returns the uses to be
-    /// waited for of the token in use.
-    pub(crate) fn start_refresh(&mut self, id: u64, now: &Moment) -> Option<Arc<Uses>> {
-        if !self.current_fetch.is(id) {
+    /// waited for of the token that was in use last: it may have expired, or have been
+    /// given up, while requests that carry it are on their way.
+    pub(crate) fn withhold(&mut self, id: u64, now: &Moment) -> Option<Arc<Uses>> {
+        if !self.current_fetch.is(id) || !self.rare.exclusivity.withhold() {
             return None;
         }
         self.drop_expired(now);
         let live = self.live.as_ref();
-        let generation = live.map(|live| live.generation());
-        self.exclusivity.start(generation);
-        live.filter(|_| self.exclusivity.is_withheld())?
-            .uses
-            .clone()
+        live.map_or_else(|| self.rare.last_uses.clone(), |live| live.uses.clone())
+    }
+
+    /// The fetch with this id sends this refresh token now. Tells whether it may: not
+    /// one that was discarded, replaced or has expired meanwhile.
+    pub(crate) fn start_refresh(
+        &mut self,
+        id: u64,
+        token: &RefreshToken,
+        held_by: HeldBy,
+        now: &Moment,
+        settings: &Settings,
+    ) -> bool {
+        // What a fetch does that was given up says nothing of what goes on now.
+        if !self.current_fetch.is(id) {
+            return true;
+        }
+        let is_kept = !self.closed
+            && match held_by {
+                HeldBy::Cache => {
+                    let held = self.refresh.get(now, settings);
+                    held.is_some_and(|held| held.secret() == token.secret())
+                }
+                HeldBy::Lease => !self.take_discard_stored(),
+            };
+        match is_kept {
+            true => {
+                self.drop_expired(now);
+                let live = self.live.as_ref();
+                self.rare
+                    .exclusivity
+                    .start(live.map(|live| live.generation()));
+            }
+            false => self.rare.exclusivity.hand_out_again(),
+        }
+        is_kept
     }
 
     /// The request with a refresh token of the fetch with this id was answered, or
@@ -44,10 +76,10 @@ impl State {
             return false;
         }
         let processed = error.is_none_or(may_have_been_processed);
-        let learned = self.exclusivity.answered(processed);
+        let learned = self.rare.exclusivity.answered(processed);
         if error.is_some() {
             // The token in use serves on. Otherwise it does until it is replaced.
-            self.exclusivity.finish(now.monotonic);
+            self.finish_refresh(now);
         }
         if learned {
             self.count_uses();
@@ -73,7 +105,11 @@ impl State {
                 let login_lives_longer = self
                     .longest_left
                     .is_none_or(|longest| needs.valid_for <= longest);
-                let may_log_in = self.failed_logins.backoff_left(now.monotonic).is_none();
+                let may_log_in = self
+                    .rare
+                    .failed_logins
+                    .backoff_left(now.monotonic)
+                    .is_none();
                 return if too_short && login_lives_longer && may_log_in {
                     AfterRefresh::TooShort
                 } else {
@@ -105,7 +141,7 @@ impl State {
             self.record_late(fetched);
             return None;
         };
-        self.exclusivity.finish(now.monotonic);
+        self.finish_refresh(now);
         let (pause, memory) = (fetched.pause, fetched.memory.clone());
         let from_memory = fetched.from_memory;
         let recorded = self.record_token(fetched, forced_by, now, settings, random);
@@ -123,11 +159,18 @@ impl State {
         }))
     }
 
+    /// A refresh, if there was one, is over. Tells whether it has shown how the server
+    /// renews.
+    fn finish_refresh(&mut self, now: &Moment) -> bool {
+        let rare = self.rare.existing();
+        rare.is_some_and(|rare| rare.exclusivity.finish(now.monotonic))
+    }
+
     /// The fetch with this id was dropped before its end. Tells whether renewals are
     /// exclusive from now on.
     pub(crate) fn abandon(&mut self, id: u64, now: &Moment) -> bool {
         let is_current = self.current_fetch.finish(id).is_some();
-        let learned = is_current && self.exclusivity.finish(now.monotonic);
+        let learned = is_current && self.finish_refresh(now);
         if learned {
             self.count_uses();
         }
@@ -176,13 +219,21 @@ impl State {
         } = fetched;
         let (token, refresh) = answer?.into_parts();
         match failed_login {
-            Some((error, pause)) => drop(self.failed_logins.record(&error, pause, now)),
-            None if by == FetchedBy::Credentials => self.failed_logins.clear(),
+            Some((error, pause)) => drop(self.rare.failed_logins.record(&error, pause, now)),
+            None if by == FetchedBy::Credentials => {
+                if let Some(rare) = self.rare.existing() {
+                    rare.failed_logins.clear();
+                }
+            }
             None => {}
         }
         self.invalidated = None;
-        self.store_generation = store_generation.unwrap_or(self.store_generation);
-        self.alone = alone;
+        if let Some(generation) = store_generation {
+            self.rare.store_generation = generation;
+        }
+        if self.rare.alone != alone {
+            self.rare.alone = alone;
+        }
         if refreshed {
             self.refresh.count_success();
         }
@@ -204,7 +255,7 @@ impl State {
         if self.striped {
             live = live.striped();
         }
-        if self.exclusivity.is_exclusive() {
+        if self.rare.exclusivity.is_exclusive() {
             live = live.counted();
         }
         if by == FetchedBy::Credentials {
@@ -212,7 +263,9 @@ impl State {
         }
         let live = Arc::new(live);
         self.live = Some(live.clone());
-        self.suspect = None;
+        if let Some(rare) = self.rare.existing() {
+            (rare.last_uses, rare.suspect) = (None, None);
+        }
         self.failures.clear();
         self.memory = None;
         Ok(live)

@@ -16,7 +16,7 @@ use crate::telemetry::FetchedBy;
 impl State {
     /// How tokens are renewed, as far as it is known.
     pub(crate) fn renewal(&self) -> Renewal {
-        match self.exclusivity.is_exclusive() {
+        match self.rare.exclusivity.is_exclusive() {
             true => Renewal::Exclusive,
             false => Renewal::Automatic,
         }
@@ -25,7 +25,7 @@ impl State {
     /// Learns from a rejection how the server renews. Tells whether renewals are
     /// exclusive from now on.
     pub(crate) fn learn_renewal(&mut self, generation: u64, now: &Moment) -> bool {
-        let exclusive = self.exclusivity.rejected(generation, now.monotonic);
+        let exclusive = self.rare.exclusivity.rejected(generation, now.monotonic);
         if exclusive {
             self.count_uses();
         }
@@ -62,16 +62,17 @@ impl State {
         };
         let backoff = &settings.rejection_backoff;
         let verdict = self
+            .rare
             .rejections
             .rejected(origin, token, now.monotonic, backoff);
         if verdict.log_in {
             self.refresh.discard();
-            self.discard_stored = true;
+            self.rare.discard_stored = true;
         }
         if !verdict.renew {
             return Rejection::RenewalBackedOff;
         }
-        self.suspect = Some((generation, origin));
+        self.rare.suspect = Some((generation, origin));
         Rejection::Renew
     }
 
@@ -86,11 +87,12 @@ impl State {
         };
         let refreshed = live.by == FetchedBy::RefreshToken;
         let helped = replayed && live.forced_by == Some(origin);
-        self.rejections
+        self.rare
+            .rejections
             .accepted(origin, generation, refreshed, helped);
     }
 
     pub(crate) fn rejection_backoff(&self, now: Instant) -> Option<Duration> {
-        self.rejections.backoff_left(now)
+        self.rare.rejections.backoff_left(now)
     }
 }

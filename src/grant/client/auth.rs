@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::grant::client::jwt::SignedJwt;
@@ -111,6 +112,15 @@ impl ClientAuth {
         match &self.0 {
             Method::Basic(secret, _) | Method::Post(secret) => Some(secret),
             _ => None,
+        }
+    }
+
+    /// The files of what authenticates the client otherwise, by an assertion.
+    pub(in crate::grant) fn files(&self) -> Vec<PathBuf> {
+        match &self.0 {
+            Method::Assertion(source) => source.files(),
+            Method::Jwt(jwt) => SecretSource::files(&**jwt),
+            _ => Vec::new(),
         }
     }
 

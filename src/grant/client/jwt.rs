@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -191,6 +192,10 @@ impl SecretSource for SignedJwt {
             }
         }
         self.sign(self.claims.0.clone()).await
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.signer.files()
     }
 }
 

@@ -1,7 +1,7 @@
 //! A private key in memory.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
@@ -231,6 +231,10 @@ impl Signer for PrivateKey {
             headers.set("x5t", &certificate.sha1);
             headers.set("x5t#S256", &certificate.sha256);
         }
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.file.iter().map(|path| path.to_path_buf()).collect()
     }
 
     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, BoxError> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use serde_json::{Map, Value};
@@ -62,6 +63,13 @@ pub trait Signer: Send + Sync + 'static {
         let _ = headers;
     }
 
+    /// Returns the files that the key is in, so that another key in them counts as new
+    /// credentials. The default returns none.
+    #[doc(hidden)]
+    fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
     /// Signs a message. Returns the bytes of the signature as in RFC 7518,
     /// section 3: for ES256, r and s of 32 bytes each, not ASN.1.
     ///
@@ -108,6 +116,7 @@ pub(super) trait DynSigner: Send + Sync + 'static {
     fn algorithm(&self) -> &str;
     fn key_id(&self) -> Option<&str>;
     fn add_headers(&self, headers: &mut JwtHeaders);
+    fn files(&self) -> Vec<PathBuf>;
     fn sign<'a>(&'a self, message: &'a [u8]) -> Signed<'a>;
 }
 
@@ -122,6 +131,10 @@ impl<S: Signer> DynSigner for S {
 
     fn add_headers(&self, headers: &mut JwtHeaders) {
         Signer::add_headers(self, headers);
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        Signer::files(self)
     }
 
     fn sign<'a>(&'a self, message: &'a [u8]) -> Signed<'a> {

@@ -1,7 +1,9 @@
 //! A token endpoint (RFC 6749, section 3.2), and the client that uses it.
 
+use std::any::Any;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -90,6 +92,13 @@ impl<T> Hash for TokenEndpoint<T> {
 }
 
 impl<T: Transport> TokenEndpoint<T> {
+    /// The files of the certificate that the default transport presents.
+    pub(in crate::grant) fn certificate_files(&self) -> Vec<PathBuf> {
+        let transport: &dyn Any = &*lock(&self.transport);
+        let default = transport.downcast_ref::<DefaultTransport>();
+        default.map_or_else(Vec::new, DefaultTransport::certificate_files)
+    }
+
     /// Requests a token with this form. `finish` adds what comes after the
     /// parameters of client authentication.
     pub(in crate::grant) async fn ask<'a>(

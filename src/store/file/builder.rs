@@ -28,6 +28,8 @@ pub struct FileStoreBuilder {
     place: (&'static str, Place),
     keys: Vec<StoreKey>,
     key_file: Option<(&'static str, Place)>,
+    #[cfg(feature = "keyring")]
+    keyring: Option<(String, String)>,
     unsealed: bool,
 }
 
@@ -66,13 +68,14 @@ impl FileStoreBuilder {
             place,
             keys: Vec::new(),
             key_file: None,
+            #[cfg(feature = "keyring")]
+            keyring: None,
             unsealed: false,
         }
     }
 
     /// Adds a key. The first one encrypts, all of them decrypt. An entry that none of
-    /// the keys decrypts counts as absent and is replaced. A key from the platform's
-    /// keyring goes here too, as the bytes that a crate such as `keyring` returns.
+    /// the keys decrypts counts as absent and is replaced.
     pub fn key(mut self, key: StoreKey) -> Self {
         self.keys.push(key);
         self
@@ -98,6 +101,29 @@ impl FileStoreBuilder {
         self
     }
 
+    /// Reads the key from the platform's keyring when the store is first used, and makes
+    /// the entry of this service and user if there is none. Needs the feature `keyring`.
+    ///
+    /// Which keyring that is, the program says once, at its start, by
+    /// `keyring_core::set_default_store`, with the crate of its platform:
+    /// `zbus-secret-service-keyring-store` for the desktops of Linux,
+    /// `apple-native-keyring-store` for macOS. A keyring that is locked or cannot be
+    /// reached leaves the process without the store, with an event that says why.
+    ///
+    /// ```
+    /// use tower_bearer::store::FileStore;
+    ///
+    /// // In a test: a keyring in memory.
+    /// keyring_core::set_default_store(keyring_core::mock::Store::new()?);
+    /// let store = FileStore::user_cache("my-tool").keyring("my-tool", "token store").build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "keyring")]
+    pub fn keyring(mut self, service: impl Into<String>, user: impl Into<String>) -> Self {
+        self.keyring = Some((service.into(), user.into()));
+        self
+    }
+
     /// Leaves the tokens readable for everybody who can read the files: other programs
     /// of the user, the administrator, backups. Whoever reads them can also try
     /// passwords, where a wrong one was refused.
@@ -118,20 +144,26 @@ impl FileStoreBuilder {
         let (field, place) = self.place;
         let path = place.path(field)?;
         let mut keys = self.keys.into_iter();
-        let key = match (keys.next(), self.key_file, self.unsealed) {
-            (Some(first), None, false) => KeySource::Keys(first, keys.collect()),
-            (None, Some((field, place)), false) => KeySource::File(place.path(field)?),
-            (None, None, true) => KeySource::Unsealed,
-            (None, None, false) => {
-                let why = "a key is required, or `unsealed`";
-                return Err(ConfigError::new("key", why));
-            }
-            _ => {
-                let why = "only one of `key`, `key_file`, `user_key` and `unsealed` makes sense";
-                return Err(ConfigError::new("key", why));
-            }
+        let mut sources = Vec::new();
+        if let Some(first) = keys.next() {
+            sources.push(KeySource::Keys(first, keys.collect()));
+        }
+        if let Some((field, place)) = self.key_file {
+            sources.push(KeySource::File(place.path(field)?));
+        }
+        #[cfg(feature = "keyring")]
+        if let Some((service, user)) = self.keyring {
+            sources.push(KeySource::Keyring(service, user));
+        }
+        if self.unsealed {
+            sources.push(KeySource::Unsealed);
+        }
+        let why = match (sources.pop(), sources.is_empty()) {
+            (Some(source), true) => return Ok(FileStore::new(path, source)),
+            (None, _) => "a key is required, or `unsealed`",
+            _ => "only one of `key`, `key_file`, `user_key`, `keyring` and `unsealed` makes sense",
         };
-        Ok(FileStore::new(path, key))
+        Err(ConfigError::new("key", why))
     }
 }
 
@@ -158,6 +190,7 @@ mod tests {
             (folder(), "key"),
             (folder().key(key()).unsealed(), "key"),
             (folder().key(key()).key_file("key"), "key"),
+            (folder().key_file("key").unsealed(), "key"),
             (folder().key_file(""), "key_file"),
             (folder().user_key("a/b"), "user_key"),
             (FileStore::folder("").key(key()), "folder"),

@@ -133,7 +133,7 @@ impl Inner {
         if let Some(folder) = Folder::open(&self.path)?
             && let Some(folder) = folder.open_folder(&names.folder)?
         {
-            let mut files = Files::read(&folder, &names, account, self.sealer()?)?;
+            let mut files = Files::read(&folder, &names, account, self.sealer(is_wanted)?)?;
             let acquired = files.acquire(acquire);
             if !has_to_write(acquire, &acquired) {
                 return Ok(self.answer(files, acquired));
@@ -141,7 +141,7 @@ impl Inner {
         }
         let folder = Folder::open_or_make(&self.path)?.open_or_make_folder(&names.folder)?;
         let _lock = folder.lock(&names.lock(), is_wanted)?;
-        let mut files = Files::read(&folder, &names, account, self.sealer()?)?;
+        let mut files = Files::read(&folder, &names, account, self.sealer(is_wanted)?)?;
         let acquired = files.acquire(acquire);
         if let Acquired::Lease(lease) = &acquired {
             let file = folder.make_locked((&names.lease(), &names.temporary()))?;
@@ -190,7 +190,7 @@ impl Inner {
     ) -> Result<bool, Error> {
         let folder = Folder::open_or_make(&self.path)?.open_or_make_folder(&names.folder)?;
         let _lock = folder.lock(&names.lock(), is_wanted)?;
-        let mut files = Files::read(&folder, names, account, self.sealer()?)?;
+        let mut files = Files::read(&folder, names, account, self.sealer(is_wanted)?)?;
         let entries = &mut files.image.entries;
         let lease = entries.lease.as_ref().map(|lease| lease.generation);
         let is_holder = lease == Some(completion.generation);
@@ -213,7 +213,7 @@ impl Inner {
         let names = Names::of(account);
         let folder = Folder::open_or_make(&self.path)?.open_or_make_folder(&names.folder)?;
         let _lock = folder.lock(&names.lock(), is_wanted)?;
-        let mut files = Files::read(&folder, &names, account, self.sealer()?)?;
+        let mut files = Files::read(&folder, &names, account, self.sealer(is_wanted)?)?;
         let ended = files.image.entries.withdraw(nonce, files.now);
         files.write()?;
         if let Some(generation) = ended {
@@ -234,11 +234,11 @@ impl Inner {
         let _ = self.complete(account, &completion, &|| true);
     }
 
-    fn sealer(&self) -> Result<&Sealer, Error> {
+    fn sealer(&self, is_wanted: &dyn Fn() -> bool) -> Result<&Sealer, Error> {
         if let Some(sealer) = self.sealer.get() {
             return Ok(sealer);
         }
-        let sealer = self.key.sealer()?;
+        let sealer = self.key.sealer(&self.path, is_wanted)?;
         Ok(self.sealer.get_or_init(|| sealer))
     }
 }

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "keyring")]
+use zeroize::Zeroizing;
+
 use super::error::Error;
 use super::folder::Folder;
 use crate::error::ConfigError;
@@ -13,17 +16,36 @@ pub(super) enum KeySource {
     Keys(StoreKey, Vec<StoreKey>),
     /// A file, which is made when the key is first needed.
     File(PathBuf),
+    /// An entry of the platform's keyring, by service and user, which is made when the
+    /// key is first needed.
+    #[cfg(feature = "keyring")]
+    Keyring(String, String),
     /// A key that everybody knows: what was changed by accident is noticed, and that is
     /// all.
     Unsealed,
 }
 
 impl KeySource {
-    /// Reads or makes the key. Blocks.
-    pub(super) fn sealer(&self) -> Result<Sealer, Error> {
+    /// Reads or makes the key of the store in this folder. Blocks. `is_wanted` tells
+    /// whether somebody still waits for it.
+    #[cfg_attr(not(feature = "keyring"), expect(unused_variables))]
+    pub(super) fn sealer(
+        &self,
+        store: &Path,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<Sealer, Error> {
         Ok(match self {
             Self::Keys(first, others) => Sealer::new(first, others),
             Self::File(path) => Sealer::new(&read_or_make(path)?, &[]),
+            #[cfg(feature = "keyring")]
+            Self::Keyring(service, user) => {
+                let entry = keyring_core::Entry::new(service, user).map_err(keyring_error)?;
+                let key = match read_entry(&entry)? {
+                    Some(key) => key,
+                    None => make_entry(&entry, &Folder::open_or_make(store)?, is_wanted)?,
+                };
+                Sealer::new(&key, &[])
+            }
             Self::Unsealed => Sealer::new(&StoreKey::from_bytes([0; 32]), &[]),
         })
     }
@@ -39,10 +61,7 @@ fn read_or_make(path: &Path) -> Result<StoreKey, Error> {
     if let Some((contents, _)) = folder.read(name)? {
         return StoreKey::from_contents(&contents).map_err(Error::Key);
     }
-    let Some(key) = StoreKey::generate() else {
-        let why = "the system returned no random numbers";
-        return Err(Error::Key(ConfigError::new("key_file", why)));
-    };
+    let key = generate()?;
     // Of processes that make it at the same time the first one wins.
     let temporary = format!(".{name}.{:016x}", fastrand::u64(..));
     folder.make_once(
@@ -51,4 +70,48 @@ fn read_or_make(path: &Path) -> Result<StoreKey, Error> {
     )?;
     let (contents, _) = folder.read(name)?.ok_or_else(no_name)?;
     StoreKey::from_contents(&contents).map_err(Error::Key)
+}
+
+fn generate() -> Result<StoreKey, Error> {
+    let why = "the system returned no random numbers";
+    StoreKey::generate().ok_or_else(|| Error::Key(ConfigError::new("key", why)))
+}
+
+/// Reads the key; `None` if the keyring has no such entry.
+#[cfg(feature = "keyring")]
+fn read_entry(entry: &keyring_core::Entry) -> Result<Option<StoreKey>, Error> {
+    match entry.get_password() {
+        Ok(text) => Ok(Some(Zeroizing::new(text).parse().map_err(Error::Key)?)),
+        Err(keyring_core::Error::NoEntry) => Ok(None),
+        Err(error) => Err(keyring_error(error)),
+    }
+}
+
+/// Makes the key. A keyring lets the last one win that writes, so the processes that
+/// share a store go one after the other.
+#[cfg(feature = "keyring")]
+fn make_entry(
+    entry: &keyring_core::Entry,
+    store: &Folder,
+    is_wanted: &dyn Fn() -> bool,
+) -> Result<StoreKey, Error> {
+    let _lock = store.lock("keyring.lock", is_wanted)?;
+    if let Some(key) = read_entry(entry)? {
+        return Ok(key);
+    }
+    let key = generate()?;
+    entry.set_password(&key.to_text()).map_err(keyring_error)?;
+    Ok(key)
+}
+
+/// The error as text, for as a value it may hold what the entry holds.
+#[cfg(feature = "keyring")]
+fn keyring_error(error: keyring_core::Error) -> Error {
+    let why = match error {
+        keyring_core::Error::NoDefaultStore => {
+            "the program has chosen none: call `keyring_core::set_default_store` first".to_owned()
+        }
+        error => error.to_string(),
+    };
+    Error::Key(ConfigError::new("keyring", why))
 }

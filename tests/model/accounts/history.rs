@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use tokio::runtime::Builder;
-use tokio::task::{JoinHandle, yield_now};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tower::Layer;
 use tower_bearer::accounts::AccountsBearerAuth;
@@ -13,9 +12,7 @@ use tower_bearer::{Accounts, AccountsLayer, BoxError, Origins, TokenCache};
 use crate::accounts::api::Api;
 use crate::accounts::server::Source;
 use crate::accounts::state::{KEYS, Key, Mood, World};
-
-/// More task switches than any chain of events takes at one moment.
-const SWITCHES: usize = 8;
+use crate::common::{Log, forget_done, play, switch_tasks};
 
 pub(crate) struct History {
     pub(crate) world: World,
@@ -26,25 +23,20 @@ pub(crate) struct History {
     pub(crate) handles: Vec<(Key, TokenCache, Option<u64>)>,
     pub(crate) capacity: usize,
     pub(crate) idle_timeout: Duration,
-    seed: u64,
-    pub(crate) log: Vec<String>,
+    pub(crate) log: Log,
 }
 
 /// Runs the history of this seed.
 pub(crate) fn run(seed: u64) {
-    let mut rng = Rng::with_seed(seed);
-    // The cache's own dice.
-    fastrand::seed(seed);
-    let mut builder = Builder::new_current_thread();
-    let builder = builder.enable_time().start_paused(true);
-    builder.build().expect("a runtime").block_on(async {
-        let mut history = History::new(seed, &mut rng);
-        for _ in 0..rng.u32(10..40) {
-            history.step(&mut rng).await;
+    play(
+        seed,
+        |rng| History::new(seed, rng),
+        async |history: &mut History, rng: &mut Rng| {
+            history.step(rng).await;
             history.settle().await;
-        }
-        history.end().await;
-    });
+        },
+        async |history: &mut History| history.end().await,
+    );
 }
 
 impl History {
@@ -73,17 +65,14 @@ impl History {
             handles: Vec::new(),
             capacity,
             idle_timeout,
-            seed,
-            log: Vec::new(),
+            log: Log::new(seed),
         }
     }
 
     /// Lets all happen that can happen now, and looks at what came of it.
     pub(crate) async fn settle(&mut self) {
-        for _ in 0..SWITCHES {
-            yield_now().await;
-        }
-        self.callers.retain(|caller| !caller.is_finished());
+        switch_tasks().await;
+        forget_done(&mut self.callers);
         let mut state = self.world.lock();
         state.find_slow();
         state.kept = self.handles.iter().filter_map(|it| it.2).collect();
@@ -105,11 +94,9 @@ impl History {
                 state.check(there || !stays, "an account evicted for no reason");
             }
         }
-        if let Some(broken) = state.broken.take() {
-            drop(state);
-            let (history, seed) = (self.log.join("\n"), self.seed);
-            panic!("{history}\nMODEL_SEED={seed}: {broken}");
-        }
+        let broken = state.broken.take();
+        drop(state);
+        self.log.expect_kept(broken);
     }
 
     /// Whether the account of this key is still that of the handle.
@@ -123,7 +110,7 @@ impl History {
 
     /// All is well again, and every account gets a token; then none does any more.
     async fn end(&mut self) {
-        let seed = self.seed;
+        let seed = self.log.seed;
         self.handles.clear();
         self.world.lock().kept.clear();
         {

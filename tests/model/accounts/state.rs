@@ -2,13 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tower_bearer::AccessToken;
 
 use crate::backoff::Backoff;
+use crate::common::{Broken, Shared};
 use crate::moment::TICK;
 
 pub(crate) const KEYS: usize = 5;
@@ -79,8 +79,7 @@ impl Call {
     }
 }
 
-#[derive(Clone)]
-pub(crate) struct World(Arc<Mutex<State>>);
+pub(crate) type World = Shared<State>;
 
 pub(crate) struct State {
     pub(crate) seed: u64,
@@ -101,7 +100,7 @@ pub(crate) struct State {
     pub(crate) kept: Vec<u64>,
     pub(crate) lifetime: Duration,
     pub(crate) is_shut_down: bool,
-    pub(crate) broken: Option<String>,
+    pub(crate) broken: Broken,
 }
 
 impl World {
@@ -114,7 +113,7 @@ impl World {
             used: None,
             unanswered: None,
         };
-        Self(Arc::new(Mutex::new(State {
+        Self::of(State {
             seed,
             max,
             tenants: std::array::from_fn(tenant),
@@ -128,23 +127,17 @@ impl World {
             kept: Vec::new(),
             lifetime: Duration::from_secs(300),
             is_shut_down: false,
-            broken: None,
-        })))
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("the model itself does not panic")
+            broken: Broken::default(),
+        })
     }
 }
 
 impl State {
-    /// Notes a broken promise. No panic here: the cache would catch it.
+    /// Notes a broken promise.
     pub(crate) fn check(&mut self, holds: bool, promise: &str) {
-        if !holds && self.broken.is_none() {
-            let (tenants, calls) = (&self.tenants, &self.calls);
-            let now = Instant::now();
-            self.broken = Some(format!("{promise}\nat {now:?}\n{tenants:?}\n{calls:?}"));
-        }
+        let (tenants, calls) = (&self.tenants, &self.calls);
+        let seen = || format!("at {:?}\n{tenants:?}\n{calls:?}", Instant::now());
+        self.broken.check(holds, promise, seen);
     }
 
     /// A call of a token endpoint comes.

@@ -46,6 +46,7 @@ impl Reference {
         if token.is_valid(now) {
             let forced = self.forced;
             self.token = Some(Known { forced, ..token });
+            self.last = Some(token.serial);
             self.doubted = false;
             self.suspected.clear();
             self.backoff = Backoff::default();

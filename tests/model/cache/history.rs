@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use tokio::runtime::Builder;
-use tokio::task::yield_now;
 use tokio::time::{Instant, advance, sleep};
 use tower::Layer;
 use tower_bearer::{BearerAuth, BearerAuthLayer, Origins, Renewal, TokenCache};
@@ -13,10 +11,8 @@ use crate::cache::api::{Api, HOSTS};
 use crate::cache::callers::Caller;
 use crate::cache::rejections::ORIGINS;
 use crate::cache::world::{ApiMood, Mood, World};
+use crate::common::{Log, dice, runtime, switch_tasks};
 use crate::moment::Moment;
-
-/// More task switches than any chain of events takes at one moment.
-const SWITCHES: usize = 10;
 
 pub(crate) struct History {
     pub(crate) world: World,
@@ -24,21 +20,16 @@ pub(crate) struct History {
     pub(crate) api: BearerAuth<Api>,
     pub(crate) callers: Vec<Caller>,
     pub(crate) numbers: u64,
-    seed: u64,
-    pub(super) log: Vec<String>,
+    pub(super) log: Log,
 }
 
 /// Runs the history of this seed.
 pub(crate) fn run(seed: u64) {
-    let mut rng = Rng::with_seed(seed);
-    // The cache's own dice.
-    fastrand::seed(seed);
+    let mut rng = dice(seed);
     let phases = 1 + rng.u32(..3);
     let (mut history, mut passed) = (None, Duration::ZERO);
     for phase in 1..=phases {
-        let mut builder = Builder::new_current_thread();
-        let builder = builder.enable_time().start_paused(true);
-        let runtime = builder.build().expect("a runtime");
+        let runtime = runtime();
         let is_last = phase == phases;
         passed += runtime.block_on(async {
             advance(passed).await;
@@ -83,16 +74,13 @@ impl History {
             tokens,
             callers: Vec::new(),
             numbers: 0,
-            seed,
-            log: Vec::new(),
+            log: Log::new(seed),
         }
     }
 
     /// Lets all happen that can happen now, and looks at what came of it.
     pub(super) async fn settle(&mut self) {
-        for _ in 0..SWITCHES {
-            yield_now().await;
-        }
+        switch_tasks().await;
         self.callers.retain(|caller| !caller.is_done());
         let status = self.tokens.status();
         let mut state = self.world.lock();
@@ -123,18 +111,14 @@ impl History {
         // Who is not at the API waits for a token.
         let waiting = self.callers.len() > state.at_api.len();
         state.check(!waiting || fetching, "a waiter was left behind");
-        if let Some(broken) = state.broken.first() {
-            let history = self.log.join("\n");
-            let broken = broken.clone();
-            drop(state);
-            let seed = self.seed;
-            panic!("{history}\nMODEL_SEED={seed}: {broken}");
-        }
+        let broken = state.broken.take();
+        drop(state);
+        self.log.expect_kept(broken);
     }
 
     /// All is well again, and everybody gets what they came for.
     async fn end(&mut self) {
-        let seed = self.seed;
+        let seed = self.log.seed;
         {
             let mut state = self.world.lock();
             (state.mood, state.api_moods) = (Mood::Good, [ApiMood::Good; ORIGINS]);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::task::{Id, try_id};
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
@@ -41,13 +42,6 @@ pub(super) struct Login {
     pub(super) too_short: Option<Yield>,
 }
 
-/// A fetch that waits for requests with the token in use.
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    since: Instant,
-    refresh: Option<u64>,
-}
-
 /// A token, and the refresh token beside it.
 pub(super) type Yield = (Known, Option<Known>);
 
@@ -55,6 +49,8 @@ pub(super) type Yield = (Known, Option<Known>);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reference {
     pub(crate) token: Option<Known>,
+    /// The token that was in use last.
+    pub(crate) last: Option<u64>,
     pub(crate) refresh: Option<Known>,
     /// The wall clock was set back, and the token in use may have been dropped
     /// for its age before.
@@ -71,17 +67,18 @@ pub(crate) struct Reference {
     /// Requests with the refresh token that failed in a row.
     pub(super) failed_refreshes: u32,
     pub(super) login: Option<Login>,
+    /// The task of the fetch that made the last request: each fetch has its own.
+    task: Option<Id>,
     /// What a login goes on with if it fails.
     pub(super) too_short: Option<Yield>,
     pub(super) started: Option<Instant>,
-    waiting: Option<Waiting>,
+    /// Since when a fetch waits for requests with the token that was in use last.
+    waiting: Option<Instant>,
     /// Somebody wanted a token that lives longer when it began.
     pub(super) for_longer: bool,
     pub(super) attempt: Attempt,
     pub(super) retry: Option<Retry>,
 
-    /// The refresh token that was discarded last.
-    discarded: Option<(u64, Instant)>,
     /// The refresh token may have been discarded for what it yielded.
     pub(super) may_discard: bool,
     origins: Origins,
@@ -112,8 +109,11 @@ impl Reference {
         asked: bool,
         now: &Moment,
     ) -> Result<(), &'static str> {
+        // A fetch that begins at the moment when another ends is no part of it.
+        let task = try_id();
+        let goes_on = std::mem::replace(&mut self.task, task) == task;
         if let Some(login) = self.login.take() {
-            if refresh.is_none() && login.at == now.awake {
+            if refresh.is_none() && login.at == now.awake && goes_on {
                 let exclusive = self.exclusive.clone();
                 *self = *login.before;
                 (self.too_short, self.exclusive) = (login.too_short, exclusive);
@@ -130,25 +130,17 @@ impl Reference {
             }
         }
         let waiting = self.waiting.take();
-        if let Some(Waiting { since, .. }) = waiting
-            && now.awake > since + LONGEST_WAIT + TICK
-        {
+        if waiting.is_some_and(|since| now.awake > since + LONGEST_WAIT + TICK) {
             return Err("requests were waited for too long before a refresh");
         }
-        let known = match waiting {
-            // What was at hand when the wait began.
-            Some(waiting) if refresh == waiting.refresh => refresh,
-            _ if self.exclusive.on && self.had_lately(refresh, now) => refresh,
-            _ => self.live_refresh(now).map(|kept| kept.serial),
-        };
+        let known = self.live_refresh(now).map(|kept| kept.serial);
         if refresh != known {
             if refresh.is_some() || !self.may_discard {
                 return Err("not the refresh token that is alive");
             }
             self.refresh = None;
         }
-        // One that was discarded while requests were waited for is sent all the same.
-        self.may_discard &= refresh.is_some() && self.exclusive.on;
+        self.may_discard = false;
         if refresh.is_some() {
             let serial = self.valid(now).map(|token| token.serial);
             self.exclusive.unsure |= self.doubted;
@@ -156,15 +148,6 @@ impl Reference {
         }
         // What called for it may be over, where requests were waited for.
         self.begin(asked, waiting.is_some() || self.exclusive.on, now)
-    }
-
-    /// Whether this refresh token was at hand as long ago as a fetch may wait for
-    /// requests.
-    fn had_lately(&self, refresh: Option<u64>, now: &Moment) -> bool {
-        let kept = self.refresh.map(|kept| kept.serial);
-        let lately = |at: Instant| now.awake <= at + LONGEST_WAIT + TICK;
-        let lost = self.discarded.filter(|(_, at)| lately(*at));
-        refresh.is_some() && (refresh == kept || refresh == lost.map(|(serial, _)| serial))
     }
 
     /// A fetch begins, or its second attempt.
@@ -225,10 +208,9 @@ impl Reference {
         match self.retry {
             Some(retry) if retry.must && !goes_on => Err("no second attempt"),
             Some(retry) if goes_on && now.awake > retry.until => Err("a late second attempt"),
-            None if goes_on && may_wait && self.refresh.is_some() => {
-                let refresh = self.live_refresh(now).map(|kept| kept.serial);
-                let since = now.awake;
-                self.waiting.get_or_insert(Waiting { since, refresh });
+            // It may be discarded before the wait is over.
+            None if goes_on && may_wait && (self.refresh.is_some() || self.waiting.is_some()) => {
+                self.waiting.get_or_insert(now.awake);
                 Ok(())
             }
             None if goes_on => Err("not the fetch under way"),
@@ -286,10 +268,7 @@ impl Reference {
             .origins
             .rejected(origin, &token, replayed, dropped, now);
         match verdict.discards {
-            Some(true) => {
-                let lost = self.refresh.take();
-                self.discarded = lost.map(|lost| (lost.serial, now.awake)).or(self.discarded);
-            }
+            Some(true) => self.refresh = None,
             Some(false) => {}
             None => self.may_discard |= token.refreshed,
         }

@@ -81,16 +81,16 @@ impl State {
         }
     }
 
-    /// The promises about requests with the token in use before it is refreshed.
+    /// The promises about requests with the token that was in use last before it is
+    /// refreshed: it may have expired since, or have been given up.
     fn refresh_is_exclusive(&mut self, now: &Moment) {
-        // One that has expired is not in use: requests with it are lost in any case.
-        let current = self.reference.valid(now).map(|token| token.serial);
+        let last = self.reference.last;
         let waited_for = |since| now.awake >= since + LONGEST_WAIT;
         let fine = self
             .at_api
             .values()
-            .all(|it| !it.counted || Some(it.serial) != current || waited_for(it.since));
-        self.check(fine, "a refresh beside requests with the token in use");
+            .all(|it| !it.counted || Some(it.serial) != last || waited_for(it.since));
+        self.check(fine, "a refresh beside requests with the token before it");
     }
 
     fn decide(&mut self, refresh: Option<u64>) -> Decided {

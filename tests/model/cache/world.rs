@@ -2,13 +2,13 @@
 //! and the reference.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
 use crate::cache::reference::Reference;
 use crate::cache::rejections::{ORIGINS, Verdict};
+use crate::common::{Broken, Shared};
 use crate::moment::Moment;
 
 /// How the token endpoint is disposed.
@@ -43,8 +43,7 @@ pub(crate) struct Sending {
     pub(crate) counted: bool,
 }
 
-#[derive(Clone)]
-pub(crate) struct World(Arc<Mutex<State>>);
+pub(crate) type World = Shared<State>;
 
 pub(crate) struct State {
     start: Instant,
@@ -84,12 +83,12 @@ pub(crate) struct State {
     /// What the first rejection of each of them leads to.
     pub(crate) verdicts: HashMap<u64, Verdict>,
     pub(crate) fetches: u64,
-    pub(crate) broken: Vec<String>,
+    pub(crate) broken: Broken,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State {
+        Self::of(State {
             start: Instant::now(),
             ahead: 1 << 40,
             mood: Mood::Good,
@@ -115,12 +114,8 @@ impl World {
             sent: HashMap::new(),
             verdicts: HashMap::new(),
             fetches: 0,
-            broken: Vec::new(),
-        })))
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("the model itself does not panic")
+            broken: Broken::default(),
+        })
     }
 
     pub(crate) fn wall(&self) -> SystemTime {
@@ -143,13 +138,10 @@ impl State {
         self.last_serial
     }
 
-    /// Notes a broken promise. No panic here: the cache would catch it.
+    /// Notes a broken promise.
     pub(crate) fn check(&mut self, holds: bool, promise: &str) {
-        if !holds {
-            let now = self.now();
-            let reference = &self.reference;
-            let what = format!("{promise}\nat {now:?}\nreference {reference:?}");
-            self.broken.push(what);
-        }
+        let (now, reference) = (self.now(), &self.reference);
+        let seen = || format!("at {now:?}\nreference {reference:?}");
+        self.broken.check(holds, promise, seen);
     }
 }

@@ -3,15 +3,12 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use tokio::runtime::Builder;
-use tokio::task::{JoinHandle, yield_now};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tower_bearer::{PasswordGrant, TokenCache, TokenErrorKind};
 
+use crate::common::{Log, forget_done, play, switch_tasks};
 use crate::credentials::server::{Mood, PASSWORDS, Password, Server};
-
-/// More task switches than any chain of events takes at one moment.
-const SWITCHES: usize = 8;
 
 const CACHES: usize = 4;
 
@@ -20,25 +17,20 @@ struct History {
     /// Each with the number of its password.
     caches: Vec<(usize, TokenCache)>,
     callers: Vec<JoinHandle<()>>,
-    seed: u64,
-    log: Vec<String>,
+    log: Log,
 }
 
 /// Runs the history of this seed.
 pub(crate) fn run(seed: u64) {
-    let mut rng = Rng::with_seed(seed);
-    // The cache's own dice.
-    fastrand::seed(seed);
-    let mut builder = Builder::new_current_thread();
-    let builder = builder.enable_time().start_paused(true);
-    builder.build().expect("a runtime").block_on(async {
-        let mut history = History::new(seed, &mut rng);
-        for _ in 0..rng.u32(10..40) {
-            history.step(&mut rng).await;
+    play(
+        seed,
+        |rng| History::new(seed, rng),
+        async |history: &mut History, rng: &mut Rng| {
+            history.step(rng).await;
             history.settle().await;
-        }
-        history.end().await;
-    });
+        },
+        async |history: &mut History| history.end().await,
+    );
 }
 
 impl History {
@@ -47,8 +39,7 @@ impl History {
             server: Server::new(),
             caches: Vec::new(),
             callers: Vec::new(),
-            seed,
-            log: Vec::new(),
+            log: Log::new(seed),
         };
         for _ in 0..CACHES {
             let cache = history.cache(rng.usize(..PASSWORDS));
@@ -59,7 +50,7 @@ impl History {
 
     /// A new cache with this password of the user, whom no other history has.
     fn cache(&self, password: usize) -> (usize, TokenCache) {
-        let user = format!("u{}", self.seed);
+        let user = format!("u{}", self.log.seed);
         let url = "http://localhost/token";
         let grant = PasswordGrant::new(url, "api", user, format!("p{password}"));
         let grant = grant.expect("loopback").transport(self.server.clone());
@@ -128,21 +119,16 @@ impl History {
 
     /// Lets all happen that can happen now, and looks at what came of it.
     async fn settle(&mut self) {
-        for _ in 0..SWITCHES {
-            yield_now().await;
-        }
-        self.callers.retain(|caller| !caller.is_finished());
+        switch_tasks().await;
+        forget_done(&mut self.callers);
         let broken = self.server.lock().broken.take();
-        if let Some(broken) = broken {
-            let (history, seed) = (self.log.join("\n"), self.seed);
-            panic!("{history}\nMODEL_SEED={seed}: {broken}");
-        }
+        self.log.expect_kept(broken);
     }
 
     /// All is well again: the right password yields a token at once, unless it was
     /// refused, and a wrong one is denied as long as it should be.
     async fn end(&mut self) {
-        let seed = self.seed;
+        let seed = self.log.seed;
         {
             let mut state = self.server.lock();
             (state.right, state.mood, state.latency) = (1, Mood::Good, Duration::ZERO);

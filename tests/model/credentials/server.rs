@@ -4,7 +4,6 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use tower::Service;
 
 use crate::backoff::Backoff;
+use crate::common::{Broken, Shared};
 
 pub(crate) const PASSWORDS: usize = 2;
 
@@ -49,8 +49,7 @@ pub(crate) struct Password {
     pub(crate) refused: Vec<Instant>,
 }
 
-#[derive(Clone)]
-pub(crate) struct Server(Arc<Mutex<State>>);
+pub(crate) type Server = Shared<State>;
 
 pub(crate) struct State {
     /// The password that the server takes.
@@ -61,12 +60,12 @@ pub(crate) struct State {
     pub(crate) lifetime: u64,
     pub(crate) passwords: [Password; PASSWORDS],
     pub(crate) tokens: u64,
-    pub(crate) broken: Option<String>,
+    pub(crate) broken: Broken,
 }
 
 impl Server {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State {
+        Self::of(State {
             right: 0,
             mood: Mood::Good,
             latency: Duration::ZERO,
@@ -74,22 +73,17 @@ impl Server {
             lifetime: 300,
             passwords: Default::default(),
             tokens: 0,
-            broken: None,
-        })))
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("the model itself does not panic")
+            broken: Broken::default(),
+        })
     }
 }
 
 impl State {
-    /// Notes a broken promise. No panic here: the cache would catch it.
+    /// Notes a broken promise.
     pub(crate) fn check(&mut self, holds: bool, promise: &str) {
-        if !holds && self.broken.is_none() {
-            let (now, passwords) = (Instant::now(), &self.passwords);
-            self.broken = Some(format!("{promise}\nat {now:?}\n{passwords:?}"));
-        }
+        let passwords = &self.passwords;
+        let seen = || format!("at {:?}\n{passwords:?}", Instant::now());
+        self.broken.check(holds, promise, seen);
     }
 
     /// A new way to refuse.
@@ -99,8 +93,9 @@ impl State {
 
     fn arrives(&mut self, at: usize) {
         let now = Instant::now();
-        let overlaps = std::mem::replace(&mut self.passwords[at].is_sent, true);
-        self.check(!overlaps, "two logins with one password at once");
+        let overlaps = self.passwords.iter().any(|it| it.is_sent);
+        self.passwords[at].is_sent = true;
+        self.check(!overlaps, "two logins of one user at once");
         let may_try = self.passwords[at].backoff.may_try(now);
         self.check(may_try, "a login before its pause is over");
     }

@@ -9,11 +9,14 @@ from canaille.app import models
 from canaille.backends import Backend
 
 LIFE = int(os.environ["LIFE"])
+SERVER = f"127.0.0.1:{os.environ['PORT']}"
 GRANTS = ["password", "client_credentials", "refresh_token"]
 
 flask = create_app(
     config={
         "SECRET_KEY": "of no use, but long enough for a key",
+        # Without it a client that cannot authenticate is answered by 500.
+        "SERVER_NAME": SERVER,
         # What Authlib, on which canaille stands, reads.
         "OAUTH2_TOKEN_EXPIRES_IN": {grant: LIFE for grant in GRANTS},
         "CANAILLE": {"DATABASE": "sql"},
@@ -60,4 +63,11 @@ with flask.app_context():
     Backend.instance.install(flask)
     with Backend.instance.session():
         seed()
-app = WsgiToAsgi(flask)
+
+
+def by_its_name(environ, start_response):
+    """canaille refuses other hosts than its own, so a proxy sets it."""
+    return flask(environ | {"HTTP_HOST": SERVER}, start_response)
+
+
+app = WsgiToAsgi(by_its_name)

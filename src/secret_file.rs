@@ -1,8 +1,10 @@
 //! Reads a file that holds one secret: a password, a token, a key in PEM.
 
 use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use zeroize::Zeroizing;
 
@@ -43,6 +45,14 @@ pub(crate) fn read_bytes(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
         bytes.drain(..3);
     }
     Ok(bytes)
+}
+
+/// Returns a number for what these files hold, another one in each process. A file that
+/// cannot be read holds nothing. Blocks.
+pub(crate) fn contents(paths: &[PathBuf]) -> u64 {
+    static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    let contents: Vec<_> = paths.iter().map(|path| read_bytes(path).ok()).collect();
+    KEYS.hash_one(contents.iter().map(Option::as_deref).collect::<Vec<_>>())
 }
 
 fn fault(what: &'static str) -> io::Error {

@@ -1,0 +1,51 @@
+//! Looks whether refused credentials were replaced in their files.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::cache::in_flight::FetchResult;
+use crate::cache::shared::Shared;
+use crate::cache::source_call::FetchContext;
+
+/// How long whoever is refused waits for the files of the credentials.
+const LONGEST_READ: Duration = Duration::from_secs(1);
+
+impl Shared {
+    /// A fetch, if the credentials in their files are others than those that were
+    /// refused; else the refusal.
+    pub(crate) async fn fetch_if_replaced(self: &Arc<Self>, context: FetchContext) -> FetchResult {
+        let read = timeout(LONGEST_READ, self.with_timeout(self.source.reread())).await;
+        let (fingerprint, contents) = (self.source.local_fingerprint(), self.source.contents());
+        let (needs, locks) = (context.needs, self.source.may_lock());
+        let blocking = self.with_state(|state, now| {
+            let now = now.monotonic;
+            match read {
+                Ok(Ok(())) => state.forget_replaced(fingerprint, contents, locks, needs, now),
+                Ok(Err(_)) => state.blocking_for(needs, now),
+                Err(_) => {
+                    state.put_off_rereading(now);
+                    state.blocking_for(needs, now)
+                }
+            }
+        });
+        if let Some(error) = blocking {
+            return FetchResult {
+                pause: error.retry_after(),
+                from_memory: true,
+                ..FetchResult::new(Err(error), self.settings.clock.now())
+            };
+        }
+        match &self.fleet {
+            Some(fleet) => self.fetch_in_fleet(fleet, context).await,
+            None => self.fetch_from_source(context).await,
+        }
+    }
+
+    /// The credentials, as they were read, are about to be tried.
+    pub(crate) fn note_tried(&self) {
+        let contents = self.source.contents();
+        self.with_state(|state, _| state.note_tried(contents));
+    }
+}

@@ -1,0 +1,70 @@
+//! What accounts cost the server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::Cmd;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tower_bearer::TokenCache;
+use tower_bearer::store::RedisStore;
+use tower_bearer::testing::TokenServer;
+
+use crate::server::Server;
+
+fn cache(server: &TokenServer, store: &RedisStore, account: &str, process: usize) -> TokenCache {
+    // Caches of one process would wait for each other before they ask the store.
+    let grant = server.grant().param("process", process.to_string());
+    let cache = TokenCache::builder(grant.expect("a parameter")).store(store.clone(), account);
+    cache.build().expect("a cache")
+}
+
+#[tokio::test]
+async fn an_account_takes_three_keys_and_some_kilobytes() {
+    let (redis, server) = (Server::start().await, TokenServer::builder().in_process());
+    let tokens = cache(&server, &redis.store(), "me", 0);
+    let length = tokens.token().await.expect("a token").secret().len();
+    // What is withdrawn or fails is not there in the ordinary run of things.
+    let keys: Vec<String> = redis.ask("KEYS tower-bearer:*").await;
+    let mut bytes = 0;
+    for key in &keys {
+        bytes += redis
+            .run::<usize>(Cmd::new().arg("MEMORY").arg("USAGE").arg(key))
+            .await;
+    }
+    println!("an account: {bytes} bytes, with an access token of {length}, keys: {keys:?}");
+    assert_eq!(keys.len(), 3, "{keys:?}");
+    assert!(bytes <= 3174, "{bytes} bytes are more than 3.1 kB");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_thousand_accounts_of_twenty_processes_log_in_once_each() {
+    let redis = Server::start().await;
+    let server = Arc::new(TokenServer::builder().in_process());
+    let stores: Vec<_> = (0..20).map(|_| redis.store()).collect();
+    let start = Instant::now();
+    let mut processes = JoinSet::new();
+    for (process, store) in stores.into_iter().enumerate() {
+        let server = Arc::clone(&server);
+        processes.spawn(async move {
+            let mut caches = JoinSet::new();
+            // Two processes use each account.
+            for n in (process % 10..2000).step_by(10) {
+                let tokens = cache(&server, &store, &format!("account {n}"), process);
+                caches.spawn(async move { tokens.token().await.expect("a token") });
+            }
+            caches.join_all().await.len()
+        });
+    }
+    let served: usize = processes.join_all().await.into_iter().sum();
+    let (elapsed, counts) = (start.elapsed(), server.counts());
+    let stats: String = redis.ask("INFO commandstats").await;
+    let scripts = stats.lines().filter(|line| line.contains("evalsha:"));
+    println!(
+        "{served} caches of 2000 accounts in {elapsed:?}: {} logins; {}",
+        counts.password_grants,
+        scripts.collect::<String>().trim(),
+    );
+    assert_eq!((served, counts.password_grants), (4000, 2000));
+    assert!(elapsed < Duration::from_secs(30), "{elapsed:?}");
+}
