@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::accounts::account::Account;
+use crate::accounts::hot_tokens::FoundToken;
 use crate::accounts::lazy_source::LazySource;
-use crate::accounts::lru::FoundToken;
 use crate::accounts::maintenance;
 use crate::accounts::shared::Shared;
 use crate::cache::{self, TokenCache, TokenCacheBuilder, no_runtime, registry};

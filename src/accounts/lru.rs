@@ -6,11 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use hashlink::DefaultHashBuilder;
 use hashlink::linked_hash_map::RawEntryMut;
-use http::HeaderValue;
 
 use crate::accounts::account::Account;
 use crate::accounts::shard::{Entry, List, Segment, Shard, Slot, use_front};
-use crate::cache::{Carried, HotToken, Shared};
 use crate::sync::lock;
 
 /// The accounts. At most `capacity` of them have worked; those that never had a
@@ -62,11 +60,11 @@ impl<K> AccountLru<K> {
         self.fresh.load(Ordering::Relaxed) + self.proven.load(Ordering::Relaxed)
     }
 
-    fn is_large(&self) -> bool {
+    pub(super) fn is_large(&self) -> bool {
         self.shards.len() > 1
     }
 
-    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard<K>> {
+    pub(super) fn shard(&self, hash: u64) -> MutexGuard<'_, Shard<K>> {
         // The hash tables use the lower bits.
         let at = (hash >> 32) as usize % self.shards.len();
         lock(&self.shards[at])
@@ -183,81 +181,9 @@ pub(crate) struct Found {
     pub(crate) is_fresh: bool,
 }
 
-/// The token of an account that was found, and by which hash.
-pub(crate) struct FoundToken {
-    pub(crate) hash: u64,
-    pub(crate) header: HeaderValue,
-    pub(crate) carried: Carried,
-}
-
-impl<K> AccountLru<K> {
-    /// Returns the cache with this id, whose key has that hash.
-    pub(crate) fn cache_of(&self, hash: u64, cache_id: u64) -> Option<Arc<Shared>> {
-        let shard = self.shard(hash);
-        let list = shard.proven.raw_entry();
-        let found = list.from_hash(hash, |it| it.account.tokens().shared.cache_id == cache_id);
-        found.map(|(slot, _)| slot.account.tokens().shared.clone())
-    }
-
-    /// Drops what is kept of the token of the cache with this id, whose key has that
-    /// hash, if it is not valid any more.
-    pub(crate) fn end_hot(&self, hash: u64, cache_id: u64) {
-        let mut shard = self.shard(hash);
-        let list = shard.proven.raw_entry_mut();
-        let is_of = |slot: &Slot<K>| slot.account.tokens().shared.cache_id == cache_id;
-        if let RawEntryMut::Occupied(mut entry) = list.from_hash(hash, is_of) {
-            let hot = &mut entry.get_mut().hot;
-            drop(hot.take_if(|hot| !hot.is_valid()));
-        }
-    }
-}
-
 impl<K: Hash + Eq> AccountLru<K> {
     pub(crate) fn hash(&self, key: &K) -> u64 {
         self.hasher.hash_one(key)
-    }
-
-    /// Returns the token of this key, if no lookup is due, and records a use at this
-    /// tick. Touches nothing of the account but its entry. Not of the cache with the
-    /// id `last`: who asks for the same again should hold the account.
-    pub(crate) fn hot(&self, key: &K, tick: u64, last: u64) -> Option<FoundToken> {
-        let hash = self.hash(key);
-        let mut shard = self.shard(hash);
-        let list = shard.proven.raw_entry_mut();
-        let RawEntryMut::Occupied(mut entry) = list.from_hash(hash, |it| it.key == *key) else {
-            return None;
-        };
-        let found = entry.get_mut();
-        // What is not valid any more is not kept either.
-        let hot = found.hot.take_if(|hot| !hot.is_valid());
-        drop(hot);
-        let hot = found.hot.as_ref()?;
-        if hot.carried.cache == last {
-            return None;
-        }
-        let token = FoundToken {
-            hash,
-            header: hot.header.clone(),
-            carried: hot.carried,
-        };
-        if std::mem::replace(&mut found.used, tick) != tick || !self.is_large() {
-            entry.to_back();
-        }
-        Some(token)
-    }
-
-    /// Keeps the token of this key, for as long as it is valid. If it is not any more,
-    /// whoever changed it has perhaps been here already.
-    pub(crate) fn set_hot(&self, key: &K, account: &Arc<Account>, hot: HotToken) {
-        let hash = self.hash(key);
-        let mut shard = self.shard(hash);
-        let list = shard.proven.raw_entry_mut();
-        if let RawEntryMut::Occupied(mut entry) = list.from_hash(hash, |it| it.key == *key)
-            && Arc::ptr_eq(&entry.key().account, account)
-            && hot.is_valid()
-        {
-            entry.get_mut().hot = Some(hot);
-        }
     }
 
     /// Returns the account of this key, and records a use at this tick.

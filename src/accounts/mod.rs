@@ -211,6 +211,7 @@ mod account;
 mod accounts;
 mod builder;
 mod find;
+mod hot_tokens;
 mod layer;
 mod lazy_source;
 mod lru;

@@ -10,7 +10,7 @@ use tower_service::Service;
 use crate::accounts::account::Account;
 use crate::accounts::accounts::Accounts;
 use crate::accounts::find::{ByExtension, FindAccount};
-use crate::accounts::lru::FoundToken;
+use crate::accounts::hot_tokens::FoundToken;
 use crate::auth::{
     Attempt, CloneBody, Error, Fast, HttpRequest, HttpResponse, Inner, Policies, Rejection,
     RejectionPolicy, Replay, ReplayPolicy, ResponseFuture, attach_copied, attach_fast, call, fail,

@@ -15,6 +15,7 @@ mod response;
 mod send;
 mod service;
 mod slow;
+mod state;
 
 pub use error::Error;
 pub use future::ResponseFuture;

@@ -10,8 +10,11 @@ mod current;
 #[cfg(all(test, tower_bearer_loom))]
 mod current_loom;
 mod exclusive;
+#[cfg(all(test, tower_bearer_loom))]
+mod explore_loom;
 mod failures;
 mod fetch;
+mod fetch_task;
 mod fleet;
 mod fleet_alone;
 mod fleet_failures;
@@ -20,6 +23,7 @@ mod fleet_store;
 #[cfg(feature = "accounts")]
 mod hot;
 mod in_flight;
+mod login;
 mod parked;
 #[cfg_attr(
     not(feature = "accounts"),

@@ -10,11 +10,11 @@ use loom::thread;
 
 use crate::cache::clock::Moment;
 use crate::cache::current::TokenReader;
+use crate::cache::explore_loom::{block_on, explore};
 use crate::cache::in_flight::FetchResult;
 use crate::cache::settings::SharedSettings;
 use crate::cache::shared::{FetchEnd, Shared};
 use crate::cache::single_flight::{Driver, Joined};
-use crate::cache::single_flight_loom::{block_on, explore};
 use crate::cache::state::{Begun, Lookup, Rejection, Requirements};
 use crate::origins::OriginId;
 use crate::sync::model::Arc;

@@ -1,17 +1,17 @@
 //! Every interleaving of a flight's parties, by loom's model.
 //!
 //! The model uses a flight as the cache does: a result is entered in the state
-//! before the driver lands, and `settled` reads it there. A waiter that is never
+//! before the driver has done, and `settled` reads it there. A waiter that is never
 //! woken is a deadlock, which loom reports.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Waker};
 
 use loom::thread;
 
+use crate::cache::explore_loom::{block_on, explore};
 use crate::cache::single_flight::{Driver, Joined, SingleFlight, Waiter};
 use crate::sync::model::{Mutex, lock};
 
@@ -158,42 +158,6 @@ impl Drop for Model {
     }
 }
 
-/// Unparks a thread. Leaner than loom's own `block_on`, whose reference counts
-/// and spurious wake-ups are interleavings too.
-struct Parked {
-    thread: thread::Thread,
-    woken: AtomicBool,
-}
-
-impl Wake for Parked {
-    fn wake(self: std::sync::Arc<Self>) {
-        self.woken.store(true, Relaxed);
-        self.thread.unpark();
-    }
-}
-
-pub(super) fn block_on<F: Future>(future: F) -> F::Output {
-    let parked = std::sync::Arc::new(Parked {
-        thread: thread::current(),
-        woken: AtomicBool::new(false),
-    });
-    let waker = Waker::from(parked.clone());
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => return output,
-            // Loom also wakes a thread when a lock is released that it took
-            // last. The waker would then come late, when the thread waits for
-            // another lock, which loom does not bear.
-            Poll::Pending => {
-                while !parked.woken.swap(false, Relaxed) {
-                    thread::park();
-                }
-            }
-        }
-    }
-}
-
 /// Waits for the end of a flight.
 fn wait(mut waiter: Waiter<Outcome>) -> Option<Outcome> {
     block_on(poll_fn(|cx| waiter.poll(cx, None)))
@@ -202,21 +166,6 @@ fn wait(mut waiter: Waiter<Outcome>) -> Option<Outcome> {
 /// Polls a waiter once, as a caller does who then goes elsewhere.
 fn poll_once(waiter: &mut Waiter<Outcome>) {
     let _ = waiter.poll(&mut Context::from_waker(Waker::noop()), None);
-}
-
-/// Runs every interleaving of a model, or those with at most so many
-/// preemptions; `LOOM_MAX_PREEMPTIONS` has the last word.
-pub(super) fn explore(bound: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(bound);
-    let bound = builder.preemption_bound;
-    let count = std::sync::Arc::new(AtomicUsize::new(0));
-    let counted = count.clone();
-    builder.check(move || {
-        counted.fetch_add(1, Relaxed);
-        model();
-    });
-    println!("{count:?} interleavings, preemptions: {bound:?}");
 }
 
 fn three_callers(bound: Option<usize>, ends: &'static [End]) {
@@ -374,9 +323,9 @@ fn a_waiter_who_leaves_is_counted_off_once() {
             panic!("no flight of its own");
         };
         poll_once(&mut waiter);
-        let lander = thread::spawn(move || driver.complete(Ok(1)).callers());
+        let ending = thread::spawn(move || driver.complete(Ok(1)).callers());
         let left = waiter.leave();
-        let counted = lander.join().expect("no panic");
+        let counted = ending.join().expect("no panic");
         assert_eq!(usize::from(left) + counted, 1, "by itself or by the driver");
         if counted == 1 {
             assert_eq!(waiter.end(), Some(Some(&Ok(1))));

@@ -1,4 +1,5 @@
-//! Calls of the source: with a refresh token, or with its own credentials.
+//! Calls of the source: with a refresh token, once more after a failure, within their
+//! time and with a permit.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,8 +9,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::cache::credentials::{Attempt, CredentialMemory, Locks};
-use crate::cache::failures::{is_about_credentials, is_worth_another_attempt};
+use crate::cache::failures::is_worth_another_attempt;
 use crate::cache::in_flight::FetchResult;
 use crate::cache::permitted_call::{self, Granted, WaitForPermit};
 use crate::cache::refresh_token::{AfterRefresh, HeldBy};
@@ -163,107 +163,15 @@ impl Shared {
         Some(fetched)
     }
 
-    pub(crate) async fn fetch_with_credentials(&self, context: FetchContext) -> FetchResult {
-        // The source's credentials and its endpoint may be known only after this.
-        if !self.source.is_prepared()
-            && let Err(error) = self.prepare(context).await
-        {
-            let mut fetched = FetchResult::new(Err(error), self.settings.clock.now());
-            self.draw_pause(&mut fetched, true);
-            return fetched;
-        }
-        self.note_tried();
-        // What is remembered needs no permit.
-        if let Some(memory) = CredentialMemory::find_blocking(self.source.local_fingerprint()) {
-            return FetchResult::remembered(memory, self.settings.clock.now());
-        }
-        let call = self.send_credentials(context);
-        self.with_permit(context, self.endpoint(), call).await
-    }
-
-    async fn prepare(&self, context: FetchContext) -> Result<(), TokenError> {
-        let call = async {
-            if let Some(error) = self.shut_down() {
-                return Err(error);
-            }
-            self.keep_alive(context, Duration::ZERO);
-            self.with_timeout(self.source.prepare()).await
-        };
-        self.with_permit(context, self.cache_id, call).await
-    }
-
-    /// Sends the source's credentials, unless they failed a while ago.
-    async fn send_credentials(&self, context: FetchContext) -> FetchResult {
-        let fingerprint = self.source.local_fingerprint();
-        let attempt = match fingerprint {
-            // Credentials that nobody can tell apart.
-            0 => None,
-            // Another cache may be sending them.
-            _ => match permitted_call::released(self.begin_attempt(context, fingerprint)).await {
-                Ok(attempt) => Some(attempt),
-                Err(memory) => {
-                    self.endpoint_not_asked();
-                    return FetchResult::remembered(memory, self.settings.clock.now());
-                }
-            },
-        };
-        let requested_at = self.settings.clock.now();
-        if let Some(error) = self.shut_down() {
-            self.endpoint_not_asked();
-            return FetchResult::new(Err(error), requested_at);
-        }
-        self.keep_alive(context, Duration::ZERO);
-        let call = async { self.source.fetch().await };
-        let answer = self.with_timeout(call).await;
-        let mut fetched = FetchResult::new(answer, requested_at);
-        let locks = self.source.may_lock();
-        match (attempt, &fetched.answer) {
-            (Some(attempt), Ok(_)) => attempt.succeeded(),
-            (Some(attempt), Err(error)) if is_about_credentials(error, locks) => {
-                let (settings, now) = (&self.settings, self.settings.clock.now());
-                let (memory, error) = attempt.failed(error, |failures| {
-                    let pause = failures.pause(error, locks, settings, fastrand::f64());
-                    failures.record(error, pause, &now)
-                });
-                fetched.pause = error.retry_after();
-                fetched.answer = Err(error);
-                fetched.memory = Some(memory);
-            }
-            _ => self.draw_pause(&mut fetched, locks),
-        }
-        fetched
-    }
-
-    /// Waits until these credentials may be sent. As long as this is driven, the
-    /// fetch is not stalled.
-    async fn begin_attempt(
-        &self,
-        context: FetchContext,
-        fingerprint: u64,
-    ) -> Result<Attempt, Arc<CredentialMemory>> {
-        let limit = self.settings.source_timeout + GRACE;
-        let locks = match self.source.may_lock() {
-            true => Locks::User(self.source.user()),
-            false => Locks::Nobody,
-        };
-        let mut attempt = pin!(Attempt::begin(fingerprint, limit, locks));
-        loop {
-            self.keep_alive(context, limit);
-            if let Ok(begun) = timeout(limit, attempt.as_mut()).await {
-                return begun;
-            }
-        }
-    }
-
     /// The answer to what would be sent after the cache was shut down.
-    fn shut_down(&self) -> Option<TokenError> {
+    pub(crate) fn shut_down(&self) -> Option<TokenError> {
         self.with_state(|state, _| state.is_closed())
             .then(shut_down)
     }
 
     /// What tells this source's endpoint from others; the cache's own number if
     /// the source knows none.
-    fn endpoint(&self) -> u64 {
+    pub(crate) fn endpoint(&self) -> u64 {
         match self.source.endpoint() {
             0 => self.cache_id,
             endpoint => endpoint,
@@ -272,14 +180,14 @@ impl Shared {
 
     /// The call with a permit ends without a request: that it was quick says nothing of
     /// the endpoint.
-    fn endpoint_not_asked(&self) {
+    pub(crate) fn endpoint_not_asked(&self) {
         if self.settings.permits.is_some() {
             permitted_call::release();
         }
     }
 
     /// Makes a call with a permit, where many caches share a number of them.
-    async fn with_permit<F: Future>(
+    pub(crate) async fn with_permit<F: Future>(
         &self,
         context: FetchContext,
         group: u64,

@@ -3,6 +3,7 @@
 //! come from the caller.
 
 mod fetched;
+mod fleet;
 mod rare;
 mod refused;
 mod rejected;
@@ -23,7 +24,6 @@ use crate::cache::schedule::Freshness;
 use crate::cache::settings::Settings;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::origins::OriginId;
-use crate::store::Acquire;
 use crate::telemetry::{FetchedBy, Reason};
 use crate::token::{AccessToken, RefreshToken};
 
@@ -277,54 +277,6 @@ impl State {
             && (live.by != FetchedBy::RefreshToken || self.rare.rejections.take_refreshed())
     }
 
-    /// What to ask the fleet's store for.
-    pub(crate) fn acquire(&mut self, lease: Duration) -> Acquire {
-        let suspected = matches!((&self.live, self.rare.suspect),
-            (Some(live), Some((suspect, _))) if live.generation() == suspect);
-        Acquire {
-            newer_than: self.rare.store_generation,
-            rejected: self.invalidated.is_some() || suspected,
-            ignore_failure: std::mem::take(&mut self.ignore_failures),
-            lease,
-            ..Acquire::default()
-        }
-    }
-
-    /// Whether the fleet knows nothing of the token in use.
-    pub(crate) fn is_alone(&self) -> bool {
-        self.rare.alone && !self.closed
-    }
-
-    pub(crate) fn store_generation(&self) -> u64 {
-        self.rare.store_generation
-    }
-
-    /// The token in use is the fleet's, of this generation in its store.
-    pub(crate) fn handed_over(&mut self, generation: u64) {
-        self.rare.store_generation = generation;
-        self.rare.alone = false;
-    }
-
-    /// Whether to look whether another process has a token, while this one may fetch
-    /// none.
-    pub(crate) fn may_peek(&mut self, now: Instant) -> bool {
-        let pause = self.backoff_left(now).filter(|_| !self.closed);
-        let since = self
-            .rare
-            .peeked_at
-            .map(|at| now.saturating_duration_since(at));
-        if !pause.is_some_and(|left| is_peek_due(left, since)) {
-            return false;
-        }
-        self.rare.peeked_at = Some(now);
-        true
-    }
-
-    /// Whether the refresh token in the fleet's store is to be left unused.
-    pub(crate) fn take_discard_stored(&mut self) -> bool {
-        self.rare.discard_stored && std::mem::take(&mut self.rare.discard_stored)
-    }
-
     /// Gives up the token in use.
     pub(crate) fn invalidate(&mut self) {
         if let Some(live) = self.live.take() {
@@ -378,13 +330,6 @@ impl State {
     }
 }
 
-/// Whether the store is to be read while no fetch may be made for this long, and it was
-/// read so long ago: after a twentieth of the pause, but between 1 and 30 seconds.
-fn is_peek_due(left: Duration, since: Option<Duration>) -> bool {
-    let every = (left / 20).clamp(Duration::from_secs(1), Duration::from_secs(30));
-    since.is_none_or(|since| since >= every)
-}
-
 /// Whether a valid token is what a caller needs.
 fn suffices(live: &CachedToken, needs: Requirements, now: &Moment) -> bool {
     live.generation() > needs.newer_than
@@ -399,26 +344,4 @@ fn lives_too_short() -> TokenError {
         TokenErrorKind::Config,
         "the tokens of this source do not live as long as was asked for",
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_store_is_read_now_and_then_in_a_long_pause() {
-        for (left, since, due) in [
-            (60, None, true),
-            (60, Some(2), false),
-            (60, Some(3), true),
-            (5, Some(0), false),
-            (5, Some(1), true),
-            (21_600, Some(29), false),
-            (21_600, Some(30), true),
-        ] {
-            let secs = Duration::from_secs;
-            let is_due = is_peek_due(secs(left), since.map(secs));
-            assert_eq!(is_due, due, "{left} {since:?}");
-        }
-    }
 }

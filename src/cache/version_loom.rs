@@ -96,14 +96,14 @@ fn a_copy_of_a_token_that_was_given_up_is_sent_no_more() {
     loom::model(|| {
         let both = Both::new();
         let other = both.clone();
-        let keeper = thread::spawn(move || {
+        let copier = thread::spawn(move || {
             other.keep();
             send(&other);
         });
         let other = both.clone();
         let owner = thread::spawn(move || other.give_up());
         send(&both);
-        keeper.join().expect("no panic");
+        copier.join().expect("no panic");
         owner.join().expect("no panic");
         send(&both);
     });
@@ -115,7 +115,7 @@ fn a_copy_of_a_token_that_was_given_up_is_kept_no_more() {
         let both = Both::new();
         both.keep();
         let other = both.clone();
-        let keeper = thread::spawn(move || other.keep());
+        let copier = thread::spawn(move || other.keep());
         let other = both.clone();
         let owner = thread::spawn(move || {
             other.give_up();
@@ -123,23 +123,23 @@ fn a_copy_of_a_token_that_was_given_up_is_kept_no_more() {
             let kept = entry.as_ref().is_none_or(|copy| copy.generation == 2);
             assert!(kept, "a token that was given up");
         });
-        keeper.join().expect("no panic");
+        copier.join().expect("no panic");
         owner.join().expect("no panic");
         let entry = lock(&both.entry);
         assert!(entry.as_ref().is_none_or(|copy| copy.generation == 2));
     });
 }
 
-/// The version belongs to more than one cache: what another changes ends no more than
-/// copies.
+/// The version belongs to more than one cache: a change of another one ends copies,
+/// and does nothing else.
 #[test]
 fn a_change_of_another_cache_costs_a_copy_and_no_more() {
     loom::model(|| {
         let both = Both::new();
         let other = both.clone();
-        let neighbor = thread::spawn(move || other.version.change());
+        let another = thread::spawn(move || other.version.change());
         both.keep();
-        neighbor.join().expect("no panic");
+        another.join().expect("no panic");
         both.keep();
         assert_eq!(both.hot(), Some(1));
         both.give_up();

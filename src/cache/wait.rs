@@ -128,8 +128,8 @@ impl WaitForToken {
         self.deadline
     }
 
-    /// Polls for a token. One that was fetched for many callers is lent to `take`, so
-    /// that none of them counts a reference to it; it may be sent at once.
+    /// Polls for a token. `take` gets one that was fetched for many callers by
+    /// reference, so that none of them counts its references; it may be sent at once.
     pub(crate) fn poll_then<R>(
         &mut self,
         cx: &mut Context<'_>,

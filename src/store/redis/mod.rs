@@ -6,6 +6,7 @@ mod builder;
 mod changes;
 mod connection;
 mod error;
+mod namesakes;
 mod redis_store;
 mod scripts;
 mod target;

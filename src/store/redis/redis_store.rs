@@ -207,39 +207,8 @@ impl Inner {
         }
         unreadable.token.clear();
         unreadable.failure.clear();
-        let warning = self.warning(account, &namesakes, unreadable.any);
-        self.warnings.set(account, warning);
+        self.note_namesakes(account, &namesakes, unreadable.any);
         acquired
-    }
-
-    /// What there is to tell of those who use the account's name.
-    fn warning(
-        &self,
-        account: &Account,
-        namesakes: &[Vec<u8>],
-        unreadable: bool,
-    ) -> Option<StoreWarning> {
-        let folded = account.name.to_lowercase();
-        let mut no_key = unreadable;
-        for pair in namesakes.chunks_exact(2) {
-            let place = Account::new(folded.as_str()).held_by(String::from_utf8_lossy(&pair[0]));
-            let data = self.associated_data(&place, Kind::Account, (0, 0));
-            no_key |= self.sealer.lacks_key(&pair[1]);
-            let opened = self.sealer.open(data, &pair[1]);
-            let other = opened.and_then(|payload| Account::from_payload(&payload));
-            let warning = other.and_then(|other| StoreWarning::of(account, &other));
-            if warning.is_some() {
-                return warning;
-            }
-        }
-        no_key.then_some(StoreWarning::UnknownKey)
-    }
-
-    /// The account, for others who use its name.
-    fn sealed_account(&self, names: &Names, account: &Account) -> Result<Vec<u8>, Error> {
-        let place = Account::new(names.folded.as_str()).held_by(names.suffix.as_str());
-        let data = self.associated_data(&place, Kind::Account, (0, 0));
-        Ok(self.sealer.seal(data, &account.to_payload())?)
     }
 
     async fn complete(&self, account: &Account, completion: &Completion) -> Result<bool, Error> {
@@ -325,7 +294,7 @@ impl Inner {
         let _ = self.complete(account, &completion).await;
     }
 
-    fn associated_data<'a>(
+    pub(super) fn associated_data<'a>(
         &'a self,
         account: &'a Account,
         kind: Kind,

@@ -1,0 +1,110 @@
+//! A call of the source with its own credentials, unless they failed a while ago.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::cache::credentials::{Attempt, CredentialMemory, Locks};
+use crate::cache::failures::is_about_credentials;
+use crate::cache::in_flight::FetchResult;
+use crate::cache::permitted_call;
+use crate::cache::shared::Shared;
+use crate::cache::source_call::{FetchContext, GRACE};
+use crate::error::TokenError;
+
+impl Shared {
+    /// One call with the source's own credentials, or their failure from memory.
+    pub(crate) async fn fetch_with_credentials(&self, context: FetchContext) -> FetchResult {
+        // The source's credentials and its endpoint may be known only after this.
+        if !self.source.is_prepared()
+            && let Err(error) = self.prepare(context).await
+        {
+            let mut fetched = FetchResult::new(Err(error), self.settings.clock.now());
+            self.draw_pause(&mut fetched, true);
+            return fetched;
+        }
+        self.note_tried();
+        // What is remembered needs no permit.
+        if let Some(memory) = CredentialMemory::find_blocking(self.source.local_fingerprint()) {
+            return FetchResult::remembered(memory, self.settings.clock.now());
+        }
+        let call = self.send_credentials(context);
+        self.with_permit(context, self.endpoint(), call).await
+    }
+
+    async fn prepare(&self, context: FetchContext) -> Result<(), TokenError> {
+        let call = async {
+            if let Some(error) = self.shut_down() {
+                return Err(error);
+            }
+            self.keep_alive(context, Duration::ZERO);
+            self.with_timeout(self.source.prepare()).await
+        };
+        self.with_permit(context, self.cache_id, call).await
+    }
+
+    /// Sends the source's credentials, unless they failed a while ago.
+    async fn send_credentials(&self, context: FetchContext) -> FetchResult {
+        let fingerprint = self.source.local_fingerprint();
+        let attempt = match fingerprint {
+            // Credentials that nobody can tell apart.
+            0 => None,
+            // Another cache may be sending them.
+            _ => match permitted_call::released(self.begin_attempt(context, fingerprint)).await {
+                Ok(attempt) => Some(attempt),
+                Err(memory) => {
+                    self.endpoint_not_asked();
+                    return FetchResult::remembered(memory, self.settings.clock.now());
+                }
+            },
+        };
+        let requested_at = self.settings.clock.now();
+        if let Some(error) = self.shut_down() {
+            self.endpoint_not_asked();
+            return FetchResult::new(Err(error), requested_at);
+        }
+        self.keep_alive(context, Duration::ZERO);
+        let call = async { self.source.fetch().await };
+        let answer = self.with_timeout(call).await;
+        let mut fetched = FetchResult::new(answer, requested_at);
+        let locks = self.source.may_lock();
+        match (attempt, &fetched.answer) {
+            (Some(attempt), Ok(_)) => attempt.succeeded(),
+            (Some(attempt), Err(error)) if is_about_credentials(error, locks) => {
+                let (settings, now) = (&self.settings, self.settings.clock.now());
+                let (memory, error) = attempt.failed(error, |failures| {
+                    let pause = failures.pause(error, locks, settings, fastrand::f64());
+                    failures.record(error, pause, &now)
+                });
+                fetched.pause = error.retry_after();
+                fetched.answer = Err(error);
+                fetched.memory = Some(memory);
+            }
+            _ => self.draw_pause(&mut fetched, locks),
+        }
+        fetched
+    }
+
+    /// Waits until these credentials may be sent. As long as this is driven, the
+    /// fetch is not stalled.
+    async fn begin_attempt(
+        &self,
+        context: FetchContext,
+        fingerprint: u64,
+    ) -> Result<Attempt, Arc<CredentialMemory>> {
+        let limit = self.settings.source_timeout + GRACE;
+        let locks = match self.source.may_lock() {
+            true => Locks::User(self.source.user()),
+            false => Locks::Nobody,
+        };
+        let mut attempt = pin!(Attempt::begin(fingerprint, limit, locks));
+        loop {
+            self.keep_alive(context, limit);
+            if let Ok(begun) = timeout(limit, attempt.as_mut()).await {
+                return begun;
+            }
+        }
+    }
+}
