@@ -53,7 +53,7 @@ async fn rejoin(shared: Weak<Shared>) {
 }
 
 impl Shared {
-    /// Without the store.
+    /// Fetches without the store.
     pub(super) async fn fetch_alone(self: &Arc<Self>, context: FetchContext) -> FetchResult {
         let mut fetched = self.fetch_from_source(context).await;
         fetched.alone = fetched.answer.is_ok();

@@ -60,7 +60,7 @@ enum Attempted {
 }
 
 impl Shared {
-    /// By the lease, and settles it.
+    /// Fetches by the lease, and completes it.
     pub(super) async fn fetch_with_lease(
         self: &Arc<Self>,
         leased: Leased,
@@ -244,7 +244,8 @@ fn may_be_sent_again(fetched: &FetchResult) -> bool {
     }
 }
 
-/// Nothing was sent, or the server said that it did nothing: too many requests, or not in service.
+/// Whether nothing was sent, or the server said that it did nothing: too many requests,
+/// or not in service.
 fn was_not_processed(error: &TokenError) -> bool {
     let put_off = |status: http::StatusCode| matches!(status.as_u16(), 429 | 503);
     error.kind() == TokenErrorKind::ShutDown || error.status().is_some_and(put_off)

@@ -3,10 +3,8 @@
 //!
 //! A [`HotToken`] is a copy, which does not change when the cache does. So it is
 //! good until two limits: a time, after which the token is due, and the next change
-//! of the cache's [version](version_of), which every cache with the same remainder
-//! of its id has in common. Caches of one account each have more than 2^10 numbers
-//! to share where there are many, and a renewal is rare: what a change of another
-//! cache costs is one look-up.
+//! of the cache's [version](version::of). Whoever holds one drops it when the source is
+//! [told](crate::source::DynTokenSource::token_changed) of that.
 
 use http::HeaderValue;
 
@@ -14,7 +12,7 @@ use crate::cache::clock::{CoarseLimit, CoarseSeconds};
 use crate::cache::current::Carried;
 use crate::cache::schedule::Freshness;
 use crate::cache::shared::Shared;
-use crate::cache::version::Version;
+use crate::cache::version;
 
 /// A token that may be sent without a lookup, while it [is
 /// valid](HotToken::is_valid).
@@ -30,27 +28,8 @@ impl HotToken {
     /// Whether the token is still the one in use, and not due.
     #[inline]
     pub(crate) fn is_valid(&self) -> bool {
-        version_of(self.carried.cache).current() == self.version && self.limit.is_ahead()
+        version::of(self.carried.cache).current() == self.version && self.limit.is_ahead()
     }
-}
-
-/// How many versions there are: 4 KiB of them.
-const VERSIONS: usize = 1024;
-
-static ALL: [Version; VERSIONS] = [const { Version::new() }; VERSIONS];
-
-/// The version of a cache: another one when a hot token of it, or of a cache that
-/// shares the version, is not valid any more.
-#[inline]
-fn version_of(cache_id: u64) -> &'static Version {
-    &ALL[cache_id as usize % VERSIONS]
-}
-
-/// Ends the hot tokens of this cache. Called when the token was replaced or
-/// withdrawn, before anybody is told. Whoever holds one drops it when the source is
-/// [told](crate::source::DynTokenSource::token_changed), without the state's lock.
-pub(crate) fn end_hot_tokens(cache_id: u64) {
-    version_of(cache_id).change();
 }
 
 impl Shared {
@@ -74,7 +53,7 @@ impl Shared {
                 carried: live.carried(),
                 limit,
                 // Under the lock, under which it changes.
-                version: version_of(self.cache_id).current(),
+                version: version::of(self.cache_id).current(),
             };
             state.has_hot_token = true;
             Some(hot)

@@ -10,12 +10,12 @@ use tokio::time::Instant;
 
 use crate::cache::clock::Moment;
 use crate::cache::current::{CachedToken, CurrentToken};
-#[cfg(feature = "accounts")]
-use crate::cache::hot;
 use crate::cache::settings::FleetMember;
 use crate::cache::settings::SharedSettings;
 use crate::cache::single_flight::SingleFlight;
 use crate::cache::state::{Rejection, State};
+#[cfg(feature = "accounts")]
+use crate::cache::version;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::origins::OriginId;
 use crate::source::DynTokenSource;
@@ -171,7 +171,7 @@ impl Shared {
         #[cfg(feature = "accounts")]
         if ended {
             state.has_hot_token = false;
-            hot::end_hot_tokens(self.cache_id);
+            version::of(self.cache_id).change();
         }
         drop(state);
         // Without the lock, for accounts have their own.

@@ -67,12 +67,12 @@ impl<T, O> SingleFlight<T, O> {
         }
     }
 
-    /// Joins the flight under way, or starts one that belongs to `owner`. A flight that is `stalled` is
-    /// abandoned, whatever its driver still does.
+    /// Joins the flight under way, or starts one that belongs to `owner`. A flight that
+    /// is `stalled` is abandoned, whatever its driver still does.
     ///
-    /// `settled` is asked once more under the lock that a in_flight takes, so a
-    /// caller who found nothing before cannot start a second flight just after
-    /// the first one's in_flight.
+    /// `settled` is asked once more under the lock that the end of a flight takes, so a
+    /// caller who found nothing before cannot start a second flight just after the
+    /// first one has ended.
     pub(crate) fn join<R>(
         &self,
         owner: impl FnOnce() -> O,

@@ -29,3 +29,17 @@ impl Version {
         self.0.fetch_add(1, Ordering::Release);
     }
 }
+
+/// How many versions there are: 4 KiB of them.
+#[cfg(feature = "accounts")]
+const VERSIONS: usize = 1024;
+
+/// Returns the version of the cache with this id. It changes when the token is replaced
+/// or withdrawn, before anybody is told. Caches whose ids have the same remainder have
+/// one in common: a renewal is rare, and all that a change costs the others is a lookup.
+#[cfg(feature = "accounts")]
+#[inline]
+pub(crate) fn of(cache_id: u64) -> &'static Version {
+    static ALL: [Version; VERSIONS] = [const { Version::new() }; VERSIONS];
+    &ALL[cache_id as usize % VERSIONS]
+}

@@ -8,7 +8,7 @@ use std::hash::Hasher;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 #[cfg(any(feature = "redis", all(feature = "file-store", unix)))]
-use crate::store::token_store::Payload;
+use crate::store::payload::Payload;
 
 /// An account in a store: the name that the program gave it, and who holds it.
 ///

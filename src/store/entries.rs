@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use crate::store::payload::{Payload, Stored};
 use crate::store::token_store::{
-    Acquire, Acquired, Completion, Entry, FAILURE_MEMORY, FAILURES_KEPT, Lease, Payload, Stored,
-    WITHDRAWAL_MEMORY,
+    Acquire, Acquired, Completion, Entry, FAILURE_MEMORY, FAILURES_KEPT, Lease, WITHDRAWAL_MEMORY,
 };
 
 /// Of more withdrawals the first are forgotten.

@@ -42,6 +42,7 @@ mod entries;
 #[cfg(all(feature = "file-store", unix))]
 mod file;
 mod memory;
+mod payload;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "seal")]
@@ -62,6 +63,7 @@ pub use account::{Account, StoreWarning};
 #[cfg(all(feature = "file-store", unix))]
 pub use file::{FileStore, FileStoreBuilder};
 pub use memory::MemoryStore;
+pub use payload::{Payload, Stored};
 #[cfg(feature = "redis")]
 pub use redis::{RedisStore, RedisStoreBuilder};
 #[cfg(feature = "seal")]
@@ -69,5 +71,5 @@ pub use store_key::StoreKey;
 pub(crate) use token_store::DynTokenStore;
 pub use token_store::{
     Acquire, Acquired, BoxTokenStore, Completion, Entry, FAILURE_MEMORY, FAILURES_KEPT, Lease,
-    Payload, Stored, TokenStore, WITHDRAWAL_MEMORY,
+    TokenStore, WITHDRAWAL_MEMORY,
 };

@@ -10,8 +10,8 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 use zeroize::Zeroizing;
 
 use crate::store::account::Account;
+use crate::store::payload::Payload;
 use crate::store::store_key::StoreKey;
-use crate::store::token_store::Payload;
 
 /// The first byte of every sealed entry in this format.
 const VERSION: u8 = 1;

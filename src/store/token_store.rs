@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use zeroize::Zeroizing;
 
 use crate::error::BoxError;
 use crate::store::account::{Account, StoreWarning};
+use crate::store::payload::{Payload, Stored};
 
 /// A store that the processes of a fleet share.
 ///
@@ -65,9 +65,10 @@ pub trait TokenStore: Send + Sync + 'static {
     /// 4. Begins a lease: [`Acquired::Lease`]. Its generation is higher than any
     ///    that the account ever had, even after the store lost its data: a clock in
     ///    milliseconds is a good lower bound. The refresh token is handed over and
-    ///    no longer kept, except for [`withdraw`](Self::withdraw). The last failure of the same credentials is handed over and stays:
-    ///    a store remembers it for [`FAILURE_MEMORY`] after its time to live, so that
-    ///    the next pause can be longer.
+    ///    no longer kept, except for [`withdraw`](Self::withdraw). The last failure of
+    ///    the same credentials is handed over and stays: a store remembers it for
+    ///    [`FAILURE_MEMORY`] after its time to live, so that the next pause can be
+    ///    longer.
     ///
     /// # Errors
     ///
@@ -253,60 +254,6 @@ impl fmt::Debug for Completion {
             .field("token", &self.token)
             .field("refresh_token", &self.refresh_token)
             .field("failure", &self.failure)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A payload and how long the store keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// The bytes to keep.
-    pub payload: Payload,
-    /// The time to live. Zero deletes what the store has.
-    pub ttl: Duration,
-}
-
-impl Stored {
-    /// Returns a payload with its time to live.
-    pub fn new(payload: impl Into<Payload>, ttl: Duration) -> Self {
-        Self {
-            payload: payload.into(),
-            ttl,
-        }
-    }
-}
-
-/// Bytes that a store keeps without reading them. They may hold a token: they are
-/// absent from `Debug` and wiped when dropped. A store that writes them outside of
-/// the process encrypts them.
-///
-/// ```
-/// use tower_bearer::store::Payload;
-///
-/// let payload = Payload::from(b"t0ken".to_vec());
-/// assert_eq!(payload.as_bytes(), b"t0ken");
-/// assert_eq!(format!("{payload:?}"), "Payload { len: 5, .. }");
-/// ```
-#[derive(Clone, PartialEq, Eq)]
-pub struct Payload(Zeroizing<Vec<u8>>);
-
-impl Payload {
-    /// Returns the bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl From<Vec<u8>> for Payload {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(Zeroizing::new(bytes))
-    }
-}
-
-impl fmt::Debug for Payload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Payload")
-            .field("len", &self.0.len())
             .finish_non_exhaustive()
     }
 }

@@ -140,6 +140,18 @@ pub(crate) async fn acquire_lease(
     }
 }
 
+/// Has an account's first tokens fetched: a lease, and its end with them.
+pub(crate) async fn fetch(
+    store: &impl TokenStore,
+    account: &str,
+    (token, refresh): (&str, &str),
+) -> Lease {
+    let lease = acquire_lease(store, account, request(0)).await;
+    let tokens = completion_with_tokens(lease.generation, token, refresh);
+    assert!(complete(store, account, tokens).await, "replaces nothing");
+    lease
+}
+
 pub(crate) async fn acquire_token(
     store: &impl TokenStore,
     account: &str,

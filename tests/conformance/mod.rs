@@ -9,7 +9,7 @@ pub(crate) mod random;
 
 pub(crate) use calls::{
     acquire, acquire_lease, acquire_token, complete, completion, completion_with_failure_of,
-    completion_with_tokens, fail, failure_of, payload, refresh_payload, remembered_failure_of,
-    request, request_by, token_of,
+    completion_with_tokens, fail, failure_of, fetch, payload, refresh_payload,
+    remembered_failure_of, request, request_by, token_of,
 };
 pub(crate) use contract::all;

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use tower_bearer::store::{Acquired, MemoryStore, TokenStore};
 
 use crate::conformance::{
-    self, acquire, acquire_lease, acquire_token, complete, completion_with_tokens, payload, request,
+    self, acquire, acquire_lease, acquire_token, complete, completion_with_tokens, fetch, payload,
+    request,
 };
 use crate::place::Place;
 
@@ -72,13 +73,7 @@ async fn the_other_store_is_told_when_the_lease_ends() {
 async fn a_token_is_read_without_a_change_of_any_file() {
     let place = Place::new();
     let store = place.store();
-    let lease = acquire_lease(&store, "me", request(0)).await;
-    complete(
-        &store,
-        "me",
-        completion_with_tokens(lease.generation, "t1", "r1"),
-    )
-    .await;
+    fetch(&store, "me", ("t1", "r1")).await;
     let before = std::fs::metadata(place.entries()).expect("a file");
     let fresh = place.store();
     acquire_token(&fresh, "me", 0).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use keyring_core::{Entry, mock, set_default_store};
 use tower_bearer::store::{FileStore, TokenStore};
 
-use crate::conformance::{acquire_lease, acquire_token, complete, completion_with_tokens, request};
+use crate::conformance::{acquire_token, fetch, request};
 use crate::place::Place;
 
 fn store(place: &Place) -> FileStore {
@@ -34,9 +34,7 @@ async fn the_key_is_made_once_and_read_from_then_on() {
     let mut tasks = tokio::task::JoinSet::new();
     for (store, account) in stores.iter().cloned().zip(accounts) {
         tasks.spawn(async move {
-            let lease = acquire_lease(&store, account, request(0)).await;
-            let tokens = completion_with_tokens(lease.generation, account, "refresh");
-            complete(&store, account, tokens).await;
+            fetch(&store, account, (account, "refresh")).await;
         });
     }
     tasks.join_all().await;

@@ -7,7 +7,7 @@ use rustix::fs::{FlockOperation, flock};
 use tower_bearer::store::{Acquired, TokenStore};
 
 use crate::conformance::{
-    acquire, acquire_lease, acquire_token, complete, completion, completion_with_tokens,
+    acquire, acquire_lease, acquire_token, complete, completion, completion_with_tokens, fetch,
     refresh_payload, request,
 };
 use crate::place::Place;
@@ -16,13 +16,7 @@ use crate::place::Place;
 async fn a_lease_ends_with_its_holder() {
     let place = Place::new();
     let (one, other) = (place.store(), place.store());
-    let lease = acquire_lease(&one, "me", request(0)).await;
-    complete(
-        &one,
-        "me",
-        completion_with_tokens(lease.generation, "t1", "r1"),
-    )
-    .await;
+    let lease = fetch(&one, "me", ("t1", "r1")).await;
     let renewal = acquire_lease(&one, "me", request(lease.generation)).await;
     assert!(refresh_payload(&renewal).is_some());
     let mut changes = other.changes(&"me".into());
@@ -72,13 +66,7 @@ async fn a_stopped_holder_is_followed_after_its_lease_and_ends_nothing_later() {
 async fn a_lock_that_stays_is_an_error_and_no_thread_waits_for_ever() {
     let place = Place::new();
     let store = place.store();
-    let lease = acquire_lease(&store, "me", request(0)).await;
-    complete(
-        &store,
-        "me",
-        completion_with_tokens(lease.generation, "t1", "r1"),
-    )
-    .await;
+    let lease = fetch(&store, "me", ("t1", "r1")).await;
     let file = File::options()
         .write(true)
         .open(&place.files(".lock")[0])

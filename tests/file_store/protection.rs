@@ -6,7 +6,9 @@ use std::path::Path;
 
 use tower_bearer::store::{Acquire, FileStore, TokenStore};
 
-use crate::conformance::{acquire_lease, acquire_token, complete, completion_with_tokens, request};
+use crate::conformance::{
+    acquire_lease, acquire_token, complete, completion_with_tokens, fetch, request,
+};
 use crate::place::{Place, mode, set_mode};
 
 const SECRET: &str = "s3cret-t0ken-of-forty-characters-or-more";
@@ -14,13 +16,7 @@ const SECRET: &str = "s3cret-t0ken-of-forty-characters-or-more";
 async fn filled() -> Place {
     let place = Place::new();
     let store = place.store();
-    let lease = acquire_lease(&store, "me", request(0)).await;
-    complete(
-        &store,
-        "me",
-        completion_with_tokens(lease.generation, SECRET, SECRET),
-    )
-    .await;
+    fetch(&store, "me", (SECRET, SECRET)).await;
     place
 }
 

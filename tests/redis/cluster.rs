@@ -7,8 +7,8 @@ use tower_bearer::store::{RedisStore, RedisStoreBuilder, TokenStore};
 
 use crate::caches::Caches;
 use crate::conformance::{
-    self, acquire_lease, acquire_token, complete, completion, completion_with_tokens, payload,
-    refresh_payload, request,
+    self, acquire_lease, acquire_token, complete, completion, fetch, payload, refresh_payload,
+    request,
 };
 use crate::fleet::{nothing_failed, secs, token_server};
 use crate::outages::wait_for_connections;
@@ -129,13 +129,7 @@ async fn a_change_is_notified_whichever_node_has_the_account() {
 async fn an_account_whose_slot_moves_is_found_again() {
     let cluster = Cluster::start(3, "").await;
     let store = cluster.store();
-    let lease = acquire_lease(&store, "me", request(0)).await;
-    complete(
-        &store,
-        "me",
-        completion_with_tokens(lease.generation, "t1", "r1"),
-    )
-    .await;
+    let lease = fetch(&store, "me", ("t1", "r1")).await;
     let first = &cluster.nodes[0];
     let slot: u16 = first.ask("CLUSTER KEYSLOT tower-bearer:{me}:token").await;
     let (from, others) = cluster.node_of(slot).await;

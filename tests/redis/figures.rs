@@ -10,7 +10,7 @@ use tower_bearer::TokenCache;
 use tower_bearer::store::RedisStore;
 use tower_bearer::testing::TokenServer;
 
-use crate::conformance::{acquire_lease, complete, completion_with_tokens, request};
+use crate::conformance::fetch;
 use crate::server::Server;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -57,9 +57,7 @@ async fn a_fetch_costs_the_server_two_short_scripts() {
     let store = redis.store();
     for n in 0..500 {
         let account = format!("account {n}");
-        let lease = acquire_lease(&store, &account, request(0)).await;
-        let tokens = completion_with_tokens(lease.generation, "token", "refresh");
-        complete(&store, &account, tokens).await;
+        fetch(&store, &account, ("token", "refresh")).await;
     }
     let time = script_time(&redis).await;
     println!("500 fetches, one after the other: {time}");

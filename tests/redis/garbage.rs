@@ -7,7 +7,7 @@ use tower_bearer::store::{Acquired, RedisStore, Stored, TokenStore};
 
 use crate::conformance::{
     acquire, acquire_lease, acquire_token, complete, completion_with_tokens, fail, failure_of,
-    payload, refresh_payload, remembered_failure_of, request,
+    fetch, payload, refresh_payload, remembered_failure_of, request,
 };
 use crate::server::{Server, key};
 
@@ -422,13 +422,7 @@ async fn nothing_in_redis_shows_a_token_or_outlives_it() {
     ));
     it.credentials = u64::from_be_bytes(*b"s3cret12");
     complete(&store, ACCOUNT, it).await;
-    let lease = acquire_lease(&store, "other", request(0)).await;
-    complete(
-        &store,
-        "other",
-        completion_with_tokens(lease.generation, "t", "r"),
-    )
-    .await;
+    let lease = fetch(&store, "other", ("t", "r")).await;
     acquire_lease(&store, "other", request(lease.generation)).await;
 
     let keys: Vec<String> = server.ask("KEYS *").await;

@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tower_bearer::store::{Acquired, RedisStore, TokenStore};
 
 use crate::conformance::{
-    acquire, acquire_lease, acquire_token, complete, completion, completion_with_tokens, payload,
-    refresh_payload, request,
+    acquire, acquire_lease, acquire_token, complete, completion, completion_with_tokens, fetch,
+    payload, refresh_payload, request,
 };
 use crate::proxy::Proxy;
 use crate::server::{Server, key, until};
@@ -119,13 +119,7 @@ async fn a_lease_that_arrives_after_its_caller_left_is_returned() {
         .response_timeout(20 * SECOND)
         .build()
         .expect("a store");
-    let lease = acquire_lease(&store, "me", request(0)).await;
-    complete(
-        &store,
-        "me",
-        completion_with_tokens(lease.generation, "t1", "r1"),
-    )
-    .await;
+    let lease = fetch(&store, "me", ("t1", "r1")).await;
     proxy.stall(true);
     let wanted = request(lease.generation);
     let left = timeout(
@@ -237,13 +231,7 @@ fn a_store_outlives_the_runtime_that_used_it_first() {
 async fn a_server_that_lost_its_last_writes_hands_over_no_refresh_token() {
     let mut server = Server::with("save \"\"\ndbfilename old.rdb\n").await;
     let store = server.store();
-    let lease = acquire_lease(&store, "me", request(0)).await;
-    complete(
-        &store,
-        "me",
-        completion_with_tokens(lease.generation, "t1", "r1"),
-    )
-    .await;
+    let lease = fetch(&store, "me", ("t1", "r1")).await;
     server.ask::<()>("SAVE").await;
     let renewal = acquire_lease(&store, "me", request(lease.generation)).await;
     assert_eq!(refresh_payload(&renewal), Some(payload("r1")));
@@ -272,13 +260,7 @@ async fn a_server_that_lost_its_last_writes_hands_over_no_refresh_token() {
 async fn a_master_that_was_a_replica_in_between_hands_over_no_refresh_token() {
     let (first, second) = (Server::start().await, Server::start().await);
     let store = first.store();
-    let lease = acquire_lease(&store, "me", request(0)).await;
-    complete(
-        &store,
-        "me",
-        completion_with_tokens(lease.generation, "t1", "r1"),
-    )
-    .await;
+    let lease = fetch(&store, "me", ("t1", "r1")).await;
     let follow = async |replica: &Server, master: &Server| {
         let words = format!("REPLICAOF 127.0.0.1 {}", master.port());
         replica.ask::<()>(&words).await;

@@ -7,8 +7,8 @@ use tower_bearer::store::{RedisStore, RedisStoreBuilder, TokenStore};
 
 use crate::caches::Caches;
 use crate::conformance::{
-    self, acquire_lease, acquire_token, complete, completion, completion_with_tokens, payload,
-    refresh_payload, request,
+    self, acquire_lease, acquire_token, complete, completion, completion_with_tokens, fetch,
+    payload, refresh_payload, request,
 };
 use crate::fleet::{nothing_failed, secs, token_server};
 use crate::server::{Server, free_port, key, until};
@@ -104,13 +104,7 @@ async fn a_master_known_to_a_sentinel_does_what_every_store_has_to_do() {
 async fn follows_a_fail_over(watched: &mut SentinelSetup, is_killed: bool) {
     let (store, other) = (watched.store(), watched.store());
     let mut changes = store.changes(&"me".into());
-    let lease = acquire_lease(&store, "me", request(0)).await;
-    complete(
-        &store,
-        "me",
-        completion_with_tokens(lease.generation, "t1", "r1"),
-    )
-    .await;
+    let lease = fetch(&store, "me", ("t1", "r1")).await;
     acquire_lease(&other, "other", request(0)).await;
     until("replicated", async || {
         ask::<u64>(&watched.replica, "DBSIZE").await >= 4

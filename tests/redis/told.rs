@@ -7,7 +7,7 @@ use tower_bearer::TokenCache;
 use tower_bearer::store::{RedisStore, StoreWarning, TokenStore};
 use tower_bearer::testing::TokenServer;
 
-use crate::conformance::{acquire, acquire_lease, complete, completion_with_tokens, request};
+use crate::conformance::{acquire, fetch, request};
 use crate::server::{Server, key, until};
 
 #[tokio::test]
@@ -19,9 +19,7 @@ async fn keys_that_nobody_shares_are_told() {
     });
     for round in 0..2 {
         for store in &stores {
-            let lease = acquire_lease(store, "me", request(0)).await;
-            let tokens = completion_with_tokens(lease.generation, "t", "r");
-            complete(store, "me", tokens).await;
+            fetch(store, "me", ("t", "r")).await;
             acquire(store, "me", request(0)).await;
         }
         let told = stores.each_ref().map(|it| it.warning(&"me".into()));

@@ -7,7 +7,8 @@ use zeroize::Zeroizing;
 use super::clocks::Clocks;
 use super::folder::FileId;
 use crate::store::entries::{CurrentLease, Entries, Record, Time};
-use crate::store::token_store::{FAILURES_KEPT, Payload};
+use crate::store::payload::Payload;
+use crate::store::token_store::FAILURES_KEPT;
 
 /// All that a file holds of an account, before it is sealed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

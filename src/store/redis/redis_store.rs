@@ -15,9 +15,10 @@ use super::scripts::{
 };
 use crate::error::BoxError;
 use crate::store::account::{Account, StoreWarning};
+use crate::store::payload::Stored;
 use crate::store::seal::{AssociatedData, Kind, Sealer};
 use crate::store::token_store::{
-    Acquire, Acquired, Completion, Entry, FAILURES_KEPT, Lease, Stored, TokenStore,
+    Acquire, Acquired, Completion, Entry, FAILURES_KEPT, Lease, TokenStore,
 };
 use crate::store::warnings::Warnings;
 
