@@ -24,7 +24,11 @@ impl Shared {
         let error = error.clone();
         match &fetched.memory {
             Some(memory) => (
-                memory.fingerprint(),
+                // Other processes do not know what this one has for itself.
+                match self.source.fingerprint() {
+                    0 => 0,
+                    _ => memory.fingerprint(),
+                },
                 SharedFailure {
                     error,
                     of_credentials: true,
@@ -33,15 +37,14 @@ impl Shared {
                 },
             ),
             None => {
-                let credentials = self.source.fingerprint();
                 let class = classify(&error);
                 let failure = SharedFailure {
                     error,
                     of_credentials: false,
-                    credentials: CredentialMemory::counts(credentials),
+                    credentials: CredentialMemory::counts(self.credentials()),
                     others: others.with(class),
                 };
-                (credentials, failure)
+                (self.source.fingerprint(), failure)
             }
         }
     }
@@ -76,7 +79,7 @@ impl Shared {
         ttl: Duration,
     ) -> Option<Arc<CredentialMemory>> {
         let none = FailureCounts::default();
-        let (error, of_credentials) = (&failure.error, failure.of_credentials && credentials != 0);
+        let (error, of_credentials) = (&failure.error, failure.of_credentials);
         let now = self.settings.clock.now().monotonic;
         let until = |holds: bool| if holds { now + ttl } else { now };
         if !of_credentials || failure.others != none {
@@ -85,9 +88,13 @@ impl Shared {
                 state.failures.adopt(error, failure.others, until);
             });
         }
-        if credentials == 0 || (!of_credentials && failure.credentials == none) {
+        if !of_credentials && failure.credentials == none {
             return None;
         }
+        let credentials = match credentials {
+            0 => self.credentials(),
+            _ => credentials,
+        };
         let counts = failure.credentials;
         let memory = CredentialMemory::adopt(credentials, error, counts, until(of_credentials));
         of_credentials.then_some(memory)

@@ -5,7 +5,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
 
-use crate::cache::shared::Shared;
+use crate::cache::credentials::CredentialMemory;
+use crate::cache::shared::{Shared, own_credentials};
 use crate::sync::lock;
 
 type Caches = HashMap<u64, Weak<Shared>>;
@@ -31,5 +32,6 @@ pub(crate) fn find(cache_id: u64) -> Option<Arc<Shared>> {
 impl Drop for Shared {
     fn drop(&mut self) {
         caches().remove(&self.cache_id);
+        CredentialMemory::forget(own_credentials(self.cache_id));
     }
 }

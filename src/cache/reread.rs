@@ -17,7 +17,7 @@ impl Shared {
     /// refused; else the refusal.
     pub(crate) async fn fetch_if_replaced(self: &Arc<Self>, context: FetchContext) -> FetchResult {
         let read = timeout(LONGEST_READ, self.with_timeout(self.source.reread())).await;
-        let (fingerprint, contents) = (self.source.local_fingerprint(), self.source.contents());
+        let (fingerprint, contents) = (self.credentials(), self.source.contents());
         let (needs, locks) = (context.needs, self.source.may_lock());
         let blocking = self.with_state(|state, now| {
             let now = now.monotonic;

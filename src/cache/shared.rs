@@ -1,8 +1,9 @@
 //! What all handles and tasks of a cache share.
 
+use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::SystemTime;
 
 use tokio::sync::watch;
@@ -137,6 +138,15 @@ impl Shared {
         }
     }
 
+    /// Returns the number that failures of the source's credentials are found by in this
+    /// process: their fingerprint, or one of this cache's own where they have none.
+    pub(crate) fn credentials(&self) -> u64 {
+        match self.source.local_fingerprint() {
+            0 => own_credentials(self.cache_id),
+            fingerprint => fingerprint,
+        }
+    }
+
     pub(crate) fn emit(&self, event: &Event<'_>) {
         telemetry::emit(&self.label, event);
     }
@@ -189,6 +199,13 @@ impl Shared {
 fn next_cache_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Returns what stands for the credentials of one cache, which nothing tells from
+/// others. Not the id: it could be somebody's fingerprint.
+pub(crate) fn own_credentials(cache_id: u64) -> u64 {
+    static OF_THIS_PROCESS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    OF_THIS_PROCESS.hash_one(cache_id).max(1)
 }
 
 pub(crate) fn no_runtime(error: impl Into<crate::BoxError>) -> TokenError {

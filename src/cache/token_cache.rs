@@ -144,7 +144,7 @@ impl TokenCache {
     /// what was wrong.
     pub fn reset(&self) {
         self.shared.with_state(|state, _| state.reset());
-        CredentialMemory::forget(self.shared.source.local_fingerprint());
+        CredentialMemory::forget(self.shared.credentials());
         self.shared.changes.notify();
     }
 

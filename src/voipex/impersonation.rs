@@ -170,7 +170,7 @@ impl GrantType for Impersonation {
         let account = &self.account.tokens.shared;
         let account = match account.source.fingerprint() {
             // Nobody can tell its credentials from others.
-            0 => account.cache_id,
+            0 => account.credentials(),
             fingerprint => fingerprint,
         };
         (account, self.exchange.to_string(), &self.login).hash(hasher);

@@ -47,6 +47,20 @@ impl Backoff {
         self.pause = Some((now + pause, now + pause.mul_f64(1.25)));
     }
 
+    /// The last failure may count for nothing: then what was there `before` holds.
+    pub(crate) fn may_be(&mut self, before: &Self, now: Instant) {
+        let earliest = before.pause.map_or(now, |(least, _)| least);
+        if let Some((least, _)) = &mut self.pause {
+            *least = earliest.min(*least);
+        }
+    }
+
+    /// The refusal that `other` counts holds here too.
+    pub(crate) fn refused_with(&mut self, other: &Self) {
+        (self.failures, self.deferred) = (0, 0);
+        self.pause = other.pause;
+    }
+
     pub(crate) fn refused(&mut self, now: Instant) {
         let step = REFUSED.len().min(self.refusals as usize + 1) - 1;
         let pause = Duration::from_secs(REFUSED[step]);

@@ -43,6 +43,9 @@ pub(crate) struct About {
     /// clients would take longer than it is from one renewal to the next.
     #[serde(default)]
     pub(crate) one_at_a_time: bool,
+    /// Whether it fails to make a second token for the same user within a second.
+    #[serde(default)]
+    pub(crate) one_token_a_second: bool,
     /// When an idle connection is closed; 0 if each is closed at once.
     pub(crate) keep_alive_seconds: f64,
 }

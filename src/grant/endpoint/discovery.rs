@@ -21,7 +21,7 @@ const RETRY_PAUSE: Duration = Duration::from_secs(60);
 
 pub(super) struct Issuer {
     name: String,
-    urls: [Uri; 2],
+    urls: Vec<Uri>,
     /// Locked while the metadata is requested.
     known: Mutex<Option<Known>>,
 }
@@ -83,7 +83,7 @@ impl Issuer {
         let time = limits.timeout;
         let mut worst: Option<NotHere> = None;
         for uri in &self.urls {
-            // Both requests together have the time of one.
+            // All requests together have the time of one.
             limits.timeout = time.saturating_sub(start.elapsed());
             let request = EndpointRequest {
                 uri,
@@ -110,7 +110,7 @@ impl Issuer {
                 None => not_here,
             });
         }
-        // There are two URLs, so there is an error.
+        // There is a URL at least, so there is an error.
         Err(worst.map_or_else(
             || TokenError::new(TokenErrorKind::Config, ENDPOINT_NAME),
             NotHere::into_error,

@@ -36,8 +36,9 @@ pub(super) enum Revocation {
 }
 
 /// Returns the URLs of an issuer's metadata: OpenID Connect Discovery 1.0,
-/// section 4.1, then RFC 8414, section 3.1.
-pub(super) fn urls(issuer: &str, allows_plain_http: bool) -> Result<[Uri; 2], ConfigError> {
+/// section 4.1, then RFC 8414, section 3.1, and for an issuer with a path section 5 of
+/// that.
+pub(super) fn urls(issuer: &str, allows_plain_http: bool) -> Result<Vec<Uri>, ConfigError> {
     let refuse = |reason| ConfigError::new(FIELD, reason);
     let uri = parse_as(FIELD, issuer, allows_plain_http)?;
     if uri.query().is_some() || issuer.contains('?') {
@@ -50,12 +51,18 @@ pub(super) fn urls(issuer: &str, allows_plain_http: bool) -> Result<[Uri; 2], Co
         text.parse()
             .map_err(|_| refuse("has a character that HTTP cannot carry"))
     };
-    Ok([
+    let mut urls = vec![
         parse(format!("{origin}{path}/.well-known/openid-configuration"))?,
         parse(format!(
             "{origin}/.well-known/oauth-authorization-server{path}"
         ))?,
-    ])
+    ];
+    if !path.is_empty() {
+        urls.push(parse(format!(
+            "{origin}/.well-known/openid-configuration{path}"
+        ))?);
+    }
+    Ok(urls)
 }
 
 /// Why a document is no metadata.
@@ -180,33 +187,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_documents_are_requested_where_their_standards_put_them() {
-        for (issuer, openid, oauth) in [
+    fn documents_are_requested_where_their_standards_put_them() {
+        for (issuer, openid, oauth, inserted) in [
             (
                 "https://a.example",
                 "https://a.example/.well-known/openid-configuration",
                 "https://a.example/.well-known/oauth-authorization-server",
+                None,
             ),
             (
                 "https://a.example/",
                 "https://a.example/.well-known/openid-configuration",
                 "https://a.example/.well-known/oauth-authorization-server",
+                None,
             ),
             (
                 "https://a.example:8443/realms/x",
                 "https://a.example:8443/realms/x/.well-known/openid-configuration",
                 "https://a.example:8443/.well-known/oauth-authorization-server/realms/x",
+                Some("https://a.example:8443/.well-known/openid-configuration/realms/x"),
             ),
             (
                 "http://127.0.0.1:1/x/",
                 "http://127.0.0.1:1/x/.well-known/openid-configuration",
                 "http://127.0.0.1:1/.well-known/oauth-authorization-server/x",
+                Some("http://127.0.0.1:1/.well-known/openid-configuration/x"),
             ),
         ] {
-            let found = urls(issuer, false)
-                .expect(issuer)
-                .map(|uri| uri.to_string());
-            assert_eq!(found, [openid, oauth]);
+            let found = urls(issuer, false).expect(issuer);
+            let found: Vec<_> = found.iter().map(Uri::to_string).collect();
+            let expected = [openid, oauth].into_iter().chain(inserted);
+            assert_eq!(found, expected.collect::<Vec<_>>());
         }
     }
 

@@ -61,7 +61,9 @@ pub(crate) struct Reference {
     /// The rejection that the fetch in progress is due to.
     pub(super) forced: Forced,
     pub(super) backoff: Backoff,
-    /// That of logins for a longer life than a refresh yields.
+    /// That of the password, which a token that came by refresh does not end.
+    pub(super) password_backoff: Backoff,
+    /// That of logins for a longer life than a refresh yields, which got no answer.
     pub(super) login_backoff: Backoff,
 
     /// Requests with the refresh token that failed in a row.
@@ -97,7 +99,9 @@ impl Reference {
     /// Whether a caller may get an error from memory, who asks for so much life.
     pub(crate) fn may_deny(&self, longer: bool, now: &Moment) -> bool {
         let longer = longer && self.valid(now).is_some();
-        self.backoff.may_deny(now.awake) || (longer && self.login_backoff.may_deny(now.awake))
+        self.backoff.may_deny(now.awake)
+            || self.password_backoff.may_deny(now.awake)
+            || (longer && self.login_backoff.may_deny(now.awake))
     }
 
     /// A token request comes, with this refresh token or with the password;
@@ -111,6 +115,9 @@ impl Reference {
     ) -> Result<(), &'static str> {
         // A fetch that begins at the moment when another ends is no part of it.
         let task = try_id();
+        if refresh.is_none() && !self.password_backoff.may_try(now.awake) {
+            return Err("the password is sent during its pause");
+        }
         let goes_on = std::mem::replace(&mut self.task, task) == task;
         if let Some(login) = self.login.take() {
             if refresh.is_none() && login.at == now.awake && goes_on {
@@ -233,7 +240,7 @@ impl Reference {
 
     /// Everything that went wrong is forgotten.
     pub(crate) fn reset(&mut self) {
-        (self.backoff, self.login_backoff) = Default::default();
+        (self.backoff, self.password_backoff, self.login_backoff) = Default::default();
         self.origins = Origins::default();
     }
 
