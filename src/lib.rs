@@ -148,7 +148,7 @@ mod token;
 pub mod transport;
 mod voipex;
 
-/// The kinds of [`Rejection`], for whoever has to name a type:
+/// Kinds of [`Rejection`], for naming a type such as
 /// `BearerAuth<Channel, BufferBody<Body>, Rejection<Grpc>>`.
 pub mod rejection {
     pub use crate::auth::{Grpc, GrpcBody, InBody, Statuses, Unauthorized, When};
@@ -170,7 +170,7 @@ pub use source::{BoxTokenSource, TokenSource};
 pub use token::{AccessToken, RefreshToken, TokenResponse};
 pub use voipex::VoipexImpersonation;
 
-/// The README's code is compiled, and run where it can be.
+/// Compiles the README's code, and runs it where possible.
 #[cfg(all(doctest, feature = "testing", feature = "reqwest-middleware"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
