@@ -41,7 +41,7 @@ use crate::transport::DefaultTransport;
 /// [`Config`](crate::TokenErrorKind::Config) when a token is requested.
 pub type ClientCredentialsGrant<T = DefaultTransport> = Grant<ClientCredentials, T>;
 
-/// The kind of [`ClientCredentialsGrant`].
+/// Kind of [`ClientCredentialsGrant`].
 #[derive(Debug)]
 pub struct ClientCredentials(());
 

@@ -1,4 +1,4 @@
-//! The extension grant: any grant by its name.
+//! The extension grant: any grant, by its name.
 
 use std::hash::Hash;
 
@@ -15,9 +15,8 @@ use crate::transport::DefaultTransport;
 /// section 4.5).
 ///
 /// Its parameters are those added with [`param`](Grant::param) and
-/// [`param_from`](Grant::param_from); they come before `grant_type`, in the
-/// order in which they are added. The other settings are
-/// [`client_id`](Grant::client_id) and the methods of [`Grant`].
+/// [`param_from`](Grant::param_from), in that order and before `grant_type`. The
+/// other settings are [`client_id`](Grant::client_id) and the methods of [`Grant`].
 ///
 /// ```
 /// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,7 +33,7 @@ use crate::transport::DefaultTransport;
 /// ```
 pub type ExtensionGrant<T = DefaultTransport> = Grant<Extension, T>;
 
-/// The kind of [`ExtensionGrant`].
+/// Kind of [`ExtensionGrant`].
 #[derive(Debug)]
 pub struct Extension {
     grant_type: String,
@@ -46,7 +45,7 @@ impl Grant<Extension> {
     ///
     /// # Errors
     ///
-    /// Fails as [`Endpoint::new`](crate::grant::Endpoint::new) does; also if
+    /// Fails as [`Endpoint::new`](crate::grant::Endpoint::new) does, and if
     /// `grant_type` is empty.
     pub fn new(
         endpoint: impl IntoEndpoint,
@@ -76,7 +75,7 @@ impl<T> Grant<Extension, T> {
 impl GrantType for Extension {
     const NAME: &'static str = "ExtensionGrant";
 
-    /// Those that every grant writes the same way.
+    /// The parameters that every grant writes the same way.
     const RESERVED: &'static [&'static str] = &[
         "client_id",
         "client_secret",
