@@ -93,8 +93,8 @@ impl<F> Rejection<When<F>>
 where
     F: Fn(StatusCode, &HeaderMap) -> bool + Clone,
 {
-    /// Treats a response as a rejection if this closure returns true. A 401 is one
-    /// as ever, and the closure is not called for it.
+    /// Treats a response as a rejection if this closure returns true. Each 401 is
+    /// one too, and the closure is not called for it.
     ///
     /// ```
     /// # use tower_bearer::{AccessToken, BearerAuthLayer, Origins, TokenCache};

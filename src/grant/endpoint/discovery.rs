@@ -179,7 +179,7 @@ fn no_metadata(
         let wait = error::retry_after(&response.headers, now, error::MAX_RETRY_AFTER);
         let what = "is temporarily unavailable";
         let error = error(TokenErrorKind::Unavailable, what).with_retry_after(wait);
-        // A server that is too busy is not asked at the other URL.
+        // After a 408, 425 or 429 the other URL is not tried.
         return match status.is_server_error() {
             true => Ok(NotHere::Later(error)),
             false => Err(error),
