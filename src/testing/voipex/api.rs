@@ -47,7 +47,7 @@ fn bad_request(message: String) -> (StatusCode, String) {
     (StatusCode::BAD_REQUEST, message)
 }
 
-/// Returns a member that has to be a text.
+/// Returns a member that must be a text.
 fn text<'a>(body: &'a Value, member: &str) -> Result<&'a str, (StatusCode, String)> {
     let text = body[member].as_str().filter(|text| !text.is_empty());
     text.ok_or_else(|| bad_request(format!("\"{member}\" is required")))
