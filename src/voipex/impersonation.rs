@@ -62,6 +62,7 @@ const FIELD: &str = "authorization_server";
 /// | a token, as the token endpoint does | none | |
 /// | 401, also to a new token of the access | [`Unavailable`] | the access |
 /// | 403 | [`Refused`]: the access may not act for this user | this user |
+/// | 407, which is a proxy's | [`Connect`](crate::TokenErrorKind::Connect) | all users |
 /// | any other 4xx except 408, 425 and 429 | [`Refused`]: there is no such user | this user |
 /// | 408, 425, 429, 5xx | [`Unavailable`] | this user |
 /// | HTML, or anything else without a token | [`InvalidResponse`] | this user |
