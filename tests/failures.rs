@@ -1,6 +1,6 @@
-//! Failures of the token endpoint: what passes is tried again with a growing
-//! pause, what was refused sticks, and callers know how long. A person's account
-//! can be locked, so it is asked for less often than a client's.
+//! Failures of the token endpoint: transient ones are retried with a growing pause,
+//! refusals stick, and callers know for how long. A person's account can be locked,
+//! so its credentials are sent less often than a client's.
 
 #![cfg(feature = "testing")]
 

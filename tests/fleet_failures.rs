@@ -1,8 +1,8 @@
-//! Failures in a fleet: kept for each set of credentials, and counted by all
-//! processes together.
+//! Failures in a fleet: kept for each set of credentials, and counted across all
+//! processes.
 //!
-//! Each process here has a grant with a parameter of its own, so that it shares no
-//! memory with the others, and a store that takes them for the same credentials.
+//! Each process here has a grant with its own parameter, so that it shares no memory
+//! with the others, and a store that treats the credentials as the same.
 
 #![cfg(feature = "testing")]
 

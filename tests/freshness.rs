@@ -1,5 +1,5 @@
-//! Freshness: renewed before it expires, never sent after, and no caller waits
-//! while there is a valid token.
+//! Freshness: a token is renewed before it expires and never sent after that, and no
+//! caller waits while there is a valid one.
 
 #![cfg(feature = "testing")]
 

@@ -1,4 +1,4 @@
-//! Keeping warm, and what a user asks of a cache by hand.
+//! Keeping warm, and a cache's methods that a user calls directly.
 
 #![cfg(feature = "testing")]
 

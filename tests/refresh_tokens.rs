@@ -1,5 +1,5 @@
-//! Refresh tokens: used while alive, rotated, kept, and fallen back from within
-//! the one fetch.
+//! Refresh tokens: used while alive, rotated and kept, with a fallback to a login
+//! within the same fetch.
 
 #![cfg(feature = "testing")]
 

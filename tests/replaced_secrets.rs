@@ -1,5 +1,5 @@
-//! Credentials that were refused and then replaced in their files: what is in them now
-//! is new, and is tried at once; what was refused stays refused.
+//! Credentials that were refused and then replaced in their files: new contents are
+//! tried at once; what was refused stays refused.
 
 #![cfg(feature = "testing")]
 

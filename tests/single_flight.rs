@@ -1,4 +1,4 @@
-//! Single flight: one fetch for all callers, which belongs to none of them.
+//! Single flight: one fetch for all callers, independent of each of them.
 
 #![cfg(feature = "testing")]
 

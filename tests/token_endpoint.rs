@@ -1,4 +1,4 @@
-//! What a token endpoint may do wrong, and how a grant handles it.
+//! Faults of a token endpoint, and how a grant handles them.
 
 mod support;
 

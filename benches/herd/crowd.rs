@@ -1,4 +1,4 @@
-//! A crowd of tasks that wait for one thing.
+//! Many tasks that wait for one thing.
 
 use std::future::Future;
 use std::pin::Pin;

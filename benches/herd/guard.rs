@@ -1,4 +1,4 @@
-//! The regression guard: exact figures and their bounds.
+//! The regression guard: exact numbers and their bounds.
 //!
 //! `cargo bench --bench herd --all-features -- --check` fails when a bound is exceeded.
 

@@ -1,7 +1,7 @@
-//! Many cold callers: one fetch, and what it takes to park and to wake them.
+//! Many cold callers: one fetch, and the cost of parking and waking them.
 //!
-//! `cargo bench --bench herd` measures all; `-- --check` only what is exact, against
-//! bounds ([`guard`]).
+//! `cargo bench --bench herd` measures everything; `-- --check` only the exact
+//! numbers, against bounds ([`guard`]).
 
 mod crowd;
 mod guard;

@@ -1,4 +1,4 @@
-//! The regression guard: exact figures and their bounds.
+//! The regression guard: exact numbers and their bounds.
 //!
 //! `cargo bench --bench hot_path -- --check` fails when a bound is exceeded,
 //! or when valgrind is missing: a check that measured nothing must not pass.

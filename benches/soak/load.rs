@@ -1,5 +1,5 @@
-//! The load: callers of one account, callers of many accounts, and one whose
-//! password is wrong.
+//! The load: callers of one account, callers of many accounts, and one with a wrong
+//! password.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -1,10 +1,10 @@
-//! An hour of load, with everything that happens to tokens; not a part of the checks.
+//! An hour of load, with everything that happens to tokens; not part of the checks.
 //!
-//! `cargo bench --bench soak --features accounts -- 60` is for 60 minutes, which is
-//! also the default. Tokens live 5 s. They are revoked, the token endpoint comes and
-//! goes, accounts come and go, and one has a wrong password. Memory and tasks are to
-//! be at the end what they were at the start, and no request may fail that the rules
-//! would have served ([`rules`]).
+//! `cargo bench --bench soak --features accounts -- 60` runs for 60 minutes, which
+//! is also the default. Tokens live 5 s. They are revoked, the token endpoint comes
+//! and goes, accounts come and go, and one has a wrong password. At the end, memory
+//! and tasks must be what they were at the start, and no request may fail that the
+//! rules would have served ([`rules`]).
 
 mod load;
 mod rules;

@@ -1,4 +1,4 @@
-//! What happens when, and which requests may fail then.
+//! The schedule of events, and which requests may fail then.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

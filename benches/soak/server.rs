@@ -1,5 +1,5 @@
-//! The token endpoint and the API: a process of its own, so that what it remembers
-//! is not counted. It does what it is told on standard input.
+//! The token endpoint and the API: a separate process, so that its memory is not
+//! counted. It is controlled through standard input.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;

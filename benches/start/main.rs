@@ -1,7 +1,7 @@
 //! The start of a program that sends a request with a token, and of one that needs
-//! only the token: a live one in a file, and a login.
+//! only the token: with a live one in a file, and with a login.
 //!
-//! Each sample is a whole process, from its start until it has what it wants.
+//! Each sample is a whole process, from its start until it has its result.
 
 mod program;
 #[path = "../support/mod.rs"]

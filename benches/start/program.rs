@@ -1,4 +1,4 @@
-//! The programs whose start is measured: each is a process of its own.
+//! The programs whose start is measured: each is a separate process.
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! An API on loopback that takes one token at a time, and counts connections.
+//! An API on loopback that accepts one token at a time, and counts connections.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

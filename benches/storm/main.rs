@@ -1,6 +1,6 @@
-//! What a storm of 401s costs in connections.
+//! How many connections a storm of 401s costs.
 //!
-//! `cargo bench --bench storm` shows it; `-- --check` fails if it is over its
+//! `cargo bench --bench storm` prints it; `-- --check` fails if it exceeds its
 //! bound.
 
 mod api;

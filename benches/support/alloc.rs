@@ -1,4 +1,4 @@
-//! An allocator that counts, while it is told to.
+//! An allocator that counts on demand.
 #![allow(unsafe_code, reason = "a global allocator cannot be had without")]
 
 use std::alloc::{GlobalAlloc, Layout, System};

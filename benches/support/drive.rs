@@ -1,4 +1,4 @@
-//! Sends requests through a stack and takes the time.
+//! Sends requests through a stack and measures the time.
 
 use std::future::Future;
 use std::hint::black_box;

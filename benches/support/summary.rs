@@ -1,4 +1,4 @@
-//! Figures for programs to read: `target/bench-summary/NAME.json`, flat.
+//! Numbers for programs to read: `target/bench-summary/NAME.json`, flat.
 
 use std::fs;
 use std::path::PathBuf;

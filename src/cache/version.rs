@@ -38,7 +38,6 @@ const VERSIONS: usize = 1024;
 /// replaced or withdrawn, before that is reported. Caches whose ids have the same
 /// remainder share one: a renewal is rare, and a change costs the others only a
 /// lookup.
-/// lookup.
 #[cfg(feature = "accounts")]
 #[inline]
 pub(crate) fn of(cache_id: u64) -> &'static Version {

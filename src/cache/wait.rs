@@ -201,7 +201,7 @@ impl WaitForToken {
     }
 
     /// Handles the end of the fetch, which has updated the gauges, and reported how
-    /// long those callers waited that its timer served.
+    /// long the callers that its timer served have waited.
     fn leave_ended(&mut self, at: Instant) {
         self.shown = false;
         if self.timer == Timer::OfFetch {

@@ -1,5 +1,5 @@
-//! Services whose requests have another account each time: the token is found beside
-//! the key, and nothing else of the account is looked at. In real time, for under
+//! Services whose requests have another account each time: the token is found with
+//! the key, and nothing else of the account is read. In real time, because under
 //! paused time each request makes a lookup.
 
 use std::convert::Infallible;

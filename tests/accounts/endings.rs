@@ -1,4 +1,5 @@
-//! Shutdown: no request leaves after it, and no session is left that could be ended.
+//! Shutdown: no request is sent after it, and no session is left that could be
+//! ended.
 
 use std::future::pending;
 use std::sync::Arc;

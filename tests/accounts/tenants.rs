@@ -1,5 +1,5 @@
-//! Tenants, a token server for them, and an API that checks whose token each
-//! request has.
+//! Tenants, a token server for them, and an API that checks whose token each request
+//! has.
 
 use std::hash::{Hash, Hasher};
 use std::io;

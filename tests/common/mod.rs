@@ -1,4 +1,4 @@
-//! What the tests of a token's life share.
+//! Helpers for the tests of a token's life.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! Random calls of two stores, which have to answer them alike.
+//! Random calls of two stores, whose answers must be equal.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

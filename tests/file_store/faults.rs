@@ -1,4 +1,4 @@
-//! Fleets whose processes, files and clocks fail them.
+//! Fleets with failing processes, files and clocks.
 
 use std::fs;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! Files that were cut, changed, mixed up or put back.
+//! Files that were truncated, changed, swapped or restored.
 
 use std::fs;
 use std::path::Path;

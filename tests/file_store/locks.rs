@@ -1,4 +1,4 @@
-//! Leases whose holder is gone or stopped, and locks that stay.
+//! Leases whose holder has ended or was stopped, and locks that stay.
 
 use std::fs::File;
 use std::time::{Duration, Instant};

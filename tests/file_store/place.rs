@@ -1,4 +1,4 @@
-//! Folders for tests, and what is in them.
+//! Folders for tests, and their contents.
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};

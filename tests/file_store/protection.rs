@@ -1,4 +1,4 @@
-//! Who can read the files, and what is refused.
+//! Which users can read the files, and which files are refused.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -1,5 +1,5 @@
-//! Bodies that are kept while they are sent: whatever frames they have, and wherever
-//! the API answers, a replay sends the same body from its start, or there is none.
+//! Bodies that are kept while they are sent: whatever their frames, and whenever the
+//! API answers, a replay sends the same body from its start, or there is none.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

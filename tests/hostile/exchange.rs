@@ -1,10 +1,10 @@
-//! A whole exchange: bytes from the token endpoint, through an HTTP client, a
-//! grant, a cache and the layer, to what callers get.
+//! A whole exchange: bytes from the token endpoint, through an HTTP client, a grant,
+//! a cache and the layer, to the callers' results.
 //!
-//! Records end at 0x1e. The first is the API's: a letter an answer (`x` a bare
-//! 401, `b` one that names another scheme, `s` a 500, anything else a 200),
-//! and 200 from then on. Each that follows is what a connection to the endpoint
-//! answers before it is closed, 0x1f a second of silence. After the last the
+//! Records end at 0x1e. The first is the API's, one letter for each response (`x` a
+//! bare 401, `b` one that names another scheme, `s` a 500, anything else a 200), and
+//! 200 from then on. Each further record is what a connection to the endpoint
+//! answers before it is closed; 0x1f is a second of silence. After the last one the
 //! endpoint is gone.
 
 use std::collections::{HashSet, VecDeque};

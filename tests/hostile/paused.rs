@@ -1,4 +1,4 @@
-//! Time that passes only while everybody waits.
+//! Time that passes only while everything waits.
 
 use std::future::Future;
 

@@ -1,4 +1,4 @@
-//! The bodies over seeds, over findings, and over made-up input.
+//! The bodies over seeds, findings and generated input.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -1,5 +1,5 @@
-//! `Retry-After`: the value of that header in a 429 of the token endpoint, which
-//! leads to no second attempt of the same fetch.
+//! `Retry-After`: the value of that header in a 429 of the token endpoint, after
+//! which the same fetch makes no second attempt.
 
 use std::convert::Infallible;
 use std::ops::RangeInclusive;

@@ -1,4 +1,4 @@
-//! All that an error shows, and what of it came from outside.
+//! Everything that an error shows, and which parts of it came from outside.
 
 use std::collections::HashSet;
 use std::error::Error;

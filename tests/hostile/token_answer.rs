@@ -1,5 +1,5 @@
-//! The answer of a token endpoint: its status in a first line of three digits
-//! (200 without one), with an `f` behind them if it is a form; its body in the rest.
+//! The response of a token endpoint: its status in a first line of three digits (200
+//! if missing), followed by an `f` if it is a form; then its body.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

@@ -1,4 +1,4 @@
-//! A protected API that believes Keycloak.
+//! A protected API that accepts Keycloak's tokens.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -1,8 +1,8 @@
-//! The crate against real Keycloak servers. See `tests/keycloak/run`, which
-//! starts this; without what it sets up this fails and says so.
+//! The crate against real Keycloak servers. `tests/keycloak/run` starts this test;
+//! without its set-up the test fails with a message.
 //!
 //! One server for each version, and all cases against it, one after the other.
-//! Arguments pick cases by a part of their name.
+//! Arguments select cases by a part of their name.
 
 mod admin;
 mod api;

@@ -1,4 +1,4 @@
-//! What is logged during the run, and which secrets are in it.
+//! The logs of the run, and which secrets are in them.
 
 use std::io::{self, Write};
 use std::sync::Mutex;

@@ -1,5 +1,5 @@
-//! A TCP proxy of the test's own, which does to the token endpoint's answers
-//! what a bad network does.
+//! A TCP proxy of the test, which disturbs the token endpoint's responses like a bad
+//! network.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A Keycloak of the run's own: a child process in a process group of its own.
+//! A Keycloak of this run: a child process in its own process group.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! The two stacks in which the layer stands.
+//! The two stacks with the layer.
 
 use bytes::Bytes;
 use http::Request;

@@ -1,4 +1,4 @@
-//! One server, its realms, and what a case takes of them.
+//! One server, its realms, and helpers for the cases.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! A rejected request costs no connection: what rejected the token is read to its
-//! end, and the client has its connection back before the replay.
+//! A rejected request costs no connection: the response that rejected the token is
+//! read to its end, and the client has its connection back before the replay.
 
 #![cfg(feature = "testing")]
 

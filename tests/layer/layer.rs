@@ -1,4 +1,4 @@
-//! What the layer owes to its caller and to the service under it.
+//! The layer's duties to its caller and to the service under it.
 
 use std::convert::Infallible;
 use std::future::pending;

@@ -1,4 +1,4 @@
-//! A request that waits for a token, or gets none, keeps no permit of the client
+//! A request that waits for a token, or gets none, holds no permit of the client
 //! below the layer: one limited client can serve the API and the token endpoint.
 
 #![cfg(feature = "testing")]

@@ -1,5 +1,6 @@
-//! Rejections that are no 401: by status, header, gRPC status or body. Each goes the
-//! way of a 401: one renewal, one replay, and renewals that do not help are held.
+//! Rejections other than a 401: by status, header, gRPC status or body. Each is
+//! handled like a 401: one renewal, one replay, and renewals that do not help are
+//! backed off.
 
 #![cfg(feature = "testing")]
 

@@ -1,5 +1,5 @@
-//! 401: a rejected token is given up once, the request sent once more, and an
-//! API that answers 401 for its own reasons becomes no load.
+//! 401: a rejected token is renewed once, the request is sent once more, and an API
+//! that answers 401 for other reasons causes no load.
 
 #![cfg(feature = "testing")]
 

@@ -1,5 +1,5 @@
-//! `LoadShed` and `Hedge` beside the layer: what a waiting call and a replay are
-//! to them.
+//! `LoadShed` and `Hedge` around the layer: how they treat a waiting call and a
+//! replay.
 
 #![cfg(feature = "testing")]
 

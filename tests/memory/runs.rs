@@ -1,4 +1,4 @@
-//! What programs do with a password, and what is left of it in memory.
+//! What programs do with a password, and what they leave in memory.
 
 use std::convert::Infallible;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What the histories of all kinds have in common.
+//! Code that the histories of all kinds share.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 

@@ -1,4 +1,4 @@
-//! What accounts cost the server.
+//! The server's memory and work for each account.
 
 use std::sync::Arc;
 use std::time::Duration;

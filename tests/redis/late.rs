@@ -1,4 +1,4 @@
-//! Requests and results that Redis comes to late, and sessions opened meanwhile.
+//! Requests and results that Redis processes late, and sessions opened meanwhile.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! The layer against real resource servers, which `bash tests/resource_servers/run`
-//! starts: a token that is dead before its time is replaced, at the cost of one token
+//! starts: a token that was revoked early is replaced, at the cost of one token
 //! request for any number of callers.
 
 use reqwest::{Client, Method};

@@ -1,5 +1,5 @@
-//! What resource servers answered to a dead token, as recorded, replayed through the
-//! layer: from how many set-ups it recovers, and with which policy.
+//! Recorded responses of resource servers to an invalid token, replayed through the
+//! layer: from how many configurations it recovers, and with which policy.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

@@ -1,4 +1,4 @@
-//! A secret, and all the forms in which it could be readable.
+//! A secret, and all readable forms of it.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};

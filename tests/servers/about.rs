@@ -1,4 +1,4 @@
-//! What is to be known of a server: its `server.json`.
+//! The description of a server: its `server.json`.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! A TCP proxy in front of a server that counts what the server is asked and what
-//! it answers. Connections live and end as those to the server itself.
+//! A TCP proxy in front of a server that counts requests and responses. Its
+//! connections live and end as those to the server do.
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! One server, and what a case takes of it.
+//! One server, and helpers for the cases.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,8 +1,8 @@
-//! The default transport: proxies, certificates, and connections that are closed
-//! under a request.
+//! The default transport: proxies, certificates, and connections that close during a
+//! request.
 //!
-//! What the environment says is read by a process of its own: a test starts its
-//! binary once more, with its own name and other variables.
+//! Settings from the environment are read by a separate process: a test starts its
+//! binary again, with its own name and other variables.
 
 #![cfg(feature = "reqwest")]
 

@@ -1,5 +1,4 @@
-//! Errors in the hands of those who print a chain of causes: each cause is
-//! there, and is told once.
+//! Printed chains of causes: each cause occurs, and only once.
 
 #![cfg(all(feature = "testing", feature = "reqwest"))]
 

@@ -1,5 +1,5 @@
-//! reqwest follows redirects below the layer: an answer that comes from another
-//! origin than was asked says nothing of our token.
+//! reqwest follows redirects below the layer: a response from another origin than
+//! the requested one says nothing about our token.
 
 #![cfg(all(feature = "testing", feature = "reqwest"))]
 

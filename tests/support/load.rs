@@ -1,4 +1,4 @@
-//! Callers that call again and again.
+//! Callers that repeat their calls.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 

@@ -1,4 +1,4 @@
-//! A server of the run's own: a child process in a process group of its own.
+//! A server of this run: a child process in its own process group.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::fs::{self, File};

@@ -1,4 +1,4 @@
-//! Cases against a server, one after the other.
+//! Runs cases against a server, one after the other.
 
 use std::future::Future;
 use std::pin::Pin;

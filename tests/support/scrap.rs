@@ -1,4 +1,4 @@
-//! Files of a test.
+//! Temporary files of a test.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What a healed 401 costs in connections, over HTTP/1.1.
+//! How many connections a recovered 401 costs, over HTTP/1.1.
 
 use std::io;
 use std::time::Duration;

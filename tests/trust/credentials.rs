@@ -1,4 +1,5 @@
-//! Credentials that several caches send: they count as one, whichever sends them.
+//! Credentials that several caches send: they are counted together, whichever sends
+//! them.
 
 use tokio::time::{Instant, sleep};
 

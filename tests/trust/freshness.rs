@@ -1,4 +1,4 @@
-//! How long a token is handed out: minimum validity, set clocks, fixed tokens.
+//! How long a token is handed out: minimum validity, changed clocks, fixed tokens.
 
 use tokio::time::sleep;
 

@@ -1,4 +1,4 @@
-//! Refresh tokens that yield nothing, or nothing that an API takes.
+//! Refresh tokens that yield no token, or none that an API accepts.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};

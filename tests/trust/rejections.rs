@@ -1,4 +1,4 @@
-//! Rejections: one route's 401 and one origin's habits take nothing from others.
+//! Rejections: one route's 401 or one origin's behaviour does not affect others.
 
 use std::collections::HashSet;
 use std::convert::Infallible;

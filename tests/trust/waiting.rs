@@ -1,4 +1,4 @@
-//! Callers who wait, in whatever runtime: none hangs, none is blamed for
+//! Callers that wait, in any runtime: none hangs, and none fails because of
 //! another's end.
 
 use std::future::Future;

@@ -1,4 +1,5 @@
-//! A user who may not be impersonated: refused alone, and not for good.
+//! A user who may not be impersonated: refused without effect on others, and not for
+//! good.
 
 use tokio::time::sleep;
 use tower_bearer::testing::{MockResponse, TokenServer};

@@ -1,5 +1,5 @@
-//! Many users of one access: one login, one exchange for each, and never the token of
-//! another.
+//! Many users of one access: one login, one exchange for each, and never the token
+//! of another.
 
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};

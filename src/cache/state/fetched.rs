@@ -80,7 +80,8 @@ impl State {
         let processed = error.is_none_or(may_have_been_processed);
         let learned = self.rare.exclusivity.answered(processed);
         if error.is_some() {
-            // The token in use stays in use. Otherwise it does until it is replaced.
+            // After a failure the token stays in use; otherwise it does until it is
+            // replaced.
             self.finish_refresh(now);
         }
         if learned {

@@ -1,5 +1,5 @@
 //! Two holders of accounts with one name, by mistake: production and staging, or two
-//! users. Somebody who can write to the store may copy entries.
+//! users. An attacker who can write to the store may copy entries.
 
 use stateright::{Model, Property};
 

@@ -1,8 +1,9 @@
-//! The protocol by which a fleet counts refusals, as a model of its own: with the
-//! refresh tokens in it too, there would be too many states.
+//! The protocol by which a fleet counts refusals. Separate from the model with
+//! refresh tokens, because together they would have too many states.
 //!
 //! Four processes share an account, two with one set of credentials, two with
-//! another. None of them remembers anything: what holds here holds by the store alone.
+//! another. None of them remembers anything, so the properties hold by the store
+//! alone.
 
 use stateright::{Model, Property};
 

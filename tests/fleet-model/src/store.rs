@@ -1,4 +1,4 @@
-//! The store, which does what the scripts in Redis do.
+//! The store, which behaves like the scripts in Redis.
 
 /// The rules that keep a fleet safe. All hold unless a test breaks one.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-//! Several programs on one account, all without a token.
+//! Several programs with one account, all without a token.
 
 use std::sync::Arc;
 

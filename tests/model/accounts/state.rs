@@ -1,4 +1,4 @@
-//! What the server knows, and what has to be true of the accounts.
+//! What the server knows, and the properties that accounts must have.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};

@@ -1,4 +1,4 @@
-//! What happens in a history of accounts.
+//! The steps of a history of accounts.
 
 use std::future::poll_fn;
 use std::task::Poll;

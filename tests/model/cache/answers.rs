@@ -1,4 +1,4 @@
-//! What the answers of the token endpoint lead to.
+//! What follows from the responses of the token endpoint.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Those who come for a token, or for an answer of the API.
+//! Callers that need a token, or a response of the API.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;

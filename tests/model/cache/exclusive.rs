@@ -1,4 +1,4 @@
-//! How a cache finds out that refreshes end the token in use.
+//! How a cache learns that refreshes end the token in use.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! One history: what happens to a cache and a layer, drawn from a seed.
+//! One history of a cache and a layer, drawn from a seed.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the cache has to know, and what follows from it.
+//! What the cache must know, and what follows from it.
 
 use std::time::Duration;
 

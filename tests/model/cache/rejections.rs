@@ -1,4 +1,4 @@
-//! What origins have said of tokens, and what follows for each.
+//! The origins' rejections of tokens, and what follows for each.
 
 use std::time::Duration;
 

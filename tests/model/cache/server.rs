@@ -1,4 +1,4 @@
-//! The token endpoint. It decides when a request arrives, and tells later.
+//! The token endpoint. It decides when a request arrives, and answers later.
 
 use std::time::Duration;
 

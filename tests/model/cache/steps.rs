@@ -1,4 +1,4 @@
-//! What happens in a history.
+//! The steps of a history.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! All that a history has besides the cache: clocks, a server with its moods,
-//! and the reference.
+//! The surroundings of the cache in a history: clocks, a server that changes its
+//! behaviour, and the reference.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};

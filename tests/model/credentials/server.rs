@@ -1,5 +1,4 @@
-//! A token endpoint as the process sees it over HTTP, and what it holds against each
-//! login.
+//! A token endpoint as seen over HTTP, and its count for each login.
 
 use std::convert::Infallible;
 use std::future::Future;

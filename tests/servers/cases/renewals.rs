@@ -1,4 +1,4 @@
-//! Renewals while callers go on.
+//! Renewals while calls continue.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The ends of sessions, and what succeeds.
+//! The ends of sessions, and successful responses.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! An issuer in place of a token endpoint.
+//! An issuer instead of a token endpoint.
 
 use std::sync::Arc;
 

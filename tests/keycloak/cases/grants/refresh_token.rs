@@ -1,4 +1,4 @@
-//! A refresh token from an earlier login, good for one use.
+//! A refresh token from an earlier login that can be used once.
 
 use std::sync::{Arc, Mutex};
 
