@@ -99,7 +99,7 @@ pub trait TokenSource: Send + Sync + 'static {
         0
     }
 
-    /// Whether [`prepare`](Self::prepare) has nothing to do.
+    /// Returns whether [`prepare`](Self::prepare) has nothing to do.
     #[doc(hidden)]
     fn is_prepared(&self) -> bool {
         true
@@ -134,7 +134,7 @@ pub trait TokenSource: Send + Sync + 'static {
         true
     }
 
-    /// Is called when the token of the cache with this id has changed, so that the
+    /// Notifies the source that the token of the cache with this id has changed, so that the
     /// accounts of this source stop using their copies of it. The default does
     /// nothing.
     #[doc(hidden)]

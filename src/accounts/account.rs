@@ -29,14 +29,14 @@ impl Account {
         self.used.load(Ordering::Acquire)
     }
 
-    /// To be called only while the shard of this account is locked.
+    /// Sets the last use. Call it only while the shard of this account is locked.
     pub(super) fn set_used(&self, tick: u64) {
         if self.used() != tick {
             self.used.store(tick, Ordering::Release);
         }
     }
 
-    /// To be called only while the shard of this account is locked.
+    /// Marks it as evicted. Call it only while the shard of this account is locked.
     pub(super) fn evict(&self) {
         self.used.store(0, Ordering::Release);
     }

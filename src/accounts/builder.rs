@@ -118,7 +118,7 @@ impl<K: Clone + Send + Sync + 'static> AccountsBuilder<K> {
         self
     }
 
-    /// Also ends the session of an evicted account at the server, `after` its
+    /// Ends the session of an evicted account at the server as well, `after` its
     /// eviction, so that requests in progress can finish. Best effort, and only
     /// while a runtime runs in which an account was created. Default: sessions are
     /// left to expire.

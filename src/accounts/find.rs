@@ -18,7 +18,7 @@ pub trait FindAccount<Req, K: Clone> {
     fn find<'a>(&self, request: &'a Req) -> Option<Cow<'a, K>>;
 }
 
-/// Finds the account in the request's [extension](http::Extensions) of the key's
+/// The account is the request's [extension](http::Extensions) of the key's
 /// type. The default.
 ///
 /// Use your own type as the key (`struct Tenant(String)`): other layers may add
@@ -26,7 +26,7 @@ pub trait FindAccount<Req, K: Clone> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByExtension;
 
-/// Finds the account with a closure; made by
+/// The account comes from a closure; made by
 /// [`AccountsLayer::account_by`](crate::AccountsLayer::account_by).
 #[derive(Clone, Copy)]
 pub struct ByFn<F>(pub(crate) F);

@@ -19,7 +19,7 @@ const MAX_INTERVAL: Duration = Duration::from_secs(1);
 /// The minimum number of intervals in an idle timeout, unless it is very short.
 const INTERVALS_PER_IDLE_TIMEOUT: u32 = 8;
 
-/// How often the maintenance task runs.
+/// Returns the interval of the maintenance task.
 pub(crate) fn interval(idle_timeout: Duration) -> Duration {
     (idle_timeout / INTERVALS_PER_IDLE_TIMEOUT).clamp(MIN_INTERVAL, MAX_INTERVAL)
 }

@@ -58,7 +58,8 @@ where
         }
     }
 
-    /// `unlisted`: the request got no token because its origin is not listed.
+    /// Creates the future of a request without a token; `unlisted` if that is because
+    /// its origin is not listed.
     pub(crate) fn pass(response: S::Future, unlisted: bool, rejection: &R) -> Self {
         let attempt = Attempt::without_token(unlisted);
         Self::sent(response, attempt, None, rejection)

@@ -193,7 +193,7 @@ impl<B: Body> HttpResponse for Response<B> {
     }
 }
 
-/// Reads a body to its end, and discards it.
+/// Future that reads a body to its end, and discards it.
 #[derive(Debug)]
 pub struct DrainBody<B> {
     body: Pin<Box<B>>,

@@ -78,7 +78,7 @@ impl Attempt {
         }
     }
 
-    /// The attempt of a request that took the fast path.
+    /// Creates the attempt of a request that took the fast path.
     #[inline]
     pub(crate) fn on_fast_path(carried: Carried, origin: OriginId) -> Self {
         Self {
@@ -89,7 +89,7 @@ impl Attempt {
         }
     }
 
-    /// The attempt of a request without a token; `unlisted` if that is because its
+    /// Creates the attempt of a request without a token; `unlisted` if that is because its
     /// origin is not listed.
     pub(crate) fn without_token(unlisted: bool) -> Self {
         Self {

@@ -303,7 +303,7 @@ fn next(shared: &Arc<Shared>, needs: Requirements, live: &Arc<CachedToken>) -> N
 }
 
 impl<S, P, Req, F, Res, D, C> SlowState<S, P, Req, F, Res, D, C> {
-    /// The first token is there. The service may not be ready.
+    /// Handles the first token. The service may not be ready.
     pub(crate) fn await_ready(
         token: &WaitForToken,
         live: Arc<CachedToken>,

@@ -266,7 +266,7 @@ impl TokenReader {
 }
 
 impl Clone for TokenReader {
-    /// The copy is not shared with the clone, which may be on another thread.
+    /// Returns a reader without a copy, because the clone may be on another thread.
     fn clone(&self) -> Self {
         Self::default()
     }

@@ -37,7 +37,7 @@ impl Due {
     /// No timer wakes it.
     pub(crate) const NEVER: Self = Self(u64::MAX);
 
-    /// At `at`, counted from `from`.
+    /// Returns the time `at`, counted from `from`.
     pub(crate) fn new(at: Instant, from: Instant) -> Self {
         let nanos = at.saturating_duration_since(from).as_nanos();
         u64::try_from(nanos).map_or(Self::NEVER, Self)

@@ -105,7 +105,8 @@ impl Shared {
         self.read_rejection(generation, origin, replayed)
     }
 
-    /// `unproven`: an earlier acceptance by the origin does not count.
+    /// Reads a rejection. `unproven`: an earlier acceptance by the origin does not
+    /// count.
     fn read_rejection(&self, generation: u64, origin: OriginId, unproven: bool) -> Rejection {
         let settings = &self.settings;
         let (rejection, exclusive) = self.with_state(|state, now| {

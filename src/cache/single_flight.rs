@@ -182,7 +182,7 @@ impl<T, O> Driver<T, O> {
         self.in_flight.timed.get().map(|(_, from)| *from)
     }
 
-    /// Dropping the returned value wakes the waiters.
+    /// Ends the flight. Dropping the returned value wakes the waiters.
     fn end(&self, end: Option<T>) -> Option<Parked> {
         let mut current = lock(&self.current);
         // A stalled flight has been replaced by another.
@@ -268,7 +268,7 @@ impl<T, O> Waiter<T, O> {
         Poll::Pending
     }
 
-    /// Leaves. Returns whether the flight was still in progress.
+    /// Leaves the flight. Returns whether it was still in progress.
     pub(crate) fn leave(&mut self) -> bool {
         let slot = std::mem::replace(&mut self.slot, VACANT);
         if slot == VACANT {

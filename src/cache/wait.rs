@@ -332,8 +332,8 @@ impl Drop for WaitForToken {
     }
 }
 
-/// tokio's timers panic in a runtime that has none, or has ended. A waiter gets an
-/// error instead.
+/// Sets up a timer. tokio's timers panic in a runtime that has none, or has ended;
+/// a waiter gets an error instead.
 fn timed<T>(timer: impl FnOnce() -> T) -> Result<T, TokenError> {
     catch_unwind(AssertUnwindSafe(timer))
         .map_err(|_| no_runtime("the runtime has no timer or is shutting down"))

@@ -95,7 +95,7 @@ impl GrantType for Extension {
         self.grant_type.hash(hasher);
     }
 
-    /// The parameters are those that the user added.
+    /// Adds nothing: the parameters are those that the user added.
     async fn add_params<'a>(&'a self, form: Form<'a>) -> Result<Form<'a>, TokenError> {
         Ok(form)
     }

@@ -377,8 +377,9 @@ impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
         self.config.holder(&self.kind)
     }
 
-    /// Only the transport knows a certificate. So each cache has its own refusal of
-    /// one, which locks out nobody: another cache may present another certificate.
+    /// Returns 0 for a certificate, which only the transport knows: another cache may
+    /// present another one, so each cache has its own refusal. That locks out no
+    /// person.
     fn local_fingerprint(&self) -> u64 {
         match self.config.endpoint.client.auth.is_tls() && !K::MAY_LOCK {
             true => 0,

@@ -227,7 +227,7 @@ impl GrantType for Refresh {
         self.initial.hash(hasher);
     }
 
-    /// The token is added by [`Refresh::renew`], which has it locked.
+    /// Adds nothing: [`Refresh::renew`], which has the token locked, adds it.
     async fn add_params<'a>(&'a self, form: Form<'a>) -> Result<Form<'a>, TokenError> {
         Ok(form)
     }

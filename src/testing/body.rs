@@ -144,7 +144,7 @@ impl fmt::Debug for MockBody {
     }
 }
 
-/// The error of a connection that a mock response closes.
+/// Returns the error of a connection that a mock response closes.
 pub(super) fn closed() -> io::Error {
     io::Error::new(
         io::ErrorKind::ConnectionReset,

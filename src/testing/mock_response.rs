@@ -163,7 +163,7 @@ impl MockResponse {
         Self::new(Kind::Close)
     }
 
-    /// Never responds, and leaves the connection open. The request has no effect on the
+    /// Sends no response, and leaves the connection open. The request has no effect on the
     /// server.
     pub fn hang() -> Self {
         Self::new(Kind::Hang)

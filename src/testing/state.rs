@@ -170,7 +170,7 @@ impl State {
         }
     }
 
-    /// A session lives as long as the last of its tokens.
+    /// Extends a session, which lives as long as the last of its tokens.
     fn extend_session(&mut self, session: Option<u64>, ends: Option<Instant>) {
         if let Some(session) = session.and_then(|id| self.sessions.get_mut(&id)) {
             session.ends = match (session.ends, ends) {

@@ -168,7 +168,8 @@ impl Settings {
     }
 }
 
-/// Transient: a moment without file descriptors, or a file that is being replaced.
+/// Returns a transient error, for a moment without file descriptors or a file that
+/// is being replaced.
 fn not_built(error: reqwest::Error) -> TokenError {
     let what = "the client for token requests could not be built";
     TokenError::new(TokenErrorKind::Connect, what).with_source(error.without_url())

@@ -76,7 +76,7 @@ impl<T: Transport> Service<Request<Full<Bytes>>> for TransportService<T> {
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
-    /// The transport's readiness is awaited by the call.
+    /// Returns ready: the call awaits the transport's readiness.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }

@@ -158,7 +158,7 @@ impl GrantType for Impersonation {
     const NAME: &'static str = "VoipexImpersonation";
     const CREDENTIALS: &'static str = exchange::CREDENTIALS;
 
-    /// The token endpoint gets refresh tokens only.
+    /// Returns nothing of use: the token endpoint gets only refresh tokens.
     fn grant_type(&self) -> &str {
         "refresh_token"
     }

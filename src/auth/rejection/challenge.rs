@@ -83,7 +83,7 @@ fn is_insufficient_scope(parameter: &[u8]) -> bool {
     name.trim_ascii().eq_ignore_ascii_case(b"error") && value == b"insufficient_scope"
 }
 
-/// `tchar` of RFC 9110, section 5.6.2.
+/// Returns whether a byte is a `tchar` (RFC 9110, section 5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -55,7 +55,7 @@ pub(crate) struct Rare {
 pub(crate) struct OnDemand(Option<Box<Rare>>);
 
 impl OnDemand {
-    /// For a change that has no effect if there is nothing.
+    /// Returns the state if there is any, for a change that otherwise has no effect.
     pub(super) fn existing(&mut self) -> Option<&mut Rare> {
         self.0.as_deref_mut()
     }

@@ -162,7 +162,7 @@ fn open(sealer: &Sealer, account: &Account, sealed: &Sealed<'_>) -> Option<Image
     Image::decode(&sealer.open(data, sealed.entries)?)
 }
 
-/// The prefix distinguishes entries in files from those in Redis.
+/// Returns the associated data. Its prefix distinguishes files from Redis.
 fn associated_data(kind: Kind, account: &Account) -> AssociatedData<'_> {
     AssociatedData {
         kind,

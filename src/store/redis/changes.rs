@@ -34,7 +34,7 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    /// `timeout` limits each connection and each response.
+    /// Creates the subscription; `timeout` limits each connection and each response.
     pub(super) fn new(
         target: Target,
         channel: String,

@@ -125,7 +125,7 @@ impl Inner {
         }
     }
 
-    /// Pings, waiting a few times as long as a response took before.
+    /// Sends a ping, and waits a few times as long as a response took before.
     async fn ping(&self, current: &Arc<Current>) {
         let (Some(backend), Some((_, took))) = (current.backend.get(), *lock(&current.used)) else {
             return;
