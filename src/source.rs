@@ -134,9 +134,9 @@ pub trait TokenSource: Send + Sync + 'static {
         true
     }
 
-    /// Notifies the source that the token of the cache with this id has changed, so that the
-    /// accounts of this source stop using their copies of it. The default does
-    /// nothing.
+    /// Notifies the source that the token of the cache with this id has changed, so
+    /// that the accounts of this source stop using their copies of it. The default
+    /// does nothing.
     #[doc(hidden)]
     fn token_changed(&self, cache_id: u64) {
         let _ = cache_id;

@@ -158,7 +158,7 @@ impl GrantType for Impersonation {
     const NAME: &'static str = "VoipexImpersonation";
     const CREDENTIALS: &'static str = exchange::CREDENTIALS;
 
-    /// Returns nothing of use: the token endpoint gets only refresh tokens.
+    /// Returns `refresh_token`: the token endpoint gets nothing else.
     fn grant_type(&self) -> &str {
         "refresh_token"
     }
