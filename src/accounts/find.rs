@@ -5,8 +5,7 @@ use std::fmt;
 
 use http::{Extensions, HeaderMap, Method, Request, Uri};
 
-/// Way to find the account of a request of the type `Req`: [`ByExtension`] or
-/// [`ByFn`].
+/// Finder of the account of a request of the type `Req`: [`ByExtension`] or [`ByFn`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot find the account of a `{Req}`",
     note = "by default the account is an extension of an `http::Request`, of the type of the key",
@@ -18,7 +17,7 @@ pub trait FindAccount<Req, K: Clone> {
     fn find<'a>(&self, request: &'a Req) -> Option<Cow<'a, K>>;
 }
 
-/// The account is the request's [extension](http::Extensions) of the key's
+/// Finder of the account in the request's [extension](http::Extensions) of the key's
 /// type. The default.
 ///
 /// Use your own type as the key (`struct Tenant(String)`): other layers may add
@@ -26,7 +25,7 @@ pub trait FindAccount<Req, K: Clone> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByExtension;
 
-/// The account comes from a closure; made by
+/// Finder of the account by a closure, made by
 /// [`AccountsLayer::account_by`](crate::AccountsLayer::account_by).
 #[derive(Clone, Copy)]
 pub struct ByFn<F>(pub(crate) F);

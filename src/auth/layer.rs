@@ -17,7 +17,6 @@ use crate::origins::Origins;
 /// tower service (feature `reqwest`) and reqwest-middleware (feature
 /// `reqwest-middleware`). `P` decides which requests are sent again after the API
 /// has rejected the token, `R` which responses reject it.
-/// rejected the token, `R` which responses reject it.
 #[derive(Clone)]
 pub struct BearerAuthLayer<P = CloneBody, R = Rejection> {
     pub(crate) tokens: TokenCache,

@@ -174,7 +174,7 @@ impl Shared {
         })
     }
 
-    /// Returns the time after which a fetch without a sign of life is stalled.
+    /// Returns the time after which a fetch without progress is stalled.
     pub(crate) fn fetch_deadline(&self) -> Duration {
         let call = self.settings.source_timeout + GRACE;
         match &self.fleet {

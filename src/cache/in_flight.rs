@@ -24,7 +24,7 @@ struct Current {
     id: u64,
     /// The origin whose rejection led to the fetch.
     forced_by: Option<OriginId>,
-    /// Until when it must show a sign of life. After that it is stalled: its runtime
+    /// Until when it must make progress. After that it is stalled: its runtime
     /// stands still.
     until: Instant,
     /// Whether it was stalled before, and was given time to continue.
@@ -36,7 +36,7 @@ struct Current {
 const SECOND_CHANCE: Duration = Duration::from_secs(1);
 
 impl CurrentFetch {
-    /// Begins a fetch, which is stalled after `limit` without a sign of life.
+    /// Begins a fetch, which is stalled after `limit` without progress.
     /// Returns its id.
     pub(crate) fn begin(
         &mut self,
@@ -88,7 +88,7 @@ impl CurrentFetch {
         }
     }
 
-    /// Returns how long the fetch may still take without a sign of life.
+    /// Returns how long the fetch may still take without progress.
     pub(crate) fn remaining(&self, now: Instant) -> Option<Duration> {
         let left = self.current.as_ref()?.until.saturating_duration_since(now);
         (!left.is_zero()).then_some(left)

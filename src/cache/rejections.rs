@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use crate::cache::settings::Backoff;
 use crate::origins::OriginId;
 
-/// The maximum number of origins that are told apart: the one heard of longest ago
-/// is forgotten.
+/// The maximum number of origins that are told apart. The least recently seen is
+/// forgotten.
 const CAPACITY: usize = 32;
 
 /// What is known of the origins that rejected a token.

@@ -239,7 +239,7 @@ impl Shared {
         })
     }
 
-    /// Shows a sign of life of the fetch: it is stalled only after this much longer
+    /// Records progress of the fetch: it is stalled only after this much longer
     /// than one call may take.
     pub(crate) fn keep_alive(&self, context: FetchContext, extra: Duration) {
         let limit = self.fetch_deadline() + extra;

@@ -82,7 +82,7 @@ pub(crate) struct Begun {
     pub(crate) reason: Reason,
 }
 
-/// The tokens to drop at the server.
+/// The tokens to revoke.
 pub(crate) type Tokens = (Option<AccessToken>, Option<RefreshToken>);
 
 #[derive(Debug, Default)]
@@ -187,7 +187,7 @@ impl State {
         live.is_some_and(|live| suffices(live, needs, now))
     }
 
-    /// Begins a fetch, which is stalled after `limit` without a sign of life.
+    /// Begins a fetch, which is stalled after `limit` without progress.
     pub(crate) fn begin_fetch(
         &mut self,
         needs: Requirements,
@@ -287,7 +287,7 @@ impl State {
         self.invalidated = Some(Reason::Invalidated);
     }
 
-    /// Takes out the tokens that are to be dropped at the server. Returns `None`
+    /// Takes out the tokens that are to be revoked. Returns `None`
     /// while a fetch is in progress, which brings more.
     pub(crate) fn take_tokens(&mut self, now: &Moment, settings: &Settings) -> Option<Tokens> {
         if self.is_fetching(now.monotonic) {

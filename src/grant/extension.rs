@@ -11,8 +11,7 @@ use crate::grant::grant_type::GrantType;
 use crate::grant::params::Form;
 use crate::transport::DefaultTransport;
 
-/// Requests tokens with any grant, given its name and parameters (RFC 6749,
-/// section 4.5).
+/// Any grant, given by its name and parameters (RFC 6749, section 4.5).
 ///
 /// Its parameters are those added with [`param`](Grant::param) and
 /// [`param_from`](Grant::param_from), in that order and before `grant_type`. The

@@ -12,7 +12,7 @@ use crate::grant::params::Form;
 use crate::grant::secret::{self, DynSecretSource, SecretSource};
 use crate::transport::DefaultTransport;
 
-/// Exchanges a signed assertion for tokens (RFC 7523, section 2.1).
+/// Grant that exchanges a signed assertion for tokens (RFC 7523, section 2.1).
 ///
 /// An assertion is short-lived, so its [source](SecretSource) is called for each
 /// token request: a [`SignedJwt`](crate::grant::SignedJwt) signs one, a

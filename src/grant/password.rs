@@ -15,8 +15,8 @@ use crate::grant::grant_type::GrantType;
 use crate::grant::params::Form;
 use crate::transport::DefaultTransport;
 
-/// Exchanges a user name and a password for tokens (RFC 6749, section 4.3), and
-/// refresh tokens for new ones (section 6).
+/// Grant that exchanges a user name and a password for tokens (RFC 6749, section
+/// 4.3), and refresh tokens for new ones (section 6).
 ///
 /// Create one with [`PasswordGrant::voipex`] for VoIPex, or for another server
 /// with `PasswordGrant::new(endpoint, client_id, username, password)`. The

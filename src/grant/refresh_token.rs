@@ -20,8 +20,8 @@ use crate::grant::params::Form;
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
 use crate::transport::{DefaultTransport, Transport};
 
-/// Requests tokens with a refresh token from elsewhere (RFC 6749, section 6): an
-/// earlier login in a browser, a device flow, a file.
+/// Grant that uses a refresh token from elsewhere (RFC 6749, section 6): an earlier
+/// login in a browser, a device flow, a file.
 ///
 /// The grant holds the token, and its successor when the server rotates it;
 /// [`on_rotation`](Grant::on_rotation) stores the successor. When the server

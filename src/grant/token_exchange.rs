@@ -18,8 +18,8 @@ const PREFIX: &str = "urn:ietf:params:oauth:token-type:";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
-/// Exchanges a token for another one (RFC 8693): for another audience, or on behalf
-/// of a user.
+/// Grant that exchanges a token for another one (RFC 8693): for another audience, or
+/// on behalf of a user.
 ///
 /// The [source](SecretSource) of the subject token is called for each token request;
 /// it can be another cache. The settings are

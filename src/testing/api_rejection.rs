@@ -10,7 +10,7 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC: &str = "application/grpc";
 const JSON: Option<&str> = Some("application/json");
 
-/// Way in which the API of a [`TokenServer`](super::TokenServer), and VoIPex's
+/// How the API of a [`TokenServer`](super::TokenServer), and VoIPex's
 /// exchange, reject a token. VoIPex does not document which of these it uses. See
 /// [`TokenServerBuilder::api_rejection`](super::TokenServerBuilder::api_rejection).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -130,6 +130,7 @@ impl DefaultTransport {
     ///     .root_certificates_file("/run/tls/ca.crt");
     /// # let _ = transport;
     /// ```
+    ///
     /// If one of them cannot be read, or they do not belong together, the token
     /// request fails with a transient error that names them.
     #[must_use]

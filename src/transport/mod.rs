@@ -20,6 +20,7 @@
 //! let grant = PasswordGrant::voipex("your@email.com", "password").transport(service);
 //! # let _ = grant;
 //! ```
+//!
 //! The service gets one request for each token, and one more for each redirect that
 //! is followed: 307 and 308 within the endpoint's own origin. A transport must not
 //! follow redirects itself, because it would send the password along.

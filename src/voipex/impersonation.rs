@@ -19,8 +19,8 @@ use crate::voipex::exchange;
 const SERVER: &str = "https://auth.voipex.io";
 const FIELD: &str = "authorization_server";
 
-/// Requests tokens with which a VoIPex API access acts for a user (impersonation),
-/// in exchange for the access's own token.
+/// Grant of tokens with which a VoIPex API access acts for a user (impersonation), in
+/// exchange for the access's own token.
 ///
 /// The access is an account with its own [`TokenCache`], whose token is sent to
 /// `https://auth.voipex.io/token-exchange` with the user's login. Any number of

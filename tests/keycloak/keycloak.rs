@@ -1,5 +1,5 @@
 //! The crate against real Keycloak servers. `tests/keycloak/run` starts this test;
-//! without its set-up the test fails with a message.
+//! without its setup the test fails with a message.
 //!
 //! One server for each version, and all cases against it, one after the other.
 //! Arguments select cases by a part of their name.

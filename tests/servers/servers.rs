@@ -1,5 +1,5 @@
 //! The crate against one real authorization server. `tests/servers/run` starts this
-//! test for each server; without its set-up the test fails with a message.
+//! test for each server; without its setup the test fails with a message.
 //!
 //! Arguments select cases by a part of their name. The counts are of what reached
 //! the server: see `watch.rs`.

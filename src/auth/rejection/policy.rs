@@ -16,10 +16,10 @@ use crate::auth::rejection::verdict::{Verdict, grpc_status, rejected_if, unless_
 ///
 /// | API | policy |
 /// |---|---|
-/// | answers 401 to a dead token | none: this is the default |
+/// | answers 401 to an invalid token | none: this is the default |
 /// | answers 403, 400 or another status | [`Rejection::statuses`] |
-/// | says it in the status and a header together | [`Rejection::when`] |
-/// | speaks gRPC | [`Rejection::grpc`] |
+/// | answers with a certain status and header | [`Rejection::when`] |
+/// | uses gRPC | [`Rejection::grpc`] |
 /// | answers 200, and says it in the body (GraphQL) | [`Rejection::in_body`] |
 ///
 /// A rejection found this way has the same effect as a 401: one renewal for any

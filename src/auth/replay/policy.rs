@@ -74,18 +74,18 @@ pub trait ReplayPolicy<Req> {
     fn replay(copy: Self::Copy) -> Option<Req>;
 }
 
-/// Replays every request by cloning it, including its body. The default.
+/// Policy that replays every request by cloning it, including its body. The default.
 ///
 /// For `reqwest::Request` this is `try_clone`: a streaming body is sent only once.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CloneBody;
 
-/// Replays requests whose body is empty from the start
+/// Policy that replays requests whose body is empty from the start
 /// ([`Body::is_end_stream`]), for body types that are not `Clone`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EmptyBody;
 
-/// Replays nothing. A rejection still leads to a newer token.
+/// Policy that replays nothing. A rejection still leads to a newer token.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoReplay;
 

@@ -13,7 +13,7 @@ use crate::grant::secret::{DynSecretSource, SecretSource};
 /// refresh. The methods have the names of the IANA registry "OAuth Token Endpoint
 /// Authentication Methods", as in an identity provider's metadata.
 ///
-///  what the server knows of the client | method |
+/// | what the server knows of the client | method |
 /// |---|---|
 /// | nothing: it is public | [`none`](Self::none), the default |
 /// | a secret | [`client_secret_basic`](Self::client_secret_basic), [`client_secret_post`](Self::client_secret_post), [`client_secret_basic_unencoded`](Self::client_secret_basic_unencoded) |
