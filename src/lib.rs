@@ -56,7 +56,7 @@
 //! | word | meaning |
 //! |---|---|
 //! | fetch | one token request in progress; a cache has one at a time (single flight) |
-//! | waiter | a caller who waits for a fetch |
+//! | waiter | a caller that waits for a fetch |
 //! | generation | the number of a token: 1 for the first, one higher for each newer one |
 //! | due | still valid, and time to renew it |
 //! | expired | no longer sent |

@@ -105,8 +105,8 @@ pub trait TokenSource: Send + Sync + 'static {
         true
     }
 
-    /// Reads those credentials that are not known before [`fetch`](Self::fetch)
-    /// needs them.
+    /// Prepares the source for [`fetch`](Self::fetch), for example by reading its
+    /// credentials from files.
     #[doc(hidden)]
     fn prepare(&self) -> impl Future<Output = Result<(), TokenError>> + Send {
         std::future::ready(Ok(()))

@@ -206,7 +206,7 @@ pub(crate) fn not_copied<Res: HttpResponse>(
     response
 }
 
-/// Returns the response that rejected a token, to a caller who gets no newer one.
+/// Returns the response that rejected a token, to a caller that gets no newer one.
 pub(crate) fn renewal_failed<Res: HttpResponse>(mut response: Res, error: TokenError) -> Res {
     let extensions = response.extensions_mut();
     extensions.insert(Outcome::RenewalFailed);

@@ -88,10 +88,9 @@
 //! when the source is built, so that a missing or empty file is noticed at the start,
 //! and again for each token request, so that it can be replaced while the program runs.
 //! The same holds for certificates and authorities, except `key_certificate_file`, which
-//! is read once. `refresh_token_file` is read only when the source is built, because the
-//! server's rotated tokens replace its content. Files of assertions and of tokens to
-//! exchange are read only for each token request. Files are read on threads for blocking
-//! work.
+//! is read once. `refresh_token_file` is read only when the source is built, because
+//! rotated tokens supersede it. Files of assertions and of tokens to exchange are read
+//! only for each token request. Files are read on threads for blocking work.
 //!
 //! A byte order mark at the start and line ends and blanks at the end are dropped from
 //! files and environment variables. A secret that ends in a blank has to be set in the
