@@ -1,4 +1,4 @@
-//! The peers, and how each is set up.
+//! Who takes part, and how each is set up.
 
 use std::convert::Infallible;
 use std::sync::Arc;

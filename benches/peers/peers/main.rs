@@ -1,4 +1,4 @@
-//! The user's alternatives, in one run: hot path, cold herd, rotation.
+//! The alternatives that a user has, in one run: hot path, cold herd, rotation.
 
 mod api;
 mod aws;
