@@ -415,7 +415,7 @@ mod accounts {
         assert_eq!(server.counts().token_requests, 2);
     }
 
-    /// Nobody knows whose tokens it may have.
+    /// The holder of its tokens is unknown.
     #[tokio::test(start_paused = true)]
     async fn an_account_whose_source_was_never_made_gets_no_token_of_the_fleet() {
         let server = TokenServer::builder().user("me", "pw").in_process();

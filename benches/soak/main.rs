@@ -32,11 +32,11 @@ use crate::support::table::{Table, heading, verdict};
 static ALLOCATOR: Counting = Counting;
 
 const SAMPLE: Duration = Duration::from_secs(5);
-/// What the end may have over the start: accounts and connections differ by that much
-/// from one minute to the next.
+/// How much the end may exceed the start: accounts and connections differ by that
+/// much from one minute to the next.
 const NOISE: f64 = 1.05;
 
-/// What the process has at one moment.
+/// What the process uses at one moment.
 #[derive(Clone, Copy)]
 struct Sample {
     heap: f64,

@@ -14,7 +14,7 @@ use tower_bearer::testing::TokenServer;
 
 const VARIABLE: &str = "TOWER_BEARER_SOAK_SERVER";
 pub(crate) const LIFETIME: Duration = Duration::from_secs(5);
-/// Users beside the first one, whose names are `user-0` and so on.
+/// Users besides the first one, named `user-0` and so on.
 pub(crate) const USERS: u64 = 200;
 pub(crate) const PASSWORD: &str = "pw";
 
@@ -116,7 +116,7 @@ async fn serve() {
     }
 }
 
-/// Passes on what is for the token endpoint. What has been accepted goes on when
+/// Forwards connections to the token endpoint. Accepted connections continue when
 /// the task has ended.
 async fn listen(at: SocketAddr, to: SocketAddr) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind(at).await.expect("the port");

@@ -21,10 +21,11 @@ use crate::support::summary::Summary;
 use crate::support::table::{Table, heading, verdict};
 
 const ROUNDS: usize = 101;
-/// What a first request with a token request before it may take over one with a
+/// How long a first request may take after a token request, relative to one with a
 /// constant header.
 const TARGET: f64 = 1.5;
-/// What a live token in a file may cost over a token that is there, in milliseconds.
+/// How much longer a live token in a file may take than a token in memory, in
+/// milliseconds.
 const MOST: f64 = 5.0;
 
 fn main() {

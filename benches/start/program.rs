@@ -49,7 +49,7 @@ pub(crate) const ALL: [Program; 7] = [
     Login,
 ];
 
-/// What a program is given.
+/// The settings of a program.
 #[derive(Clone)]
 pub(crate) struct Setup {
     pub(crate) token_url: String,

@@ -94,7 +94,7 @@ async fn a_shutdown_goes_on_when_its_caller_leaves() {
     drop(shutdown);
     sleep(secs(10)).await;
     assert_eq!(server.counts().open_sessions, 0);
-    // One who comes later learns of it.
+    // A later shutdown learns of it.
     accounts.shutdown(secs(1)).await.expect("all ended");
 }
 

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-/// Runs a future to its end in a runtime of its own.
+/// Runs a future to its end in a separate runtime.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread()
         .enable_time()

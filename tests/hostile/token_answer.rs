@@ -273,7 +273,7 @@ fn refused(status: StatusCode, is_form: bool, body: &[u8], error: &TokenError) {
     assert_eq!(error.is_transient(), kind == Unavailable);
 }
 
-/// What errors say of answers with nothing of anybody's in them.
+/// The errors about harmless responses.
 pub(crate) fn harmless() -> Vec<TokenError> {
     let mut errors = Vec::new();
     let codes = [

@@ -42,7 +42,7 @@ async fn main() -> ExitCode {
     let mut results = Results::default();
     for keycloak in servers {
         let (started, version) = (Instant::now(), keycloak.version.clone());
-        // In a task, so that a panic ends it and no more.
+        // In a task, so that a panic ends only that.
         let Ok(world) = tokio::spawn(World::create(keycloak)).await else {
             results.fail(format!("Keycloak {version} did not start"));
             continue;

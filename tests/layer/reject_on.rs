@@ -40,7 +40,8 @@ where
     read(&send(api).await)
 }
 
-/// What a gRPC call came to: the status in its headers or trailers, and the outcome.
+/// The result of a gRPC call: the status in its headers or trailers, and the
+/// outcome.
 async fn grpc<S>(api: &S) -> (String, Option<Outcome>)
 where
     S: Service<Request<Body>, Response = Response<GrpcBody<MockBody>>> + Clone,
@@ -67,7 +68,7 @@ async fn a_status_that_was_asked_for_is_a_rejection() {
         .layer(server.service());
     assert_eq!(sent(&rejecting).await, (200, None));
     server.revoke_access_tokens();
-    // Nobody asked for it here.
+    // Not requested here.
     assert_eq!(call(&api(&server, &tokens)).await, (403, None));
     assert_eq!(sent(&rejecting).await, (200, Some(Outcome::Replayed)));
     assert_eq!(sent(&rejecting).await, (200, None));

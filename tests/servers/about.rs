@@ -65,7 +65,7 @@ pub(crate) enum Account {
     Password,
     /// From a token that `run --refresh-token` prints.
     RefreshToken,
-    /// There is none but the client's own.
+    /// Only the client's own grant.
     ClientCredentials,
 }
 

@@ -28,7 +28,7 @@ use world::World;
 async fn main() -> ExitCode {
     let mut results = Results::default();
     let started = Instant::now();
-    // In a task, so that a panic ends it and no more.
+    // In a task, so that a panic ends only that.
     match tokio::spawn(World::create()).await {
         Ok(world) => {
             let name = &world.about.name;

@@ -37,7 +37,7 @@ async fn a_401_of_another_allowed_origin_that_reqwest_was_redirected_to_takes_no
         assert_eq!(response.url().as_str(), elsewhere);
         let outcome = response.extensions().get::<Outcome>();
         assert_eq!(outcome, Some(&Outcome::Unrelated), "{status}");
-        // reqwest leaves the header out where the host changes.
+        // reqwest omits the header if the host changes.
         let token = tokens.token().await.expect("a token");
         assert_eq!(token.generation(), 1, "the good token is kept");
         let response = client

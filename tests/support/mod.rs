@@ -15,7 +15,7 @@ use tower_bearer::transport::Transport;
 
 pub(crate) mod scrap;
 
-/// What a token endpoint got.
+/// What a token endpoint received.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
     pub(crate) uri: Uri,

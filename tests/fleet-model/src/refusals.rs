@@ -64,12 +64,12 @@ struct Failure {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Process {
     credentials: usize,
-    /// The generation of its lease, and what the fleet has counted before.
+    /// The generation of its lease, and the fleet's earlier count.
     lease: Option<(u8, u8)>,
     sent: bool,
 }
 
-/// What is true of a set of credentials, whatever the store has.
+/// The truth about a set of credentials, whatever the store has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Truth {
     /// Attempts since the last token or reset.

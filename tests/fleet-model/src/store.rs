@@ -23,7 +23,7 @@ pub struct Rules {
     pub crash_ends_lease: bool,
     /// A nonce that was withdrawn begins no lease when it comes late.
     pub withdrawals_are_remembered: bool,
-    /// A withdrawal ends the lease of its own nonce only.
+    /// A withdrawal ends only the lease of its own nonce.
     pub withdraws_its_own: bool,
     /// A withdrawal keeps the refresh token that its lease had taken.
     pub withdrawal_keeps_refresh_token: bool,

@@ -55,7 +55,7 @@ impl Reference {
         }
     }
 
-    /// What may pass by itself; `refreshing`: a request with a refresh token.
+    /// A transient failure; `refreshing`: of a request with a refresh token.
     pub(crate) fn failed(
         &mut self,
         refreshing: bool,
