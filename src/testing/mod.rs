@@ -113,12 +113,11 @@
 //! as the API's ([`ApiRejection`]); 403 without impersonation, 404 for an unknown or
 //! disabled user, 400 for anything but `{"email":"…"}`, each with hapi's JSON.
 //!
-//! With
-//! [`voipex_api`](TokenServerBuilder::voipex_api) the API has the documented paths of VoIPex's APIs, in JSON: `GET
-//! /calls`, `GET /ivr`, `POST /dialer/call-lists`, `GET /SMS`, `GET
-//! /SMS/allowed-numbers`, `POST /SMS` and `POST
-//! /v1/sms`. The requests and the responses to `/ivr` and `/dialer/call-lists` are
-//! those of its documentation; the other responses are assumed.
+//! With [`voipex_api`](TokenServerBuilder::voipex_api) the API has the documented
+//! paths of VoIPex's APIs, in JSON: `GET /calls`, `GET /ivr`,
+//! `POST /dialer/call-lists`, `GET /SMS`, `GET /SMS/allowed-numbers`, `POST /SMS` and
+//! `POST /v1/sms`. The requests and the responses to `/ivr` and `/dialer/call-lists`
+//! are those of its documentation; the other responses are assumed.
 //!
 //! # In process
 //!
