@@ -1,4 +1,4 @@
-//! An issuer in place of a token endpoint.
+//! An issuer instead of a token endpoint.
 
 mod support;
 
@@ -211,7 +211,7 @@ async fn no_credentials_are_sent_when_the_metadata_is_not_accepted() {
     }
 }
 
-/// What may pass says most, then what is wrong, and last that there is nothing.
+/// A transient error says most, then a fault, and least that there is nothing.
 #[tokio::test(start_paused = true)]
 async fn of_places_without_metadata_the_one_that_says_more_is_reported() {
     use TokenErrorKind::*;

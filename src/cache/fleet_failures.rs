@@ -1,4 +1,4 @@
-//! Failures that the processes of a fleet tell each other.
+//! Failures that the processes of a fleet share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,8 @@ use crate::store::{Acquire, Entry};
 use crate::telemetry::FetchedBy;
 
 impl Shared {
-    /// The failure as the fleet is told of it, and the credentials that it is of.
+    /// Returns the failure to share with the fleet, and the credentials that it
+    /// concerns.
     pub(super) fn shared_failure(
         &self,
         error: &TokenError,
@@ -49,7 +50,7 @@ impl Shared {
         }
     }
 
-    /// Another process's failure, which this one remembers like its own.
+    /// Returns another process's failure, which this one remembers like its own.
     pub(super) fn failure_from_store(
         &self,
         entry: &Entry,
@@ -70,8 +71,8 @@ impl Shared {
         })
     }
 
-    /// Remembers a failure of these credentials, which holds for so long, as the
-    /// process that met it does. Returns where, if not for this cache alone.
+    /// Remembers a failure of these credentials for this long, as the process that
+    /// met it does. Returns the memory, if it is not only this cache's.
     pub(super) fn adopt_failure(
         &self,
         failure: &SharedFailure,

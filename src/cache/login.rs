@@ -1,4 +1,4 @@
-//! A call of the source with its own credentials, unless they failed a while ago.
+//! A call of the source with its own credentials, unless they failed recently.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use crate::cache::source_call::{FetchContext, GRACE};
 use crate::error::TokenError;
 
 impl Shared {
-    /// One call with the source's own credentials, or their failure from memory.
+    /// Makes one call with the source's own credentials, or returns their failure
+    /// from memory.
     pub(crate) async fn fetch_with_credentials(&self, context: FetchContext) -> FetchResult {
         // The source's credentials and its endpoint may be known only after this.
         if !self.source.is_prepared()
@@ -26,7 +27,7 @@ impl Shared {
             return fetched;
         }
         self.note_tried();
-        // What is remembered needs no permit.
+        // A remembered failure needs no permit.
         if let Some(memory) = CredentialMemory::find_blocking(self.credentials()) {
             return FetchResult::remembered(memory, self.settings.clock.now());
         }
@@ -45,7 +46,7 @@ impl Shared {
         self.with_permit(context, self.cache_id, call).await
     }
 
-    /// Sends the source's credentials, unless they failed a while ago.
+    /// Sends the source's credentials, unless they failed recently.
     async fn send_credentials(&self, context: FetchContext) -> FetchResult {
         // Another cache may be sending them.
         let attempt = match permitted_call::released(self.begin_attempt(context)).await {
@@ -82,8 +83,8 @@ impl Shared {
         fetched
     }
 
-    /// Waits until these credentials may be sent. As long as this is driven, the
-    /// fetch is not stalled.
+    /// Waits until these credentials may be sent. While this is driven, the fetch is
+    /// not stalled.
     async fn begin_attempt(
         &self,
         context: FetchContext,

@@ -1,6 +1,6 @@
-//! Caches by their id. A request on its way remembers the id of its cache
-//! instead of holding the cache: counting references on every request would
-//! write to memory that all threads share.
+//! Caches by their id. A request in flight remembers the id of its cache instead of
+//! holding the cache, because counting references on every request would write to
+//! memory that all threads share.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
@@ -17,14 +17,14 @@ fn caches() -> MutexGuard<'static, Caches> {
     lock(&CACHES)
 }
 
-/// Makes a cache known by its cache_id.
+/// Registers a cache under its `cache_id`.
 pub(crate) fn register(shared: &Arc<Shared>) {
     caches()
         .entry(shared.cache_id)
         .or_insert_with(|| Arc::downgrade(shared));
 }
 
-/// The cache of this cache_id, unless its last handle is gone.
+/// Returns the cache of this `cache_id`, unless its last handle is gone.
 pub(crate) fn find(cache_id: u64) -> Option<Arc<Shared>> {
     caches().get(&cache_id)?.upgrade()
 }

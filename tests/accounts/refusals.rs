@@ -1,4 +1,4 @@
-//! Refusals outlive accounts: what counts is how often a server was asked.
+//! Refusals outlive accounts: a server's count of attempts is what matters.
 
 use std::sync::Arc;
 use std::sync::Mutex;

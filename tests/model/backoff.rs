@@ -11,7 +11,7 @@ const REFUSED: [u64; 4] = [60, 600, 3600, 6 * 3600];
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
-    /// In a row: 429 and 5xx where a person's account may be locked.
+    /// In a row: 429 and 5xx if a person's account may be locked.
     deferred: u32,
     refusals: u32,
     /// No attempt before the first, and none is denied from the second on.

@@ -1,4 +1,4 @@
-//! What is to be known of a server: its `server.json`.
+//! The description of a server: its `server.json`.
 
 use std::path::Path;
 
@@ -68,7 +68,7 @@ pub(crate) enum Account {
     Password,
     /// From a token that `run --refresh-token` prints.
     RefreshToken,
-    /// There is none but the client's own.
+    /// Only the client's own grant.
     ClientCredentials,
 }
 

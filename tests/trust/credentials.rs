@@ -1,4 +1,5 @@
-//! Credentials that several caches send: they count as one, whichever sends them.
+//! Credentials that several caches send: they are counted together, whichever sends
+//! them.
 
 use tokio::time::{Instant, sleep};
 
@@ -144,7 +145,7 @@ async fn logins_of_one_user_by_two_passwords_never_overlap() {
     assert_eq!(ends, [2, 4, 6], "one after the other");
 }
 
-/// Somebody resets a cache while another's login is under way.
+/// One caller resets a cache while another's login is in progress.
 #[tokio::test(start_paused = true)]
 async fn a_reset_lets_no_login_overlap_another() {
     let server = TokenServer::builder().delay(secs(2)).in_process();

@@ -1,4 +1,4 @@
-//! What the answers of the token endpoint lead to.
+//! What follows from the responses of the token endpoint.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ impl Reference {
         }
     }
 
-    /// What may pass by itself; `refreshing`: a request with a refresh token.
+    /// A transient failure; `refreshing`: of a request with a refresh token.
     pub(crate) fn failed(
         &mut self,
         refreshing: bool,
