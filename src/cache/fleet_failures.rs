@@ -27,7 +27,7 @@ impl Shared {
             Some(memory) => (
                 // Other processes do not know what this one has for itself.
                 match self.source.fingerprint() {
-                    0 => 0,
+                    shared if shared != self.credentials() => shared,
                     _ => memory.fingerprint(),
                 },
                 SharedFailure {
@@ -93,8 +93,8 @@ impl Shared {
             return None;
         }
         let credentials = match credentials {
-            0 => self.credentials(),
-            _ => credentials,
+            shared if shared == self.source.fingerprint() => self.credentials(),
+            others => others,
         };
         let counts = failure.credentials;
         let memory = CredentialMemory::adopt(credentials, error, counts, until(of_credentials));

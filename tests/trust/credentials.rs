@@ -3,13 +3,18 @@
 
 use tokio::time::{Instant, sleep};
 
-use tower_bearer::grant::ClientCredentialsGrant;
+use tower_bearer::grant::{
+    ClientAuth, ClientCredentialsGrant, ExtensionGrant, JwtBearerGrant, Secret, SecretSource,
+    TokenExchangeGrant,
+};
 use tower_bearer::testing::{MockResponse, TokenServer};
 use tower_bearer::{
-    AccessToken, RefreshToken, TokenCache, TokenError, TokenErrorKind, TokenResponse, TokenSource,
+    AccessToken, BoxTokenSource, ConfigError, RefreshToken, TokenCache, TokenError, TokenErrorKind,
+    TokenResponse, TokenSource,
 };
 
 use crate::common::{Count, secs};
+use crate::endpoint::answering;
 
 #[tokio::test(start_paused = true)]
 async fn a_new_cache_for_each_call_sends_a_wrong_password_no_more_often_than_one() {
@@ -231,4 +236,79 @@ async fn logins_for_a_longer_life_and_others_count_together_where_credentials_ha
     }
     let refused = logins.get() - 1;
     assert!((4..=5).contains(&refused), "{refused}");
+}
+
+/// The grants that send this secret, of which nothing else tells from others, as
+/// those of many tenants do.
+fn with_secret<S: SecretSource>(
+    secret: impl Fn() -> S,
+    answer: MockResponse,
+) -> Result<Vec<BoxTokenSource>, ConfigError> {
+    const URL: &str = "https://with-secret.localhost/token";
+    let to = || answering(answer.clone());
+    let client = |auth| ClientCredentialsGrant::new(URL, "c").map(|it| it.client_auth(auth));
+    let exchange = TokenExchangeGrant::new(URL, secret())?;
+    let actor = TokenExchangeGrant::new(URL, Secret::from("subject"))?;
+    let actor = actor.actor_token(secret(), "jwt");
+    let extension = ExtensionGrant::new(URL, "one-time")?;
+    let of_client = client(ClientAuth::client_assertion(secret()))?;
+    let param = client(ClientAuth::none())?.param_from("key", secret())?;
+    Ok(vec![
+        BoxTokenSource::new(JwtBearerGrant::new(URL, secret())?.transport(to())),
+        BoxTokenSource::new(exchange.transport(to())),
+        BoxTokenSource::new(actor.transport(to())),
+        BoxTokenSource::new(extension.param_from("code", secret())?.transport(to())),
+        BoxTokenSource::new(of_client.transport(to())),
+        BoxTokenSource::new(param.transport(to())),
+    ])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_assertion_is_no_refusal_of_another_one() -> Result<(), ConfigError> {
+    let fixed = |text| move || Secret::from(text);
+    let returned = |text| move || move || async move { Ok::<_, TokenError>(Secret::from(text)) };
+    let refusal = MockResponse::error(400, "invalid_grant");
+    let token = r#"{"access_token":"t","token_type":"bearer"}"#;
+    let token = MockResponse::body(200, "application/json", token);
+    for (case, bad, good) in [
+        (
+            "fixed",
+            with_secret(fixed("bad"), refusal.clone())?,
+            with_secret(fixed("good"), token.clone())?,
+        ),
+        (
+            "returned by a closure",
+            with_secret(returned("bad"), refusal.clone())?,
+            with_secret(returned("good"), token.clone())?,
+        ),
+    ] {
+        for (n, (bad, good)) in bad.into_iter().zip(good).enumerate() {
+            let error = TokenCache::new(bad).token().await.expect_err("refused");
+            assert_eq!(error.kind(), TokenErrorKind::Refused, "{case} {n}");
+            let token = TokenCache::new(good).token().await;
+            assert!(token.is_ok(), "{case} {n}: {token:?}");
+        }
+    }
+    Ok(())
+}
+
+/// What is known of it in advance is remembered after its cache is gone.
+#[tokio::test(start_paused = true)]
+async fn a_new_cache_for_each_call_sends_a_refused_assertion_no_more_often_than_one()
+-> Result<(), ConfigError> {
+    let server = TokenServer::builder().in_process();
+    let refusal = MockResponse::error(400, "invalid_grant");
+    server.token_endpoint().set_default(refusal);
+    let start = Instant::now();
+    while start.elapsed() < secs(600) {
+        let grant =
+            JwtBearerGrant::new("https://again.localhost/token", Secret::from("assertion"))?;
+        let tokens = TokenCache::new(grant.transport(server.service()));
+        assert!(tokens.token().await.is_err());
+        sleep(secs(1)).await;
+    }
+    // After 5, 10, 20 s and so on, each with up to a quarter more.
+    let requests = server.token_requests();
+    assert!((6..=8).contains(&requests), "{requests}");
+    Ok(())
 }
