@@ -83,6 +83,14 @@ pub trait TokenSource: Send + Sync + 'static {
         self.fingerprint()
     }
 
+    /// Returns the same for the credentials together with what they are sent for: the
+    /// scope, the audience. A refusal of these says nothing of the credentials. The
+    /// default is the [`local_fingerprint`](Self::local_fingerprint).
+    #[doc(hidden)]
+    fn request_fingerprint(&self) -> u64 {
+        self.local_fingerprint()
+    }
+
     /// Returns a number that is the same for sources with the same token endpoint,
     /// so that a source that hangs does no harm to others. The default returns 0:
     /// unknown.
@@ -205,6 +213,10 @@ impl<S: TokenSource> TokenSource for Arc<S> {
         (**self).local_fingerprint()
     }
 
+    fn request_fingerprint(&self) -> u64 {
+        (**self).request_fingerprint()
+    }
+
     fn endpoint(&self) -> u64 {
         (**self).endpoint()
     }
@@ -257,6 +269,7 @@ pub(crate) trait DynTokenSource: Send + Sync + 'static {
     fn fingerprint(&self) -> u64;
     fn holder(&self) -> String;
     fn local_fingerprint(&self) -> u64;
+    fn request_fingerprint(&self) -> u64;
     fn endpoint(&self) -> u64;
     fn user(&self) -> u64;
     fn is_prepared(&self) -> bool;
@@ -295,6 +308,10 @@ impl<S: TokenSource> DynTokenSource for S {
 
     fn local_fingerprint(&self) -> u64 {
         TokenSource::local_fingerprint(self)
+    }
+
+    fn request_fingerprint(&self) -> u64 {
+        TokenSource::request_fingerprint(self)
     }
 
     fn endpoint(&self) -> u64 {
@@ -378,6 +395,10 @@ impl TokenSource for BoxTokenSource {
 
     fn local_fingerprint(&self) -> u64 {
         self.0.local_fingerprint()
+    }
+
+    fn request_fingerprint(&self) -> u64 {
+        self.0.request_fingerprint()
     }
 
     fn endpoint(&self) -> u64 {

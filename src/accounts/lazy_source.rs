@@ -182,6 +182,12 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenSource for LazySource<K>
         }
     }
 
+    fn request_fingerprint(&self) -> u64 {
+        let last = self.last().map(|source| source.request_fingerprint());
+        last.filter(|it| *it != 0)
+            .unwrap_or_else(|| TokenSource::local_fingerprint(self))
+    }
+
     fn endpoint(&self) -> u64 {
         self.last()
             .map(|source| source.endpoint())

@@ -39,19 +39,26 @@ pub(crate) fn is_worth_another_attempt(error: &TokenError) -> bool {
     }
 }
 
-/// Returns whether a failure is remembered for the credentials, whichever cache
-/// sends them, and not only for one cache. `locks`: a person's account may be
-/// locked.
-pub(crate) fn is_about_credentials(error: &TokenError, locks: bool) -> bool {
+/// What a failure is remembered for, whichever cache makes the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    /// The credentials, whatever they are sent for.
+    Credentials,
+    /// The credentials with what they are sent for, which another cache with the
+    /// same credentials need not ask for.
+    Request,
+}
+
+/// Returns what a failure is remembered for; `None`: only for the cache that met it.
+/// `locks`: a person's account may be locked.
+pub(crate) fn about(error: &TokenError, locks: bool) -> Option<About> {
     match classify(error) {
-        // These concern something else in the request, which another cache with the
-        // same credentials need not send.
-        FailureClass::Refused => !matches!(
-            error.oauth_error(),
-            Some("invalid_scope" | "invalid_target" | "unsupported_grant_type")
-        ),
-        FailureClass::Deferred => locks,
-        FailureClass::Unanswered => false,
+        FailureClass::Refused => Some(match error.oauth_error() {
+            Some("invalid_scope" | "invalid_target" | "access_denied") => About::Request,
+            _ => About::Credentials,
+        }),
+        FailureClass::Deferred => locks.then_some(About::Credentials),
+        FailureClass::Unanswered => None,
     }
 }
 

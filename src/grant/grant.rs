@@ -351,12 +351,49 @@ impl<K: GrantType, T: Transport> Grant<K, T> {
         files
     }
 
+    fn hash(&self, of: Of) -> u64 {
+        let mut hasher = Fingerprint::new();
+        let GrantConfig {
+            endpoint,
+            scope,
+            targets,
+            params,
+            salt,
+            token_types: _,
+            observer: _,
+            contents: _,
+        } = &self.config;
+        (endpoint, salt).hash(&mut hasher);
+        // The same number for both, where nothing in particular is asked for.
+        if of == Of::Request && (scope.is_some() || !targets.is_empty()) {
+            (scope, targets).hash(&mut hasher);
+        }
+        for param in params {
+            if of == Of::Request || param.public().is_none() {
+                param.hash(&mut hasher);
+            }
+        }
+        self.kind.hash_credentials(&mut hasher);
+        for source in self.sources() {
+            source.fingerprint().hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
     /// Returns whether nothing is known in advance of one of the secrets, so that two
     /// grants that look the same may have different ones.
     fn has_unknown_secret(&self) -> bool {
         let is_unknown = |it: &dyn DynSecretSource| it.fingerprint() == 0 && it.files().is_empty();
         self.config.endpoint.client.auth.is_tls() || self.sources().any(is_unknown)
     }
+}
+
+/// What a fingerprint is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Credentials,
+    /// And of what they are sent for.
+    Request,
 }
 
 impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
@@ -369,23 +406,7 @@ impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
     }
 
     fn fingerprint(&self) -> u64 {
-        let mut hasher = Fingerprint::new();
-        let GrantConfig {
-            endpoint,
-            scope,
-            targets,
-            params,
-            salt,
-            token_types: _,
-            observer: _,
-            contents: _,
-        } = &self.config;
-        (endpoint, scope, targets, params, salt).hash(&mut hasher);
-        self.kind.hash_credentials(&mut hasher);
-        for source in self.sources() {
-            source.fingerprint().hash(&mut hasher);
-        }
-        hasher.finish()
+        self.hash(Of::Request)
     }
 
     fn holder(&self) -> String {
@@ -394,10 +415,11 @@ impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
 
     /// Returns 0 if a secret is not known in advance (a certificate, which only the
     /// transport has, or what a closure returns): another cache may send another one,
-    /// so each cache has its own refusal. That locks out no person.
+    /// so each cache has its own refusal. That locks out no person. A person's
+    /// password is the same for whatever it is sent.
     fn local_fingerprint(&self) -> u64 {
         if K::MAY_LOCK {
-            return self.fingerprint();
+            return self.hash(Of::Credentials);
         }
         if self.has_unknown_secret() {
             return 0;
@@ -410,6 +432,13 @@ impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
         let mut hasher = Fingerprint::new();
         (self.fingerprint(), files).hash(&mut hasher);
         hasher.finish()
+    }
+
+    fn request_fingerprint(&self) -> u64 {
+        match K::MAY_LOCK {
+            true => self.hash(Of::Request),
+            false => self.local_fingerprint(),
+        }
     }
 
     fn endpoint(&self) -> u64 {

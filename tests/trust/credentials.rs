@@ -312,3 +312,63 @@ async fn a_new_cache_for_each_call_sends_a_refused_assertion_no_more_often_than_
     assert!((6..=8).contains(&requests), "{requests}");
     Ok(())
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_new_cache_for_each_call_sends_a_refused_password_three_times_an_hour_in_whatever_words()
+{
+    for (status, code) in [
+        (400, "invalid_scope"),
+        (200, "invalid_target"),
+        (500, "unsupported_grant_type"),
+        (403, "access_denied"),
+        (400, "invalid_request"),
+        (401, "unauthorized_client"),
+        (402, "PAYMENT"),
+    ] {
+        let server = TokenServer::builder().in_process();
+        let refusal = MockResponse::error(status, code);
+        server.token_endpoint().set_default(refusal);
+        let start = Instant::now();
+        while start.elapsed() < secs(3600) {
+            let tokens = TokenCache::new(server.grant());
+            assert!(tokens.token().await.is_err());
+            sleep(secs(10)).await;
+        }
+        let requests = server.token_requests();
+        assert!((2..=3).contains(&requests), "{status} {code}: {requests}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_password_is_sent_as_often_for_ten_scopes_as_for_one() {
+    let server = TokenServer::builder().in_process();
+    let grant = || server.grant_for(server.username(), "wrong");
+    let scopes = (0..5).map(|n| grant().scope(format!("s{n}")));
+    let audiences = (0..5).map(|n| grant().audience(format!("a{n}")));
+    let caches: Vec<_> = scopes.chain(audiences).map(TokenCache::new).collect();
+    let start = Instant::now();
+    while start.elapsed() < secs(12 * 3600) {
+        for tokens in &caches {
+            assert!(tokens.token().await.is_err());
+        }
+        sleep(secs(30)).await;
+    }
+    let requests = server.token_requests();
+    assert!((4..=5).contains(&requests), "{requests}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_scope_is_no_refusal_of_the_password_for_another_scope() {
+    let server = TokenServer::builder().in_process();
+    let with_scope = |scope: &str| TokenCache::new(server.grant().scope(scope));
+    let refusal = MockResponse::error(400, "invalid_scope");
+    server.token_endpoint().enqueue([refusal]);
+    assert!(with_scope("admin").token().await.is_err());
+    assert!(with_scope("calls").token().await.is_ok());
+    let again = with_scope("admin");
+    assert!(again.token().await.is_err());
+    assert_eq!(server.token_requests(), 2);
+    again.reset();
+    assert!(again.token().await.is_ok());
+    assert_eq!(server.token_requests(), 3);
+}
