@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use crate::cache::failures::{About, FailureCounts, Failures};
-use crate::cache::turn::Turn;
+use crate::cache::turn::{Taken, Turn};
 use crate::error::TokenError;
 use crate::sync::lock;
 
@@ -189,6 +189,8 @@ pub(crate) struct Attempt {
     sent: Sent,
     memory: Arc<CredentialMemory>,
     turn: Arc<Turn>,
+    /// Its number among those of the turn.
+    number: u64,
     began: Instant,
 }
 
@@ -219,16 +221,21 @@ impl Attempt {
                 }
                 CredentialMemory::find_blocking(sent).map_or(Ok(waits), Err)
             })?;
-            let Some(until) = taken else {
-                drop(ended);
-                return Ok(Self {
-                    sent,
-                    memory,
-                    turn,
-                    began,
-                });
-            };
-            let _ = timeout_at(until, ended).await;
+            match taken {
+                Taken::Yes(number) => {
+                    drop(ended);
+                    return Ok(Self {
+                        sent,
+                        memory,
+                        turn,
+                        number,
+                        began,
+                    });
+                }
+                Taken::No(until) => {
+                    let _ = timeout_at(until, ended).await;
+                }
+            }
         }
     }
 
@@ -279,7 +286,7 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        self.turn.end();
+        self.turn.end(self.number);
         // Held during the check, so that no failure is added after it.
         let mut registry = registry();
         if lock(&self.memory.failures).is_clear() {
