@@ -42,7 +42,8 @@ pub trait TokenSource: Send + Sync + 'static {
     /// Fails if no token can be had. The [kind](crate::TokenErrorKind) of the error
     /// decides what the cache does next: it repeats a `Refused` error from memory
     /// for a long time; after any other it calls the source again soon, with growing
-    /// pauses.
+    /// pauses. So it does after any error that another cache returned, which remembers
+    /// its own refusals.
     fn fetch(&self) -> impl Future<Output = Result<TokenResponse, TokenError>> + Send;
 
     /// Requests a token with a refresh token that this source returned earlier

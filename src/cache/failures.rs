@@ -18,6 +18,8 @@ pub(crate) fn classify(error: &TokenError) -> FailureClass {
     use TokenErrorKind::{InvalidResponse, Refused, Unavailable, UnexpectedRedirect};
     let status = error.status().map(|status| status.as_u16());
     match (error.kind(), status) {
+        // The source asks another cache, which remembers its own failures.
+        _ if error.is_of_cache() => FailureClass::Unanswered,
         (Refused, _) => FailureClass::Refused,
         // Without a status no token endpoint answered: a source of the user's made a
         // token that cannot be sent.
@@ -218,7 +220,9 @@ impl Failures {
     ) -> Duration {
         let class = classify(error);
         let count = self.counts().with(class).of(class);
-        schedule::pause(settings, class, locks, count, error.retry_after(), random)
+        // Another cache answers from its memory, and may have a token sooner.
+        let asked = error.retry_after().filter(|_| !error.is_of_cache());
+        schedule::pause(settings, class, locks, count, asked, random)
     }
 
     pub(crate) fn clear(&mut self) {

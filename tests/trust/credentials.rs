@@ -372,3 +372,42 @@ async fn a_refused_scope_is_no_refusal_of_the_password_for_another_scope() {
     assert!(again.token().await.is_ok());
     assert_eq!(server.token_requests(), 3);
 }
+
+/// The refusal is the other cache's, which remembers it: nothing else was sent.
+#[tokio::test(start_paused = true)]
+async fn a_source_that_asks_another_cache_has_a_token_soon_after_that_cache_has_one()
+-> Result<(), ConfigError> {
+    let server = TokenServer::builder().in_process();
+    server.disable_user(server.username());
+    let account = TokenCache::new(server.grant());
+    let of_account = || {
+        let account = account.clone();
+        move || {
+            let account = account.clone();
+            async move { account.token().await }
+        }
+    };
+    let token = r#"{"access_token":"t","token_type":"bearer"}"#;
+    let token = answering(MockResponse::body(200, "application/json", token));
+    let exchange = TokenExchangeGrant::new("https://of-account.localhost/token", of_account())?;
+    let caches = [
+        TokenCache::new(of_account()),
+        TokenCache::new(exchange.transport(token)),
+    ];
+    for _ in 0..12 * 60 {
+        for tokens in &caches {
+            let error = tokens.token().await.expect_err("no account");
+            assert_eq!(error.kind(), TokenErrorKind::Refused);
+        }
+        sleep(secs(60)).await;
+    }
+    let logins = server.token_requests();
+    assert!((4..=5).contains(&logins), "{logins}");
+    server.enable_user(server.username());
+    account.reset();
+    sleep(secs(30)).await;
+    for tokens in &caches {
+        assert!(tokens.token().await.is_ok());
+    }
+    Ok(())
+}
