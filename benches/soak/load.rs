@@ -142,9 +142,13 @@ impl Load {
                         let what = format!("{} {outcome:?}", answer.status());
                         // The API's own answer, where no newer token is to be had.
                         let renewal_failed = outcome == Some(Outcome::RenewalFailed);
-                        match renewal_failed && outages.permit_failure(began, false) {
-                            true => (&seen.permitted, None),
-                            false => (&seen.failed, Some(what)),
+                        let replayed = outcome == Some(Outcome::Replayed);
+                        if renewal_failed && outages.permit_failure(began, false) {
+                            (&seen.permitted, None)
+                        } else if replayed && outages.permit_second_rejection(began) {
+                            (&seen.twice, None)
+                        } else {
+                            (&seen.failed, Some(what))
                         }
                     }
                     Err(error) => match TokenError::find(&error).map(TokenError::kind) {

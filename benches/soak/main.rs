@@ -99,7 +99,10 @@ async fn soak(minutes: u64) -> ExitCode {
                     server.up(true);
                     outages.record(event);
                 }
-                Event::Revoke => server.revoke(),
+                Event::Revoke => {
+                    outages.record(event);
+                    server.revoke();
+                }
             }
         }
         sleep_until(start + CYCLE * (cycle + 1)).await;
@@ -173,6 +176,7 @@ fn show(minutes: u64, samples: &[Sample], load: &Load) -> bool {
         ("replayed", &seen.replayed),
         ("refused", &seen.refused),
         ("failed_in_outages", &seen.permitted),
+        ("rejected_twice", &seen.twice),
         ("failed", &seen.failed),
     ] {
         summary.number(key, count.load(Relaxed) as f64);
