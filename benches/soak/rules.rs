@@ -32,8 +32,10 @@ pub(crate) const EVENTS: [(f64, Event); 9] = [
     (43.0, Up),
 ];
 
-/// How long after an outage a fetch may still be backed off: the pause is drawn at
-/// random from zero up to a bound that doubles with each failure.
+/// The longest pause between two attempts to reach the token endpoint.
+pub(crate) const MAX_BACKOFF: Duration = Duration::from_secs(8);
+/// How long after an outage a fetch may still be backed off: the pause of the last
+/// attempt in it, and the time of that attempt.
 const BACKOFF: Duration = Duration::from_secs(10);
 /// What a token that is due has left, less the margin in which it is not sent.
 const LEFT: Duration = Duration::from_millis(1500);
