@@ -95,7 +95,7 @@ impl Seen {
     pub(crate) fn show(&self) -> String {
         let of = |count: &AtomicU64| count.load(Relaxed);
         format!(
-            "served: {}  of them replayed: {}  refused: {}  failed in outages: {}  failed: {}",
+            "served: {}  of these replayed: {}  refused: {}  failed in outages: {}  failed: {}",
             of(&self.served),
             of(&self.replayed),
             of(&self.refused),
