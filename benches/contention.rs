@@ -1,4 +1,4 @@
-//! Where each design bends: 1 to 16 threads, each with a clone of the service.
+//! How each design scales: 1 to 16 threads, each with a clone of the service.
 
 #[path = "support/mod.rs"]
 mod support;

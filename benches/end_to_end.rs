@@ -29,8 +29,8 @@ use crate::support::table::{Table, heading, verdict};
 const ROUNDS: usize = 41;
 /// Requests under way at a time.
 const CALLERS: usize = 32;
-/// Each round goes through all stacks so many times, for so long each: whatever the
-/// machine does meanwhile, it does to all of them.
+/// Each round goes through all stacks this many times, for this long each:
+/// disturbances of the machine affect all of them alike.
 const TURNS: usize = 10;
 const SLICE: Duration = Duration::from_millis(30);
 /// Requests a second with the layer over those with a constant header.

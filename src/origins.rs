@@ -15,7 +15,7 @@ use self::sealed::Text;
 
 const FIELD: &str = "origins";
 
-/// The hosts of voipex.io that take the token, as its documentation has them.
+/// The hosts of voipex.io that accept the token, according to its documentation.
 const VOIPEX: [&str; 3] = [
     "https://ipbxapi.voipex.io",
     "https://ipbxapiv2.voipex.io",
@@ -36,7 +36,7 @@ const VOIPEX: [&str; 3] = [
 #[derive(Clone)]
 pub struct Origins {
     allowed: Allowed,
-    /// Where requests go whose URI has only a path.
+    /// The origin of requests whose URI has only a path.
     relative: Option<OriginId>,
 }
 
@@ -49,17 +49,17 @@ enum Allowed {
 #[derive(Clone)]
 struct Origin {
     https: bool,
-    /// Lower case, international names in their ASCII form, IPv6 in brackets.
+    /// Lower case, international names in ASCII form, IPv6 in brackets.
     host: Box<str>,
     port: u16,
-    /// As nearly every request spells it: with a port only if it is not the
-    /// scheme's default.
+    /// The usual spelling in requests: with a port only if it is not the scheme's
+    /// default.
     authority: Box<str>,
     id: OriginId,
 }
 
 impl Origin {
-    /// Whether a URI is spelled as the origin is.
+    /// Returns whether a URI spells the origin exactly like this.
     #[inline(always)]
     fn is_spelled(&self, scheme: &str, authority: &Authority) -> bool {
         let is_scheme = match self.https {
@@ -70,13 +70,13 @@ impl Origin {
     }
 }
 
-/// Tells an origin from others where rejections are remembered: a hash, so that
-/// a request on its way carries no copy of a name.
+/// Identifies an origin where rejections are remembered. A hash, so that a request
+/// in flight carries no copy of the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OriginId(u32);
 
 impl OriginId {
-    /// Of a rejection that was seen elsewhere than by a layer.
+    /// The origin of a rejection that no layer saw.
     pub(crate) const UNKNOWN: Self = Self(0);
 
     #[cfg(test)]
@@ -84,7 +84,7 @@ impl OriginId {
         Self(id)
     }
 
-    /// FNV-1a, with what spells a host otherwise left out.
+    /// Hashes with FNV-1a, whatever the case of the host.
     fn of(https: bool, host: &str, port: u16) -> Self {
         let [high, low] = port.to_be_bytes();
         let bytes = host.bytes().map(|byte| byte.to_ascii_lowercase());
@@ -94,7 +94,7 @@ impl OriginId {
         }))
     }
 
-    /// The origin of a URL, whoever may see a token there.
+    /// Returns the origin of a URL, whether or not a token may go there.
     #[cfg(feature = "reqwest")]
     pub(crate) fn of_url(url: &Url) -> Option<Self> {
         let (host, port) = (url.host_str()?, url.port_or_known_default()?);
@@ -104,15 +104,15 @@ impl OriginId {
 
 impl Origins {
     /// Permits only these origins, each written as `https://host` or
-    /// `https://host:port`; `http` is for loopback (`localhost`, 127.0.0.0/8,
-    /// `[::1]`), and elsewhere for an origin that is marked by
+    /// `https://host:port`. Plain `http` is accepted for loopback (`localhost`,
+    /// 127.0.0.0/8, `[::1]`), and elsewhere for an origin that is marked by
     /// [`allow_plain_http`](crate::allow_plain_http).
     ///
     /// # Errors
     ///
-    /// Fails if there is none, or one has no scheme, another scheme, plain `http`
-    /// off loopback, a user name, a path, a query, a fragment, or a host that no
-    /// request can have: a wildcard, a placeholder, `a..example`.
+    /// Fails if the list is empty, or if an origin has no scheme, another scheme,
+    /// plain `http` off loopback, a user name, a path, a query, a fragment, or a
+    /// host that no request can have: a wildcard, a placeholder, `a..example`.
     pub fn only<I>(origins: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator,
@@ -141,7 +141,7 @@ impl Origins {
         }
     }
 
-    /// Permits these origins too, written as for [`only`](Self::only).
+    /// Permits these origins as well, written as for [`only`](Self::only).
     ///
     /// ```
     /// use tower_bearer::{Origins, allow_plain_http};
@@ -157,7 +157,7 @@ impl Origins {
     ///
     /// # Errors
     ///
-    /// Fails as [`only`](Self::only) does; also if every https host is permitted
+    /// Fails as [`only`](Self::only) does, and if every https host is permitted
     /// already ([`any_https`](Self::any_https)).
     pub fn and<I>(self, origins: I) -> Result<Self, ConfigError>
     where
@@ -178,9 +178,9 @@ impl Origins {
         })
     }
 
-    /// Permits every host, if the request is https. Use this only in programs
-    /// whose requests all go to servers that may see the token: a redirect, or a
-    /// URL from a user, gets the token as well.
+    /// Permits every host if the request is https. Use this only in programs whose
+    /// requests all go to servers that may see the token: a redirect, or a URL from
+    /// a user, gets the token as well.
     pub fn any_https() -> Self {
         Self::new(Allowed::AnyHttps)
     }
@@ -192,13 +192,12 @@ impl Origins {
         }
     }
 
-    /// Says that requests whose URI has neither scheme nor host go to this one of the
-    /// origins: for a client that is bound to one server, such as a tonic `Channel`,
-    /// whose generated clients send only the path. Without it such a request fails,
-    /// for its destination is unknown.
+    /// Sets which of these origins receives the requests whose URI has neither
+    /// scheme nor host. Use it for a client that is bound to one server, such as a
+    /// tonic `Channel`, whose generated clients send only the path. Without it such
+    /// a request fails, because its destination is unknown.
     ///
-    /// Use it only where the client below the layer sends to that server and to no
-    /// other.
+    /// The client below the layer must send to that server and to no other.
     ///
     /// ```
     /// use tower_bearer::Origins;
@@ -211,7 +210,8 @@ impl Origins {
     ///
     /// # Errors
     ///
-    /// Fails if it is no origin, as for [`only`](Self::only), or not one of these.
+    /// Fails if it is not an origin as for [`only`](Self::only), or not one of
+    /// these.
     pub fn for_relative_uris(mut self, origin: impl OriginUrl) -> Result<Self, ConfigError> {
         let Origin {
             https, host, port, ..
@@ -231,13 +231,14 @@ impl Origins {
         self.origin_of(uri).is_some()
     }
 
-    /// The origin of a URI, if a token may go there.
+    /// Returns the origin of a URI, if a token may go there.
     #[inline(always)]
     pub(crate) fn origin_of(&self, uri: &Uri) -> Option<OriginId> {
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return self.origin_of_relative(uri);
         };
-        // Nearly every request is spelled as its origin is, and most have one.
+        // Nearly every request spells its origin as here, and most caches have only
+        // one.
         if let Allowed::Only(origins) = &self.allowed
             && let Some(first) = origins.first()
             && first.is_spelled(scheme, authority)
@@ -338,8 +339,7 @@ mod sealed {
     }
 }
 
-/// Compares without a function call what most host names need: two words that
-/// may overlap.
+/// Compares most host names without a function call, as two words that may overlap.
 #[inline]
 fn same_bytes(a: &[u8], b: &[u8]) -> bool {
     fn word(chunk: Option<&[u8; 8]>) -> Option<u64> {
@@ -358,7 +358,7 @@ fn same_bytes(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// Returns the port of an authority, or `None` if it is not a valid one. `http`
-/// reads a port that is too large as no port, and one with a sign as the number.
+/// reads a port that is too large as none, and one with a sign as the number.
 fn port(authority: &Authority, default: u16) -> Option<u16> {
     let text = authority.as_str();
     let text = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
@@ -388,8 +388,8 @@ impl Origin {
 
     fn parse(text: &str, allows_plain_http: bool) -> Result<Self, ConfigError> {
         let refuse = |reason: &str| ConfigError::new(FIELD, format!("`{text}` {reason}"));
-        // Before any error that quotes the text: what comes before an `@` may be
-        // a password.
+        // Checked before any error that quotes the text: the part before an `@` may
+        // be a password.
         if text.contains('@') {
             let reason = "one has a user name or password: remove it";
             return Err(ConfigError::new(FIELD, reason));
@@ -440,11 +440,11 @@ impl Origin {
     }
 }
 
-/// Returns why no request can have this host name, though the parser of the URL
+/// Returns why no request can have this host name, although the parser of the URL
 /// standard accepts it.
 fn matches_nothing(name: &str) -> Option<&'static str> {
     let is_usual = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    // A dot at the end is the root of all names.
+    // A trailing dot is the root of all names.
     let labels = name.strip_suffix('.').unwrap_or(name);
     if name.contains('*') {
         Some("has a wildcard, which matches no host: name each origin")

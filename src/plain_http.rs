@@ -1,4 +1,4 @@
-//! Where plain http is accepted: on loopback, and where a program spells it out.
+//! Where plain http is accepted: on loopback, and where a program marks a URL.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,10 +9,10 @@ use url::{Host, Url};
 /// Accepts a URL whose scheme is plain `http` and whose host is not loopback,
 /// wherever this crate takes the URL of an endpoint, an issuer, or an origin.
 ///
-/// Passwords and tokens then cross the network unencrypted. Use it only where
-/// something else encrypts them or nobody can listen: a service mesh, the network
-/// of a compose file. Each endpoint and each origin is spelled out by itself, so
-/// none becomes plain by accident; an `https` URL is not affected.
+/// Passwords and tokens then cross the network unencrypted. Use it only if something
+/// else encrypts them or the network is private: a service mesh, the network of a
+/// compose file. Each endpoint and each origin is marked separately, so none becomes
+/// plain by accident; an `https` URL is not affected.
 ///
 /// ```
 /// # fn set_up() -> Result<(), Box<dyn std::error::Error>> {
@@ -31,14 +31,14 @@ use url::{Host, Url};
 /// # set_up().unwrap();
 /// ```
 ///
-/// The metadata of an issuer that is allowed so may name endpoints in plain http
-/// on the issuer's own origin, and on no other.
+/// The metadata of an issuer marked this way may name endpoints in plain http on the
+/// issuer's own origin, and on no other.
 #[must_use]
 pub fn allow_plain_http(url: impl Into<String>) -> PlainHttp {
     PlainHttp(url.into())
 }
 
-/// A URL that may be plain http; made by [`allow_plain_http`].
+/// URL that may be plain http, made by [`allow_plain_http`].
 #[derive(Clone)]
 pub struct PlainHttp(String);
 
@@ -48,14 +48,14 @@ impl PlainHttp {
     }
 }
 
-/// The URL is absent: it may hold a key.
+/// Does not show the URL, which may hold a key.
 impl fmt::Debug for PlainHttp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PlainHttp").finish_non_exhaustive()
     }
 }
 
-/// Whether the host is `localhost` or a loopback address.
+/// Returns whether the host is `localhost` or a loopback address.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
@@ -65,13 +65,13 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Whether a request to this URI needs no TLS.
+/// Returns whether a request to this URI needs no TLS.
 #[cfg_attr(not(feature = "reqwest"), allow(dead_code))]
 pub(crate) fn is_plain(uri: &Uri) -> bool {
     uri.scheme_str() == Some("http")
 }
 
-/// Whether a request to this URI stays on this machine.
+/// Returns whether a request to this URI stays on this machine.
 #[cfg_attr(not(feature = "reqwest"), allow(dead_code))]
 pub(crate) fn stays_here(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default();

@@ -64,7 +64,7 @@ pub(crate) fn check() -> ExitCode {
     drop(kept);
     let figure = idle - token_bytes();
     let mut table = Table::new(&["what", "measured", "target", "", "bound", ""]);
-    // Not `figure > bound`, which a figure that is no number would pass.
+    // Not `figure > bound`, which NaN would pass.
     let is_kept = figure <= ACCEPTED;
     table.row(&[
         "bytes_per_idle_account".to_owned(),

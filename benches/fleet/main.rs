@@ -1,4 +1,4 @@
-//! A renewal through Redis, as fifty processes on one account see it.
+//! A renewal through Redis, as seen by fifty processes with one account.
 //!
 //! Needs a redis-server: the one that `TOWER_BEARER_REDIS_SERVER` names, or one in
 //! the path. It is started on a free port.

@@ -1,7 +1,7 @@
-//! Many cold callers: one fetch, and what it takes to park and to wake them.
+//! Many cold callers: one fetch, and the cost of parking and waking them.
 //!
-//! `cargo bench --bench herd` measures all; `-- --check` only what is exact, against
-//! bounds ([`guard`]).
+//! `cargo bench --bench herd` measures everything; `-- --check` only the exact
+//! numbers, against bounds ([`guard`]).
 
 mod crowd;
 mod guard;
@@ -140,8 +140,8 @@ fn measure(crowd: &Crowd) {
     summary.write();
 }
 
-/// The layer beside `Notify`: nanoseconds a caller to wake, and in all. Small
-/// herds are repeated within a round.
+/// The layer compared with `Notify`: nanoseconds for each caller to wake, and in
+/// all. Small herds are repeated within a round.
 fn rounds(crowd: &Crowd, size: usize, requests: &mut u64) -> [Series; 2] {
     let repeats = (10_000 / size).clamp(1, 200);
     let totals = std::cell::RefCell::new([Vec::new(), Vec::new()]);

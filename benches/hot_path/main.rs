@@ -1,7 +1,7 @@
-//! What a live token costs on each request, beside a constant header.
+//! The cost of a live token on each request, compared with a constant header.
 //!
-//! `cargo bench --bench hot_path` measures all; `-- --check` only what is
-//! exact, against bounds ([`guard`]), and `-- --paired` only the short rounds.
+//! `cargo bench --bench hot_path` measures everything; `-- --check` only the exact
+//! numbers, against bounds ([`guard`]), and `-- --paired` only the short rounds.
 
 mod exact;
 mod guard;

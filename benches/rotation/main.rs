@@ -1,8 +1,8 @@
-//! What requests see while tokens are renewed under them.
+//! What requests see while tokens are renewed.
 //!
-//! Tokens live 2 s and the token endpoint takes 500 ms. A quarter of a token's
-//! life is over when it arrives, so it is renewed in good time only if it is
-//! due earlier than by default: with half of its life left.
+//! Tokens live 2 s and the token endpoint takes 500 ms. A quarter of a token's life
+//! is over when it arrives, so it is renewed in time only if it is due earlier than
+//! by default: with half of its life left.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,5 @@
-//! The load: callers of one account, callers of many accounts, and one whose
-//! password is wrong.
+//! The load: callers of one account, callers of many accounts, and one with a wrong
+//! password.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -27,8 +27,8 @@ use crate::server::{PASSWORD, Server, USERS};
 /// Callers of each kind, and their pause between two requests.
 const CALLERS: u64 = 8;
 const REST: Duration = Duration::from_millis(10);
-/// So many accounts are in use at a time, and another one takes the place of one of
-/// them so often.
+/// This many accounts are in use at a time, and this often one of them is replaced
+/// by another.
 const IN_USE: u64 = 30;
 const CHANGE: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(10);

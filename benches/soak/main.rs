@@ -1,10 +1,10 @@
-//! An hour of load, with everything that happens to tokens; not a part of the checks.
+//! An hour of load, with everything that happens to tokens; not part of the checks.
 //!
-//! `cargo bench --bench soak --features accounts -- 60` is for 60 minutes, which is
-//! also the default. Tokens live 5 s. They are revoked, the token endpoint comes and
-//! goes, accounts come and go, and one has a wrong password. Memory and tasks are to
-//! be at the end what they were at the start, and no request may fail that the rules
-//! would have served ([`rules`]).
+//! `cargo bench --bench soak --features accounts -- 60` runs for 60 minutes, which
+//! is also the default. Tokens live 5 s. They are revoked, the token endpoint comes
+//! and goes, accounts come and go, and one has a wrong password. At the end, memory
+//! and tasks must be what they were at the start, and no request may fail that the
+//! rules would have served ([`rules`]).
 
 mod load;
 mod rules;
@@ -32,11 +32,11 @@ use crate::support::table::{Table, heading, verdict};
 static ALLOCATOR: Counting = Counting;
 
 const SAMPLE: Duration = Duration::from_secs(5);
-/// What the end may have over the start: accounts and connections differ by that much
-/// from one minute to the next.
+/// How much the end may exceed the start: accounts and connections differ by that
+/// much from one minute to the next.
 const NOISE: f64 = 1.05;
 
-/// What the process has at one moment.
+/// What the process uses at one moment.
 #[derive(Clone, Copy)]
 struct Sample {
     heap: f64,

@@ -1,4 +1,4 @@
-//! What happens when, and which requests may fail then.
+//! The schedule of events, and which requests may fail then.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -56,7 +56,7 @@ impl Outages {
             }
             Revoke => {}
         }
-        // Those of the last cycle are enough, and memory is what is measured.
+        // Those of the last cycle suffice, and memory is being measured.
         let over = outages.len().saturating_sub(4);
         outages.drain(..over);
     }
@@ -85,7 +85,7 @@ pub(crate) struct Seen {
     pub(crate) replayed: AtomicU64,
     /// Refused, as they have to be: the password is wrong.
     pub(crate) refused: AtomicU64,
-    /// Failed for want of a token, in an outage or shortly after.
+    /// Failed because no token was available, in an outage or shortly after.
     pub(crate) permitted: AtomicU64,
     /// Failed although a token was to be had.
     pub(crate) failed: AtomicU64,

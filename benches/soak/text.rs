@@ -1,4 +1,4 @@
-//! Plots of characters, for where no picture can stand.
+//! Plots made of characters, where no picture can be shown.
 
 const WIDTH: usize = 60;
 const HEIGHT: usize = 6;

@@ -1,7 +1,7 @@
 //! The start of a program that sends a request with a token, and of one that needs
-//! only the token: a live one in a file, and a login.
+//! only the token: with a live one in a file, and with a login.
 //!
-//! Each sample is a whole process, from its start until it has what it wants.
+//! Each sample is a whole process, from its start until it has its result.
 
 mod program;
 #[path = "../support/mod.rs"]
@@ -21,10 +21,11 @@ use crate::support::summary::Summary;
 use crate::support::table::{Table, heading, verdict};
 
 const ROUNDS: usize = 101;
-/// What a first request with a token request before it may take over one with a
+/// How long a first request may take after a token request, relative to one with a
 /// constant header.
 const TARGET: f64 = 1.5;
-/// What a live token in a file may cost over a token that is there, in milliseconds.
+/// How much longer a live token in a file may take than a token in memory, in
+/// milliseconds.
 const MOST: f64 = 5.0;
 
 fn main() {

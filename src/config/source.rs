@@ -1,4 +1,4 @@
-//! The source that a configuration describes.
+//! The source described by a configuration.
 
 use std::fmt;
 
@@ -16,32 +16,30 @@ use crate::source::{BoxTokenSource, TokenSource};
 use crate::token::RefreshToken;
 use crate::transport::Transport;
 
-/// The URL of an endpoint, by whether it may be plain http off loopback.
+/// URL of an endpoint, which may or may not be plain http off loopback.
 enum Url {
     Secure(String),
     Plain(PlainHttp),
 }
 
 impl SourceConfig {
-    /// Builds the source, with the default transport. Needs the feature
-    /// `reqwest`.
+    /// Builds the source, with the default transport. Needs the feature `reqwest`.
     ///
     /// # Errors
     ///
-    /// Fails if a key is missing, is not used by the grant, or has a value that
-    /// is refused; or if a file cannot be read. The error names the key and the
-    /// file.
+    /// Fails if a key is missing, is not used by the grant, or has an invalid value,
+    /// or if a file cannot be read. The error names the key and the file.
     #[cfg(feature = "reqwest")]
     pub fn source(&self) -> Result<impl TokenSource + fmt::Debug + use<>, ConfigError> {
         self.through(self.default_transport()?)
     }
 
-    /// Builds the source, which sends token requests through this tower
-    /// service; see [`transport`](crate::transport).
+    /// Builds the source, which sends token requests through this tower service; see
+    /// [`transport`](crate::transport).
     ///
     /// # Errors
     ///
-    /// Fails as [`source`](Self::source) does; also if a key is set that only the
+    /// Fails as [`source`](Self::source) does, and if a key is set that only the
     /// default transport uses: certificates, a proxy and so on.
     pub fn source_through<T: Transport>(
         &self,
@@ -93,8 +91,8 @@ impl SourceConfig {
         }
     }
 
-    /// The URL of an endpoint, which may be plain http if its origin is listed under
-    /// `allow_plain_http`.
+    /// Returns the URL of an endpoint, which may be plain http if its origin is
+    /// listed in `allow_plain_http`.
     fn url(&self, url: &str) -> Result<Url, ConfigError> {
         let origins = self.allow_plain_http.iter().flat_map(|list| &list.0);
         let origins: Vec<_> = origins.map(allow_plain_http).collect();
@@ -121,7 +119,7 @@ impl SourceConfig {
                 Url::Secure(url) => Endpoint::new(url),
                 Url::Plain(url) => Endpoint::new(url),
             }
-            // By the name of the key, for there are other endpoints.
+            // Named after the key, because there are other endpoints.
             .map_err(|e| ConfigError::new("token_endpoint", e.reason().to_owned())),
             (None, Some(issuer)) => match self.url(issuer)? {
                 Url::Secure(issuer) => Endpoint::issuer(issuer),
@@ -188,7 +186,7 @@ impl SourceConfig {
         }
     }
 
-    /// The grant whose assertion the key of the configuration signs.
+    /// Returns the grant whose assertion the configured key signs.
     fn signed_jwt_bearer(&self) -> Result<JwtBearerGrant, ConfigError> {
         if self.private_key.is_none() && self.private_key_file.is_none() {
             return Err(one_of("assertion_file", "private_key"));
@@ -283,7 +281,7 @@ impl SourceConfig {
         self.finish_without_params(grant, transport)
     }
 
-    /// Sets what has nothing to do with the credentials.
+    /// Applies the settings that do not concern the credentials.
     pub(super) fn finish_without_params<K: GrantType>(
         &self,
         mut grant: Grant<K>,

@@ -10,8 +10,8 @@ use super::cache_config::CacheConfig;
 use super::values::{DurationValue, Flag, Number, Secret, StringList, Text};
 use crate::error::ConfigError;
 
-/// Describes a source of tokens and its cache. Deserialize it, or read it from
-/// the environment with [`from_env`](Self::from_env); the [module](super) lists
+/// Configuration of a source of tokens and its cache. Deserialize it, or read it
+/// from the environment with [`from_env`](Self::from_env); the [module](super) lists
 /// the keys.
 ///
 /// ```
@@ -36,10 +36,10 @@ use crate::error::ConfigError;
 /// # tokens().unwrap();
 /// ```
 ///
-/// An unknown key or a value of the wrong type is an error when the
-/// configuration is read; a key that its grant does not use is an error when the
-/// source is built. No error of this crate quotes a secret. A parser's own error
-/// may show the faulty line, as that of `toml` does.
+/// An unknown key or a value of the wrong type is an error when the configuration is
+/// read; a key that its grant does not use is an error when the source is built. No
+/// error of this crate quotes a secret, but a parser's own error may show the faulty
+/// line, as `toml`'s does.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
@@ -91,7 +91,7 @@ pub struct SourceConfig {
     pub(super) param_files: Option<BTreeMap<String, PathBuf>>,
     pub(super) logout_endpoint: Option<String>,
     pub(super) revocation_endpoint: Option<String>,
-    /// With its private key.
+    /// Includes its private key.
     pub(super) client_certificate: Option<Secret>,
     pub(super) client_certificate_file: Option<PathBuf>,
     pub(super) client_key_file: Option<PathBuf>,
@@ -99,7 +99,7 @@ pub struct SourceConfig {
     pub(super) root_certificates_file: Option<PathBuf>,
     pub(super) keep_system_roots: Option<Flag>,
     pub(super) connect_timeout: Option<DurationValue>,
-    /// With a password, perhaps.
+    /// May include a password.
     pub(super) proxy: Option<Secret>,
     pub(super) no_proxy: Option<Flag>,
     pub(super) http1_only: Option<Flag>,
@@ -109,7 +109,7 @@ pub struct SourceConfig {
     pub(super) cache: Option<CacheConfig>,
 }
 
-/// The keys that a preset sets itself.
+/// Keys that a preset sets itself.
 const NOT_FOR_PRESET: [&str; 20] = [
     "token_endpoint",
     "issuer",
@@ -134,7 +134,7 @@ const NOT_FOR_PRESET: [&str; 20] = [
 ];
 
 impl SourceConfig {
-    /// The keys that only some grants use, and whether they are set.
+    /// Returns the keys that only some grants use, and whether they are set.
     fn grant_keys(&self) -> [(&'static str, bool); 18] {
         [
             ("impersonate", self.impersonate.is_some()),
@@ -158,7 +158,7 @@ impl SourceConfig {
         ]
     }
 
-    /// Whether each key of [`NOT_FOR_PRESET`] is set.
+    /// Returns whether each key of [`NOT_FOR_PRESET`] is set.
     fn common_keys(&self) -> [bool; NOT_FOR_PRESET.len()] {
         [
             self.token_endpoint.is_some(),

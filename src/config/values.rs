@@ -1,4 +1,4 @@
-//! Values as a file or the environment has them. No error quotes a value.
+//! Values in a file or in the environment. No error quotes a value.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
 use crate::grant;
 
-/// A string that is kept secret.
+/// A secret string.
 pub(super) struct Secret(pub(super) grant::Secret);
 
 /// A string.
 pub(super) struct Text(pub(super) String);
 
-/// True or false, or a string that says so.
+/// A boolean, or a string that holds one.
 #[cfg_attr(
     not(feature = "reqwest"),
     allow(dead_code, reason = "only the default transport has flags")
@@ -29,7 +29,7 @@ pub(super) struct Number<T>(pub(super) T);
 /// A string whose words are separated by spaces, or a list of strings.
 pub(super) struct StringList(pub(super) Vec<String>);
 
-/// Any value that one of these can be read from.
+/// Any value that one of these can be parsed from.
 enum Value {
     Text(String),
     Whole(u64),
@@ -42,7 +42,7 @@ impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
 
-        /// In place of serde's own message, which quotes the value.
+        /// Replaces serde's own message, which quotes the value.
         const WRONG_TYPE: &str = "this value is of the wrong type";
 
         impl<'de> Visitor<'de> for Reader {
@@ -148,8 +148,8 @@ const UNITS: [(&str, u64); 6] = [
     ("ms", 1),
 ];
 
-/// Reads numbers with units, each shorter than the one before, or one number of
-/// seconds.
+/// Reads numbers with units, each unit shorter than the one before, or a single
+/// number of seconds.
 fn duration(text: &str) -> Option<Duration> {
     let (mut rest, mut sum, mut shortest) = (text.trim(), Duration::ZERO, u64::MAX);
     if rest.is_empty() {
@@ -174,11 +174,11 @@ fn duration(text: &str) -> Option<Duration> {
     Some(sum)
 }
 
-/// Returns a decimal number of so many milliseconds each.
+/// Returns a decimal number of units of this many milliseconds.
 fn times(number: &str, millis: u64) -> Option<Duration> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    // More digits than a nanosecond has would overflow, and say nothing.
+    // More than nine decimals, below a nanosecond, would overflow for nothing.
     if !is_number(whole) || !is_number(fraction) || fraction.len() > 9 {
         return None;
     }

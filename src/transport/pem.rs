@@ -1,8 +1,8 @@
-//! Certificates and keys from PEM. No error quotes any of it.
+//! Certificates and keys from PEM. Errors quote none of it.
 
 use reqwest::{Certificate, Identity};
 
-/// Editors add it, and the parser does not expect it.
+/// Removes a byte order mark, which editors add and the parser does not expect.
 fn without_mark(pem: &[u8]) -> &[u8] {
     pem.strip_prefix(b"\xef\xbb\xbf").unwrap_or(pem)
 }

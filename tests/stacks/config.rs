@@ -17,7 +17,7 @@ fn config(keys: serde_json::Value) -> SourceConfig {
     serde_json::from_value(keys).expect("a configuration")
 }
 
-/// What a source of this configuration sends.
+/// Returns what a source of this configuration sends.
 async fn sent(config: &SourceConfig) -> Result<support::Received, BoxError> {
     let log = Log::default();
     let transport = endpoint(&log, |_| answer(200, &[], TOKEN));
@@ -817,7 +817,7 @@ async fn a_key_signs_with_its_id_for_its_audience() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// All that a builder can say of what a key signs.
+/// Everything that a builder can set of what a key signs.
 #[cfg(feature = "private-key-jwt")]
 #[tokio::test]
 async fn what_a_key_signs_for_a_client_has_the_claims_and_headers_that_are_set()

@@ -30,11 +30,11 @@ impl RevocationMethod {
         url::parse("revocation_endpoint", endpoint).map(Self::Revocation)
     }
 
-    /// Returns what an issuer offers, and prefers the standard, revocation.
+    /// Returns what an issuer offers; revocation, the standard, is preferred.
     ///
     /// # Errors
     ///
-    /// Fails if it offers nothing that can be used.
+    /// Fails if it offers nothing usable.
     pub(super) fn of_issuer(metadata: &Metadata, by_certificate: bool) -> Result<Self, TokenError> {
         let alias = metadata.mtls_revocation.as_ref().filter(|_| by_certificate);
         if let Some(alias) = alias {
@@ -54,7 +54,7 @@ impl RevocationMethod {
         }
     }
 
-    /// Names the endpoint for errors.
+    /// Returns the endpoint's name for errors.
     pub(super) fn endpoint_name(&self) -> &'static str {
         match self {
             Self::Logout(_) => "the logout endpoint",
@@ -62,7 +62,8 @@ impl RevocationMethod {
         }
     }
 
-    /// Returns where to post which form, or `None` if there is no token to revoke.
+    /// Returns the URL and the form to post, or `None` if there is no token to
+    /// revoke.
     pub(super) fn request<'a>(
         &self,
         form: Form<'a>,
@@ -90,17 +91,17 @@ impl RevocationMethod {
     }
 }
 
-/// Whether a response is a page for a browser.
+/// Returns whether a response is a page for a browser.
 fn is_page(response: &EndpointResponse) -> bool {
     let body = response.body.trim_ascii_start();
     let value = response.headers.get(CONTENT_TYPE);
     let value = value.and_then(|value| value.to_str().ok());
     let value = value.unwrap_or_default().to_ascii_lowercase();
-    // Without a body the type says nothing: it is the default of many frameworks.
+    // Ignores the type without a body: it is the default of many frameworks.
     body.starts_with(b"<") || (!body.is_empty() && value.contains("html"))
 }
 
-/// Reads the response, of which a refusal matters. A page is no success either: a
+/// Reads the response; only a refusal matters. A page is a failure too, because a
 /// login or a logout in a browser begins with one.
 pub(super) fn read(
     response: &EndpointResponse,

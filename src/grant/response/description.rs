@@ -1,5 +1,4 @@
-//! What a server says of its refusal, for an operator who asks: cleaned of what
-//! was sent.
+//! A server's description of its refusal, for an operator, without what was sent.
 
 use std::collections::HashMap;
 
@@ -10,13 +9,13 @@ use crate::grant::response::body::Members;
 
 /// How many characters of a description are kept.
 const MAX_LENGTH: usize = 1000;
-/// So many bytes of something that was sent are no accident.
+/// This many bytes of something that was sent do not occur by accident.
 const WINDOW: usize = 6;
 /// Shorter pieces of a secret occur in ordinary words.
 const MIN_PIECE: usize = 4;
 const REMOVED: char = '…';
 
-/// What a server says beside the `error` (RFC 6749, section 5.2).
+/// A server's members besides `error` (RFC 6749, section 5.2).
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::grant) struct Description {
     pub(in crate::grant) text: Option<String>,
@@ -33,7 +32,7 @@ pub(in crate::grant) fn read(members: &Members, sent: &Sent<'_>) -> Description 
         .or_else(|| members.text("message"))
         .or_else(|| members.text("detail"))
         .map(|text| clean(text, sent));
-    // A part of a URI is of no use.
+    // A part of a URI is of no use, so it is kept whole or not at all.
     let uri = members.text("error_uri");
     let uri = uri.filter(|uri| clean(uri, sent) == **uri);
     Description {
@@ -42,7 +41,7 @@ pub(in crate::grant) fn read(members: &Members, sent: &Sent<'_>) -> Description 
     }
 }
 
-/// Removes what was sent and control characters, and cuts what is too long.
+/// Removes what was sent and control characters, and truncates the rest.
 fn clean(text: &str, sent: &Sent<'_>) -> String {
     let removed = removed(&text.to_ascii_lowercase(), sent);
     let mut cleaned = String::new();
@@ -62,7 +61,7 @@ fn clean(text: &str, sent: &Sent<'_>) -> String {
     }
 }
 
-/// Marks the bytes of a text in lower case that were sent.
+/// Marks the bytes of a lower-case text that were sent.
 fn removed(text: &str, sent: &Sent<'_>) -> Vec<bool> {
     let mut removed = vec![false; text.len()];
     let mut places: HashMap<&[u8], Vec<usize>> = HashMap::new();
@@ -73,7 +72,7 @@ fn removed(text: &str, sent: &Sent<'_>) -> Vec<bool> {
     let values = sent.secrets.iter().map(|secret| (*secret, true));
     let values = values.chain(sent.names.iter().map(|name| (*name, false)));
     for (value, is_secret) in values {
-        // ASCII keeps its length, so no buffer grows and leaves anything behind.
+        // ASCII keeps its length, so no buffer grows and leaves a copy behind.
         let plain = Zeroizing::new(value.to_ascii_lowercase());
         let mut encoded = Zeroizing::new(Vec::with_capacity(3 * value.len()));
         encoded.extend(encode(value).map(|byte| byte.to_ascii_lowercase()));

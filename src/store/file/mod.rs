@@ -1,5 +1,5 @@
-//! A store in files, for the processes of one machine. Its documentation is that of
-//! the parent module.
+//! A store in files, for the processes of one machine. Documented in the parent
+//! module.
 
 mod builder;
 mod clocks;

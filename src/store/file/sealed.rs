@@ -1,7 +1,7 @@
 //! The format of a file.
 
-/// What is in the file: an account, sealed for those who share its name, and its
-/// entries, sealed for itself.
+/// The content of a file: an account, sealed for all spellings of its name, and its
+/// entries, sealed for that account.
 pub(super) struct Sealed<'a> {
     pub(super) account: &'a [u8],
     pub(super) entries: &'a [u8],

@@ -47,13 +47,13 @@ fn bad_request(message: String) -> (StatusCode, String) {
     (StatusCode::BAD_REQUEST, message)
 }
 
-/// Returns a member that has to be a text.
+/// Returns a member that must be a text.
 fn text<'a>(body: &'a Value, member: &str) -> Result<&'a str, (StatusCode, String)> {
     let text = body[member].as_str().filter(|text| !text.is_empty());
     text.ok_or_else(|| bad_request(format!("\"{member}\" is required")))
 }
 
-/// One call of the user.
+/// Returns one call of the user.
 fn calls(user: &str) -> Value {
     json!([{ "id": 1, "from": "+420607608609", "to": NUMBER, "direction": "IN", "user": user }])
 }
@@ -78,7 +78,7 @@ fn call_list(body: &Value) -> Answer {
     }))
 }
 
-/// The messages of the user, with the members that a webhook gets.
+/// Returns the messages of the user, with the members that a webhook gets.
 fn messages(shared: &Shared, user: &str) -> Value {
     let messages = lock(&shared.messages);
     let of_user = messages.iter().filter(|(name, _)| name == user);
