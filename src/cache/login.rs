@@ -85,10 +85,7 @@ impl Shared {
 
     /// Waits until these credentials may be sent. While this is driven, the fetch is
     /// not stalled.
-    async fn begin_attempt(
-        &self,
-        context: FetchContext,
-    ) -> Result<Attempt, Arc<CredentialMemory>> {
+    async fn begin_attempt(&self, context: FetchContext) -> Result<Attempt, Arc<CredentialMemory>> {
         let limit = self.settings.source_timeout + GRACE;
         let locks = match self.source.may_lock() {
             true => Locks::User(self.source.user()),
