@@ -122,7 +122,7 @@ async fn soak(minutes: u64) -> ExitCode {
         sleep(Duration::from_millis(50)).await;
     }
     let left = Handle::current().metrics().num_alive_tasks();
-    println!("tasks that are left after the end: {left}");
+    println!("tasks left at the end: {left}");
     match met && left == 0 {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,

@@ -113,7 +113,7 @@ impl Seen {
     pub(crate) fn show(&self) -> String {
         let of = |count: &AtomicU64| count.load(Relaxed);
         format!(
-            "served: {}  of them replayed: {}  refused: {}  failed in outages: {}  rejected twice: {}  \
+            "served: {}  of these replayed: {}  refused: {}  failed in outages: {}  rejected twice: {}  \
              failed: {}",
             of(&self.served),
             of(&self.replayed),
