@@ -143,7 +143,7 @@ impl fmt::Debug for ClientAuth {
 }
 
 impl Hash for ClientAuth {
-    /// Hashes a fixed secret; [`source`](ClientAuth::source) knows of others.
+    // What a source returns or signs has its own fingerprint.
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         std::mem::discriminant(&self.0).hash(hasher);
         match &self.0 {
