@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
+use super::client::MISSING;
 use super::source_config::SourceConfig;
 use crate::error::ConfigError;
 use crate::secret_file;
@@ -93,7 +94,9 @@ impl SourceConfig {
                 }
             }
         }
-        serde_json::from_value(Value::Object(config)).map_err(refused)
+        let mut config: Self = serde_json::from_value(Value::Object(config)).map_err(refused)?;
+        config.variables = Some(prefix.to_owned());
+        Ok(config)
     }
 
     /// Reads the environment of this process, as [`from_vars`](Self::from_vars)
@@ -110,6 +113,18 @@ impl SourceConfig {
             Some((name, value.to_string_lossy().into_owned()))
         });
         Self::from_vars(prefix, variables)
+    }
+}
+
+impl SourceConfig {
+    /// Adds the name of the variable to the error for a key that is missing.
+    pub(super) fn named_variable(&self, error: ConfigError) -> ConfigError {
+        let (Some(prefix), true) = (&self.variables, error.reason().starts_with(MISSING)) else {
+            return error;
+        };
+        let variable = format!("{prefix}{}", error.field()).to_ascii_uppercase();
+        let reason = format!("{} (`{variable}` in the environment)", error.reason());
+        ConfigError::new(error.field(), reason)
     }
 }
 

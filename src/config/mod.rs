@@ -108,6 +108,7 @@
 mod cache_config;
 mod client;
 mod env;
+mod known_keys;
 mod preset;
 mod rotated_token;
 mod source;

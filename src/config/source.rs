@@ -28,7 +28,8 @@ impl SourceConfig {
     /// # Errors
     ///
     /// Fails if a key is missing, is not used by the grant, or has an invalid value,
-    /// or if a file cannot be read. The error names the key and the file.
+    /// or if a file cannot be read. The error names the key and the file; if the
+    /// configuration is from the environment, it names a missing variable.
     #[cfg(feature = "reqwest")]
     pub fn source(&self) -> Result<impl TokenSource + fmt::Debug + use<>, ConfigError> {
         self.through(self.default_transport()?)
@@ -50,6 +51,10 @@ impl SourceConfig {
     }
 
     fn through<T: Transport>(&self, transport: T) -> Result<BoxTokenSource, ConfigError> {
+        self.build(transport).map_err(|e| self.named_variable(e))
+    }
+
+    fn build<T: Transport>(&self, transport: T) -> Result<BoxTokenSource, ConfigError> {
         if self.preset.is_some() {
             return self.of_preset(transport);
         }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::cache_config::CacheConfig;
+use super::known_keys::KnownKeys;
 use super::values::{DurationValue, Flag, Number, Secret, StringList, Text};
 use crate::error::ConfigError;
 
@@ -41,7 +42,7 @@ use crate::error::ConfigError;
 /// error of this crate quotes a secret, but a parser's own error may show the faulty
 /// line, as `toml`'s does.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct SourceConfig {
     pub(super) grant: Option<String>,
     pub(super) preset: Option<String>,
@@ -107,6 +108,15 @@ pub struct SourceConfig {
     pub(super) timeout: Option<DurationValue>,
     pub(super) max_response: Option<Number<usize>>,
     pub(super) cache: Option<CacheConfig>,
+    /// The prefix of the variables that it was read from.
+    #[serde(skip)]
+    pub(super) variables: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for SourceConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(KnownKeys(deserializer))
+    }
 }
 
 /// Keys that a preset sets itself.

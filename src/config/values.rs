@@ -33,6 +33,7 @@ pub(super) struct StringList(pub(super) Vec<String>);
 enum Value {
     Text(String),
     Whole(u64),
+    Negative,
     Fraction(f64),
     Flag(bool),
     List(Vec<String>),
@@ -65,8 +66,7 @@ impl<'de> Deserialize<'de> for Value {
             }
 
             fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
-                let number = u64::try_from(number);
-                number.map(Value::Whole).map_err(|_| E::custom(WRONG_TYPE))
+                Ok(u64::try_from(number).map_or(Value::Negative, Value::Whole))
             }
 
             fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
@@ -132,7 +132,7 @@ impl<'de> Deserialize<'de> for DurationValue {
             Value::Whole(seconds) => Some(Duration::from_secs(seconds)),
             Value::Fraction(seconds) => Duration::try_from_secs_f64(seconds).ok(),
             Value::Text(text) => duration(&text),
-            Value::Flag(_) | Value::List(_) => None,
+            Value::Negative | Value::Flag(_) | Value::List(_) => None,
         })
         .map(Self)
     }
@@ -209,7 +209,7 @@ impl<'de> Deserialize<'de> for Number<f64> {
             Value::Fraction(number) => Some(number),
             Value::Whole(number) => u32::try_from(number).ok().map(f64::from),
             Value::Text(text) => text.trim().parse().ok(),
-            Value::Flag(_) | Value::List(_) => None,
+            Value::Negative | Value::Flag(_) | Value::List(_) => None,
         })
         .map(Self)
     }
@@ -221,7 +221,7 @@ impl<'de> Deserialize<'de> for Number<usize> {
         read(deserializer, what, |value| match value {
             Value::Whole(number) => usize::try_from(number).ok(),
             Value::Text(text) => text.trim().parse().ok(),
-            Value::Fraction(_) | Value::Flag(_) | Value::List(_) => None,
+            Value::Negative | Value::Fraction(_) | Value::Flag(_) | Value::List(_) => None,
         })
         .map(Self)
     }
@@ -233,7 +233,7 @@ impl<'de> Deserialize<'de> for StringList {
         read(deserializer, what, |value| match value {
             Value::Text(text) => Some(text.split_whitespace().map(str::to_owned).collect()),
             Value::List(words) => Some(words),
-            Value::Whole(_) | Value::Fraction(_) | Value::Flag(_) => None,
+            Value::Whole(_) | Value::Negative | Value::Fraction(_) | Value::Flag(_) => None,
         })
         .map(Self)
     }

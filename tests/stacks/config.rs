@@ -206,6 +206,58 @@ fn an_unknown_key_is_refused_by_its_name_in_every_format() {
     }
 }
 
+#[test]
+fn a_typing_error_in_a_key_is_pointed_at_with_the_key_that_was_meant() {
+    for (toml, place, hint) in [
+        (
+            "usernam = 'me'",
+            "line 2, column 1",
+            "did you mean `username`?",
+        ),
+        (
+            "[cache]\nlabel = 'x'\nwait_timeut = '20s'",
+            "line 4, column 1",
+            "did you mean `wait_timeout`?",
+        ),
+        (
+            "wait_timeout = '20s'",
+            "line 2, column 1",
+            "it is a key of the table `cache`",
+        ),
+    ] {
+        let toml = format!("preset = 'voipex'\n{toml}\n");
+        let error = toml::from_str::<SourceConfig>(&toml).expect_err(&toml);
+        let error = error.to_string();
+        assert!(error.contains(place) && error.contains(hint), "{error}");
+    }
+    let deep = [("X_PRESET", "voipex"), ("X_CACHE_WAIT_TIMEOUT", "1s")];
+    let error = SourceConfig::from_vars("X_", deep).expect_err("one underscore");
+    assert!(error.to_string().contains("`cache__wait_timeout`"));
+}
+
+#[test]
+fn a_variable_that_is_missing_is_named() -> Result<(), BoxError> {
+    for (variables, missing) in [
+        (&[][..], "`MY_AUTH_GRANT`"),
+        (
+            &[("MY_AUTH_PRESET", "voipex"), ("MY_AUTH_USERNAME", "me")],
+            "`MY_AUTH_PASSWORD`",
+        ),
+        (
+            &[("my_auth_preset", "voipex"), ("MY_AUTH_PASSWORD", "p")],
+            "`MY_AUTH_USERNAME`",
+        ),
+    ] {
+        let variables = variables.iter().copied();
+        let config = SourceConfig::from_vars("my_auth_", variables)?;
+        let error = config.token_cache().expect_err(missing).to_string();
+        assert!(error.contains(missing), "{error}");
+    }
+    let from_file = refused(json!({ "preset": "voipex", "username": "me" }));
+    assert!(!from_file.to_string().contains("environment"));
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_same_source_comes_from_each_format() -> Result<(), BoxError> {
     let toml = r#"
@@ -562,6 +614,11 @@ fn what_is_missing_or_not_used_is_named() {
         ),
         (client(json!({ "timeout": 0 })), "timeout", "is zero"),
         (
+            client(json!({ "client_auth": "basic", "client_secret": "hunter2" })),
+            "client_auth",
+            "is none of `none`, `client_secret_basic`",
+        ),
+        (
             client(json!({ "cache": { "renew_before_max": 5 } })),
             "renew_before_fraction",
             "missing beside `renew_before_max`",
@@ -612,6 +669,10 @@ fn no_secret_is_in_debug_or_in_the_error_of_a_value_that_does_not_fit() {
         let as_yaml = serde_yaml_ng::from_str::<SourceConfig>(&shown).expect_err(&shown);
         assert!(!as_yaml.to_string().contains("472193"), "{as_yaml}");
     }
+    let negative = json!({ "preset": "voipex", "cache": { "wait_timeout": -472_193 } });
+    let error = serde_json::from_value::<SourceConfig>(negative).expect_err("negative");
+    assert!(error.to_string().contains("a duration is"), "{error}");
+    assert!(!error.to_string().contains("472193"), "{error}");
     for table in ["X_CACHE", "X_PARAMS"] {
         let vars = [("X_PRESET", "voipex"), (table, "hunter2")];
         let error = SourceConfig::from_vars("X_", vars).expect_err(table);
@@ -687,6 +748,7 @@ async fn a_variable_is_cut_as_a_file_is_and_named_where_it_is_at_fault() -> Resu
     for (name, value, reason) in [
         ("A_PASSWORD", " \n", "nothing but blanks"),
         ("A_TIMEOUT", "hunter2", "a duration is"),
+        ("A_TIMEOUT", "-1", "a duration is"),
         ("A_CACHE__WAIT_TIMEOUT", "hunter2", "a duration is"),
         ("A_MAX_RESPONSE", "hunter2", "a whole number"),
         ("A_NO_PROXY", "hunter2", "`true` or `false`"),
