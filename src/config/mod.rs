@@ -74,7 +74,8 @@
 //! | `private_key`, `key_id`, `key_algorithm`, `key_certificate_file` | for `private_key_jwt`: the key in PEM, its `kid` and `alg`, and the certificate, in PEM, whose hashes are sent as `x5t` and `x5t#S256` |
 //! | `assertion_audience`, `assertion_issuer`, `assertion_subject`, `assertion_lifetime`, `assertion_claims`, `assertion_headers` | the assertion that this key signs, as in [`SignedJwt`](crate::grant::SignedJwt); the last two are tables. If it signs both a grant's assertion and the client's, the client's has only the lifetime and the headers |
 //! | `client_assertion_file` or `client_assertion` | for `client_assertion` |
-//! | `scope`, `audience`, `resource`, `accept_token_type` | as in [`Grant`](crate::grant::Grant): a string of words separated by spaces, or a list |
+//! | `scope`, `audience`, `resource` | as in [`Grant`](crate::grant::Grant): a string of words separated by spaces, or a list |
+//! | `accept_token_type` | as in [`Grant`](crate::grant::Grant): a string that is one type (`Application Access Token`) or several separated by spaces, or a list |
 //! | `params`, `param_files` | tables of further parameters of the token request: their values, and the files that hold them |
 //! | `logout_endpoint` or `revocation_endpoint` | the URL where a session is ended |
 //! | `client_certificate_file`, `client_key_file` | PEM files for `tls_client_auth`: the certificate, and its key if that is in a separate file; or both as PEM in `client_certificate` |

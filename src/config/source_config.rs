@@ -1,13 +1,12 @@
 //! The keys of a configuration, and which of them a grant uses.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
 use super::cache_config::CacheConfig;
-use super::values::{DurationValue, Flag, Number, Secret, StringList, Text};
+use super::values::{DurationValue, Flag, Number, Secret, StringList, Table, Text, TokenTypes};
 use crate::error::ConfigError;
 
 /// Configuration of a source of tokens and its cache. Deserialize it, or read it
@@ -66,8 +65,8 @@ pub struct SourceConfig {
     pub(super) assertion_issuer: Option<String>,
     pub(super) assertion_subject: Option<String>,
     pub(super) assertion_lifetime: Option<DurationValue>,
-    pub(super) assertion_claims: Option<BTreeMap<String, Text>>,
-    pub(super) assertion_headers: Option<BTreeMap<String, Text>>,
+    pub(super) assertion_claims: Option<Table<Text>>,
+    pub(super) assertion_headers: Option<Table<Text>>,
     pub(super) username: Option<String>,
     pub(super) password: Option<Secret>,
     pub(super) password_file: Option<PathBuf>,
@@ -85,10 +84,10 @@ pub struct SourceConfig {
     pub(super) requested_token_type: Option<String>,
     pub(super) audience: Option<StringList>,
     pub(super) resource: Option<StringList>,
-    pub(super) accept_token_type: Option<StringList>,
+    pub(super) accept_token_type: Option<TokenTypes>,
     pub(super) scope: Option<StringList>,
-    pub(super) params: Option<BTreeMap<String, Secret>>,
-    pub(super) param_files: Option<BTreeMap<String, PathBuf>>,
+    pub(super) params: Option<Table<Secret>>,
+    pub(super) param_files: Option<Table<PathBuf>>,
     pub(super) logout_endpoint: Option<String>,
     pub(super) revocation_endpoint: Option<String>,
     /// Includes its private key.
