@@ -1,12 +1,12 @@
 //! Where a token may be sent.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use http::Uri;
 use http::uri::Authority;
-use url::Url;
+use url::{Host, Url};
 
 use crate::error::ConfigError;
 use crate::plain_http::is_loopback;
@@ -375,10 +375,15 @@ fn same_host(origin: &str, host: &str) -> bool {
     if origin.eq_ignore_ascii_case(host) {
         return true;
     }
-    let address = |text: &str| -> Option<Ipv6Addr> {
+    let v6 = |text: &str| -> Option<Ipv6Addr> {
         text.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
     };
-    matches!((address(origin), address(host)), (Some(a), Some(b)) if a == b)
+    if let (Some(a), Some(b)) = (v6(origin), v6(host)) {
+        return a == b;
+    }
+    // `127.1` is 127.0.0.1, for the parser of the URL standard and for resolvers.
+    let is_v4 = origin.parse::<Ipv4Addr>().is_ok();
+    is_v4 && matches!(Host::parse(host), Ok(Host::Ipv4(host)) if host.to_string() == origin)
 }
 
 impl Origin {
@@ -496,6 +501,9 @@ mod tests {
             ("https://[2001:db8::1]", "https://[2001:DB8:0:0::1]/"),
             ("http://localhost:80", "http://localhost/"),
             ("http://127.0.0.1:8080", "http://127.0.0.1:8080/"),
+            ("http://127.1:8080", "http://127.1:8080/"),
+            ("http://127.1:8080", "http://127.0.0.1:8080/"),
+            ("http://127.0.0.1", "http://0x7f.0.0.1/"),
             ("http://[::1]:8080", "http://[0:0::1]:8080/"),
             ("https://a.example", "https://user:password@a.example/"),
             ("https://a.example", "https://a.example:/"),
@@ -526,6 +534,9 @@ mod tests {
             ("https://api.example.com", "https://api.example.com.:443/"),
             ("https://api.example.com", "ftp://api.example.com:443/"),
             ("http://localhost:80", "https://localhost:80/"),
+            ("http://127.0.0.1", "http://127.0.0.2/"),
+            ("http://127.0.0.1", "http://127.2/"),
+            ("http://127.0.0.1", "http://127.0.0.1.evil.test/"),
             // Not valid ports, though `http` parses them.
             ("https://api.example.com", "https://api.example.com:65979/"),
             ("https://api.example.com", "https://api.example.com:+443/"),
