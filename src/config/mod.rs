@@ -99,9 +99,10 @@
 //!
 //! A refresh token that the server rotated is written to `rotated_token_file`. A token in
 //! that file is used instead of `refresh_token`, so empty or delete the file when you set
-//! a new one. It may be a link, which stays one, or a file that is mounted by itself. At
-//! any moment the latest token is in it or in the file of the same name followed by
-//! `.new`, from which it is read at the next start.
+//! a new one. It may be a link, which stays one, or a file that is mounted by itself; if
+//! it can be written nowhere, for example because its folder is missing, no source is
+//! built. At any moment the latest token is in it or in the file of the same name
+//! followed by `.new`, from which it is read at the next start.
 //!
 //! A duration is a number of seconds, or a string of numbers with units, the longer
 //! unit first: `500ms`, `1.5s`, `90s`, `1m30s`, `2h`, `7d`.

@@ -168,6 +168,7 @@ impl SourceConfig {
             .map_err(|e| ConfigError::new("refresh_token", e.to_string()))?;
         let id = self.needed_client_id()?;
         let grant = RefreshTokenGrant::new(self.endpoint()?, id, token)?;
+        rotated.map(rotated_token::check).transpose()?;
         Ok(match self.rotated_token_file.clone() {
             Some(path) => grant.on_rotation(move |token| rotated_token::write(path.clone(), token)),
             None => grant,

@@ -544,6 +544,14 @@ fn what_is_missing_or_not_used_is_named() {
             "missing",
         ),
         (
+            with(
+                json!({ "grant": "refresh_token", "refresh_token": "hunter2",
+                "rotated_token_file": "/no/where/token" }),
+            ),
+            "rotated_token_file",
+            "/no/where/token cannot be written",
+        ),
+        (
             with(json!({ "grant": "token_exchange" })),
             "subject_token_file",
             "missing",
