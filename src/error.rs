@@ -23,10 +23,16 @@ pub enum TokenErrorKind {
     /// The token endpoint is temporarily unavailable: 408, 425, 429, 5xx, or
     /// `temporarily_unavailable` (RFC 6749, section 4.1.2.1). Transient.
     Unavailable,
-    /// The token endpoint refused the credentials or the client (RFC 6749,
-    /// section 5.2), or answered another 4xx without a readable `error`. The
+    /// The token endpoint refused the credentials or the client: with a known `error`
+    /// (RFC 6749, section 5.2) in a response of any status except 429 and 503, with
+    /// any other `error` in a success, or with any other 4xx, for example a page. The
     /// error is repeated from memory until the next attempt, or until
     /// [`TokenCache::reset`](crate::TokenCache::reset).
+    ///
+    /// A success without a usable token, for example a page, is
+    /// [`InvalidResponse`](Self::InvalidResponse), and a redirect is
+    /// [`UnexpectedRedirect`](Self::UnexpectedRedirect). The cache treats both like a
+    /// refusal: the pauses before the next attempts are the same.
     Refused,
     /// The token endpoint's response was not understood (RFC 6749, section 5.1).
     InvalidResponse,

@@ -68,9 +68,9 @@ pub trait TokenSource: Send + Sync + 'static {
         0
     }
 
-    /// Returns the owner of the tokens as text: endpoint, client, user. A
-    /// [store](crate::store) shares tokens only between caches with the same text.
-    /// The default returns an empty text: unknown.
+    /// Returns the holder of the tokens as text: endpoint, client, user, and what else
+    /// a grant requests that is not secret. A [store](crate::store) shares tokens only
+    /// between caches with the same text. The default returns an empty text: unknown.
     #[doc(hidden)]
     fn holder(&self) -> String {
         String::new()

@@ -25,7 +25,7 @@ pub(crate) fn check(crowd: &Crowd) -> ExitCode {
     let bytes = parked - notify;
     // Not `bytes > TARGET_BYTES`, which NaN would pass.
     let kept = bytes <= TARGET_BYTES;
-    let mut table = Table::new(&["what", "figure", "target and bound", ""]);
+    let mut table = Table::new(&["what", "measured", "target and bound", ""]);
     table.row(&[
         "bytes_per_waiter".to_owned(),
         format!("{bytes:.0}"),

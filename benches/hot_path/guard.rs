@@ -34,7 +34,7 @@ pub(crate) fn check() -> ExitCode {
         }
     };
     let ratio = instructions.ratio();
-    let mut table = Table::new(&["what", "figure", "target", "", "bound", ""]);
+    let mut table = Table::new(&["what", "measured", "target", "", "bound", ""]);
     let figures = [
         (
             "instruction_ratio",

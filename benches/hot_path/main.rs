@@ -85,8 +85,8 @@ fn measure() {
 
     heading("Hot path", "cargo bench --bench hot_path");
     println!(
-        "Nanoseconds for each request over the bare stack, medians of {ROUNDS} interleaved \
-         rounds with their quartiles.\n"
+        "Nanoseconds per request: those of the bare stack, and what each layer adds. Medians of \
+         {ROUNDS} interleaved rounds, with quartiles.\n"
     );
     let mut summary = Summary::new("hot_path");
     let mut times = Table::new(&[
@@ -143,22 +143,13 @@ fn rounds(stacks: &[&dyn Stack], pattern: Pattern) -> Series {
 fn paired(stacks: &[&dyn Stack; 3], summary: &mut Summary) {
     const PARTS: [f64; 5] = [0.05, 0.25, 0.5, 0.75, 0.95];
     println!(
-        "All of the time of a request over that of another stack in the same round, each thread on \
-         a core of its own: {SHORT_ROUNDS} rounds of {SHORT} requests. The costs are those of the \
-         fastest tenth of each stack's rounds, over the bare stack.\n"
+        "The whole time of a request divided by that of another stack in the same round, each \
+         thread on its own core: {SHORT_ROUNDS} rounds of {SHORT} requests. A cost is what a layer \
+         adds to the bare stack in the fastest tenth of each stack's rounds.\n"
     );
     let head = [
-        "pattern",
-        "over",
-        "5 %",
-        "25 %",
-        "median",
-        "75 %",
-        "95 %",
-        "costs, ns",
-        "ratio",
-        "target",
-        "",
+        "pattern", "compared", "5 %", "25 %", "median", "75 %", "95 %", "cost, ns", "ratio",
+        "target", "",
     ];
     let mut table = Table::new(&head);
     for (name, key, pattern, target) in [
@@ -179,9 +170,9 @@ fn paired(stacks: &[&dyn Stack; 3], summary: &mut Summary) {
         let cost = |one| series.at(one, QUIET) - series.at(0, QUIET);
         let ratio = cost(2) / cost(1);
         for (what, one, other, costs) in [
-            ("live token over constant", 2, 1, None),
-            ("constant over bare", 1, 0, Some(cost(1))),
-            ("live token over bare", 2, 0, Some(cost(2))),
+            ("live token / constant", 2, 1, None),
+            ("constant / bare", 1, 0, Some(cost(1))),
+            ("live token / bare", 2, 0, Some(cost(2))),
         ] {
             let mut cells = vec![name.to_owned(), what.to_owned()];
             let ratios = series.ratios_at(one, other, &PARTS);
@@ -219,10 +210,11 @@ fn clone_body(tokens: &tower_bearer::TokenCache, summary: &mut Summary) {
     summary.number("clone_body_over_retry", over_retry);
     summary.number("clone_body_ratio", over_both);
     println!(
-        "`CloneBody` with a `Full<Bytes>` body, 1 thread, beside tower's retry: the costs of the \
-         fastest tenth of {SHORT_ROUNDS} rounds of {SHORT} requests.\n"
+        "`CloneBody` with a `Full<Bytes>` body, 1 thread, compared with tower's retry: what each \
+         adds to the bare stack, in the fastest tenth of {SHORT_ROUNDS} rounds of {SHORT} \
+         requests.\n"
     );
-    let mut table = Table::new(&["stack", "over bare, ns", "live token over it", "target", ""]);
+    let mut table = Table::new(&["stack", "added, ns", "live token / this", "target", ""]);
     let row = |table: &mut Table, name: &str, measure, ratio: Option<f64>| {
         let met = ratio.map(|ratio| verdict(ratio <= 1.0));
         table.row(&[
@@ -236,7 +228,7 @@ fn clone_body(tokens: &tower_bearer::TokenCache, summary: &mut Summary) {
     row(&mut table, "live token", 3, None);
     row(
         &mut table,
-        "retry alone: no token at all",
+        "retry alone, without a token",
         1,
         Some(over_retry),
     );
@@ -251,15 +243,15 @@ fn clone_body(tokens: &tower_bearer::TokenCache, summary: &mut Summary) {
 
 fn exact_figures(summary: &mut Summary, allocations: f64) {
     println!(
-        "Counted: instructions under callgrind (where the clock is a system call, for lack of a \
-         vDSO), and allocations over the bare stack.\n"
+        "Counted: instructions under callgrind (which has no vDSO, so the clock is a system \
+         call), and allocations added to the bare stack.\n"
     );
     let mut table = Table::new(&[
         "what",
         "bare",
         "constant",
         "live token",
-        "figure",
+        "measured",
         "target",
         "",
     ]);

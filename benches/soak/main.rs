@@ -99,7 +99,10 @@ async fn soak(minutes: u64) -> ExitCode {
                     server.up(true);
                     outages.record(event);
                 }
-                Event::Revoke => server.revoke(),
+                Event::Revoke => {
+                    outages.record(event);
+                    server.revoke();
+                }
             }
         }
         sleep_until(start + CYCLE * (cycle + 1)).await;
@@ -119,7 +122,7 @@ async fn soak(minutes: u64) -> ExitCode {
         sleep(Duration::from_millis(50)).await;
     }
     let left = Handle::current().metrics().num_alive_tasks();
-    println!("tasks that are left after the end: {left}");
+    println!("tasks left at the end: {left}");
     match met && left == 0 {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
@@ -173,6 +176,7 @@ fn show(minutes: u64, samples: &[Sample], load: &Load) -> bool {
         ("replayed", &seen.replayed),
         ("refused", &seen.refused),
         ("failed_in_outages", &seen.permitted),
+        ("rejected_twice", &seen.twice),
         ("failed", &seen.failed),
     ] {
         summary.number(key, count.load(Relaxed) as f64);

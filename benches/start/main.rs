@@ -98,12 +98,11 @@ fn show(series: &Series) {
         "cargo bench --bench start --features file-store",
     );
     println!(
-        "Milliseconds from the start of a process until its first request has its answer, with a \
-         token endpoint and an API on loopback, or until it has a token: medians of {ROUNDS} \
-         interleaved rounds with their quartiles. Each is compared with the same program without \
-         a token request.\n"
+        "Milliseconds from the start of a process until its first response, with a token endpoint \
+         and an API on loopback, or until it has a token: medians of {ROUNDS} interleaved rounds, \
+         with quartiles. Each program is compared with the same one without a token request.\n"
     );
-    let mut table = Table::new(&["the program", "ms", "ratio", "ms over it", "target", ""]);
+    let mut table = Table::new(&["program", "ms", "ratio", "ms more", "target", ""]);
     let mut summary = Summary::new("start");
     for (program, base, what, target, key) in [
         (ReqwestConstant, None, "reqwest, constant header", None, ""),
@@ -128,7 +127,7 @@ fn show(series: &Series) {
             Some(TARGET),
             "start_ratio_hyper",
         ),
-        (Fixed, None, "a token fixed in the program", None, ""),
+        (Fixed, None, "a fixed token in the program", None, ""),
         (
             File,
             Some(Fixed),
@@ -139,7 +138,7 @@ fn show(series: &Series) {
         (
             Login,
             Some(Fixed),
-            "a token by a token request",
+            "a token from a token request",
             None,
             "ratio_of_a_login",
         ),
@@ -164,7 +163,7 @@ fn show(series: &Series) {
     table.print();
     let over = series.difference(at(File), at(Fixed)).median;
     println!(
-        "Under {MOST} ms over a fixed token: {}.",
+        "Less than {MOST} ms more than a fixed token: {}.",
         verdict(over < MOST)
     );
     summary.number("ms_over_fixed", over);

@@ -61,21 +61,20 @@ fn main() -> ExitCode {
     }
     heading("Storm", "cargo bench --bench storm");
     println!(
-        "Connections that {REQUESTS} requests of a hyper client opened, HTTP/1.1 on loopback. In \
-         a storm each of them is rejected once: 401 with a body of 2 kB that comes {BETWEEN:?} \
-         after its head. \"Dropped\" is the same storm where that body is dropped before the \
-         layer sees it, which is what the layer did with it at first. The target is {TARGET} of \
-         that.\n"
+        "Connections opened by {REQUESTS} requests of a hyper client, with HTTP/1.1 on loopback. \
+         In a storm, each request is rejected once, by a 401 whose body of 2 kB comes {BETWEEN:?} \
+         after its head. \"Dropped\" is the same storm, but that body is dropped before the layer \
+         sees it, as the layer itself did at first. The target is {TARGET} of \"dropped\".\n"
     );
     let mut table = Table::new(&[
-        "at a time",
-        "the client's threads",
+        "requests at a time",
+        "client threads",
         "no rejections",
         "storm",
         "dropped",
-        "more for 1000 rejections",
-        "where dropped",
-        "storm over dropped",
+        "added by 1000 rejections",
+        "added if dropped",
+        "storm / dropped",
         "",
     ]);
     let mut summary = Summary::new("storm");

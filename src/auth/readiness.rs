@@ -117,10 +117,7 @@ impl<S: Clone> Inner<S> {
     /// Returns what a request that is sent now needs for a replay.
     #[inline]
     pub(crate) fn standby(&mut self) -> Standby<S> {
-        Standby {
-            service: self.service.clone(),
-            lending: self.lend(),
-        }
+        Standby(self.lend())
     }
 
     #[inline]
@@ -252,27 +249,23 @@ impl<S> Queued<S> {
     }
 }
 
-impl<S: Clone> Queued<S> {
+impl<S> Queued<S> {
     /// Returns what a replay of the request needs that is sent with this.
     pub(crate) fn next(&self) -> Standby<S> {
-        Standby {
-            service: self.service.clone(),
-            lending: self.lending.clone(),
-        }
+        Standby(self.lending.clone())
     }
 }
 
-/// What a sent request needs to be queued again.
+/// What a sent request needs to be queued again. It holds no service: most requests
+/// are sent once, and a client may be large.
 #[derive(Debug)]
-pub(crate) struct Standby<S> {
-    service: S,
-    lending: Arc<Lending<S>>,
-}
+pub(crate) struct Standby<S>(Arc<Lending<S>>);
 
-impl<S> Standby<S> {
+impl<S: Clone> Standby<S> {
     /// Queues before the readiness of the first attempt is given back.
     pub(crate) fn queue(self) -> Queued<S> {
-        Queued::new(self.service, self.lending)
+        let service = lock(&self.0.lent).service.clone();
+        Queued::new(service, self.0)
     }
 }
 

@@ -85,7 +85,8 @@ impl From<&str> for Account {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreWarning {
-    /// The same name is in use for another endpoint, client or user.
+    /// The same name is in use for another [holder](Account::holder): another
+    /// endpoint, client or user, for example, or another scope.
     OtherHolder {
         /// The holder in this process.
         ours: String,

@@ -16,8 +16,9 @@
 //!   [withdraws](TokenStore::withdraw) the call, even one that is still on its way to
 //!   the store, and the refresh token is kept.
 //!
-//! An account is its name and its [holder](Account::holder): token endpoint, client
-//! and user. Two caches that use one name by mistake share nothing, and both get a
+//! An account is its name and its [holder](Account::holder): token endpoint, client,
+//! user, scope, audiences, resources and the grant's other parameters that are not
+//! secret. Two caches that use one name by mistake share nothing, and both get a
 //! [warning](StoreWarning).
 //!
 //! Failures are kept for each set of credentials, by a fingerprint of them. A

@@ -194,14 +194,18 @@ pub(super) fn emit(label: &str, event: &Event<'_>) {
             count_fetch(label, reason.name(), "abandoned");
         }
         Event::Replayed { replay, .. } => {
-            describe_counter!(REPLAYS, Count, "Requests sent a second time after a 401");
+            describe_counter!(
+                REPLAYS,
+                Count,
+                "Requests sent a second time after a rejection"
+            );
             counter!(REPLAYS, "account" => account(), "outcome" => replay.name()).increment(1);
         }
         Event::RenewalBackedOff { .. } => {
             describe_counter!(
                 BACKED_OFF,
                 Count,
-                "401s without a renewal, because recent ones did not help"
+                "Rejections without a renewal, because recent ones did not help"
             );
             counter!(BACKED_OFF, "account" => account()).increment(1);
         }

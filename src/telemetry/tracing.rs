@@ -96,13 +96,13 @@ pub(super) fn emit(label: &str, event: &Event<'_>) {
             account = label,
             generation,
             outcome = replay.name(),
-            "request sent again after a 401"
+            "request sent again after a rejection"
         ),
         Event::RenewalBackedOff { generation } => warn!(
             target: "tower_bearer",
             account = label,
             generation,
-            "renewal after a 401 backed off: recent renewals did not help"
+            "renewal after a rejection backed off: recent renewals did not help"
         ),
         Event::RenewalExclusive => info!(
             target: "tower_bearer",

@@ -19,10 +19,8 @@ use {
 #[cfg(feature = "reqwest")]
 use crate::{
     error::{BoxError, ConfigError},
-    transport::pem,
-    transport::reqwest::{
-        Exchange, HttpVersion, LazyClient, Pem, ProxyChoice, ResponseBody, Settings,
-    },
+    transport::pem::{self, Pem},
+    transport::reqwest::{Exchange, HttpVersion, LazyClient, ProxyChoice, ResponseBody, Settings},
 };
 
 /// Transport of a grant that was given no other.
@@ -110,8 +108,8 @@ impl DefaultTransport {
     /// Fails if the PEM has no certificate or no private key. The error quotes
     /// nothing.
     pub fn client_certificate(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
-        let identity =
-            pem::identity(pem).map_err(|what| ConfigError::new("client_certificate", what))?;
+        let identity = pem::identity(pem.as_ref())
+            .map_err(|what| ConfigError::new("client_certificate", what))?;
         Ok(self.set(|settings| settings.identity = Some(Pem::Parsed(identity))))
     }
 
@@ -149,7 +147,8 @@ impl DefaultTransport {
     ///
     /// Fails if the PEM has no certificate.
     pub fn root_certificates(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
-        let roots = pem::roots(pem).map_err(|what| ConfigError::new("root_certificates", what))?;
+        let roots =
+            pem::roots(pem.as_ref()).map_err(|what| ConfigError::new("root_certificates", what))?;
         Ok(self.set(|settings| settings.roots = Some(Pem::Parsed(roots))))
     }
 

@@ -16,8 +16,9 @@ use zeroize::Zeroizing;
 
 use crate::error::{BoxError, TokenError, TokenErrorKind};
 use crate::plain_http::{is_plain, stays_here};
+use crate::secret_file;
 use crate::sync::lock;
-use crate::{secret_file, transport::pem};
+use crate::transport::pem::{self, Pem};
 
 const USER_AGENT: &str = concat!("tower-bearer/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -50,14 +51,6 @@ pub(super) struct Settings {
     pub(super) keeps_system_roots: bool,
     pub(super) proxy: ProxyChoice,
     pub(super) version: HttpVersion,
-}
-
-/// PEM: parsed in advance, or in files that are read for each request and may be
-/// replaced.
-#[derive(Clone)]
-pub(super) enum Pem<T> {
-    Parsed(T),
-    Files(Vec<PathBuf>),
 }
 
 #[derive(Clone)]
@@ -136,29 +129,10 @@ impl Settings {
         let mut files = files.iter();
         let mut builder = self.with_proxy(self.builder());
         if let Some(identity) = &self.identity {
-            builder = builder.identity(match identity {
-                Pem::Parsed(identity) => identity.clone(),
-                Pem::Files(paths) => {
-                    let texts: Vec<_> = files.by_ref().take(paths.len()).collect();
-                    // A certificate and its key may be in separate files.
-                    let length = texts.iter().map(|text| text.len() + 1).sum();
-                    let mut both = Zeroizing::new(Vec::with_capacity(length));
-                    for text in texts {
-                        both.extend_from_slice(text);
-                        both.push(b'\n');
-                    }
-                    pem::identity(&*both).map_err(|what| unusable(paths, what))?
-                }
-            });
+            builder = builder.identity(identity.read(files.by_ref(), pem::identity)?);
         }
         if let Some(roots) = &self.roots {
-            let roots = match roots {
-                Pem::Parsed(roots) => roots.clone(),
-                Pem::Files(paths) => {
-                    let text = files.next().map_or(&[][..], |text| text.as_slice());
-                    pem::roots(text).map_err(|what| unusable(paths, what))?
-                }
-            };
+            let roots = roots.read(files, pem::roots)?;
             builder = match self.keeps_system_roots {
                 true => builder.tls_certs_merge(roots),
                 false => builder.tls_certs_only(roots),
@@ -173,12 +147,6 @@ impl Settings {
 fn not_built(error: reqwest::Error) -> TokenError {
     let what = "the client for token requests could not be built";
     TokenError::new(TokenErrorKind::Connect, what).with_source(error.without_url())
-}
-
-fn unusable(paths: &[PathBuf], what: &str) -> TokenError {
-    let paths: Vec<_> = paths.iter().map(|p| p.display().to_string()).collect();
-    let what = format!("{} {what}", paths.join(" with "));
-    TokenError::new(TokenErrorKind::Source, what)
 }
 
 impl LazyClient {

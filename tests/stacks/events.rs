@@ -148,7 +148,10 @@ fn each_reason_has_its_name() {
     }
     assert_one(
         &lines,
-        &["request sent again after a 401", "outcome=\"accepted\""],
+        &[
+            "request sent again after a rejection",
+            "outcome=\"accepted\"",
+        ],
     );
 }
 

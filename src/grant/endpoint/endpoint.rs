@@ -61,9 +61,10 @@ impl Endpoint {
     /// token, at `…/.well-known/openid-configuration` (OpenID Connect Discovery 1.0,
     /// section 4) and, if the server has none there (an error, a redirect, a page, a
     /// document without an issuer), at `/.well-known/oauth-authorization-server…`
-    /// (RFC 8414, section 3), and for an issuer with a path at
-    /// `/.well-known/openid-configuration…` (section 5). All clones share it for an hour; if it cannot be
-    /// requested again then, the old metadata stays in use.
+    /// (RFC 8414, section 3). For an issuer with a path, a third location follows:
+    /// `/.well-known/openid-configuration…`, with the path after it (RFC 8414, section
+    /// 5). All clones share the metadata for an hour; if it cannot be requested again
+    /// then, the old metadata stays in use.
     ///
     /// [`TokenCache::revoke`] uses its revocation endpoint if the grant has none of
     /// its own and the endpoint is of the issuer's origin; for a Keycloak without

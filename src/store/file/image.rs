@@ -1,4 +1,4 @@
-//! The content of a file, before it is sealed.
+//! The content of a file, sealed and before it is.
 
 use std::time::Duration;
 
@@ -210,6 +210,30 @@ impl Reader<'_> {
             true => self.record().map(Some),
             false => Some(None),
         }
+    }
+}
+
+/// The content of a file: an account, sealed for all spellings of its name, and its
+/// entries, sealed for that account.
+pub(super) struct Sealed<'a> {
+    pub(super) account: &'a [u8],
+    pub(super) entries: &'a [u8],
+}
+
+/// The first bytes of a file of this format.
+const MAGIC: &[u8; 4] = b"tbf1";
+
+impl<'a> Sealed<'a> {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let length = (self.account.len() as u32).to_be_bytes();
+        [MAGIC.as_slice(), &length, self.account, self.entries].concat()
+    }
+
+    pub(super) fn from_bytes(bytes: &'a [u8]) -> Option<Self> {
+        let (length, rest) = bytes.strip_prefix(MAGIC)?.split_first_chunk()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let (account, entries) = rest.split_at_checked(length)?;
+        Some(Self { account, entries })
     }
 }
 

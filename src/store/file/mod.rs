@@ -12,7 +12,6 @@ mod key_source;
 mod leases;
 mod names;
 mod place;
-mod sealed;
 
 pub use builder::FileStoreBuilder;
 pub use file_store::FileStore;

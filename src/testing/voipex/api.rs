@@ -6,10 +6,10 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::hapi;
 use crate::sync::lock;
 use crate::testing::api::{bearer, refusal};
 use crate::testing::mint::uuid;
+use crate::testing::reply::with_type;
 use crate::testing::shared::Shared;
 
 /// The number that every user may send from, as in the documentation.
@@ -36,9 +36,25 @@ pub(in crate::testing) fn respond(shared: &Shared, head: &Parts, body: &[u8]) ->
         _ => Err((StatusCode::NOT_FOUND, "Not Found".to_owned())),
     };
     match response {
-        Ok(body) => hapi::json(StatusCode::OK, &body),
-        Err((status, message)) => hapi::error(status, &message),
+        Ok(body) => reply(StatusCode::OK, &body),
+        Err((status, message)) => error(status, &message),
     }
+}
+
+/// Returns JSON, as hapi sends it.
+fn reply(status: StatusCode, body: &Value) -> Response<Bytes> {
+    let content_type = Some("application/json; charset=utf-8");
+    with_type(status, content_type, body.to_string().into())
+}
+
+/// Returns an error with its message.
+pub(super) fn error(status: StatusCode, message: &str) -> Response<Bytes> {
+    let body = json!({
+        "statusCode": status.as_u16(),
+        "error": status.canonical_reason(),
+        "message": message,
+    });
+    reply(status, &body)
 }
 
 type Answer = Result<Value, (StatusCode, String)>;

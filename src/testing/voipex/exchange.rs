@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use serde_json::Value;
 
-use super::hapi::error;
+use super::api::error;
 use crate::testing::api::{bearer, refusal};
 use crate::testing::counts::add;
 use crate::testing::grants::issue;

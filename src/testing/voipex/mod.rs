@@ -2,5 +2,4 @@
 
 pub(super) mod api;
 pub(super) mod exchange;
-mod hapi;
 mod settings;
