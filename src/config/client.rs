@@ -242,7 +242,7 @@ impl SourceConfig {
         if let Some(subject) = &self.assertion_subject {
             jwt = jwt.subject(subject);
         }
-        for (name, value) in self.assertion_claims.iter().flatten() {
+        for (name, value) in self.assertion_claims.iter().flat_map(|table| &table.0) {
             jwt = jwt.claim(name, &value.0);
         }
         jwt
@@ -280,7 +280,7 @@ impl SourceConfig {
                 .map_err(|error| fault(error.reason()))?;
         }
         let mut jwt = SignedJwt::new(key);
-        for (name, value) in self.assertion_headers.iter().flatten() {
+        for (name, value) in self.assertion_headers.iter().flat_map(|table| &table.0) {
             jwt = jwt.header(name, &value.0);
         }
         match &self.assertion_lifetime {

@@ -19,10 +19,15 @@ const TABLES: [&str; 5] = [
     "params",
 ];
 
+/// The table whose keys this crate defines. Those of the others are the server's.
+const CACHE: &str = "cache";
+
 impl SourceConfig {
     /// Reads the variables whose names begin with `prefix`, in any letter case; the
     /// rest of the name is a key of the configuration. Two underscores separate a
-    /// table from a key in it. An empty variable counts as not set. A byte order
+    /// table from a key in it; the name of a parameter, a claim or a header keeps its
+    /// letter case if it has a lower-case letter (`AUTH_PARAMS__loginHint`) and
+    /// otherwise becomes lower-case. An empty variable counts as not set. A byte order
     /// mark at the start of a value and line ends and blanks at its end are dropped;
     /// a secret that ends in a blank has to be set in the program.
     ///
@@ -86,6 +91,12 @@ impl SourceConfig {
                 }
                 None => drop(config.insert(name, value.into())),
                 Some((table, name)) => {
+                    let written = &variable[variable.len() - name.len()..];
+                    let has_lower_case = written.contains(|c: char| c.is_ascii_lowercase());
+                    let name = match table != CACHE && has_lower_case {
+                        true => written,
+                        false => name,
+                    };
                     let table = config.entry(table);
                     let table = table.or_insert_with(|| Value::Object(Map::new()));
                     if let Value::Object(table) = table {

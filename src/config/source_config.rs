@@ -1,6 +1,5 @@
 //! The keys of a configuration, and which of them a grant uses.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -8,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::cache_config::CacheConfig;
 use super::known_keys::KnownKeys;
-use super::values::{DurationValue, Flag, Number, Secret, StringList, Text};
+use super::values::{DurationValue, Flag, Number, Secret, StringList, Table, Text, TokenTypes};
 use crate::error::ConfigError;
 
 /// Defines the configuration, and the private struct that serde's code belongs to: a
@@ -92,8 +91,8 @@ config! {
         pub(super) assertion_issuer: Option<String>,
         pub(super) assertion_subject: Option<String>,
         pub(super) assertion_lifetime: Option<DurationValue>,
-        pub(super) assertion_claims: Option<BTreeMap<String, Text>>,
-        pub(super) assertion_headers: Option<BTreeMap<String, Text>>,
+        pub(super) assertion_claims: Option<Table<Text>>,
+        pub(super) assertion_headers: Option<Table<Text>>,
         pub(super) username: Option<String>,
         pub(super) password: Option<Secret>,
         pub(super) password_file: Option<PathBuf>,
@@ -111,10 +110,10 @@ config! {
         pub(super) requested_token_type: Option<String>,
         pub(super) audience: Option<StringList>,
         pub(super) resource: Option<StringList>,
-        pub(super) accept_token_type: Option<StringList>,
+        pub(super) accept_token_type: Option<TokenTypes>,
         pub(super) scope: Option<StringList>,
-        pub(super) params: Option<BTreeMap<String, Secret>>,
-        pub(super) param_files: Option<BTreeMap<String, PathBuf>>,
+        pub(super) params: Option<Table<Secret>>,
+        pub(super) param_files: Option<Table<PathBuf>>,
         pub(super) logout_endpoint: Option<String>,
         pub(super) revocation_endpoint: Option<String>,
         /// Includes its private key.
