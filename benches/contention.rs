@@ -1,4 +1,4 @@
-//! Where each design bends: 1 to 16 threads, each with a clone of the service.
+//! How each design scales: 1 to 16 threads, each with a clone of the service.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -61,7 +61,9 @@ fn main() {
     ];
 
     heading("Contention", "cargo bench --bench contention");
-    println!("Millions of requests a second, all threads together: medians of {ROUNDS} rounds.\n");
+    println!(
+        "Millions of requests per second, all threads together: medians of {ROUNDS} rounds.\n"
+    );
     let mut head = vec!["threads"];
     head.extend(stacks.iter().map(|(name, _)| *name));
     let mut table = Table::new(&head);

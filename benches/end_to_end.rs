@@ -29,8 +29,8 @@ use crate::support::table::{Table, heading, verdict};
 const ROUNDS: usize = 41;
 /// Requests under way at a time.
 const CALLERS: usize = 32;
-/// Each round goes through all stacks so many times, for so long each: whatever the
-/// machine does meanwhile, it does to all of them.
+/// Each round goes through all stacks this many times, for this long each:
+/// disturbances of the machine affect all of them alike.
 const TURNS: usize = 10;
 const SLICE: Duration = Duration::from_millis(30);
 /// Requests a second with the layer over those with a constant header.
@@ -68,18 +68,18 @@ impl Version {
 fn main() {
     heading("End to end", "cargo bench --bench end_to_end");
     println!(
-        "Requests a second, {CALLERS} at a time, on loopback, client and server with a thread \
-         each: medians of {ROUNDS} interleaved rounds with their quartiles. The last columns \
-         compare stacks that send the same bytes; the target there is {TARGET}.\n"
+        "Requests per second, {CALLERS} at a time, on loopback, with one thread each for client \
+         and server: medians of {ROUNDS} interleaved rounds, with quartiles. The last columns \
+         compare stacks that send the same bytes; there the target is {TARGET}.\n"
     );
     let mut table = Table::new(&[
-        "version",
+        "protocol",
         "stack",
-        "requests a second",
-        "over no layer",
-        "over a constant header",
+        "requests per second",
+        "ratio to no layer",
+        "ratio to a constant header",
         "",
-        "the client's processor time over a constant header",
+        "client's CPU time, ratio to a constant header",
     ]);
     let mut summary = Summary::new("end_to_end");
     for version in [Version::Http1, Version::Http2] {
@@ -117,7 +117,7 @@ fn main() {
         }
     }
     table.print();
-    println!("Without a header, 1.1 KiB less is written and read for each request.\n");
+    println!("Without a header, 1.1 KiB less is written and read per request.\n");
     summary.write();
 }
 

@@ -1,11 +1,11 @@
-//! A short program that starts again and again, with one login for all its runs:
+//! A short program that runs again and again, with one login for all its runs:
 //!
 //! ```sh
 //! cargo run --features file-store --example cron
 //! ```
 //!
 //! Starts the embedded server and runs itself against it: 100 times in a row, and 20
-//! times at once. A run finds the token of the one before in a file.
+//! times at once. Each run finds the previous run's token in a file.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,10 +18,10 @@ use tower_bearer::store::FileStore;
 use tower_bearer::testing::TokenServer;
 use tower_bearer::{BearerAuthLayer, Origins, PasswordGrant, TokenCache};
 
-/// The variable that makes a process a run, and says of what.
+/// The variable that makes a process a run, with its settings.
 const RUN: &str = "CRON_RUN";
 
-/// What a real program has in its settings.
+/// What a real program has in its configuration.
 #[derive(Serialize, Deserialize)]
 struct Settings {
     folder: PathBuf,
@@ -72,9 +72,10 @@ async fn start(settings: String) -> Result<bool, BoxError> {
     Ok(command.env(RUN, settings).status().await?.success())
 }
 
-/// All that a run does: a call of the API.
+/// A whole run: one call of the API.
 async fn run(settings: Settings) -> Result<(), BoxError> {
-    // A program of a user's has `FileStore::user_cache("my-tool").user_key("my-tool")`.
+    // A user's program would use
+    // `FileStore::user_cache("my-tool").user_key("my-tool")`.
     let store = FileStore::folder(settings.folder.join("tokens"))
         .key_file(settings.folder.join("key"))
         .build()?;

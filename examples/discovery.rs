@@ -1,5 +1,5 @@
-//! An issuer in place of a token endpoint: its metadata names the token endpoint,
-//! and where a session is ended: `cargo run --example discovery`.
+//! An issuer instead of a token endpoint: its metadata names the token endpoint, and
+//! where a session is ended: `cargo run --example discovery`.
 
 use std::error::Error;
 
@@ -19,8 +19,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tokens.revoke().await?;
     tokens.token().await?;
 
-    // An issuer may lack its last slash; otherwise it is the same to the last
-    // character.
+    // A trailing slash may be missing; otherwise the issuer must be the same to the
+    // last character.
     let other = Endpoint::issuer(format!("{}/other", server.api_url()))?;
     let other = PasswordGrant::new(other, server.client_id(), user, "never sent")?;
     println!("{}", other.fetch().await.expect_err("another issuer"));

@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let grant = ExtensionGrant::new(server.token_url(), name)?
         .client_id(server.client_id())
         .param("subject_token_type", access_token)?
-        // The source is asked for each token request; a string would be fixed.
+        // The source is called for each token request; a string would be fixed.
         .param_from("subject_token", move || {
             let subject = subject.clone();
             async move { Ok::<_, std::io::Error>(subject) }

@@ -1,5 +1,5 @@
-//! hyper-util's client with the layer: what it sends, what happens when a token
-//! is revoked, and how the two sorts of error are told apart.
+//! hyper-util's client with the layer: what it sends, what happens when a token is
+//! revoked, and how the two kinds of error are told apart.
 
 use std::time::Duration;
 
@@ -25,23 +25,23 @@ async fn main() -> Result<(), BoxError> {
         Request::post(format!("{}/messages", s.api_url())).body(Full::from(text))
     };
 
-    // The first call fetches a token, those after it find it there.
+    // The first call fetches a token, the next ones use it.
     for text in ["one", "two"] {
         let response = api.ready().await?.call(call(text)?).await?;
         let body = response.into_body().collect().await?.to_bytes();
         println!("{text}: {body:?}");
     }
 
-    // A token can die before its time: its session ended, the server's keys
-    // changed. The API answers 401, and the layer fetches a token and sends the
-    // request again. `Full<Bytes>` is `Clone`, so that needs no set-up.
+    // A token can become invalid early: its session ended, or the server's keys
+    // changed. The API answers 401, and the layer fetches a new token and sends the
+    // request again. `Full<Bytes>` is `Clone`, so this needs no configuration.
     s.revoke_access_tokens();
     let response = api.ready().await?.call(call("three")?).await?;
     assert_eq!(response.status(), StatusCode::OK);
     let outcome = response.extensions().get::<Outcome>();
     println!("three, after its token was revoked: {outcome:?}");
 
-    // No token to be had: the API never sees the request.
+    // No token is available: the API never sees the request.
     s.revoke_access_tokens();
     tokens.invalidate();
     s.token_endpoint()
@@ -55,8 +55,8 @@ async fn main() -> Result<(), BoxError> {
         Ok(response) => println!("four: {}", response.status()),
     }
 
-    // A limit for all of it, the wait for a token included, stands above the
-    // layer. Below it, each of the two sends would have one of its own.
+    // A limit for the whole call, including the wait for a token, goes above the
+    // layer. Below it, the limit would apply to each of the two attempts.
     tokens.reset();
     let limit = Duration::from_secs(5);
     let mut api = ServiceBuilder::new().timeout(limit).service(api);

@@ -34,8 +34,8 @@ async fn main() -> Result<(), BoxError> {
         }
     };
 
-    // Token requests may go through any tower service. This one counts them,
-    // for where there is no server to ask.
+    // Token requests may go through any tower service. This one counts them, because
+    // there may be no server to ask.
     let token_requests = Arc::new(AtomicU64::new(0));
     let counter = token_requests.clone();
     let count = move |request: Request<Full<Bytes>>| {
@@ -45,14 +45,14 @@ async fn main() -> Result<(), BoxError> {
     let transport = DefaultTransport::new();
     let account = account.transport(ServiceBuilder::new().map_request(count).service(transport));
 
-    // Where the token may go. Requests to anywhere else pass without it.
+    // The token may go only here. Requests to other origins pass without it.
     let origins = Origins::only([origin(&api)])
         .unwrap_or_else(|error| common::usage(&format!("VOIPEX_API_URL is no URL ({error})")));
     let layer = BearerAuthLayer::new(TokenCache::new(account), origins);
 
     let connector = HttpsConnectorBuilder::new().try_with_platform_verifier()?;
     let connector = connector.https_or_http().enable_all_versions().build();
-    // HTTP/2 without TLS, so that a thousand requests fit into one socket.
+    // HTTP/2 without TLS, so that one socket carries a thousand requests.
     let mut client = Client::builder(TokioExecutor::new());
     let client = client.http2_only(embedded).build(connector);
     let service = ServiceBuilder::new().layer(layer).service(client);

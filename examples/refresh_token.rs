@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let first = login.refresh_token().ok_or("no refresh token")?;
     tokio::fs::write(&path, first.secret()).await?;
 
-    // Each turn stands for a program that starts, renews once and ends.
+    // Each iteration represents a program that starts, renews once and ends.
     let mut tokens = 0;
     for _ in 0..3 {
         let kept = RefreshToken::new(tokio::fs::read_to_string(&path).await?)?;
@@ -27,7 +27,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             .on_rotation(move |token| {
                 let path = store.clone();
                 async move {
-                    // Renamed, so that a crash leaves the old file or the new one.
+                    // Renamed, so that after a crash either the old or the new file
+                    // is there.
                     let beside = path.with_extension("new");
                     tokio::fs::write(&beside, token.secret()).await?;
                     tokio::fs::rename(beside, path).await

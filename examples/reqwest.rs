@@ -1,5 +1,5 @@
-//! `reqwest::Client` as a tower service under the layer, and the same tokens
-//! for what is no tower stack at all.
+//! `reqwest::Client` as a tower service under the layer, and the same tokens outside
+//! a tower stack.
 
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 use tower_bearer::testing::TokenServer;
@@ -15,26 +15,26 @@ async fn main() -> Result<(), BoxError> {
     let client = reqwest::Client::new();
     let mut api = ServiceBuilder::new().layer(layer).service(client.clone());
 
-    // `build` instead of `send`: the request goes to the service.
+    // `build` instead of `send`, because the request goes to the service.
     let url = format!("{}/calls", s.api_url());
     let request = client.get(format!("{url}?page=1")).build()?;
     let response = api.ready().await?.call(request).await?;
     println!("a GET: {}", response.text().await?);
 
-    // A body that was given as bytes or text can be sent again after a 401
-    // (`try_clone`); one that is a stream is sent once.
+    // A body of bytes or text can be sent again after a 401 (`try_clone`); a stream
+    // is sent only once.
     s.revoke_access_tokens();
     let request = client.post(&url).body("a body").build()?;
     let response = api.ready().await?.call(request).await?;
     println!("a POST after its token was revoked: {}", response.status());
 
-    // An `Authorization` of one's own stays as it is, and so does a request to
-    // another origin: the layer adds nothing to either.
+    // The layer does not change a request that has an `Authorization` already, or
+    // one to another origin.
     let request = client.get(&url).bearer_auth("my-own").build()?;
     let response = api.ready().await?.call(request).await?;
     println!("a GET with a token of its own: {}", response.status());
 
-    // For a websocket, an SDK or a child process: the token itself.
+    // For a websocket, an SDK or a child process, use the token itself.
     let token = tokens.token().await?;
     let response = client.get(&url).bearer_auth(token.secret()).send().await?;
     println!("the token without the layer: {}", response.status());

@@ -1,8 +1,8 @@
-//! Asks for a token as the documentation's curl command does, and prints the
-//! token endpoint's answer: `cargo run --example token`. Secrets are masked
-//! unless `-- --show` follows.
+//! Requests a token as the documentation's curl command does, and prints the token
+//! endpoint's response: `cargo run --example token`. Secrets are masked unless `--
+//! --show` follows.
 //!
-//! With `VOIPEX_USERNAME` and `VOIPEX_PASSWORD` set it asks the real service.
+//! With `VOIPEX_USERNAME` and `VOIPEX_PASSWORD` set, it calls the real service.
 
 mod common;
 
@@ -26,8 +26,8 @@ async fn main() -> Result<ExitCode, BoxError> {
         None => PasswordGrant::new(s.token_url(), s.client_id(), s.username(), s.password())?,
     };
 
-    // Token requests may go through any tower service. This one keeps a copy of
-    // the answer as it passes, for a grant hands out only what it needs of it.
+    // Token requests may go through any tower service. This one keeps a copy of the
+    // response, of which a grant returns only what it needs.
     let copy = Arc::new(Mutex::new(Vec::new()));
     let seen = copy.clone();
     let look = move |answer: Response<UnsyncBoxBody<bytes::Bytes, BoxError>>| {

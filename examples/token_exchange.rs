@@ -12,7 +12,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let server = TokenServer::start().await?;
     let users = TokenCache::new(server.grant());
 
-    // The subject token is asked for each time, and comes from this cache.
+    // The subject token is requested each time, from this cache.
     let of = users.clone();
     let subject = move || {
         let users = of.clone();

@@ -11,7 +11,7 @@ use http::StatusCode;
 /// Any error, boxed, as in tower.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// Why there is no token, by kind.
+/// Kind of a [`TokenError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TokenErrorKind {
@@ -23,10 +23,16 @@ pub enum TokenErrorKind {
     /// The token endpoint is temporarily unavailable: 408, 425, 429, 5xx, or
     /// `temporarily_unavailable` (RFC 6749, section 4.1.2.1). Transient.
     Unavailable,
-    /// The token endpoint refused the credentials or the client (RFC 6749,
-    /// section 5.2), or answered another 4xx without a readable `error`. The
+    /// The token endpoint refused the credentials or the client: with a known `error`
+    /// (RFC 6749, section 5.2) in a response of any status except 429 and 503, with
+    /// any other `error` in a success, or with any other 4xx, for example a page. The
     /// error is repeated from memory until the next attempt, or until
     /// [`TokenCache::reset`](crate::TokenCache::reset).
+    ///
+    /// A success without a usable token, for example a page, is
+    /// [`InvalidResponse`](Self::InvalidResponse), and a redirect is
+    /// [`UnexpectedRedirect`](Self::UnexpectedRedirect). The cache treats both like a
+    /// refusal: the pauses before the next attempts are the same.
     Refused,
     /// The token endpoint's response was not understood (RFC 6749, section 5.1).
     InvalidResponse,
@@ -45,13 +51,13 @@ pub enum TokenErrorKind {
     Panicked,
     /// A token was requested outside a tokio runtime.
     NoRuntime,
-    /// The store that processes share could not be reached. No caller who wants a
-    /// token gets this error; [`Status`](crate::Status) reports it.
+    /// The store that processes share could not be reached. Callers that want a
+    /// token never get this error; [`Status`](crate::Status) reports it.
     Store,
     /// A token was requested after
     /// [`TokenCache::shutdown`](crate::TokenCache::shutdown).
     ShutDown,
-    /// A [`TokenSource`](crate::TokenSource) of the program failed. Transient.
+    /// Your own [`TokenSource`](crate::TokenSource) failed. Transient.
     Source,
     /// The request names no account, so a layer for many accounts cannot choose a
     /// token.
@@ -60,11 +66,11 @@ pub enum TokenErrorKind {
     RelativeUri,
 }
 
-/// Why there is no token.
+/// Error that says why no token is available.
 ///
 /// Cheap to clone: all callers that waited for one fetch get the same error. It
-/// never shows a password, a token, a client secret, or any part of a response
-/// but its `error`.
+/// never shows a password, a token, a client secret, or any part of a response other
+/// than its `error`.
 ///
 /// The message names the endpoint, the status and the `error`; a refusal also
 /// says when the next attempt is made:
@@ -74,12 +80,12 @@ pub enum TokenErrorKind {
 /// ```
 #[derive(Clone)]
 pub struct TokenError {
-    // One word, which a `Result` returns in a register: whatever may fail with it
-    // costs nothing where it does not.
+    // One pointer, which a `Result` returns in a register: a call that may fail with
+    // this error costs nothing extra when it succeeds.
     shown: Arc<Shown>,
 }
 
-/// An error as one caller sees it.
+/// The error as one caller sees it.
 #[derive(Clone)]
 struct Shown {
     inner: Arc<Inner>,
@@ -94,7 +100,7 @@ struct Inner {
     description: Option<Box<str>>,
     error_uri: Option<Box<str>>,
     source: Option<BoxError>,
-    /// Whether the source has no way to do what was asked.
+    /// Whether the source does not support the operation.
     is_unsupported: bool,
 }
 
@@ -120,7 +126,7 @@ impl TokenError {
         }
     }
 
-    /// Wraps the error of your own [`TokenSource`](crate::TokenSource) as
+    /// Wraps an error of your own [`TokenSource`](crate::TokenSource) as
     /// [`TokenErrorKind::Source`]. Returns a `TokenError` unchanged.
     pub fn from_source(error: impl Into<BoxError>) -> Self {
         match error.into().downcast::<Self>() {
@@ -133,7 +139,7 @@ impl TokenError {
 
     /// Finds the token error in an error that a stack wrapped: a [`BoxError`] of
     /// tower, a `tonic::Status`, an error of reqwest-middleware with retries.
-    /// Returns `None` if there is none.
+    /// Returns `None` if it contains none.
     ///
     /// ```
     /// use tower_bearer::{BoxError, TokenError};
@@ -166,7 +172,7 @@ impl TokenError {
         self
     }
 
-    /// Creates the error of a source that has no way to do what was asked.
+    /// Creates the error of a source that does not support the operation.
     pub(crate) fn unsupported(what: &'static str) -> Self {
         Self::new(TokenErrorKind::Config, what).edit(|inner| inner.is_unsupported = true)
     }
@@ -175,10 +181,10 @@ impl TokenError {
         self.shown.inner.is_unsupported
     }
 
-    /// Adds the status of the token endpoint's response and its `error` member
-    /// (RFC 6749, section 5.2), for a [`TokenSource`](crate::TokenSource) of your
-    /// own. The cache reads from the status whether the credentials were answered,
-    /// and so how long the next attempt has to wait.
+    /// Adds the status of the token endpoint's response and its `error` member (RFC
+    /// 6749, section 5.2), for your own [`TokenSource`](crate::TokenSource). From
+    /// the status the cache learns whether the credentials were answered, and so how
+    /// long to wait before the next attempt.
     ///
     /// ```
     /// use http::StatusCode;
@@ -196,7 +202,8 @@ impl TokenError {
         })
     }
 
-    /// Adds what the token endpoint says of the refusal, cleaned of what was sent.
+    /// Adds the token endpoint's description of the refusal, without anything that
+    /// was sent.
     pub(crate) fn with_description(self, text: Option<String>, uri: Option<String>) -> Self {
         self.edit(|inner| {
             inner.description = text.map(Into::into);
@@ -204,8 +211,8 @@ impl TokenError {
         })
     }
 
-    /// Returns the cause if the message includes it: for an error that is not
-    /// this crate's, the message says nothing without it.
+    /// Returns the cause if the message includes it: the message of an error that is
+    /// not this crate's says nothing without its cause.
     fn shown_cause(&self) -> Option<&(dyn StdError + 'static)> {
         let is_foreign = matches!(self.kind(), TokenErrorKind::Source | TokenErrorKind::Store);
         let cause = self.shown.inner.source.as_deref().filter(|_| is_foreign)?;
@@ -222,8 +229,8 @@ impl TokenError {
         self
     }
 
-    /// Returns the error that caused this one, your own source's for example.
-    /// Unlike [`source`](StdError::source) it also returns one that the message
+    /// Returns the error that caused this one, for example your own source's. Unlike
+    /// [`source`](StdError::source) it also returns a cause that the message
     /// includes.
     pub fn get_ref(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
         self.shown.inner.source.as_deref()
@@ -244,8 +251,8 @@ impl TokenError {
     }
 
     /// Returns how long to wait until another call can lead to another token
-    /// request; until then callers get this error from memory. `None` if that is
-    /// not known. Suitable for a `Retry-After` header of your own responses.
+    /// request; until then callers get this error from memory. `None` if that is not
+    /// known. Suitable for a `Retry-After` header in your own responses.
     pub fn retry_after(&self) -> Option<Duration> {
         self.shown.retry_after
     }
@@ -261,13 +268,13 @@ impl TokenError {
         self.shown.inner.code.as_deref()
     }
 
-    /// Returns what the token endpoint says of the refusal (`error_description`, RFC
-    /// 6749, section 5.2), for an operator: that a secret has expired, or which
-    /// client authentication the server wants.
+    /// Returns the token endpoint's description of the refusal (`error_description`,
+    /// RFC 6749, section 5.2), for an operator: for example that a secret has
+    /// expired, or which client authentication the server requires.
     ///
-    /// The secrets that were sent are cut out of it, and so are client id, user name
-    /// and control characters; it has 1,000 characters at most. Still it is a foreign
-    /// text, so it is in no message, no `Debug` and no event.
+    /// The secrets that were sent, the client id, the user name and control
+    /// characters are removed, and at most 1,000 characters are kept. It is still
+    /// untrusted text, so no message, `Debug` output or event contains it.
     ///
     /// ```
     /// use tower_bearer::TokenError;
@@ -281,8 +288,8 @@ impl TokenError {
     }
 
     /// Returns the page that the token endpoint names for the refusal (`error_uri`,
-    /// RFC 6749, section 5.2); not if it holds something that was sent. Like the
-    /// [description](Self::description) it is a foreign text.
+    /// RFC 6749, section 5.2), or `None` if it contains anything that was sent. Like
+    /// the [description](Self::description) it is untrusted text.
     pub fn error_uri(&self) -> Option<&str> {
         self.shown.inner.error_uri.as_deref()
     }
@@ -302,7 +309,7 @@ impl fmt::Debug for TokenError {
 }
 
 impl TokenError {
-    /// Whether the next attempt waits as long as after a refusal.
+    /// Returns whether the next attempt waits as long as after a refusal.
     fn waits_long(&self) -> bool {
         use TokenErrorKind::{InvalidResponse, Refused, UnexpectedRedirect};
         matches!(self.kind(), Refused | InvalidResponse | UnexpectedRedirect)
@@ -322,7 +329,8 @@ impl fmt::Display for TokenError {
         }
         match self.shown.retry_after {
             Some(after) if self.waits_long() => {
-                // Rounded up: what is left of a pause is rarely a whole second.
+                // Rounded up: the rest of a pause is rarely a whole number of
+                // seconds.
                 let seconds = after.as_millis().div_ceil(1000);
                 write!(
                     f,
@@ -337,15 +345,15 @@ impl fmt::Display for TokenError {
 impl StdError for TokenError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self.shown_cause() {
-            // What the message includes already is not printed a second time by
-            // those who print the chain of causes.
+            // The message includes this cause already, so a printed chain of causes
+            // would repeat it.
             Some(cause) => cause.source(),
             None => self.shown.inner.source.as_deref().map(|e| e as _),
         }
     }
 }
 
-/// A setting that is refused. The message names the setting and what to change.
+/// Error for an invalid setting. The message names the setting and what to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     field: &'static str,

@@ -56,48 +56,48 @@
 //! | word | meaning |
 //! |---|---|
 //! | fetch | one token request in progress; a cache has one at a time (single flight) |
-//! | waiter | a caller who waits for a fetch |
-//! | generation | the number of a token: the first is 1, each newer one is one higher |
+//! | waiter | a caller that waits for a fetch |
+//! | generation | the number of a token: 1 for the first, one higher for each newer one |
 //! | due | still valid, and time to renew it |
 //! | expired | no longer sent |
 //! | refusal | the token endpoint says no to credentials |
-//! | rejection | an API says no to a token, mostly with a 401 |
+//! | rejection | an API says no to a token, usually with a 401 |
 //! | replay | sending a request a second time, after a rejection |
 //! | lease | the right to fetch, for a while, among the processes that share an account |
 //!
 //! # Where to look
 //!
-//! | for | see |
+//! | topic | see |
 //! |---|---|
 //! | where tokens come from | [`PasswordGrant`], [`grant`] for all others, [`TokenSource`] |
 //! | VoIPex: its hosts, and acting for its users | [`Origins::voipex`], [`VoipexImpersonation`] |
-//! | a source from a file or the environment | `config`, a feature |
-//! | another HTTP client for the token endpoint | [`transport`] |
+//! | a source configured in a file or the environment | `config`, a feature |
+//! | using another HTTP client for the token endpoint | [`transport`] |
 //! | when tokens are renewed, how long callers wait | [`TokenCacheBuilder`] |
 //! | the current status, for a readiness probe | [`TokenCache::ready`], [`TokenCache::status`], [`TokenCache::watch`] |
 //! | many accounts in one process | `accounts`, a feature |
 //! | many processes on one account | [`store`] |
-//! | which responses reject a token, where it is not a 401 | [`Rejection`] |
+//! | which responses reject a token, other than a 401 | [`Rejection`] |
 //! | which requests are replayed then | [`ReplayPolicy`] |
 //! | what the layer did about a 401 | [`Outcome`] |
 //! | errors | [`Error`], [`TokenError`], [`TokenErrorKind`] |
 //! | tests of your own program | `testing`, a feature |
 //!
-//! The module `guide`, in the documentation of all features, has guides for hyper,
-//! reqwest, axum and tonic, for VoIPex, grants, configuration, stacks, tests and operations,
-//! and for code that does not compile.
+//! The module `guide`, in the documentation with all features, has guides to hyper,
+//! reqwest, axum and tonic, to VoIPex, grants, configuration, stacks, tests and
+//! operations, and to code that does not compile.
 //!
 //! # Features
 //!
 //! - `reqwest` (default): a ready-made HTTP client for the token endpoint, with
 //!   rustls, and the layer over `reqwest::Client`.
-//! - `http2`, `socks`: that client speaks HTTP/2, and goes through SOCKS proxies.
+//! - `http2`, `socks`: that client supports HTTP/2 and SOCKS proxies.
 //! - `reqwest-middleware`: the layer is a `reqwest_middleware::Middleware`.
 //! - `config`: `config::SourceConfig`, a source from TOML, YAML, JSON or the
 //!   environment.
 //! - `private-key-jwt`: `grant::PrivateKey`, client assertions signed with a key
 //!   from PEM.
-//! - `file-store`: `store::FileStore`, for processes of one machine that share an
+//! - `file-store`: `store::FileStore`, for processes on one machine that share an
 //!   account, at the same time or one after the other.
 //! - `keyring`: that store's key comes from the platform's keyring.
 //! - `redis`: `store::RedisStore`, for processes that share an account.
@@ -119,7 +119,7 @@ mod cache;
 pub mod config;
 mod error;
 pub mod grant;
-// Its code is tested by `tests/guide`, which has the clients that it is about.
+// `tests/guide` tests its code, because it has the clients that the guide uses.
 #[cfg(all(
     doc,
     not(doctest),
@@ -148,7 +148,7 @@ mod token;
 pub mod transport;
 mod voipex;
 
-/// The kinds of [`Rejection`], for whoever has to name a type:
+/// Kinds of [`Rejection`], for naming a type such as
 /// `BearerAuth<Channel, BufferBody<Body>, Rejection<Grpc>>`.
 pub mod rejection {
     pub use crate::auth::{Grpc, GrpcBody, InBody, Statuses, Unauthorized, When};
@@ -170,7 +170,7 @@ pub use source::{BoxTokenSource, TokenSource};
 pub use token::{AccessToken, RefreshToken, TokenResponse};
 pub use voipex::VoipexImpersonation;
 
-/// The README's code is compiled, and run where it can be.
+/// Compiles the README's code, and runs it where possible.
 #[cfg(all(doctest, feature = "testing", feature = "reqwest-middleware"))]
 #[doc = include_str!("../README.md")]
 mod readme {}

@@ -1,4 +1,4 @@
-//! Waiting for an answer on a machine that is busy.
+//! Waiting for an answer on a busy machine.
 
 use std::future::Future;
 use std::pin::pin;
@@ -9,15 +9,15 @@ use tokio::time::{Instant, timeout};
 /// Into how many parts a limit is divided.
 const PARTS: u32 = 10;
 
-/// How many times the limit is waited at the most, however busy the machine is.
+/// How many times the limit to wait at most, however busy the machine is.
 const MOST: u32 = 8;
 
-/// Awaits an answer for so long; `None` if there is none by then.
+/// Awaits an answer for a limited time; returns `None` if there is none by then.
 ///
-/// What counts is the time that this process had to run: where hundreds start at one
-/// moment on a few cores, each of them stands still for longer than an answer takes.
-/// So the limit is waited for in parts, between which everything else in the runtime
-/// gets its turn, and a part that ends late counts for nothing.
+/// Counts only the time in which this process could run: if hundreds of processes
+/// start at once on a few cores, each of them stands still for longer than an answer
+/// takes. So the limit is waited for in parts, between which everything else in the
+/// runtime gets its turn, and a part that ends late does not count.
 pub(crate) async fn patiently<F: Future>(limit: Duration, answer: F) -> Option<F::Output> {
     let mut answer = pin!(answer);
     let (part, start) = (limit / PARTS, Instant::now());
@@ -34,7 +34,8 @@ pub(crate) async fn patiently<F: Future>(limit: Duration, answer: F) -> Option<F
     None
 }
 
-/// Whether a part took so much longer than it should that the process did not run.
+/// Returns whether a part took so much longer than it should that the process did
+/// not run.
 fn is_late(part: Duration, took: Duration) -> bool {
     took > part * 3 / 2 + Duration::from_millis(2)
 }
@@ -67,7 +68,8 @@ mod tests {
         );
     }
 
-    /// Each poll takes a second of the machine's, which this process does not have.
+    /// Each poll takes a second of the machine's time, in which this process does
+    /// not run.
     #[tokio::test(start_paused = true)]
     async fn a_process_that_hardly_runs_does_not_give_up() {
         let slow = async {

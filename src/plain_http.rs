@@ -1,4 +1,4 @@
-//! Where plain http is accepted: on loopback, and where a program spells it out.
+//! Where plain http is accepted: on loopback, and where a program marks a URL.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,10 +9,10 @@ use url::{Host, Url};
 /// Accepts a URL whose scheme is plain `http` and whose host is not loopback,
 /// wherever this crate takes the URL of an endpoint, an issuer, or an origin.
 ///
-/// Passwords and tokens then cross the network unencrypted. Use it only where
-/// something else encrypts them or nobody can listen: a service mesh, the network
-/// of a compose file. Each endpoint and each origin is spelled out by itself, so
-/// none becomes plain by accident; an `https` URL is not affected.
+/// Passwords and tokens then cross the network unencrypted. Use it only if something
+/// else encrypts them or the network is private: a service mesh, the network of a
+/// compose file. Each endpoint and each origin is marked separately, so none becomes
+/// plain by accident; an `https` URL is not affected.
 ///
 /// ```
 /// # fn set_up() -> Result<(), Box<dyn std::error::Error>> {
@@ -31,14 +31,14 @@ use url::{Host, Url};
 /// # set_up().unwrap();
 /// ```
 ///
-/// The metadata of an issuer that is allowed so may name endpoints in plain http
-/// on the issuer's own origin, and on no other.
+/// The metadata of an issuer marked this way may name endpoints in plain http on the
+/// issuer's own origin, and on no other.
 #[must_use]
 pub fn allow_plain_http(url: impl Into<String>) -> PlainHttp {
     PlainHttp(url.into())
 }
 
-/// A URL that may be plain http; made by [`allow_plain_http`].
+/// URL that may be plain http, made by [`allow_plain_http`].
 #[derive(Clone)]
 pub struct PlainHttp(String);
 
@@ -48,38 +48,46 @@ impl PlainHttp {
     }
 }
 
-/// The URL is absent: it may hold a key.
+/// Does not show the URL, which may hold a key.
 impl fmt::Debug for PlainHttp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PlainHttp").finish_non_exhaustive()
     }
 }
 
-/// Whether the host is `localhost` or a loopback address.
+/// Returns whether the host is `localhost` or a loopback address.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => is_localhost(name),
+        Some(Host::Ipv4(address)) => is_loopback_address(address.into()),
+        Some(Host::Ipv6(address)) => is_loopback_address(address.into()),
         None => false,
     }
 }
 
-/// Whether a request to this URI needs no TLS.
+/// Compares without the dot of the root of all names.
+fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost")
+}
+
+/// Reads an IPv4-mapped address (`::ffff:127.0.0.1`) as the IPv4 address that it is.
+fn is_loopback_address(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+/// Returns whether a request to this URI needs no TLS.
 #[cfg_attr(not(feature = "reqwest"), allow(dead_code))]
 pub(crate) fn is_plain(uri: &Uri) -> bool {
     uri.scheme_str() == Some("http")
 }
 
-/// Whether a request to this URI stays on this machine.
+/// Returns whether a request to this URI stays on this machine.
 #[cfg_attr(not(feature = "reqwest"), allow(dead_code))]
 pub(crate) fn stays_here(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || address
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+    is_localhost(host) || address.parse().is_ok_and(is_loopback_address)
 }
 
 #[cfg(test)]
@@ -94,9 +102,17 @@ mod tests {
             ("http://127.0.0.1/", true),
             ("http://127.9.8.7:1/", true),
             ("http://[::1]:80/", true),
+            ("http://localhost./", true),
+            ("http://LocalHost.:8080/", true),
+            ("http://[::ffff:127.0.0.1]/", true),
+            ("http://[::ffff:7f00:1]/", true),
             ("http://128.0.0.1/", false),
             ("http://0.0.0.0/", false),
             ("http://[::2]/", false),
+            ("http://[::ffff:128.0.0.1]/", false),
+            ("http://[::127.0.0.1]/", false),
+            ("http://localhost../", false),
+            ("http://x.localhost/", false),
             ("http://localhost.evil.test/", false),
             ("http://127.0.0.1.evil.test/", false),
         ] {

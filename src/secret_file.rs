@@ -14,7 +14,7 @@ const MAX_BYTES: u64 = 1 << 20;
 ///
 /// # Errors
 ///
-/// Fails as [`read_bytes`] does; also if it is not UTF-8, or empty.
+/// Fails as [`read_bytes`] does, and if it is not UTF-8, or empty.
 pub(crate) fn read(path: &Path) -> io::Result<Zeroizing<String>> {
     let bytes = read_bytes(path)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| fault("is not UTF-8"))?;
@@ -24,17 +24,17 @@ pub(crate) fn read(path: &Path) -> io::Result<Zeroizing<String>> {
     }
 }
 
-/// Returns what is in a file, but for a byte order mark at its start. Blocks.
+/// Returns the contents of a file, except a byte order mark at its start. Blocks.
 ///
 /// # Errors
 ///
-/// Fails if it cannot be read, or is larger than a mebibyte. No error quotes any
-/// of it.
+/// Fails if it cannot be read, or is larger than a mebibyte. No error quotes any of
+/// it.
 pub(crate) fn read_bytes(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let file = File::open(path)?;
     let length = file.metadata()?.len().min(MAX_BYTES);
-    // With room for more, so that it need not grow: that would leave the old
-    // buffer behind, unwiped.
+    // With spare room, so that it need not grow, which would leave the old buffer
+    // behind, unwiped.
     let capacity = usize::try_from(length).unwrap_or_default() + 64;
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
@@ -47,8 +47,8 @@ pub(crate) fn read_bytes(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-/// Returns a number for what these files hold, another one in each process. A file that
-/// cannot be read holds nothing. Blocks.
+/// Returns a number for the contents of these files, which differs between
+/// processes. A file that cannot be read counts as empty. Blocks.
 pub(crate) fn contents(paths: &[PathBuf]) -> u64 {
     static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     let contents: Vec<_> = paths.iter().map(|path| read_bytes(path).ok()).collect();
@@ -59,8 +59,8 @@ fn fault(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// Cuts what editors and shells add: a byte order mark at the start, line ends and
-/// blanks at the end. Blanks at the start stay.
+/// Removes what editors and shells add: a byte order mark at the start, line ends
+/// and blanks at the end. Blanks at the start stay.
 pub(crate) fn trim(text: &str) -> &str {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     text.trim_end_matches(|c: char| c.is_whitespace())

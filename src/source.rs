@@ -8,10 +8,10 @@ use std::sync::Arc;
 use crate::error::{BoxError, TokenError};
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
 
-/// Returns a token when it is asked for one.
+/// Source of access tokens.
 ///
 /// The grants in [`grant`](crate::grant) are sources. So are an [`AccessToken`],
-/// which is always the same, and any closure that returns a future of one:
+/// which is always the same, and any closure that returns a future of a token:
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,9 +25,9 @@ use crate::token::{AccessToken, RefreshToken, TokenResponse};
 /// # let _ = tokens;
 /// ```
 ///
-/// A source need not care about time: the [`TokenCache`](crate::TokenCache)
-/// decides when to call it, and when to try again after a failure. One cache
-/// never calls it twice at the same time.
+/// A source need not care about time: the [`TokenCache`](crate::TokenCache) decides
+/// when to call it, and when to retry after a failure. One cache never calls it
+/// twice at the same time.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a source of tokens",
     label = "not a `TokenSource`",
@@ -39,10 +39,10 @@ pub trait TokenSource: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Fails if there is no token. The [kind](crate::TokenErrorKind) of the error
-    /// decides what the cache does next: a `Refused` one is repeated from memory
-    /// for a long time, after any other the source is called again soon, with
-    /// growing pauses.
+    /// Fails if no token can be had. The [kind](crate::TokenErrorKind) of the error
+    /// decides what the cache does next: it repeats a `Refused` error from memory
+    /// for a long time; after any other it calls the source again soon, with growing
+    /// pauses.
     fn fetch(&self) -> impl Future<Output = Result<TokenResponse, TokenError>> + Send;
 
     /// Requests a token with a refresh token that this source returned earlier
@@ -60,7 +60,7 @@ pub trait TokenSource: Send + Sync + 'static {
         self.fetch()
     }
 
-    /// Returns a fingerprint of the credentials, so that a refusal which processes
+    /// Returns a fingerprint of the credentials, so that a refusal that processes
     /// share in a [store](crate::store) does not apply to new credentials. The
     /// default returns 0.
     #[doc(hidden)]
@@ -68,85 +68,88 @@ pub trait TokenSource: Send + Sync + 'static {
         0
     }
 
-    /// Returns whose tokens these are, as text: endpoint, client, user. In a
-    /// [store](crate::store) they are kept for those with the same text only. The
-    /// default returns an empty one: unknown.
+    /// Returns the holder of the tokens as text: endpoint, client, user, and what else
+    /// a grant requests that is not secret. A [store](crate::store) shares tokens only
+    /// between caches with the same text. The default returns an empty text: unknown.
     #[doc(hidden)]
     fn holder(&self) -> String {
         String::new()
     }
 
-    /// Returns a fingerprint that tells these credentials from others in this
-    /// process only. The default is the [`fingerprint`](Self::fingerprint).
+    /// Returns a fingerprint that distinguishes these credentials from others in
+    /// this process only. The default is the [`fingerprint`](Self::fingerprint).
     #[doc(hidden)]
     fn local_fingerprint(&self) -> u64 {
         self.fingerprint()
     }
 
     /// Returns a number that is the same for sources with the same token endpoint,
-    /// so that one that hangs is no harm to others. The default returns 0: unknown.
+    /// so that a source that hangs does no harm to others. The default returns 0:
+    /// unknown.
     #[doc(hidden)]
     fn endpoint(&self) -> u64 {
         0
     }
 
-    /// Returns a number that is the same for sources that log in the same person at the
-    /// same token endpoint, by whatever password. The default returns 0: unknown.
+    /// Returns a number that is the same for sources that log in the same person at
+    /// the same token endpoint, whatever the password. The default returns 0:
+    /// unknown.
     #[doc(hidden)]
     fn user(&self) -> u64 {
         0
     }
 
-    /// Whether [`prepare`](Self::prepare) has nothing to do.
+    /// Returns whether [`prepare`](Self::prepare) has nothing to do.
     #[doc(hidden)]
     fn is_prepared(&self) -> bool {
         true
     }
 
-    /// Makes the source ready for [`fetch`](Self::fetch), as far as its credentials
-    /// are known only then.
+    /// Prepares the source for [`fetch`](Self::fetch), for example by reading its
+    /// credentials from files.
     #[doc(hidden)]
     fn prepare(&self) -> impl Future<Output = Result<(), TokenError>> + Send {
         std::future::ready(Ok(()))
     }
 
-    /// Reads again the credentials that are in files, while those that were there are
-    /// refused. Makes and asks for nothing else.
+    /// Reads the credential files again while what they held is refused. Makes no
+    /// request.
     #[doc(hidden)]
     fn reread(&self) -> impl Future<Output = Result<(), TokenError>> + Send {
         std::future::ready(Ok(()))
     }
 
-    /// Returns a number for what the files of its credentials held when they were last
-    /// read, as far as the fingerprint does not tell. The default returns `None`: no
+    /// Returns a number for what the credential files held when they were last read,
+    /// where the fingerprint does not tell. The default returns `None`: no
     /// credentials are in files.
     #[doc(hidden)]
     fn contents(&self) -> Option<u64> {
         None
     }
 
-    /// Whether a person's account may be locked when the credentials are refused
-    /// too often.
+    /// Returns whether a person's account may be locked if the credentials are
+    /// refused too often.
     #[doc(hidden)]
     fn may_lock(&self) -> bool {
         true
     }
 
-    /// Hears that the copies of a token which were made for this source's accounts are
-    /// not valid any more: those of the cache with this id. The default does nothing.
+    /// Notifies the source that the token of the cache with this id has changed, so
+    /// that the accounts of this source stop using their copies of it. The default
+    /// does nothing.
     #[doc(hidden)]
     fn token_changed(&self, cache_id: u64) {
         let _ = cache_id;
     }
 
     /// Ends the session of these tokens at the server.
-    /// [`TokenCache::revoke`](crate::TokenCache::revoke) calls it with the tokens
-    /// of the cache, perhaps while `fetch` runs. The default does nothing.
+    /// [`TokenCache::revoke`](crate::TokenCache::revoke) calls it with the tokens of
+    /// the cache, possibly while `fetch` runs. The default does nothing.
     ///
     /// # Errors
     ///
-    /// Fails if the server cannot be reached, or refuses. It is called again only by
-    /// another [`TokenCache::shutdown`](crate::TokenCache::shutdown).
+    /// Fails if the server cannot be reached, or refuses. Only another
+    /// [`TokenCache::shutdown`](crate::TokenCache::shutdown) calls it again.
     fn revoke(
         &self,
         access_token: Option<&AccessToken>,
@@ -328,8 +331,8 @@ impl<S: TokenSource> DynTokenSource for S {
     }
 }
 
-/// Any [`TokenSource`] as one type, so that sources of different types fit in one
-/// place: accounts with different grants, or a choice at run time.
+/// Boxed [`TokenSource`], so that sources of different types have one type: accounts
+/// with different grants, or a choice at run time.
 ///
 /// ```
 /// use tower_bearer::grant::ClientCredentialsGrant;

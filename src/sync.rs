@@ -1,8 +1,8 @@
-//! Locks, and the seam for loom.
+//! Locks, and the replacements for loom.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks. A panic elsewhere never makes the lock unusable, for nothing panics
+/// Locks a mutex. A panic elsewhere never makes it unusable, because nothing panics
 /// half way through a change.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -10,8 +10,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The same names from std or, under `--cfg tower_bearer_loom`, from loom's model.
 pub(crate) mod model {
-    // The model leaves `Arc` out: it only owns, and the orders in which owners
-    // go would multiply the interleavings.
+    // The model leaves `Arc` out: it only owns, and the orders in which owners are
+    // dropped would multiply the interleavings.
     pub(crate) use std::sync::Arc;
 
     #[cfg(not(tower_bearer_loom))]
@@ -38,7 +38,7 @@ pub(crate) mod model {
     #[derive(Debug)]
     pub(crate) struct Once<T> {
         value: std::sync::OnceLock<T>,
-        /// What loom sees of it.
+        /// The part of it that loom sees.
         #[cfg(tower_bearer_loom)]
         is_set: AtomicBool,
     }
@@ -78,7 +78,7 @@ pub(crate) mod model {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Stands in for arc-swap, which has no model.
+    /// Replaces arc-swap, which has no model.
     #[cfg(tower_bearer_loom)]
     #[derive(Debug)]
     pub(crate) struct ArcSwapOption<T>(Mutex<Option<Arc<T>>>);

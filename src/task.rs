@@ -1,5 +1,4 @@
-//! A background task that runs once, and is started again when its runtime has
-//! ended.
+//! A background task that runs once, and is restarted when its runtime has ended.
 
 use std::future::Future;
 use std::sync::Mutex;
@@ -9,14 +8,14 @@ use tokio::task::JoinHandle;
 
 use crate::sync::lock;
 
-/// The one task of its kind, if it runs.
+/// The only task of its kind, if it runs.
 #[derive(Debug, Default)]
 pub(crate) struct BackgroundTask(Mutex<Option<JoinHandle<()>>>);
 
 impl BackgroundTask {
-    /// Starts the task unless it runs: in the current runtime, and not at all
-    /// outside of one. `make` is called with the lock held. Returns whether it
-    /// started one.
+    /// Starts the task in the current runtime, unless it is running or there is no
+    /// runtime. `make` is called with the lock held. Returns whether a task was
+    /// started.
     pub(crate) fn ensure_running<F>(&self, make: impl FnOnce() -> F) -> bool
     where
         F: Future<Output = ()> + Send + 'static,

@@ -72,8 +72,8 @@ impl AccessToken {
         })
     }
 
-    /// Sets how long the token is valid, counted from when its request was sent; for
-    /// a fixed token, which is its own [source](crate::TokenSource), from now.
+    /// Sets how long the token is valid, counted from when its request was sent, or
+    /// from now for a fixed token that is its own [source](crate::TokenSource).
     #[must_use]
     pub fn with_lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);
@@ -81,11 +81,11 @@ impl AccessToken {
         self
     }
 
-    /// The token with what is left of its lifetime since that was set.
+    /// Returns the token with the rest of the lifetime that was set.
     ///
     /// # Errors
     ///
-    /// [`TokenErrorKind::Expired`] if there is nothing left of it.
+    /// Fails with [`TokenErrorKind::Expired`] if nothing of it is left.
     pub(crate) fn aged(&self) -> Result<Self, TokenError> {
         let (Some(lifetime), Some((monotonic, wall))) = (self.lifetime, self.lifetime_set_at)
         else {
@@ -105,7 +105,7 @@ impl AccessToken {
         }
     }
 
-    /// Returns the header value in memory of its own.
+    /// Returns a copy of the header value that shares no memory with it.
     pub(crate) fn copied_header(&self) -> HeaderValue {
         let bytes = Zeroizing::new(Box::<[u8]>::from(self.header.as_bytes()));
         HeaderValue::from_maybe_shared(Bytes::from_owner(bytes)).map_or_else(
@@ -117,8 +117,8 @@ impl AccessToken {
         )
     }
 
-    /// The token as a cache holds it: of this generation, and requested at that
-    /// time, when it was so old.
+    /// Returns the token with the generation and the expiry that a cache gives it;
+    /// `age` is how old it was at `requested_at`.
     pub(crate) fn cached(
         mut self,
         generation: u64,
@@ -138,7 +138,7 @@ impl AccessToken {
         &self.header
     }
 
-    /// Returns the token itself, for protocols that carry it elsewhere than in the
+    /// Returns the token itself, for protocols that do not carry it in the
     /// `Authorization` header.
     pub fn secret(&self) -> &str {
         self.header
@@ -154,8 +154,8 @@ impl AccessToken {
         self.lifetime
     }
 
-    /// Returns when the token expires by its issuer's word, on the wall clock;
-    /// `None` for a token that is in no cache, and when the issuer did not say.
+    /// Returns when the token expires according to its issuer, by the wall clock.
+    /// `None` if the issuer did not say, and for a token that is in no cache.
     ///
     /// The [cache](crate::TokenCache) stops sending it earlier, by its
     /// [expiry margin](crate::TokenCacheBuilder::expiry_margin).
@@ -240,8 +240,8 @@ impl fmt::Debug for RefreshToken {
     }
 }
 
-/// What a [`TokenSource`](crate::TokenSource) returns: the successful response of
-/// a token endpoint (RFC 6749, section 5.1).
+/// Successful response of a token endpoint (RFC 6749, section 5.1), returned by a
+/// [`TokenSource`](crate::TokenSource).
 ///
 /// ```
 /// use tower_bearer::{AccessToken, RefreshToken, TokenResponse};
@@ -285,7 +285,7 @@ impl TokenResponse {
         self
     }
 
-    /// Marks a response whose `expires_in` is no lifetime.
+    /// Marks a response whose `expires_in` cannot be read as a lifetime.
     pub(crate) fn with_unreadable_lifetime(mut self, is_unreadable: bool) -> Self {
         self.has_unreadable_lifetime = is_unreadable;
         self
@@ -316,8 +316,8 @@ impl TokenResponse {
     /// Salesforce's `instance_url`. A string is returned as it is, any other value
     /// as its JSON (`["a","b"]` for a `scope` that is an array).
     ///
-    /// Returns `None` if the member is missing or `null`, if it is there twice with
-    /// different values, and for a response that no grant read. The members are
+    /// Returns `None` if the member is missing or `null`, if it occurs twice with
+    /// different values, and for a response that no grant has read. The members are
     /// absent from `Debug`, and wiped when the last clone is dropped.
     ///
     /// ```
@@ -359,8 +359,8 @@ impl From<AccessToken> for TokenResponse {
     }
 }
 
-/// Whether a string is an access token (RFC 6749, appendix A.12). RFC 6750, section
-/// 2.1, has fewer characters for the header, but issuers use more.
+/// Returns whether a string is an access token (RFC 6749, appendix A.12). RFC 6750,
+/// section 2.1, allows fewer characters in the header, but issuers use more.
 fn is_access_token(token: &str) -> bool {
     !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic())
 }

@@ -1,4 +1,4 @@
-//! Where a token goes: to the origins named and nowhere else, redirects or not.
+//! Where a token goes: only to the named origins, with or without redirects.
 
 #![cfg(feature = "testing")]
 

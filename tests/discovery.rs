@@ -1,4 +1,4 @@
-//! An issuer in place of a token endpoint.
+//! An issuer instead of a token endpoint.
 
 mod support;
 
@@ -18,6 +18,7 @@ use support::{Log, TOKEN, answer, endpoint};
 const ISSUER: &str = "https://a.example/realms/x";
 const OPENID: &str = "https://a.example/realms/x/.well-known/openid-configuration";
 const OAUTH: &str = "https://a.example/.well-known/oauth-authorization-server/realms/x";
+const INSERTED: &str = "https://a.example/.well-known/openid-configuration/realms/x";
 
 type MockResponse = Response<Full<bytes::Bytes>>;
 
@@ -64,7 +65,7 @@ async fn the_metadata_is_requested_once_and_then_only_the_token_endpoint() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_openid_connect_has_no_metadata_oauth_is_tried() {
+async fn where_one_place_has_no_metadata_the_next_is_tried() {
     let nothing: Vec<fn() -> MockResponse> = vec![
         || answer(400, &[], "no"),
         || answer(401, &[], "no"),
@@ -84,14 +85,20 @@ async fn where_openid_connect_has_no_metadata_oauth_is_tried() {
         || answer(200, &[], r#"{"issuer":null}"#),
     ];
     for nothing in nothing {
-        let (uris, error) = asked(ClientAuth::none(), 1, move |n| match n {
-            0 => nothing(),
-            1 => document(""),
-            _ => answer(200, &[], TOKEN),
-        })
-        .await;
-        assert!(error.is_none(), "{error:?}");
-        assert_eq!(uris, [OPENID, OAUTH, "https://b.example/t"]);
+        for (before, places) in [(1, &[OPENID, OAUTH][..]), (2, &[OPENID, OAUTH, INSERTED])] {
+            let (uris, error) = asked(ClientAuth::none(), 1, move |n| {
+                if n < before {
+                    nothing()
+                } else if n == before {
+                    document("")
+                } else {
+                    answer(200, &[], TOKEN)
+                }
+            })
+            .await;
+            assert!(error.is_none(), "{error:?}");
+            assert_eq!(uris, [places, &["https://b.example/t"]].concat());
+        }
     }
 }
 
@@ -132,13 +139,13 @@ async fn no_credentials_are_sent_when_the_metadata_is_not_accepted() {
     let cases: [Case; 11] = [
         (
             || answer(404, &[], ""),
-            2,
+            3,
             Config,
             "to the last character? (404)",
         ),
         (
             || answer(503, &[], ""),
-            2,
+            3,
             Unavailable,
             "temporarily unavailable (503)",
         ),
@@ -156,25 +163,25 @@ async fn no_credentials_are_sent_when_the_metadata_is_not_accepted() {
         ),
         (
             || answer(302, &[("location", "/x")], ""),
-            2,
+            3,
             UnexpectedRedirect,
             "the issuer at a.example answered with",
         ),
         (
             elsewhere,
-            2,
+            3,
             UnexpectedRedirect,
             "another origin, https://evil.test",
         ),
         (
             || answer(200, &[], "<html>"),
-            2,
+            3,
             InvalidResponse,
             "the metadata of the issuer at a.example is not JSON (200)",
         ),
         (
             || answer(200, &[], "{}"),
-            2,
+            3,
             InvalidResponse,
             "names no issuer",
         ),
@@ -187,7 +194,7 @@ async fn no_credentials_are_sent_when_the_metadata_is_not_accepted() {
         ),
         (
             large,
-            2,
+            3,
             InvalidResponse,
             "the response of the issuer at a.example is larger than 65536 bytes",
         ),
@@ -204,9 +211,9 @@ async fn no_credentials_are_sent_when_the_metadata_is_not_accepted() {
     }
 }
 
-/// What may pass says most, then what is wrong, and last that there is nothing.
+/// A transient error says most, then a fault, and least that there is nothing.
 #[tokio::test(start_paused = true)]
-async fn of_two_places_without_metadata_the_one_that_says_more_is_reported() {
+async fn of_places_without_metadata_the_one_that_says_more_is_reported() {
     use TokenErrorKind::*;
     let place = |what: &str| match what {
         "nothing" => answer(404, &[], ""),
@@ -223,13 +230,16 @@ async fn of_two_places_without_metadata_the_one_that_says_more_is_reported() {
         ("redirect", "page", UnexpectedRedirect),
         ("nothing", "nothing", Config),
     ] {
-        let (uris, error) = asked(ClientAuth::none(), 1, move |n| match n {
-            0 => place(first),
-            _ => place(second),
-        })
-        .await;
-        assert_eq!(uris, [OPENID, OAUTH]);
-        assert_eq!(error.expect("none").kind(), kind, "{first} {second}");
+        for at in [1, 2] {
+            let (uris, error) = asked(ClientAuth::none(), 1, move |n| match n {
+                0 => place(first),
+                _ if n == at => place(second),
+                _ => place("nothing"),
+            })
+            .await;
+            assert_eq!(uris, [OPENID, OAUTH, INSERTED]);
+            assert_eq!(error.expect("none").kind(), kind, "{first} {second} {at}");
+        }
     }
 }
 
@@ -290,7 +300,7 @@ async fn an_assertion_is_for_the_issuer_as_its_metadata_writes_it() -> Result<()
 }
 
 #[tokio::test(start_paused = true)]
-async fn both_urls_together_have_the_time_of_one_request() -> Result<(), BoxError> {
+async fn all_urls_together_have_the_time_of_one_request() -> Result<(), BoxError> {
     let start = tokio::time::Instant::now();
     let slow = tower::service_fn(|_: http::Request<Full<bytes::Bytes>>| async {
         sleep(Duration::from_secs(6)).await;
@@ -330,11 +340,11 @@ async fn metadata_is_read_again_after_an_hour_and_the_old_one_stays_in_use() -> 
     sleep(Duration::from_secs(1)).await;
     grant.fetch().await?;
     grant.fetch().await?;
-    // At both places, and not again for a minute.
-    assert_eq!(documents(), 3);
+    // At each place, and not again for a minute.
+    assert_eq!(documents(), 4);
     sleep(Duration::from_secs(60)).await;
     grant.fetch().await?;
-    assert_eq!(documents(), 5);
+    assert_eq!(documents(), 7);
 
     // Another grant of the same endpoint has it from memory.
     let other = Log::default();

@@ -123,7 +123,7 @@ async fn only_a_refresh_that_the_server_may_have_processed_is_blamed_for_a_rejec
     }
 }
 
-/// What a request was answered.
+/// The response to a request.
 async fn sent(
     api: impl tower::Service<
         http::Request<common::Body>,

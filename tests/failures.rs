@@ -1,6 +1,6 @@
-//! Failures of the token endpoint: what passes is tried again with a growing
-//! pause, what was refused sticks, and callers know how long. A person's account
-//! can be locked, so it is asked for less often than a client's.
+//! Failures of the token endpoint: transient ones are retried with a growing pause,
+//! refusals stick, and callers know for how long. A person's account can be locked,
+//! so its credentials are sent less often than a client's.
 
 #![cfg(feature = "testing")]
 
@@ -65,7 +65,7 @@ async fn failure(tokens: &TokenCache) -> TokenError {
 #[tokio::test(start_paused = true)]
 async fn what_passes_by_itself_is_transient_and_over_after_its_pause() {
     use TokenErrorKind::*;
-    // The pauses where the password was answered, and where it was not.
+    // The pauses if the password was answered, and if it was not.
     let answered = |n: u32| (secs(5) * n, secs(25) * n / 4);
     let unanswered = |n: u32| (Duration::ZERO, millis(250) * n);
     // How many attempts there are before the caller is told.
@@ -428,7 +428,7 @@ async fn every_pause_can_be_set() {
         let left = failure(&tokens).await.retry_after();
         sleep(assert_pause(left, secs(pause), "down")).await;
     }
-    // That of clients, and of what was not answered.
+    // The pause for clients, and for unanswered requests.
     let (server, _) = client_server();
     let tokens = TokenCache::builder(client(&server, "wrong"))
         .client_refusal_backoff(secs(2), secs(3))

@@ -354,7 +354,7 @@ enum Fault {
     NewerToken,
     /// Answers every request with the same garbage.
     Garbage,
-    /// Does what it is asked to do, and does not answer.
+    /// Processes the request, and does not answer.
     NoAnswerAfterwards,
 }
 
@@ -649,7 +649,7 @@ async fn a_request_that_the_store_runs_late_leaves_no_lease_and_keeps_the_refres
     let caches: Vec<_> = (0..2).map(|_| member(&server, &store)).collect();
     tokens(&caches).await;
     sleep(secs(2995)).await;
-    // Takes the lease, and nobody hears of it.
+    // Takes the lease, but the answer is lost.
     store.set_fault(Fault::NoAnswerAfterwards);
     caches[0].token().await.expect("a token");
     store.set_fault(Fault::None);

@@ -1,8 +1,8 @@
-//! Failures in a fleet: kept for each set of credentials, and counted by all
-//! processes together.
+//! Failures in a fleet: kept for each set of credentials, and counted across all
+//! processes.
 //!
-//! Each process here has a grant with a parameter of its own, so that it shares no
-//! memory with the others, and a store that takes them for the same credentials.
+//! Each process here has a grant with its own parameter, so that it shares no memory
+//! with the others, and a store that treats the credentials as the same.
 
 #![cfg(feature = "testing")]
 
@@ -415,7 +415,7 @@ mod accounts {
         assert_eq!(server.counts().token_requests, 2);
     }
 
-    /// Nobody knows whose tokens it may have.
+    /// The holder of its tokens is unknown.
     #[tokio::test(start_paused = true)]
     async fn an_account_whose_source_was_never_made_gets_no_token_of_the_fleet() {
         let server = TokenServer::builder().user("me", "pw").in_process();

@@ -1,5 +1,5 @@
-//! Freshness: renewed before it expires, never sent after, and no caller waits
-//! while there is a valid token.
+//! Freshness: a token is renewed before it expires and never sent after that, and no
+//! caller waits while there is a valid one.
 
 #![cfg(feature = "testing")]
 
@@ -186,7 +186,7 @@ async fn odd_lifetimes_make_no_busy_loop() {
     for (name, edit, least, most) in [
         // Full jitter up to half a minute.
         ("zero", zero as Edit, 180, 360),
-        // Renewed at 0.8 of its life, when somebody asks.
+        // Renewed at 0.8 of its life, when a caller needs it.
         ("a second", second, HOUR, 5 * HOUR / 4),
         // Each 270 to 300 s.
         ("missing", missing, 12, 14),

@@ -1,4 +1,4 @@
-//! Keeping warm, and what a user asks of a cache by hand.
+//! Keeping warm, and a cache's methods that a user calls directly.
 
 #![cfg(feature = "testing")]
 
@@ -145,7 +145,7 @@ async fn a_warm_cache_comes_back_by_itself_after_a_failure_that_passes() {
     server.clear_responses();
     sleep(secs(376)).await;
     assert_eq!(tokens.status().generation, Some(1));
-    // A token that was given up is replaced without anybody asking, too.
+    // An invalidated token is replaced too, without a caller.
     tokens.invalidate();
     sleep(millis(10)).await;
     assert_eq!(tokens.status().generation, Some(2));

@@ -1,5 +1,5 @@
-//! Loads that must not reach the token endpoint: storms of 401s, an API that
-//! takes no token at all, and retries above the layer.
+//! Loads that must not reach the token endpoint: storms of 401s, an API that accepts
+//! no token at all, and retries above the layer.
 
 #![cfg(feature = "testing")]
 

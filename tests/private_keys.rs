@@ -120,7 +120,7 @@ async fn a_certificate_is_named_by_its_hashes() -> Result<(), BoxError> {
     let error = key.clone().with_certificate("hunter2").expect_err("none");
     assert_eq!(error.field(), "certificate");
     assert!(!format!("{error} {error:?}").contains("hunter2"));
-    // What is hashed is the certificate as it is, whatever is in it.
+    // The certificate is hashed as it is, whatever it contains.
     let key = key.with_certificate(pem("CERTIFICATE", b"abc"))?;
     let log = Log::default();
     let grant = ClientCredentialsGrant::new("https://a.example/token", "api")?

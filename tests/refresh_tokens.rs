@@ -1,5 +1,5 @@
-//! Refresh tokens: used while alive, rotated, kept, and fallen back from within
-//! the one fetch.
+//! Refresh tokens: used while alive, rotated and kept, with a fallback to a login
+//! within the same fetch.
 
 #![cfg(feature = "testing")]
 
@@ -200,7 +200,7 @@ async fn an_answer_lost_after_rotation_costs_a_login_and_no_error() {
     assert_eq!(server.token_requests(), 4);
     let counts = server.counts();
     assert_eq!(counts.refresh_token_reuses, 1);
-    // The first session stays until its time is over, with nobody in it.
+    // The first session stays until its time is over, unused.
     assert_eq!((counts.password_grants, counts.open_sessions), (2, 2));
 }
 
@@ -210,7 +210,7 @@ async fn a_refusal_in_the_background_is_felt_by_nobody() {
     let api = api(&server, &tokens);
     assert_eq!(call(&api).await, (200, None));
     sleep(secs(2800)).await;
-    // Stale, though the session and the access token go on.
+    // Stale, though the session and the access token are still valid.
     server.token_endpoint().enqueue([MockResponse::error(
         StatusCode::BAD_REQUEST,
         "invalid_grant",

@@ -1,5 +1,5 @@
-//! Credentials that were refused and then replaced in their files: what is in them now
-//! is new, and is tried at once; what was refused stays refused.
+//! Credentials that were refused and then replaced in their files: new contents are
+//! tried at once; what was refused stays refused.
 
 #![cfg(feature = "testing")]
 
@@ -76,7 +76,7 @@ async fn a_refused_password_that_is_replaced_is_tried_at_once() -> Result<(), Bo
     let tokens = TokenCache::new(server.grant_for("me", file.secret()));
     refused(&tokens, 10).await;
     assert_eq!(server.token_requests(), 1);
-    // Another wrong one has an attempt of its own, and the first is not tried again.
+    // Another wrong one gets its own attempt, and the first is not tried again.
     for content in ["other", "old", "other\n", "old\r\n", "old"] {
         file.write(content);
         refused(&tokens, 3).await;
@@ -311,7 +311,7 @@ async fn a_file_that_cannot_be_read_in_time_keeps_nobody_longer() -> Result<(), 
     let error = tokens.token().await.expect_err("refused");
     assert_eq!(error.kind(), TokenErrorKind::Refused);
     std::fs::remove_file(&file.0)?;
-    // Nobody writes to this one.
+    // Nothing is written to this one.
     let made = std::process::Command::new("mkfifo").arg(&file.0).status()?;
     assert!(made.success());
     let started = std::time::Instant::now();

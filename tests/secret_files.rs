@@ -130,7 +130,7 @@ async fn a_new_password_does_not_wait_for_the_pause_of_the_old_one() -> Result<(
     Ok(())
 }
 
-/// A pipe is read only once somebody writes: whoever reads it on the runtime's own
+/// A pipe can be read only once it is written to: reading it on the runtime's own
 /// thread stops everything else.
 #[cfg(unix)]
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! `SECURITY.md` promises a test in each line: each is in the tree.
+//! Each line of `SECURITY.md` promises a test: each of these tests exists.
 
 use std::fs;
 use std::path::Path;

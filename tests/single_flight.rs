@@ -1,4 +1,4 @@
-//! Single flight: one fetch for all callers, which belongs to none of them.
+//! Single flight: one fetch for all callers, independent of each of them.
 
 #![cfg(feature = "testing")]
 
@@ -343,7 +343,7 @@ fn a_fetch_whose_runtime_stands_still_is_given_up_in_the_end() {
             .build()
             .expect("a runtime")
     };
-    // Lives on, but nobody drives it any more.
+    // Still exists, but is not driven any more.
     let idle = paused();
     idle.block_on(async {
         tokio::select! {
@@ -359,7 +359,7 @@ fn a_fetch_whose_runtime_stands_still_is_given_up_in_the_end() {
         let token = tokens.token().await.expect("a token");
         assert_eq!((token.secret(), fetches.get()), ("t2", 2));
     });
-    // What comes of the lost one replaces nothing.
+    // The result of the lost fetch replaces nothing.
     idle.block_on(async { sleep(secs(2)).await });
     assert_eq!(tokens.status().generation, Some(1));
 }

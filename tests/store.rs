@@ -1,4 +1,4 @@
-//! The store in memory does what every store has to do.
+//! The store in memory meets the requirements for every store.
 
 mod conformance;
 

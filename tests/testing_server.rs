@@ -1,4 +1,4 @@
-//! The embedded server does what its documentation says, in process and over sockets.
+//! The embedded server behaves as documented, in process and over sockets.
 
 #![cfg(feature = "testing")]
 

@@ -1,4 +1,4 @@
-//! What a token endpoint may do wrong, and how a grant handles it.
+//! Faults of a token endpoint, and how a grant handles them.
 
 mod support;
 
@@ -91,7 +91,7 @@ async fn an_answer_that_is_not_understood_is_named() {
             Refused,
             "at auth.voipex.io refused the user name or password (401, invalid_grant)",
         ),
-        // A hostile server sends back what it got.
+        // A hostile server sends back what it received.
         (
             400,
             r#"{"error":"hunter2"}"#,

@@ -1,8 +1,7 @@
 //! The form is, byte for byte, what curl and Python send.
 //!
-//! The first tests compare with what curl 7.88.1 and Python 3.11 sent when it
-//! was recorded. The last one runs both, and needs them:
-//! `cargo test --test wire -- --ignored`.
+//! The first tests compare with recorded requests of curl 7.88.1 and Python 3.11.
+//! The last one runs both, and needs them: `cargo test --test wire -- --ignored`.
 
 mod support;
 

@@ -9,7 +9,7 @@ pub(crate) const CHILD: &str = "--callgrind-child";
 const MANY: u64 = 6000;
 const FEW: u64 = 2000;
 
-/// Returns the instructions of a request through the stack of this name, with so
+/// Returns the instructions of a request through the stack of this name, with this
 /// many accounts in turn, or why they cannot be counted.
 pub(crate) fn instructions(stack: &str, of: u64) -> Result<f64, String> {
     let (many, few) = (collected(stack, of, MANY)?, collected(stack, of, FEW)?);

@@ -84,8 +84,8 @@ impl Stacks {
 pub(crate) fn measure(summary: &mut Summary) {
     let all = Stacks::new(ACCOUNTS);
     println!(
-        "Nanoseconds for each request over the bare stack, medians of {ROUNDS} interleaved rounds \
-         of {REQUESTS} requests with their quartiles; {ACCOUNTS} accounts. The ratio is that of the \
+        "Nanoseconds per request, added to the bare stack: medians of {ROUNDS} interleaved rounds \
+         of {REQUESTS} requests, with quartiles; {ACCOUNTS} accounts. The ratio is that of the \
          fastest tenth of each stack's rounds.\n"
     );
     let head = ["pattern", "single cache", "accounts", "ratio", "target", ""];
@@ -145,7 +145,7 @@ pub(crate) fn measure(summary: &mut Summary) {
             name.to_owned(),
             series.difference(1, 0).show(1),
             series.difference(2, 0).show(1),
-            format!("{ratio:.2}: {:.0} over {:.0}", cost(2), cost(1)),
+            format!("{ratio:.2} ({:.0} / {:.0})", cost(2), cost(1)),
             format!("{target:.2}"),
             verdict(ratio <= target).to_owned(),
         ]);
@@ -155,7 +155,7 @@ pub(crate) fn measure(summary: &mut Summary) {
 }
 
 fn exact_figures(summary: &mut Summary) {
-    println!("Instructions for each request over the bare stack, under callgrind.\n");
+    println!("Instructions per request, added to the bare stack, under callgrind.\n");
     let head = ["pattern", "single cache", "accounts", "ratio", "target", ""];
     let mut table = Table::new(&head);
     for (name, key, of) in [("one account", "one", 1), ("64 in turn", "64", 64)] {

@@ -1,8 +1,8 @@
 //! Many accounts: memory for each, the time to find one for a request, and a cold
 //! start.
 //!
-//! `cargo bench --bench accounts --features accounts` measures all; `-- --check` only
-//! what is exact, against its bound.
+//! `cargo bench --bench accounts --features accounts` measures everything; `--
+//! --check` only the exact numbers, against their bounds.
 
 mod cold;
 mod exact;

@@ -63,8 +63,8 @@ pub(crate) fn check() -> ExitCode {
     let (idle, kept) = idle_accounts();
     drop(kept);
     let figure = idle - token_bytes();
-    let mut table = Table::new(&["what", "figure", "target", "", "bound", ""]);
-    // Not `figure > bound`, which a figure that is no number would pass.
+    let mut table = Table::new(&["what", "measured", "target", "", "bound", ""]);
+    // Not `figure > bound`, which NaN would pass.
     let is_kept = figure <= ACCEPTED;
     table.row(&[
         "bytes_per_idle_account".to_owned(),
@@ -129,10 +129,10 @@ pub(crate) fn measure(summary: &mut Summary) {
     drop(kept);
 
     println!(
-        "Bytes on the heap for each of {ACCOUNTS} accounts, as they were asked for; a token has \
-         {token_bytes} of its own.\n"
+        "Heap bytes per account, for {ACCOUNTS} accounts, as requested from the allocator; the \
+         token itself takes {token_bytes}.\n"
     );
-    let mut table = Table::new(&["what", "in all", "over its token", "target", ""]);
+    let mut table = Table::new(&["what", "total", "without its token", "target", ""]);
     let mut row = |what: &str, all: f64, over: f64, target: Option<f64>| {
         table.row(&[
             what.to_owned(),

@@ -1,4 +1,4 @@
-//! A program that calls an API with a header that it is given.
+//! A program that calls an API with a given header.
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,5 +1,5 @@
-//! The program with a token by client credentials: by oauth2, as its documentation
-//! has it. The token is fetched once and never renewed.
+//! The program with a token by client credentials: with oauth2, as in its
+//! documentation. The token is fetched once and never renewed.
 
 use oauth2::basic::BasicClient;
 use oauth2::{ClientId, ClientSecret, TokenResponse, TokenUrl};

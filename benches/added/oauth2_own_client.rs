@@ -1,4 +1,4 @@
-//! The program with a token by client credentials: by oauth2, whose requests the
+//! The program with a token by client credentials: with oauth2, whose requests the
 //! program's own reqwest sends. The token is fetched once and never renewed.
 
 use oauth2::basic::BasicClient;

@@ -1,4 +1,4 @@
-//! The program with a token by client credentials: by tower-bearer.
+//! The program with a token by client credentials: with tower-bearer.
 
 use tower::{Layer, ServiceExt};
 use tower_bearer::grant::ClientCredentialsGrant;

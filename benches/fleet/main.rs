@@ -1,4 +1,4 @@
-//! A renewal through Redis, as fifty processes on one account see it.
+//! A renewal through Redis, as seen by fifty processes with one account.
 //!
 //! Needs a redis-server: the one that `TOWER_BEARER_REDIS_SERVER` names, or one in
 //! the path. It is started on a free port.
@@ -107,19 +107,19 @@ fn show(all: &Report, start: u64, token_requests: u64) {
         "cargo bench --bench fleet --features redis",
     );
     println!(
-        "{PROCESSES} processes on one account call an API on loopback for {SPAN:?}; tokens live \
-         {LIFETIME:?} and are due with half of that left; the token endpoint takes {DELAY:?}. \
-         Microseconds.\n"
+        "Latency in microseconds. {PROCESSES} processes with one account call an API on loopback \
+         for {SPAN:?}; tokens live {LIFETIME:?} and are due with half of that left; the token \
+         endpoint takes {DELAY:?}.\n"
     );
-    let mut table = Table::new(&["requests that", "number", "p50", "p99", "p99.9", "max"]);
+    let mut table = Table::new(&["requests", "count", "p50", "p99", "p99.9", "max"]);
     let micros = |nanos: u64| nanos as f64 / 1000.0;
     for (name, times) in [
-        ("overlap a renewal", &overlapping),
+        ("overlapping a renewal", &overlapping),
         (
-            "of them: while the others take the token over",
+            "of these, while the other processes take the token",
             &taking_over,
         ),
-        ("do not", &apart),
+        ("not overlapping one", &apart),
     ] {
         let quantiles = [0.5, 0.99, 0.999].map(|share| micros(times.quantile(share)));
         let [p50, p99, p999] = quantiles.map(|value| format!("{value:.0}"));
@@ -130,14 +130,10 @@ fn show(all: &Report, start: u64, token_requests: u64) {
     let ratio = |share| overlapping.quantile(share) as f64 / apart.quantile(share) as f64;
     let tokens = all.tokens.len();
     let each = token_requests as f64 / tokens as f64;
-    let mut table = Table::new(&["what", "figure", "target", ""]);
+    let mut table = Table::new(&["what", "measured", "target", ""]);
     for (what, figure, target) in [
-        ("token requests for each token", each, 1.0),
-        (
-            "p99.9 of those that overlap over the others'",
-            ratio(0.999),
-            TARGET,
-        ),
+        ("token requests per token", each, 1.0),
+        ("p99.9, overlapping / not overlapping", ratio(0.999), TARGET),
     ] {
         let met = verdict(figure <= target);
         table.row(&[what, &format!("{figure:.2}"), &target.to_string(), met]);

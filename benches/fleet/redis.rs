@@ -1,4 +1,4 @@
-//! A Redis server of the bench's own, ended by its process id.
+//! A Redis server of this bench, ended by its process id.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! A crowd of tasks that wait for one thing.
+//! Many tasks that wait for one thing.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -29,7 +29,7 @@ pub(crate) enum Parked {
 /// How long a crowd took.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waking {
-    /// From what they waited for to the last one's going on.
+    /// From the event that they waited for until the last one continues.
     pub(crate) wake: Duration,
     /// The same and the time from the first one's start to all being parked.
     pub(crate) all: Duration,
@@ -41,7 +41,7 @@ pub(crate) struct Crowd {
     token: AccessToken,
 }
 
-/// What the tasks tell.
+/// The results of the tasks.
 struct Tally {
     size: usize,
     parked: AtomicUsize,

@@ -1,4 +1,4 @@
-//! The regression guard: exact figures and their bounds.
+//! The regression guard: exact numbers and their bounds.
 //!
 //! `cargo bench --bench herd --all-features -- --check` fails when a bound is exceeded.
 
@@ -23,9 +23,9 @@ pub(crate) fn parked_bytes(crowd: &Crowd) -> (f64, f64) {
 pub(crate) fn check(crowd: &Crowd) -> ExitCode {
     let (parked, notify) = parked_bytes(crowd);
     let bytes = parked - notify;
-    // Not `bytes > TARGET_BYTES`, which a figure that is no number would pass.
+    // Not `bytes > TARGET_BYTES`, which NaN would pass.
     let kept = bytes <= TARGET_BYTES;
-    let mut table = Table::new(&["what", "figure", "target and bound", ""]);
+    let mut table = Table::new(&["what", "measured", "target and bound", ""]);
     table.row(&[
         "bytes_per_waiter".to_owned(),
         format!("{bytes:.0}"),

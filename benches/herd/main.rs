@@ -1,7 +1,7 @@
-//! Many cold callers: one fetch, and what it takes to park and to wake them.
+//! Many cold callers: one fetch, and the cost of parking and waking them.
 //!
-//! `cargo bench --bench herd` measures all; `-- --check` only what is exact, against
-//! bounds ([`guard`]).
+//! `cargo bench --bench herd` measures everything; `-- --check` only the exact
+//! numbers, against bounds ([`guard`]).
 
 mod crowd;
 mod guard;
@@ -54,11 +54,11 @@ fn measure(crowd: &Crowd) {
     let mut growth = Table::new(&[
         "callers",
         "token requests",
-        "tower-bearer: wake, ns a caller",
-        "Notify: wake, ns a caller",
+        "tower-bearer: wake, ns per caller",
+        "Notify: wake, ns per caller",
         "wake ratio",
-        "tower-bearer: all, ns a caller",
-        "Notify: all, ns a caller",
+        "tower-bearer: all, ns per caller",
+        "Notify: all, ns per caller",
     ]);
     let (mut ours, mut theirs, mut ours_all) = (Vec::new(), Vec::new(), Vec::new());
     let mut ratios = Vec::new();
@@ -82,15 +82,15 @@ fn measure(crowd: &Crowd) {
         ratios.push((size, ratio));
     }
     println!(
-        "From the token's arrival to the last caller's going on, and from the first caller's \
-         start to there, for each caller: medians of {ROUNDS} interleaved rounds with their \
-         quartiles, 2 workers.\n"
+        "Time per caller until the last one continues: from the token's arrival (\"wake\"), and \
+         from the first caller's start (\"all\"). Medians of {ROUNDS} interleaved rounds, with \
+         quartiles; 2 workers.\n"
     );
     growth.print();
 
     let (parked, notify) = guard::parked_bytes(crowd);
-    println!("Bytes of {MOST} cold callers.\n");
-    let mut table = Table::new(&["what", "tower-bearer", "Notify", "figure", "target", ""]);
+    println!("Targets; the bytes are those of {MOST} cold callers.\n");
+    let mut table = Table::new(&["what", "tower-bearer", "Notify", "measured", "target", ""]);
     table.row(&[
         "token requests".to_owned(),
         most_requests.to_string(),
@@ -104,7 +104,7 @@ fn measure(crowd: &Crowd) {
         let (_, ratio) = ratios[at];
         summary.number(key, ratio.median);
         table.row(&[
-            format!("wake-up of {size}, ns a caller"),
+            format!("wake-up of {size}, ns per caller"),
             format!("{:.0}", ours[at]),
             format!("{:.0}", theirs[at]),
             ratio.show(2),
@@ -113,7 +113,7 @@ fn measure(crowd: &Crowd) {
         ]);
     }
     table.row(&[
-        "heap bytes a parked caller".to_owned(),
+        "heap bytes per parked caller".to_owned(),
         format!("{parked:.0}"),
         format!("{notify:.0}"),
         format!("{:+.0}", parked - notify),
@@ -140,8 +140,8 @@ fn measure(crowd: &Crowd) {
     summary.write();
 }
 
-/// The layer beside `Notify`: nanoseconds a caller to wake, and in all. Small
-/// herds are repeated within a round.
+/// The layer compared with `Notify`: nanoseconds for each caller to wake, and in
+/// all. Small herds are repeated within a round.
 fn rounds(crowd: &Crowd, size: usize, requests: &mut u64) -> [Series; 2] {
     let repeats = (10_000 / size).clamp(1, 200);
     let totals = std::cell::RefCell::new([Vec::new(), Vec::new()]);

@@ -23,12 +23,12 @@ pub(crate) struct Instructions {
 }
 
 impl Instructions {
-    /// Under callgrind, or why that is not possible.
+    /// Counts under callgrind, or returns why that is impossible.
     ///
-    /// Callgrind counts what the program executes and nothing of the kernel.
-    /// Under valgrind there is no vDSO, so that `clock_gettime` is a system
-    /// call there: the layer's glance at the clock counts with the few
-    /// instructions around the call.
+    /// Callgrind counts what the program executes and nothing of the kernel. Under
+    /// valgrind there is no vDSO, so `clock_gettime` is a system call: of the
+    /// layer's read of the clock, only the few instructions around the call are
+    /// counted.
     pub(crate) fn count() -> Result<Self, String> {
         let of = |stack: &str| -> Result<f64, String> {
             let (many, few) = (collected(stack, MANY)?, collected(stack, FEW)?);
@@ -41,7 +41,7 @@ impl Instructions {
         })
     }
 
-    /// What a token costs over what a constant costs.
+    /// Returns the cost of a token relative to that of a constant.
     pub(crate) fn ratio(&self) -> f64 {
         (self.token - self.bare) / (self.constant - self.bare)
     }
@@ -92,7 +92,7 @@ pub(crate) fn allocations(stack: &dyn Stack, bare: &dyn Stack) -> f64 {
         stack.run(requests);
         alloc::stop().allocations
     };
-    // A first run, for what is made once only.
+    // A first run, for what is created only once.
     of(stack, REQUESTS);
     let each = |stack| (of(stack, 2 * REQUESTS) - of(stack, REQUESTS)) as f64 / REQUESTS as f64;
     each(stack) - each(bare)

@@ -1,4 +1,4 @@
-//! The regression guard: exact figures and their bounds.
+//! The regression guard: exact numbers and their bounds.
 //!
 //! `cargo bench --bench hot_path -- --check` fails when a bound is exceeded,
 //! or when valgrind is missing: a check that measured nothing must not pass.
@@ -10,12 +10,12 @@ use crate::stacks;
 use crate::support::stack::live_cache;
 use crate::support::table::{Table, verdict};
 
-/// What the hot path is to reach: instructions over those of a constant header
-/// of the same size.
+/// The target of the hot path: its instructions relative to those of a constant
+/// header of the same size.
 pub(crate) const TARGET_INSTRUCTION_RATIO: f64 = 1.25;
 
-/// What it may not exceed: the target. It was 1.19 to 1.23 when this was set, by how the
-/// compiler divided the crate. To be lowered with each gain.
+/// The bound: the target. It was 1.19 to 1.23 when this was set, depending on how
+/// the compiler split the crate. To be lowered with each improvement.
 pub(crate) const ACCEPTED_INSTRUCTION_RATIO: f64 = 1.25;
 
 /// Allocations of each request over the bare stack: target and bound.
@@ -34,7 +34,7 @@ pub(crate) fn check() -> ExitCode {
         }
     };
     let ratio = instructions.ratio();
-    let mut table = Table::new(&["what", "figure", "target", "", "bound", ""]);
+    let mut table = Table::new(&["what", "measured", "target", "", "bound", ""]);
     let figures = [
         (
             "instruction_ratio",
@@ -51,7 +51,7 @@ pub(crate) fn check() -> ExitCode {
     ];
     let mut passed = true;
     for (what, figure, target, bound) in figures {
-        // Not `figure > bound`, which a figure that is no number would pass.
+        // Not `figure > bound`, which NaN would pass.
         let kept = figure <= bound;
         passed &= kept;
         table.row(&[

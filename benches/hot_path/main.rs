@@ -1,7 +1,7 @@
-//! What a live token costs on each request, beside a constant header.
+//! The cost of a live token on each request, compared with a constant header.
 //!
-//! `cargo bench --bench hot_path` measures all; `-- --check` only what is
-//! exact, against bounds ([`guard`]), and `-- --paired` only the short rounds.
+//! `cargo bench --bench hot_path` measures everything; `-- --check` only the exact
+//! numbers, against bounds ([`guard`]), and `-- --paired` only the short rounds.
 
 mod exact;
 mod guard;
@@ -80,8 +80,8 @@ fn measure() {
 
     heading("Hot path", "cargo bench --bench hot_path");
     println!(
-        "Nanoseconds for each request over the bare stack, medians of {ROUNDS} interleaved \
-         rounds with their quartiles.\n"
+        "Nanoseconds per request: those of the bare stack, and what each layer adds. Medians of \
+         {ROUNDS} interleaved rounds, with quartiles.\n"
     );
     let mut summary = Summary::new("hot_path");
     let mut times = Table::new(&[
@@ -133,14 +133,14 @@ fn rounds(stacks: &[&dyn Stack], pattern: Pattern) -> Series {
 
 fn short_rounds(stacks: &[&dyn Stack; 3], summary: &mut Summary) {
     println!(
-        "All of the time of a request over that of another stack in the same round, each thread on \
-         a core of its own: {} rounds of {} requests. The costs are those of the fastest tenth of \
-         each stack's rounds, over the bare stack.\n",
+        "The whole time of a request divided by that of another stack in the same round, each \
+         thread on its own core: {} rounds of {} requests. A cost is what a layer adds to the \
+         bare stack in the fastest tenth of each stack's rounds.\n",
         paired::ROUNDS,
         paired::REQUESTS,
     );
-    let last = ["costs, ns", "ratio", "target", ""];
-    let head = [&["pattern", "over"][..], &paired::HEAD, &last].concat();
+    let last = ["cost, ns", "ratio", "target", ""];
+    let head = [&["pattern", "compared"][..], &paired::HEAD, &last].concat();
     let mut table = Table::new(&head);
     for (name, key, pattern, target) in [
         ("1 thread", "1_thread", Pattern::Kept(1), 1.2),
@@ -155,9 +155,9 @@ fn short_rounds(stacks: &[&dyn Stack; 3], summary: &mut Summary) {
         let times = Paired::measure(paired::ROUNDS, stacks, pattern);
         let ratio = times.cost(2, 0) / times.cost(1, 0);
         for (what, one, other, costs) in [
-            ("live token over constant", 2, 1, None),
-            ("constant over bare", 1, 0, Some(times.cost(1, 0))),
-            ("live token over bare", 2, 0, Some(times.cost(2, 0))),
+            ("live token / constant", 2, 1, None),
+            ("constant / bare", 1, 0, Some(times.cost(1, 0))),
+            ("live token / bare", 2, 0, Some(times.cost(2, 0))),
         ] {
             let mut cells = vec![name.to_owned(), what.to_owned()];
             let ratios = times.ratios(one, other);
@@ -192,12 +192,12 @@ fn clone_body(tokens: &tower_bearer::TokenCache, summary: &mut Summary) {
     summary.number("clone_body_over_retry", over_retry);
     summary.number("clone_body_ratio", over_both);
     println!(
-        "`CloneBody` with a `Full<Bytes>` body, 1 thread, beside tower's retry: the costs of the \
-         fastest tenth of {} rounds of {} requests.\n",
+        "`CloneBody` with a `Full<Bytes>` body, 1 thread, compared with tower's retry: what each \
+         adds to the bare stack, in the fastest tenth of {} rounds of {} requests.\n",
         paired::ROUNDS,
         paired::REQUESTS,
     );
-    let mut table = Table::new(&["stack", "over bare, ns", "live token over it", "target", ""]);
+    let mut table = Table::new(&["stack", "added, ns", "live token / this", "target", ""]);
     let row = |table: &mut Table, name: &str, measure, ratio: Option<f64>| {
         let met = ratio.map(|ratio| verdict(ratio <= 1.0));
         table.row(&[
@@ -211,7 +211,7 @@ fn clone_body(tokens: &tower_bearer::TokenCache, summary: &mut Summary) {
     row(&mut table, "live token", 3, None);
     row(
         &mut table,
-        "retry alone: no token at all",
+        "retry alone, without a token",
         1,
         Some(over_retry),
     );
@@ -226,15 +226,15 @@ fn clone_body(tokens: &tower_bearer::TokenCache, summary: &mut Summary) {
 
 fn exact_figures(summary: &mut Summary, allocations: f64) {
     println!(
-        "Counted: instructions under callgrind (where the clock is a system call, for lack of a \
-         vDSO), and allocations over the bare stack.\n"
+        "Counted: instructions under callgrind (which has no vDSO, so the clock is a system \
+         call), and allocations added to the bare stack.\n"
     );
     let mut table = Table::new(&[
         "what",
         "bare",
         "constant",
         "live token",
-        "figure",
+        "measured",
         "target",
         "",
     ]);

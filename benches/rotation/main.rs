@@ -1,8 +1,8 @@
-//! What requests see while tokens are renewed under them.
+//! What requests see while tokens are renewed.
 //!
-//! Tokens live 2 s and the token endpoint takes 500 ms. A quarter of a token's
-//! life is over when it arrives, so it is renewed in good time only if it is
-//! due earlier than by default: with half of its life left.
+//! Tokens live 2 s and the token endpoint takes 500 ms. A quarter of a token's life
+//! is over when it arrives, so it is renewed in time only if it is due earlier than
+//! by default: with half of its life left.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -181,8 +181,8 @@ impl Caller {
 fn report(seen: &Seen, rotations: u64, token_requests: u64) {
     heading("Rotation", "cargo bench --bench rotation");
     println!(
-        "Tokens live {LIFETIME:?}, the token endpoint takes {ENDPOINT_DELAY:?}, {WORKERS} workers \
-         send without a pause; a token is due with half of its life left. Microseconds.\n"
+        "Latency in microseconds. Tokens live {LIFETIME:?} and are due with half of that left, the \
+         token endpoint takes {ENDPOINT_DELAY:?}, and {WORKERS} workers send without a pause.\n"
     );
     const QUANTILES: [(&str, f64); 4] = [
         ("p50", 0.5),
@@ -190,7 +190,7 @@ fn report(seen: &Seen, rotations: u64, token_requests: u64) {
         ("p99.9", 0.999),
         ("p99.99", 0.9999),
     ];
-    let mut head = vec!["requests that", "number"];
+    let mut head = vec!["requests", "count"];
     head.extend(QUANTILES.map(|(name, _)| name));
     head.push("max");
     let mut table = Table::new(&head);
@@ -198,8 +198,8 @@ fn report(seen: &Seen, rotations: u64, token_requests: u64) {
     let mut lines = Vec::new();
     let micros = |nanos: u64| nanos as f64 / 1000.0;
     for (name, key, times) in [
-        ("overlap a renewal", "overlapping", &seen.overlapping),
-        ("do not", "apart", &seen.apart),
+        ("overlapping a renewal", "overlapping", &seen.overlapping),
+        ("not overlapping one", "apart", &seen.apart),
     ] {
         let mut row = vec![name.to_owned(), times.count().to_string()];
         let mut line = Vec::new();

@@ -1,4 +1,4 @@
-//! A source that tells when a token is being fetched.
+//! A source that reports when a token is being fetched.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};

@@ -1,5 +1,5 @@
-//! The load: callers of one account, callers of many accounts, and one whose
-//! password is wrong.
+//! The load: callers of one account, callers of many accounts, and one with a wrong
+//! password.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -21,14 +21,14 @@ use tower_bearer::{
     TokenCache, TokenError, TokenErrorKind,
 };
 
-use crate::rules::{Outages, Seen};
+use crate::rules::{MAX_BACKOFF, Outages, Seen};
 use crate::server::{PASSWORD, Server, USERS};
 
 /// Callers of each kind, and their pause between two requests.
 const CALLERS: u64 = 8;
 const REST: Duration = Duration::from_millis(10);
-/// So many accounts are in use at a time, and another one takes the place of one of
-/// them so often.
+/// This many accounts are in use at a time, and this often one of them is replaced
+/// by another.
 const IN_USE: u64 = 30;
 const CHANGE: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(10);
@@ -54,7 +54,9 @@ impl Load {
         let transport = DefaultTransport::new();
         let half = |builder: tower_bearer::TokenCacheBuilder| {
             // Of five seconds, one would be too short a time for an endpoint to be away.
-            builder.renew_before(0.5, Duration::from_secs(300))
+            builder
+                .renew_before(0.5, Duration::from_secs(300))
+                .backoff(Duration::from_millis(250), MAX_BACKOFF)
         };
         let own = grant(&server.token_url, "me", PASSWORD)?.transport(transport.clone());
         let tokens = half(TokenCache::builder(own)).build()?;
@@ -142,9 +144,13 @@ impl Load {
                         let what = format!("{} {outcome:?}", answer.status());
                         // The API's own answer, where no newer token is to be had.
                         let renewal_failed = outcome == Some(Outcome::RenewalFailed);
-                        match renewal_failed && outages.permit_failure(began, false) {
-                            true => (&seen.permitted, None),
-                            false => (&seen.failed, Some(what)),
+                        let replayed = outcome == Some(Outcome::Replayed);
+                        if renewal_failed && outages.permit_failure(began, false) {
+                            (&seen.permitted, None)
+                        } else if replayed && outages.permit_second_rejection(began) {
+                            (&seen.twice, None)
+                        } else {
+                            (&seen.failed, Some(what))
                         }
                     }
                     Err(error) => match TokenError::find(&error).map(TokenError::kind) {
@@ -152,7 +158,11 @@ impl Load {
                         Some(TokenErrorKind::Connect) if outages.permit_failure(began, in_use) => {
                             (&seen.permitted, None)
                         }
-                        _ => (&seen.failed, Some(error.to_string())),
+                        _ => {
+                            let cause = std::error::Error::source(&error);
+                            let cause = cause.map(ToString::to_string).unwrap_or_default();
+                            (&seen.failed, Some(format!("{error}: {cause}")))
+                        }
                     },
                 };
                 counter.fetch_add(1, Relaxed);

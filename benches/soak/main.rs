@@ -1,10 +1,10 @@
-//! An hour of load, with everything that happens to tokens; not a part of the checks.
+//! An hour of load, with everything that happens to tokens; not part of the checks.
 //!
-//! `cargo bench --bench soak --features accounts -- 60` is for 60 minutes, which is
-//! also the default. Tokens live 5 s. They are revoked, the token endpoint comes and
-//! goes, accounts come and go, and one has a wrong password. Memory and tasks are to
-//! be at the end what they were at the start, and no request may fail that the rules
-//! would have served ([`rules`]).
+//! `cargo bench --bench soak --features accounts -- 60` runs for 60 minutes, which
+//! is also the default. Tokens live 5 s. They are revoked, the token endpoint comes
+//! and goes, accounts come and go, and one has a wrong password. At the end, memory
+//! and tasks must be what they were at the start, and no request may fail that the
+//! rules would have served ([`rules`]).
 
 mod load;
 mod rules;
@@ -32,11 +32,11 @@ use crate::support::table::{Table, heading, verdict};
 static ALLOCATOR: Counting = Counting;
 
 const SAMPLE: Duration = Duration::from_secs(5);
-/// What the end may have over the start: accounts and connections differ by that much
-/// from one minute to the next.
+/// How much the end may exceed the start: accounts and connections differ by that
+/// much from one minute to the next.
 const NOISE: f64 = 1.05;
 
-/// What the process has at one moment.
+/// What the process uses at one moment.
 #[derive(Clone, Copy)]
 struct Sample {
     heap: f64,
@@ -99,7 +99,10 @@ async fn soak(minutes: u64) -> ExitCode {
                     server.up(true);
                     outages.record(event);
                 }
-                Event::Revoke => server.revoke(),
+                Event::Revoke => {
+                    outages.record(event);
+                    server.revoke();
+                }
             }
         }
         sleep_until(start + CYCLE * (cycle + 1)).await;
@@ -119,7 +122,7 @@ async fn soak(minutes: u64) -> ExitCode {
         sleep(Duration::from_millis(50)).await;
     }
     let left = Handle::current().metrics().num_alive_tasks();
-    println!("tasks that are left after the end: {left}");
+    println!("tasks left at the end: {left}");
     match met && left == 0 {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
@@ -173,6 +176,7 @@ fn show(minutes: u64, samples: &[Sample], load: &Load) -> bool {
         ("replayed", &seen.replayed),
         ("refused", &seen.refused),
         ("failed_in_outages", &seen.permitted),
+        ("rejected_twice", &seen.twice),
         ("failed", &seen.failed),
     ] {
         summary.number(key, count.load(Relaxed) as f64);

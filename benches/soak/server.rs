@@ -1,5 +1,5 @@
-//! The token endpoint and the API: a process of its own, so that what it remembers
-//! is not counted. It does what it is told on standard input.
+//! The token endpoint and the API: a separate process, so that its memory is not
+//! counted. It is controlled through standard input.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use tower_bearer::testing::TokenServer;
 
 const VARIABLE: &str = "TOWER_BEARER_SOAK_SERVER";
 pub(crate) const LIFETIME: Duration = Duration::from_secs(5);
-/// Users beside the first one, whose names are `user-0` and so on.
+/// Users besides the first one, named `user-0` and so on.
 pub(crate) const USERS: u64 = 200;
 pub(crate) const PASSWORD: &str = "pw";
 
@@ -116,7 +116,7 @@ async fn serve() {
     }
 }
 
-/// Passes on what is for the token endpoint. What has been accepted goes on when
+/// Forwards connections to the token endpoint. Accepted connections continue when
 /// the task has ended.
 async fn listen(at: SocketAddr, to: SocketAddr) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind(at).await.expect("the port");

@@ -1,4 +1,4 @@
-//! Plots of characters, for where no picture can stand.
+//! Plots made of characters, where no picture can be shown.
 
 const WIDTH: usize = 60;
 const HEIGHT: usize = 6;
@@ -13,7 +13,7 @@ pub(crate) fn plot(name: &str, samples: &[f64]) {
         .collect();
     let most = samples.iter().copied().fold(f64::MIN, f64::max);
     let rows = |value: f64| (value / most * HEIGHT as f64).round() as usize;
-    println!("{name}; # up to the median, : up to the most");
+    println!("{name}: # up to the median, : up to the maximum");
     for row in (1..=HEIGHT).rev() {
         let line: String = columns
             .iter()

@@ -1,7 +1,7 @@
 //! The start of a program that sends a request with a token, and of one that needs
-//! only the token: a live one in a file, and a login.
+//! only the token: with a live one in a file, and with a login.
 //!
-//! Each sample is a whole process, from its start until it has what it wants.
+//! Each sample is a whole process, from its start until it has its result.
 
 mod program;
 #[path = "../support/mod.rs"]
@@ -21,10 +21,11 @@ use crate::support::summary::Summary;
 use crate::support::table::{Table, heading, verdict};
 
 const ROUNDS: usize = 101;
-/// What a first request with a token request before it may take over one with a
+/// How long a first request may take after a token request, relative to one with a
 /// constant header.
 const TARGET: f64 = 1.5;
-/// What a live token in a file may cost over a token that is there, in milliseconds.
+/// How much longer a live token in a file may take than a token in memory, in
+/// milliseconds.
 const MOST: f64 = 5.0;
 
 fn main() {
@@ -97,12 +98,11 @@ fn show(series: &Series) {
         "cargo bench --bench start --features file-store",
     );
     println!(
-        "Milliseconds from the start of a process until its first request has its answer, with a \
-         token endpoint and an API on loopback, or until it has a token: medians of {ROUNDS} \
-         interleaved rounds with their quartiles. Each is compared with the same program without \
-         a token request.\n"
+        "Milliseconds from the start of a process until its first response, with a token endpoint \
+         and an API on loopback, or until it has a token: medians of {ROUNDS} interleaved rounds, \
+         with quartiles. Each program is compared with the same one without a token request.\n"
     );
-    let mut table = Table::new(&["the program", "ms", "ratio", "ms over it", "target", ""]);
+    let mut table = Table::new(&["program", "ms", "ratio", "ms more", "target", ""]);
     let mut summary = Summary::new("start");
     for (program, base, what, target, key) in [
         (ReqwestConstant, None, "reqwest, constant header", None, ""),
@@ -127,7 +127,7 @@ fn show(series: &Series) {
             Some(TARGET),
             "start_ratio_hyper",
         ),
-        (Fixed, None, "a token fixed in the program", None, ""),
+        (Fixed, None, "a fixed token in the program", None, ""),
         (
             File,
             Some(Fixed),
@@ -138,7 +138,7 @@ fn show(series: &Series) {
         (
             Login,
             Some(Fixed),
-            "a token by a token request",
+            "a token from a token request",
             None,
             "ratio_of_a_login",
         ),
@@ -163,7 +163,7 @@ fn show(series: &Series) {
     table.print();
     let over = series.difference(at(File), at(Fixed)).median;
     println!(
-        "Under {MOST} ms over a fixed token: {}.",
+        "Less than {MOST} ms more than a fixed token: {}.",
         verdict(over < MOST)
     );
     summary.number("ms_over_fixed", over);

@@ -1,4 +1,4 @@
-//! The programs whose start is measured: each is a process of its own.
+//! The programs whose start is measured: each is a separate process.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -49,7 +49,7 @@ pub(crate) const ALL: [Program; 7] = [
     Login,
 ];
 
-/// What a program is given.
+/// The settings of a program.
 #[derive(Clone)]
 pub(crate) struct Setup {
     pub(crate) token_url: String,

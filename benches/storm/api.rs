@@ -1,4 +1,4 @@
-//! An API on loopback that takes one token at a time, and counts connections.
+//! An API on loopback that accepts one token at a time, and counts connections.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -19,13 +19,13 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::time::{Sleep, sleep};
 
-/// What a 401 says: 2 kB.
+/// The body of a 401: 2 kB.
 const REJECTION: Bytes = Bytes::from_static(&[b'x'; 2000]);
 /// Between the head of a 401 and its body, so that the client has read the one
 /// before the other arrives.
 pub(crate) const BETWEEN: Duration = Duration::from_millis(5);
 
-/// What the API counts, and which token it takes.
+/// The counters of the API, and the token that it accepts.
 #[derive(Default)]
 pub(crate) struct Api {
     /// The number of the token that is taken.
@@ -95,7 +95,7 @@ impl Api {
 /// The body of an answer.
 enum AnswerBody {
     AtOnce(Full<Bytes>),
-    /// In a packet of its own, for its head has been sent by then.
+    /// In a separate packet, because its head has been sent by then.
     Late(Pin<Box<Sleep>>, Bytes),
 }
 

@@ -1,6 +1,6 @@
-//! What a storm of 401s costs in connections.
+//! How many connections a storm of 401s costs.
 //!
-//! `cargo bench --bench storm` shows it; `-- --check` fails if it is over its
+//! `cargo bench --bench storm` prints it; `-- --check` fails if it exceeds its
 //! bound.
 
 mod api;
@@ -32,8 +32,8 @@ use crate::support::summary::Summary;
 use crate::support::table::{Table, heading, verdict};
 
 const REQUESTS: u64 = 1000;
-/// How many requests are under way at a time, all of which meet the same rejected
-/// token. The first is what the target and the check are about.
+/// How many requests are in progress at a time, all of which meet the same rejected
+/// token. The target and the check are about the first.
 const SHAPES: [u64; 2] = [20, 100];
 /// Connections of a storm over those where each 401 costs one.
 const TARGET: f64 = 0.05;
@@ -61,21 +61,20 @@ fn main() -> ExitCode {
     }
     heading("Storm", "cargo bench --bench storm");
     println!(
-        "Connections that {REQUESTS} requests of a hyper client opened, HTTP/1.1 on loopback. In \
-         a storm each of them is rejected once: 401 with a body of 2 kB that comes {BETWEEN:?} \
-         after its head. \"Dropped\" is the same storm where that body is dropped before the \
-         layer sees it, which is what the layer did with it at first. The target is {TARGET} of \
-         that.\n"
+        "Connections opened by {REQUESTS} requests of a hyper client, with HTTP/1.1 on loopback. \
+         In a storm, each request is rejected once, by a 401 whose body of 2 kB comes {BETWEEN:?} \
+         after its head. \"Dropped\" is the same storm, but that body is dropped before the layer \
+         sees it, as the layer itself did at first. The target is {TARGET} of \"dropped\".\n"
     );
     let mut table = Table::new(&[
-        "at a time",
-        "the client's threads",
+        "requests at a time",
+        "client threads",
         "no rejections",
         "storm",
         "dropped",
-        "more for 1000 rejections",
-        "where dropped",
-        "storm over dropped",
+        "added by 1000 rejections",
+        "added if dropped",
+        "storm / dropped",
         "",
     ]);
     let mut summary = Summary::new("storm");
@@ -120,7 +119,7 @@ fn main() -> ExitCode {
 fn check() -> ExitCode {
     let counts = Counts::count(SHAPES[0], 1);
     println!("{counts:?}, connection_ratio {:.3}", counts.ratio());
-    // Where a dropped body costs no connection, nothing was measured.
+    // If a dropped body costs no connection, nothing was measured.
     let measured = counts.dropped >= REQUESTS as f64 * 0.8;
     let kept = counts.storm <= counts.plain + BOUND && counts.ratio() <= TARGET;
     match measured && kept {

@@ -1,12 +1,11 @@
-//! An allocator that counts, while it is told to.
+//! An allocator that counts on demand.
 #![allow(unsafe_code, reason = "a global allocator cannot be had without")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
-/// To be each bench's `#[global_allocator]`. While it does not count, an
-/// allocation costs one load of a word that nobody writes, so that times are
-/// not bent.
+/// Each bench's `#[global_allocator]`. While it does not count, an allocation costs
+/// one load of a word that is not written, so that times are not distorted.
 pub(crate) struct Counting;
 
 static ON: AtomicBool = AtomicBool::new(false);

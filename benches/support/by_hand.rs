@@ -81,7 +81,7 @@ fn bearer(token: &Token) -> Result<HeaderValue, BoxError> {
     Ok(HeaderValue::from_str(&format!("Bearer {}", token.secret))?)
 }
 
-/// `Mutex<Option<Token>>`: whoever finds none logs in under the lock.
+/// `Mutex<Option<Token>>`: a caller that finds none logs in under the lock.
 pub(crate) struct Locked<L>(Mutex<Option<Token>>, L);
 
 impl<L: Login> Locked<L> {

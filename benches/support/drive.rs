@@ -1,4 +1,4 @@
-//! Sends requests through a stack and takes the time.
+//! Sends requests through a stack and measures the time.
 
 use std::future::Future;
 use std::hint::black_box;
@@ -24,12 +24,12 @@ pub(crate) fn run_within(runtime: Handle) {
     WITHIN.set(runtime).expect("one runtime");
 }
 
-/// Who holds the service.
+/// The owner of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pattern {
-    /// So many threads, each with a clone that it keeps.
+    /// This many threads, each with a clone that it keeps.
     Kept(usize),
-    /// So many threads, each request with a clone of its own.
+    /// This many threads, each request with its own clone.
     Cloned(usize),
 }
 
@@ -58,9 +58,9 @@ pub(crate) trait Stack: Send + Sync {
         let to = spans.iter().map(|(_, to)| *to).max().expect("a thread");
         (requests * spans.len()) as f64 / (to - from).as_secs_f64()
     }
-    /// When each thread began and ended to send so many requests.
+    /// Returns when each thread began and ended sending this many requests.
     fn spans(&self, pattern: Pattern, requests: usize) -> Vec<(Instant, Instant)>;
-    /// Sends so many requests from this thread.
+    /// Sends this many requests from this thread.
     fn run(&self, requests: usize);
     /// Sends one request; whether it came through.
     fn send(&self) -> Pin<Box<dyn Future<Output = bool> + Send>>;
@@ -153,11 +153,11 @@ fn cores(threads: usize) -> Vec<CoreId> {
     }
 }
 
-/// On how many depths of the stack the requests of a round are sent.
+/// At how many depths of the stack the requests of a round are sent.
 ///
-/// Where a request lies on the stack decides whether copying it stalls, and the
-/// same code was seen to take 1 ns or 70 ns more for it. A stack's place is an
-/// accident of the frames above it, so each round goes through many places.
+/// The position of a request on the stack decides whether copying it stalls, and the
+/// same code was seen to take 1 ns or 70 ns more for it. That position is an
+/// accident of the frames above it, so each round goes through many positions.
 const DEPTHS: usize = 64;
 
 fn at_depth(depth: usize, run: &mut dyn FnMut()) {

@@ -1,4 +1,4 @@
-//! Percentiles of very many latencies.
+//! Percentiles of large numbers of latencies.
 
 /// Buckets are a 64th of a power of two wide: an error of 1.6 % at most.
 pub(crate) struct Histogram {

@@ -1,5 +1,5 @@
-//! What the benches share: stacks to measure, interleaved rounds, and tables,
-//! JSON and plots to show what came of them.
+//! Code that the benches share: stacks to measure, interleaved rounds, and tables,
+//! JSON and plots of the results.
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
 pub(crate) mod alloc;

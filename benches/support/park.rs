@@ -14,8 +14,8 @@ impl Wake for Unpark {
     }
 }
 
-/// A waker for this thread. Made once for many futures, so that it is no part
-/// of what is measured.
+/// Returns a waker for this thread. Created once for many futures, so that it is not
+/// measured.
 pub(crate) fn waker() -> Waker {
     Arc::new(Unpark(thread::current())).into()
 }

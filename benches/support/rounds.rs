@@ -1,5 +1,5 @@
-//! Interleaved rounds: A B C, B C A, C A B, ... Whatever the machine does
-//! meanwhile, it does to all of them.
+//! Interleaved rounds: A B C, B C A, C A B, ... Disturbances of the machine affect
+//! all of them alike.
 
 /// How many rounds there are at least.
 pub(crate) const ROUNDS: usize = 15;

@@ -23,7 +23,7 @@ pub(crate) fn token() -> String {
     "x".repeat(TOKEN_LENGTH)
 }
 
-/// The request that everything here sends, built anew.
+/// Builds a new request, the same everywhere here.
 #[inline(never)]
 pub(crate) fn request<B>(body: B) -> Request<B> {
     Request::get("https://api.example.com/v1/calls")

@@ -1,4 +1,4 @@
-//! Figures for programs to read: `target/bench-summary/NAME.json`, flat.
+//! Numbers for programs to read: `target/bench-summary/NAME.json`, flat.
 
 use std::fs;
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ impl Summary {
     }
 }
 
-/// Writes a file beside the summaries.
+/// Writes a file next to the summaries.
 pub(crate) fn write(file: &str, text: &str) {
     // Cargo's folder for tests is `target/tmp`.
     let mut folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));

@@ -1,4 +1,4 @@
-//! Tables that a person reads, in Markdown, so that they can be pasted.
+//! Tables for people to read, in Markdown, so that they can be pasted.
 
 use std::time::SystemTime;
 

@@ -1,6 +1,6 @@
-//! An axum app that serves many tenants, each with an account of its own at the
-//! API. It makes a few hundred calls to itself and ends; with `-- --serve` it runs
-//! until ctrl-c.
+//! An axum app that serves many tenants, each with its own account at the API. It
+//! makes a few hundred calls to itself and ends; with `-- --serve` it runs until
+//! ctrl-c.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -47,7 +47,7 @@ async fn main() -> Result<(), BoxError> {
     let accounts = Accounts::builder(move |Tenant(name): Tenant| {
         let grants = grants.clone();
         async move {
-            // Stands for a secret store.
+            // Replaces a secret store.
             tokio::time::sleep(Duration::from_millis(5)).await;
             Ok::<_, BoxError>(grants.grant_for(name, "secret"))
         }

@@ -1,6 +1,6 @@
-//! An axum app whose handlers call an API through the layer, with figures for
-//! Prometheus (a dashboard is in `observability/`). It shows itself and ends;
-//! with `-- --serve` it stays up until ctrl-c.
+//! An axum app whose handlers call an API through the layer, with metrics for
+//! Prometheus (a dashboard is in `observability/`). It calls itself and ends; with
+//! `-- --serve` it runs until ctrl-c.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -23,7 +23,7 @@ async fn calls(State((api, url)): State<(BearerAuth<Client>, Url)>) -> Response 
     }
 }
 
-/// A probe alone makes the app ready: this sets off a fetch if need be.
+/// A probe alone makes the app ready: this starts a fetch if necessary.
 async fn readyz(State(tokens): State<TokenCache>) -> Result<(), Response> {
     tokens.ready().map_err(|error| unavailable(&error))
 }

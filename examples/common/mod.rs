@@ -1,8 +1,9 @@
-//! What examples share.
+//! Functions that the examples share.
 #![allow(dead_code, reason = "each example uses a part of it")]
 
-/// The values of these variables, or `None` if none of them is set; empty is
-/// not set. If only some are, this names the missing ones and exits with 2.
+/// Returns the values of these variables, or `None` if none of them is set (empty
+/// counts as not set). If only some are, this names the missing ones and exits with
+/// 2.
 pub(crate) fn all_or_none<const N: usize>(names: [&str; N]) -> Option<[String; N]> {
     let values = names.map(|name| std::env::var(name).unwrap_or_default());
     let pairs = names.iter().zip(&values);
@@ -17,7 +18,7 @@ pub(crate) fn all_or_none<const N: usize>(names: [&str; N]) -> Option<[String; N
     missing.is_empty().then_some(values)
 }
 
-/// Says what is wrong with the variables, and exits with 2.
+/// Prints what is wrong with the variables, and exits with 2.
 pub(crate) fn usage(what: &str) -> ! {
     eprintln!("{what}");
     std::process::exit(2)

@@ -1,8 +1,8 @@
 //! A source from a TOML file, and one from the environment:
 //! `cargo run --features config --example config`.
 //!
-//! With `CALLS_AUTH_GRANT` (or `CALLS_AUTH_PRESET`) and the like set, that is the account: see
-//! `tower_bearer::config` for the keys.
+//! If `CALLS_AUTH_GRANT` (or `CALLS_AUTH_PRESET`) and so on are set, they define the
+//! account: see `tower_bearer::config` for the keys.
 
 use std::error::Error;
 
@@ -18,7 +18,7 @@ async fn token(config: &SourceConfig) -> Result<(), Box<dyn Error>> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let server = TokenServer::builder().user("me", "pw").start().await?;
-    // As a container mounts it, with a line end.
+    // Like a mounted secret, which ends in a line end.
     let secret = std::env::temp_dir().join(format!("calls-password-{}", std::process::id()));
     std::fs::write(&secret, "pw\n")?;
     let (issuer, file) = (server.api_url(), secret.display().to_string());

@@ -1,12 +1,12 @@
-//! Many processes on one account, with one token request for all of them:
+//! Many processes with one account, and one token request for all of them:
 //!
 //! ```sh
 //! REDIS_URL=redis://127.0.0.1:6379 cargo run --features redis --example fleet
 //! ```
 //!
-//! Starts the embedded server, whose refresh tokens are good for one use, and
-//! processes of itself that call its API for a while with tokens of ten
-//! seconds. `-- 10 30` is for 10 processes and 30 seconds.
+//! Starts the embedded server, whose refresh tokens can be used once, and processes
+//! of itself that call its API for a while with tokens of ten seconds. `-- 10 30`
+//! starts 10 processes for 30 seconds.
 
 mod member;
 
@@ -20,7 +20,8 @@ use tower_bearer::testing::TokenServer;
 
 use member::{Report, Setup};
 
-/// For show only: `openssl rand -base64 32` makes one, and a secret store keeps it.
+/// Only for show: generate one with `openssl rand -base64 32`, and keep it in a
+/// secret store.
 const KEY: &str = "VGhpcyBpcyBhbiBleGFtcGxlLCBub3QgYSBzZWNyZXQ=";
 
 #[tokio::main]
@@ -45,7 +46,7 @@ async fn main() -> Result<ExitCode, BoxError> {
         .await?;
     let setup = Setup {
         redis,
-        // Nothing in common with an earlier run, whose server is gone.
+        // Shares nothing with an earlier run, whose server is gone.
         prefix: format!(
             "fleet-{}",
             SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos()
@@ -59,8 +60,8 @@ async fn main() -> Result<ExitCode, BoxError> {
         span: Duration::from_secs(seconds),
         rest: Duration::from_millis(100),
         lease: Duration::from_secs(10),
-        // Far more than Redis takes: fifty processes that start at once on a
-        // small machine wait for the machine.
+        // Far longer than Redis takes: fifty processes that start at once on a small
+        // machine wait for the machine.
         store_timeout: Duration::from_secs(1),
         ahead: 0,
     };
@@ -134,7 +135,7 @@ impl Member {
         Ok(self.input.write_all(b"\n").await?)
     }
 
-    /// Its last line; the ones before say when it asks for a token.
+    /// Returns the member's last line; the ones before report its token requests.
     async fn report(mut self) -> Result<Report, BoxError> {
         loop {
             let line = self.next_line().await?;

@@ -11,12 +11,12 @@ use tower_bearer::store::RedisStore;
 use tower_bearer::transport::DefaultTransport;
 use tower_bearer::{BearerAuthLayer, Origins, PasswordGrant, TokenCache};
 
-/// The variable that makes a process a member, and says of what.
+/// The variable that makes a process a member, with its settings.
 pub(crate) const VARIABLE: &str = "FLEET_MEMBER";
-/// What a member prints when it is ready to start, at a line of input: fifty
-/// processes that come to life are a load of their own.
+/// Printed when the member is ready to start, which it does on a line of input: the
+/// start of fifty processes is a load of its own.
 pub(crate) const READY: &str = "ready";
-/// What it prints when it sends a token request, and when it has an answer.
+/// Printed when it sends a token request, and when it has the response.
 pub(crate) const ASKS: &str = "asks";
 pub(crate) const ANSWERED: &str = "answered";
 
@@ -29,9 +29,9 @@ pub(crate) struct Setup {
     pub(crate) api_url: String,
     pub(crate) username: String,
     pub(crate) password: String,
-    /// How long after the others it begins.
+    /// How long after the others it starts.
     pub(crate) start_after: Duration,
-    /// How long it calls the API, and how long it rests after a call.
+    /// How long it calls the API, and how long it pauses after a call.
     pub(crate) span: Duration,
     pub(crate) rest: Duration,
     pub(crate) lease: Duration,
@@ -44,11 +44,11 @@ pub(crate) struct Setup {
 pub(crate) struct Report {
     pub(crate) requests: u64,
     pub(crate) failed: u64,
-    /// Each token that it used, by a number that tells nothing of it.
+    /// The tokens that it used, each by a number that reveals nothing about it.
     pub(crate) tokens: BTreeSet<u64>,
-    /// Requests during which the store could not be asked.
+    /// The number of requests during which the store could not be reached.
     pub(crate) alone: u64,
-    /// What went wrong, and how often.
+    /// The errors, and how often each occurred.
     pub(crate) errors: HashMap<String, u64>,
 }
 
@@ -64,13 +64,13 @@ impl Report {
     }
 }
 
-/// What this process is to do, if it is a member.
+/// Returns this process's settings, if it is a member.
 pub(crate) fn setup() -> Option<Setup> {
     let setup = std::env::var(VARIABLE).ok()?;
     Some(serde_json::from_str(&setup).expect("written by the parent"))
 }
 
-/// Its last line is the report.
+/// Runs the member. The last line that it prints is the report.
 pub(crate) async fn run(setup: Setup) -> Result<(), BoxError> {
     let tokens = cache(&setup)?;
     let origins = Origins::only([&setup.api_url])?;
@@ -103,7 +103,7 @@ pub(crate) async fn run(setup: Setup) -> Result<(), BoxError> {
         remember(&tokens, &mut report).await;
         sleep(setup.rest).await;
     }
-    // A token that is on its way is one of the fleet's too.
+    // A token that is being fetched is one of the fleet's too.
     while tokens.status().is_fetching {
         sleep(Duration::from_millis(10)).await;
     }
@@ -143,7 +143,7 @@ fn cache(setup: &Setup) -> Result<TokenCache, BoxError> {
         .build()?)
 }
 
-/// The usual transport, which says when it is used.
+/// The default transport, which reports its use.
 fn told() -> impl tower_bearer::transport::Transport {
     ServiceBuilder::new()
         .map_request(|request| {

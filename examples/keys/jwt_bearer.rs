@@ -1,6 +1,6 @@
-//! Exchanges an assertion about a user for a token (RFC 7523), signed by the
-//! program itself or by something else:
-//! `cargo run --features private-key-jwt --example jwt_bearer`.
+//! Exchanges an assertion about a user for a token (RFC 7523). The program signs it,
+//! or reads it from a file: `cargo run --features private-key-jwt --example
+//! jwt_bearer`.
 
 use std::error::Error;
 
@@ -11,7 +11,7 @@ use tower_bearer::testing::TokenServer;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let server = TokenServer::start().await?;
-    // A real one is in a file: `PrivateKey::from_pem_file(path)`.
+    // A real key is in a file: `PrivateKey::from_pem_file(path)`.
     let key = PrivateKey::from_pem(rcgen::KeyPair::generate()?.serialize_pem())?;
     let about = || {
         SignedJwt::new(key.clone())
@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tokens.invalidate();
     println!("{:?}", tokens.token().await?);
 
-    // The same from a file that is rewritten, as a cluster does.
+    // The same from a file that is rewritten, as in a Kubernetes cluster.
     let path = std::env::temp_dir().join(format!("assertion-{}", std::process::id()));
     std::fs::write(&path, about().secret().await?.secret())?;
     let grant = JwtBearerGrant::new(server.token_url(), SecretFile::new(&path))?;

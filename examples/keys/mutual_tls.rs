@@ -20,7 +20,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let endpoint = format!("https://localhost:{}/token", address.port());
 
     // The default transport with the operator's certificates. Any other tower
-    // service with its own TLS can be used.
+    // service with its own TLS works too.
     let transport = DefaultTransport::new()
         .client_certificate(papers.client)?
         .root_certificates(&papers.authority)?;

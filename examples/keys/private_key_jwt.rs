@@ -1,6 +1,6 @@
-//! A client authenticates with assertions that it signs: with a private key in
-//! PEM, or with a signer that never hands out its key:
-//! `cargo run --features private-key-jwt --example private_key_jwt`.
+//! A client authenticates with assertions that it signs, with a private key in PEM
+//! or with a signer that never releases its key: `cargo run --features
+//! private-key-jwt --example private_key_jwt`.
 
 use std::error::Error;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant, PrivateKey, Signed
 use tower_bearer::testing::TokenServer;
 use tower_bearer::{BoxError, TokenCache};
 
-/// Stands for a service that signs and never hands out its key.
+/// Replaces a service that signs and never releases its key.
 struct Vault(PrivateKey);
 
 impl Signer for Vault {
@@ -34,7 +34,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .client_assertion()
         .start()
         .await?;
-    // A real one is in a file: `PrivateKey::from_pem_file(path)`.
+    // A real key is in a file: `PrivateKey::from_pem_file(path)`.
     let pem = |algorithm| rcgen::KeyPair::generate_for(algorithm).map(|key| key.serialize_pem());
     let es256 = PrivateKey::from_pem(pem(&rcgen::PKCS_ECDSA_P256_SHA256)?)?.with_key_id("2026-11");
     let vault = Vault(PrivateKey::from_pem(pem(&rcgen::PKCS_ED25519)?)?);

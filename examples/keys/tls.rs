@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig, server::WebPkiClientVerifier};
 use tower_bearer::testing::TokenService;
 
-/// What an operator hands out, as PEM.
+/// Certificates and keys from an operator, as PEM.
 pub(crate) struct Papers {
     /// The authority's certificate.
     pub(crate) authority: String,

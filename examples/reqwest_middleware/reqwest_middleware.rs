@@ -15,7 +15,7 @@ use tracing_subscriber::fmt::format::FmtSpan;
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    // A line for each span that ends.
+    // Prints a line for each span that ends.
     tracing_subscriber::fmt()
         .with_span_events(FmtSpan::CLOSE)
         .with_writer(std::io::stderr)
@@ -26,9 +26,9 @@ async fn main() -> Result<(), BoxError> {
     let tokens = TokenCache::new(account);
     let layer = BearerAuthLayer::new(tokens.clone(), Origins::only([s.api_url()])?);
 
-    // The first is the outermost. Tracing sees a call as a whole. Retries stand
-    // above the layer, so that each try gets the token that is good by then;
-    // below it they would send an old one again and again.
+    // The first is the outermost. Tracing sees a call as a whole. Retries are above
+    // the layer, so that each attempt gets the token that is valid then; below it
+    // they would repeat an old one.
     let retries = ExponentialBackoff::builder()
         .retry_bounds(Duration::from_millis(10), Duration::from_secs(1))
         .build_with_max_retries(3);
@@ -39,7 +39,7 @@ async fn main() -> Result<(), BoxError> {
         .build();
     let url = format!("{}/calls", s.api_url());
 
-    // A 503 is the retries' affair, a 401 the layer's.
+    // The retries handle a 503, the layer a 401.
     let overloaded = MockResponse::status(StatusCode::SERVICE_UNAVAILABLE);
     s.api().enqueue([overloaded.clone(), overloaded]);
     let response = api.get(&url).send().await?;
@@ -49,8 +49,8 @@ async fn main() -> Result<(), BoxError> {
     let response = api.post(&url).body("a body").send().await?;
     println!("after its token was revoked: {}", response.status());
 
-    // Without a token the call fails at once. It is not tried again: the cache
-    // knows when another token request may help, and asks no sooner.
+    // Without a token the call fails at once. It is not retried: the cache knows
+    // when another token request may help, and makes none before.
     tokens.invalidate();
     s.end_sessions();
     s.set_password(s.username(), "changed");

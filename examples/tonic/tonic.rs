@@ -1,7 +1,7 @@
 //! A tonic `Channel` with the layer: a unary call whose token was revoked succeeds.
 //!
-//! The server is the crate's own, which answers gRPC calls with an empty message and
-//! rejects tokens as tonic's interceptors do.
+//! The server is the embedded one, which answers gRPC calls with an empty message
+//! and rejects tokens as tonic's interceptors do.
 
 use tonic::transport::Channel;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};

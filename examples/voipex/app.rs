@@ -1,4 +1,4 @@
-//! The app: its routes, and what its own callers see of a failure.
+//! The app: its routes, and what its callers see of a failure.
 
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn};
@@ -17,8 +17,8 @@ use tower_bearer::{Error, TokenCache, TokenError, TokenErrorKind};
 
 type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
-/// Whom a request is for, and the key of the user's tokens. An extension of the app's
-/// requests, and of those that it makes.
+/// The user of a request, and the key of the user's tokens. An extension of the
+/// app's requests, and of those that it makes.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Login(pub(crate) String);
 
@@ -67,7 +67,7 @@ impl App {
     }
 }
 
-/// Stands for the app's own sessions: the header names the user.
+/// Replaces the app's own sessions: the header names the user.
 async fn log_in(mut request: Request, next: Next) -> Response {
     let login = request.headers().get("x-user");
     let Some(login) = login.and_then(|login| login.to_str().ok()) else {
@@ -92,13 +92,13 @@ async fn send_sms(
     app.call(login, Method::POST, uri, body).await
 }
 
-/// Ready as soon as the access has a token: a probe alone sets off the login.
+/// Ready as soon as the access has a token: a probe alone starts the login.
 async fn readyz(State(app): State<App>) -> Result<(), Response> {
     app.access.ready().map_err(|error| unavailable(&error))
 }
 
 fn unavailable(error: &TokenError) -> Response {
-    // Whole seconds, rounded up; a second where nothing is known.
+    // Whole seconds, rounded up; one second if nothing is known.
     let seconds = error
         .retry_after()
         .map_or(1.0, |pause| pause.as_secs_f64().ceil());

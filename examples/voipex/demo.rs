@@ -10,7 +10,7 @@ use tower_bearer::testing::{MockResponse, TokenServer};
 
 use crate::{USERS, login};
 
-/// The requests of all users, and how many of them were not answered by 200.
+/// Counts of all requests, and of those not answered with 200.
 pub(crate) struct Calls {
     pub(crate) requests: usize,
     pub(crate) failed: usize,
@@ -35,7 +35,7 @@ pub(crate) async fn run(server: &TokenServer, here: &str) -> Calls {
     );
     assert_eq!(refused.await.status(), StatusCode::FORBIDDEN);
 
-    // A 503 is tried once more before anybody is told.
+    // A 503 is retried once before the callers see it.
     let busy = MockResponse::status(503).retry_after("1");
     server.exchange_endpoint().enqueue([busy.clone(), busy]);
     let first = login(0);
@@ -49,7 +49,7 @@ pub(crate) async fn run(server: &TokenServer, here: &str) -> Calls {
     let answer = show("while the API fails", calls(&first.0)).await;
     assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
 
-    // Everybody at once, with tokens that VoIPex drops in the middle.
+    // All users at once, with tokens that VoIPex revokes in the middle.
     let mut everybody = JoinSet::new();
     let sms = json!({ "from": "+420777888999", "to": "+420607608609", "text": "Hello world!" });
     for number in 0..USERS {

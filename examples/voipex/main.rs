@@ -1,10 +1,11 @@
 //! An axum app that serves the users of a company, and calls VoIPex as each of them:
-//! one login, of an API access that may act for users, and one exchange for each user.
+//! one login, of an API access that may act for users, and one exchange for each
+//! user.
 //! `cargo run --features accounts,metrics --example voipex`
 //!
-//! It calls itself, against the embedded server, and ends. With `VOIPEX_USERNAME` and
-//! `VOIPEX_PASSWORD` of an API access set it calls the real service until ctrl-c, for
-//! the user whom the header `x-user` names.
+//! It calls itself, against the embedded server, and ends. With `VOIPEX_USERNAME`
+//! and `VOIPEX_PASSWORD` of an API access set it calls the real service until
+//! ctrl-c, for the user named in the header `x-user`.
 
 mod app;
 #[path = "../common/mod.rs"]
@@ -55,7 +56,7 @@ async fn main() -> Result<(), BoxError> {
     let access = TokenCache::builder(access).label("access").build()?;
     access.keep_warm();
 
-    // Its users: a cache for each login, made when it is first needed.
+    // Its users: a cache for each login, created when first needed.
     let (acting, of_server) = (access.clone(), server.clone());
     let users = Accounts::builder(move |Login(login): Login| {
         let source = match is_embedded {

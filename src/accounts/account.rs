@@ -1,10 +1,10 @@
-//! One account: its cache, and what its users have to know of it.
+//! One account: its cache, and what services need to know of it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cache::TokenCache;
 
-/// The cache of one account, which is found by its key only.
+/// The cache of one account, which is found only by its key.
 pub(crate) struct Account {
     /// The tick of the last use that services know to be recorded; zero once
     /// evicted.
@@ -13,7 +13,7 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// An account that has not been inserted yet.
+    /// Creates an account that has not been inserted yet.
     pub(crate) fn new(tokens: TokenCache) -> Self {
         Self {
             used: AtomicU64::new(0),
@@ -29,14 +29,14 @@ impl Account {
         self.used.load(Ordering::Acquire)
     }
 
-    /// Only while the shard of this account is locked.
+    /// Sets the last use. Call it only while the shard of this account is locked.
     pub(super) fn set_used(&self, tick: u64) {
         if self.used() != tick {
             self.used.store(tick, Ordering::Release);
         }
     }
 
-    /// Only while the shard of this account is locked.
+    /// Marks it as evicted. Call it only while the shard of this account is locked.
     pub(super) fn evict(&self) {
         self.used.store(0, Ordering::Release);
     }

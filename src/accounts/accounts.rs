@@ -1,4 +1,4 @@
-//! The accounts as their user sees them.
+//! The accounts as their users see them.
 
 use std::fmt;
 use std::hash::Hash;
@@ -19,18 +19,17 @@ use crate::cache::{self, TokenCache, TokenCacheBuilder, no_runtime, registry};
 use crate::error::{TokenError, TokenErrorKind};
 use crate::sync::lock;
 
-/// The token caches of many accounts, by key. See the [module](crate::accounts).
+/// Token caches of many accounts, by key. See the [module](crate::accounts).
 ///
-/// Cheap to clone; clones share the same accounts. Building one needs no
-/// runtime. A [`TokenCache`] from [`get_or_create`](Self::get_or_create) stays
-/// usable after its account was evicted.
+/// Cheap to clone; clones share the same accounts. Building them needs no runtime. A
+/// [`TokenCache`] from [`get_or_create`](Self::get_or_create) stays usable after its
+/// account was evicted.
 pub struct Accounts<K> {
     pub(crate) shared: Arc<Shared<K>>,
 }
 
 impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
-    /// Returns the cache of this key, and creates it if there is none. Counts as
-    /// a use.
+    /// Returns the cache of this key, creating it if there is none. Counts as a use.
     ///
     /// ```
     /// # use tower_bearer::{AccessToken, Accounts};
@@ -45,9 +44,9 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
     ///
     /// # Errors
     ///
-    /// [`Config`](TokenErrorKind::Config) if the
+    /// Fails with [`Config`](TokenErrorKind::Config) if the
     /// [settings](crate::accounts::AccountsBuilder::settings_for) of this key are
-    /// invalid, and [`ShutDown`](TokenErrorKind::ShutDown) after
+    /// invalid, and with [`ShutDown`](TokenErrorKind::ShutDown) after
     /// [`shutdown`](Self::shutdown).
     pub fn get_or_create(&self, key: &K) -> Result<TokenCache, TokenError> {
         Ok(self.account(key)?.tokens().clone())
@@ -83,7 +82,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
         let hash = shared.lru.hash(key);
         match shared.lru.get(hash, key, shared.tick()) {
             Some(found) => {
-                // A token that came from a fleet's store.
+                // A token that came from the fleet's store.
                 if found.is_fresh && found.account.tokens().has_token() {
                     maintenance::on_worked(shared, hash, key);
                 }
@@ -94,14 +93,15 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
     }
 
     /// Returns the token of this key, if there is one for which nothing else of the
-    /// account is needed, and counts that as a use. Not of the cache with the id
-    /// `last`.
+    /// account is needed, and counts that as a use. Does not return the token of the
+    /// cache with the id `last`.
     #[inline]
     pub(crate) fn hot(&self, key: &K, last: u64) -> Option<FoundToken> {
         self.shared.lru.hot(key, self.shared.tick(), last)
     }
 
-    /// Returns the cache with this id, whose key has that hash, if it is still here.
+    /// Returns the cache with this id, whose key has that hash, if it is still
+    /// there.
     pub(crate) fn cache_of(&self, hash: u64, cache_id: u64) -> Option<Arc<cache::Shared>> {
         self.shared.lru.cache_of(hash, cache_id)
     }
@@ -131,8 +131,8 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
         let account = shared.lru.insert(account, hash, key, shared.tick());
         maintenance::keep_capacity(shared, Some(&account));
         maintenance::ensure_running(shared);
-        // Checked after the insertion, so that either this or a shutdown at the
-        // same time finds the account.
+        // Checked after the insertion, so that either this or a concurrent shutdown
+        // finds the account.
         if shared.is_shut_down.load(Ordering::SeqCst) {
             shared.lru.remove(hash, key);
             let tokens = &account.tokens().shared;
@@ -143,8 +143,8 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
         Ok(account)
     }
 
-    /// Whether the LRU knows that this account is in use now, so that a request
-    /// need not record it. False for an evicted account.
+    /// Returns whether the LRU knows that this account is in use now, so that a
+    /// request need not record it. False for an evicted account.
     #[inline]
     pub(crate) fn is_recorded_as_used(&self, account: &Account) -> bool {
         account.used() == self.shared.tick()
@@ -152,23 +152,23 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
 }
 
 impl<K> Accounts<K> {
-    /// Returns how many accounts there are.
+    /// Returns the number of accounts.
     pub fn len(&self) -> usize {
         self.shared.lru.len()
     }
 
-    /// Whether there is no account.
+    /// Returns whether there is no account.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Returns how many token requests are in progress, be they quick or slow. Those
-    /// that wait because of
+    /// Returns the number of token requests in progress, whether quick or slow.
+    /// Requests that wait because of
     /// [`max_concurrent_fetches`](crate::accounts::AccountsBuilder::max_concurrent_fetches)
     /// do not count, nor does one whose source waits for another account's token.
     ///
     /// May exceed `max_concurrent_fetches`: a request that takes more than a second
-    /// makes room for another, and goes on to count here until it is answered.
+    /// makes room for another, and still counts here until it is answered.
     pub fn fetches_in_progress(&self) -> usize {
         self.shared.settings.permits.in_progress()
     }
@@ -177,19 +177,19 @@ impl<K> Accounts<K> {
 impl<K: Send + Sync + 'static> Accounts<K> {
     /// Stops handing out tokens, evicts all accounts and ends their sessions,
     /// [`max_concurrent_fetches`](crate::accounts::AccountsBuilder::max_concurrent_fetches)
-    /// at a time. No token request leaves any more; those in progress are waited
+    /// at a time. No further token request is sent; those in progress are waited
     /// for, and their sessions ended. Call it at the end of a program, after its
     /// last request.
     ///
-    /// Goes on when the caller leaves or `limit` is over, as long as the runtime
-    /// lives. Another call takes up what is left: sessions that could not be ended
+    /// Continues if the caller leaves or `limit` is over, as long as the runtime
+    /// lives. Another call resumes what is left: sessions that could not be ended
     /// are tried again.
     ///
     /// # Errors
     ///
-    /// The first error of a session that could not be ended,
+    /// Fails with the first error of a session that could not be ended, with
     /// [`Timeout`](TokenErrorKind::Timeout) if they were not all ended within
-    /// `limit`, or [`NoRuntime`](TokenErrorKind::NoRuntime) outside of a tokio
+    /// `limit`, and with [`NoRuntime`](TokenErrorKind::NoRuntime) outside a tokio
     /// runtime. The accounts are shut down in any case.
     pub async fn shutdown(&self, limit: Duration) -> Result<(), TokenError> {
         let shared = &self.shared;
@@ -214,8 +214,8 @@ impl<K: Send + Sync + 'static> Accounts<K> {
     }
 }
 
-/// Ends all sessions that a shutdown has yet to end. What cannot be ended is left
-/// for another one.
+/// Ends all sessions that a shutdown has yet to end. Those that cannot be ended are
+/// left for the next shutdown.
 async fn end_all<K>(shared: Arc<Shared<K>>) -> Result<(), TokenError> {
     let _turn = shared.shutdown.lock().await;
     let caches: Vec<_> = lock(&shared.leaving).values().cloned().collect();

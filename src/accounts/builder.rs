@@ -13,12 +13,12 @@ use crate::error::{BoxError, ConfigError, TokenError, TokenErrorKind};
 use crate::source::TokenSource;
 
 impl<K: Clone + Send + Sync + 'static> Accounts<K> {
-    /// Returns accounts with the default settings.
+    /// Creates accounts with the default settings.
     ///
-    /// The closure makes the [token source](TokenSource) of a key. It is called as
-    /// a part of the key's first fetch, and again after the token endpoint refused
-    /// the credentials. An error of the closure affects this key only, and is
-    /// treated like an error of a fetch.
+    /// The closure creates the [token source](TokenSource) of a key. It is called
+    /// during the key's first fetch, and again after the token endpoint refused the
+    /// credentials. An error of the closure affects this key only, and is treated
+    /// like an error of a fetch.
     pub fn new<Fut, S, E>(f: impl Fn(K) -> Fut + Send + Sync + 'static) -> Self
     where
         Fut: Future<Output = Result<S, E>> + Send + 'static,
@@ -31,7 +31,7 @@ impl<K: Clone + Send + Sync + 'static> Accounts<K> {
         }
     }
 
-    /// Returns a builder for accounts with custom settings. The closure is that of
+    /// Returns a builder for accounts with custom settings. The closure is as for
     /// [`new`](Self::new).
     pub fn builder<Fut, S, E>(f: impl Fn(K) -> Fut + Send + Sync + 'static) -> AccountsBuilder<K>
     where
@@ -43,7 +43,7 @@ impl<K: Clone + Send + Sync + 'static> Accounts<K> {
     }
 }
 
-/// Settings for [`Accounts`]; made by [`Accounts::builder`].
+/// Builder of [`Accounts`], made by [`Accounts::builder`].
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct AccountsBuilder<K> {
     make_source: Arc<MakeSource<K>>,
@@ -77,13 +77,13 @@ impl<K: Clone + Send + Sync + 'static> AccountsBuilder<K> {
         }
     }
 
-    /// Sets how many accounts there may be. When another one gets its first token,
+    /// Sets the maximum number of accounts. When another one gets its first token,
     /// the least recently used is evicted. Default: 10,000.
     ///
     /// An account is not evicted while it is in use: during a fetch, while a request
     /// waits for its token, and as long as there is a [`TokenCache`] of it. Keys
-    /// that have not worked yet take the room that is left, or an eighth of the
-    /// capacity beside it, so that unknown keys evict no account that works.
+    /// that have not had a token yet take the free places, or an eighth of the
+    /// capacity in addition, so that unknown keys evict no account that works.
     pub fn capacity(mut self, accounts: usize) -> Self {
         self.capacity = accounts;
         self
@@ -96,23 +96,23 @@ impl<K: Clone + Send + Sync + 'static> AccountsBuilder<K> {
         self
     }
 
-    /// Sets how many token requests, of all accounts together, may begin at a time;
-    /// further ones wait. That wait is a part of each caller's
-    /// [wait timeout](TokenCacheBuilder::wait_timeout), but not of the
-    /// [source timeout](TokenCacheBuilder::source_timeout). Default: 64.
+    /// Sets how many token requests, of all accounts together, may be in their first
+    /// second at a time; further ones wait. That wait is part of each caller's [wait
+    /// timeout](TokenCacheBuilder::wait_timeout), but not of the [source
+    /// timeout](TokenCacheBuilder::source_timeout). Default: 64.
     ///
-    /// A request counts until it is answered, but not while its source waits for
-    /// another account's token, and for a second at most. The token endpoint of one
-    /// that takes longer is slow until it answers within a second again, and while as
-    /// many as a quarter of the number take longer there: slow endpoints share a
-    /// quarter of the number. So an endpoint that hangs delays the accounts of others
-    /// by a second, once. Where a source is no grant, and its endpoint unknown, the
-    /// same is true of its account.
+    /// A request counts until it is answered, for a second at most, and not while
+    /// its source waits for another account's token. An endpoint whose request takes
+    /// longer is slow until it answers within a second again, and while as many as a
+    /// quarter of the number take longer there. All slow endpoints share a quarter
+    /// of the number, so an endpoint that hangs delays the accounts of others by a
+    /// second, once. If a source is not a grant, its endpoint is unknown, and its
+    /// account counts as an endpoint.
     ///
-    /// Together, at most this number of requests are in their first second. Beside
-    /// them there are at most a quarter as many at endpoints known to be slow, and
-    /// those that were found slow on their way, at most this number and a quarter for
-    /// each endpoint.
+    /// In all, at most this number of requests are in their first second. In
+    /// addition there are at most a quarter as many at endpoints known to be slow,
+    /// and those that turned out slow on their way, at most this number and a
+    /// quarter for each endpoint.
     pub fn max_concurrent_fetches(mut self, fetches: usize) -> Self {
         self.max_concurrent_fetches = fetches;
         self
@@ -120,12 +120,11 @@ impl<K: Clone + Send + Sync + 'static> AccountsBuilder<K> {
 
     /// Ends the session of an evicted account at the server as well, `after` its
     /// eviction, so that requests in progress can finish. Best effort, and only
-    /// while a runtime runs in which an account was created. Default: sessions
-    /// are left to expire.
+    /// while a runtime runs in which an account was created. Default: sessions are
+    /// left to expire.
     ///
-    /// As many sessions may wait for their end as the
-    /// [capacity](Self::capacity) says. With more, the first are ended before their
-    /// time, and with twice as many left to expire.
+    /// At most [`capacity`](Self::capacity) sessions wait for their end. With more,
+    /// the oldest are ended early, and with twice as many left to expire.
     pub fn revoke_evicted(mut self, after: Duration) -> Self {
         self.revoke_evicted = Some(after);
         self
@@ -150,9 +149,9 @@ impl<K: Clone + Send + Sync + 'static> AccountsBuilder<K> {
     }
 
     /// Changes the cache settings of single accounts, for example their name in a
-    /// [store](crate::store). The closure is called when an account is created,
-    /// with the settings that all accounts share. An account whose durations
-    /// differ from those takes some 300 bytes more.
+    /// [store](crate::store). The closure is called when an account is created, with
+    /// the settings that all accounts share. An account with other durations takes
+    /// about 300 bytes more.
     ///
     /// ```
     /// use tower_bearer::{AccessToken, Accounts, store::MemoryStore};
@@ -172,11 +171,11 @@ impl<K: Clone + Send + Sync + 'static> AccountsBuilder<K> {
         self
     }
 
-    /// Builds the accounts, of which there are none yet. Needs no runtime.
+    /// Builds the accounts, of which there are none yet. Needs no tokio runtime.
     ///
     /// # Errors
     ///
-    /// If a setting is invalid; the error names it.
+    /// Fails if a setting is invalid; the error names it.
     pub fn build(self) -> Result<Accounts<K>, ConfigError> {
         for (field, is_zero) in [
             ("capacity", self.capacity == 0),

@@ -5,8 +5,7 @@ use std::fmt;
 
 use http::{Extensions, HeaderMap, Method, Request, Uri};
 
-/// Finds the account of a request of the type `Req`: [`ByExtension`] or
-/// [`ByFn`].
+/// Finder of the account of a request of the type `Req`: [`ByExtension`] or [`ByFn`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot find the account of a `{Req}`",
     note = "by default the account is an extension of an `http::Request`, of the type of the key",
@@ -18,20 +17,20 @@ pub trait FindAccount<Req, K: Clone> {
     fn find<'a>(&self, request: &'a Req) -> Option<Cow<'a, K>>;
 }
 
-/// Takes the account from the request's [extension](http::Extensions) of the
-/// key's type. The default.
+/// Finder of the account in the request's [extension](http::Extensions) of the key's
+/// type. The default.
 ///
-/// Use a type of your own as the key (`struct Tenant(String)`): other layers may
-/// add extensions of common types.
+/// Use your own type as the key (`struct Tenant(String)`): other layers may add
+/// extensions of common types.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByExtension;
 
-/// Takes the account from a closure; made by
+/// Finder of the account by a closure, made by
 /// [`AccountsLayer::account_by`](crate::AccountsLayer::account_by).
 #[derive(Clone, Copy)]
 pub struct ByFn<F>(pub(crate) F);
 
-/// What a closure sees of a request, of whatever type and body.
+/// Head of a request of any type and body, as a closure sees it.
 #[derive(Clone, Copy)]
 pub struct RequestHead<'a> {
     method: &'a Method,
@@ -73,7 +72,7 @@ impl<'a> RequestHead<'a> {
         self.method
     }
 
-    /// Returns the host of the URL, without the port.
+    /// Returns the host of the URL, without the port, if it has one.
     pub fn host(&self) -> Option<&'a str> {
         match self.target {
             Target::Uri(uri) => uri.host(),
@@ -144,7 +143,7 @@ where
     }
 }
 
-/// A request in a reqwest-middleware stack, where the extensions are apart.
+/// A request in a reqwest-middleware stack, which keeps the extensions separately.
 #[cfg(feature = "reqwest-middleware")]
 #[derive(Debug)]
 pub struct RequestWithExtensions<'a> {

@@ -1,5 +1,5 @@
-//! Tokens beside their keys: a request that finds one touches nothing else of its
-//! account.
+//! Tokens stored with their keys: a request that finds one touches nothing else of
+//! its account.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::accounts::lru::AccountLru;
 use crate::accounts::shard::Slot;
 use crate::cache::{Carried, HotToken, Shared};
 
-/// The token of an account that was found, and by which hash.
+/// A token that was found, and the hash of its key.
 pub(crate) struct FoundToken {
     pub(crate) hash: u64,
     pub(crate) header: HeaderValue,
@@ -28,8 +28,8 @@ impl<K> AccountLru<K> {
         found.map(|(slot, _)| slot.account.tokens().shared.clone())
     }
 
-    /// Drops what is kept of the token of the cache with this id, whose key has that
-    /// hash, if it is not valid any more.
+    /// Drops the hot token of the cache with this id, whose key has that hash, if it
+    /// is no longer valid.
     pub(crate) fn end_hot(&self, hash: u64, cache_id: u64) {
         let mut shard = self.shard(hash);
         let list = shard.proven.raw_entry_mut();
@@ -43,8 +43,9 @@ impl<K> AccountLru<K> {
 
 impl<K: Hash + Eq> AccountLru<K> {
     /// Returns the token of this key, if no lookup is due, and records a use at this
-    /// tick. Touches nothing of the account but its entry. Not of the cache with the
-    /// id `last`: who asks for the same again should hold the account.
+    /// tick. Touches nothing of the account but its entry. Does not return the token
+    /// of the cache with the id `last`: a repeated request for one account should
+    /// hold the account.
     pub(crate) fn hot(&self, key: &K, tick: u64, last: u64) -> Option<FoundToken> {
         let hash = self.hash(key);
         let mut shard = self.shard(hash);
@@ -53,7 +54,7 @@ impl<K: Hash + Eq> AccountLru<K> {
             return None;
         };
         let found = entry.get_mut();
-        // What is not valid any more is not kept either.
+        // A token that is no longer valid is not kept.
         let hot = found.hot.take_if(|hot| !hot.is_valid());
         drop(hot);
         let hot = found.hot.as_ref()?;
@@ -71,8 +72,8 @@ impl<K: Hash + Eq> AccountLru<K> {
         Some(token)
     }
 
-    /// Keeps the token of this key, for as long as it is valid. If it is not any more,
-    /// whoever changed it has perhaps been here already.
+    /// Keeps the token of this key while it is valid. If it no longer is, `end_hot`
+    /// may have been called already.
     pub(crate) fn set_hot(&self, key: &K, account: &Arc<Account>, hot: HotToken) {
         let hash = self.hash(key);
         let mut shard = self.shard(hash);

@@ -1,4 +1,4 @@
-//! The layer, and how it is set up.
+//! The layer and its settings.
 
 use std::fmt;
 
@@ -10,17 +10,16 @@ use crate::accounts::service::{AccountsBearerAuth, Config};
 use crate::auth::{CloneBody, Policies, Rejection};
 use crate::origins::Origins;
 
-/// Attaches to each request that goes to one of the origins the token of the
-/// request's account. Everything that holds for
+/// Layer that attaches the token of the request's account to each request to one of
+/// its origins. Everything that holds for
 /// [`BearerAuthLayer`](crate::BearerAuthLayer) holds for each account.
 ///
-/// The same value serves tower stacks over `http::Request`, `reqwest::Client` as
-/// a tower service (feature `reqwest`, with [`account_by`](Self::account_by)) and
+/// The same value serves tower stacks over `http::Request`, `reqwest::Client` as a
+/// tower service (feature `reqwest`, with [`account_by`](Self::account_by)) and
 /// reqwest-middleware (feature `reqwest-middleware`); see the
-/// [module](crate::accounts) for each. `F`
-/// [finds](crate::accounts::FindAccount) the account of a request, `P` says which
-/// requests are sent again after the API has rejected the token, `R` which responses
-/// reject it.
+/// [module](crate::accounts) for each. `F` [finds](crate::accounts::FindAccount) the
+/// account of a request, `P` decides which requests are sent again after the API has
+/// rejected the token, `R` which responses reject it.
 #[derive(Clone)]
 pub struct AccountsLayer<K, F = ByExtension, P = CloneBody, R = Rejection> {
     pub(crate) accounts: Accounts<K>,
@@ -31,13 +30,13 @@ pub struct AccountsLayer<K, F = ByExtension, P = CloneBody, R = Rejection> {
 }
 
 impl<K> AccountsLayer<K> {
-    /// Returns a layer that sends the tokens of these accounts to these origins.
-    /// It takes the account from the request's extensions ([`ByExtension`]), and
+    /// Creates a layer that sends the tokens of these accounts to these origins. It
+    /// takes the account from the request's extensions ([`ByExtension`]), and
     /// replays a request after a 401 by cloning it ([`CloneBody`]).
     ///
-    /// A request that names no account fails with an error of the kind
+    /// A request that names no account fails with
     /// [`NoAccount`](crate::TokenErrorKind::NoAccount), unless it goes to another
-    /// origin or has an `Authorization` header already.
+    /// origin or already has an `Authorization` header.
     pub fn new(accounts: Accounts<K>, origins: Origins) -> Self {
         Self {
             accounts,
@@ -105,8 +104,8 @@ impl<K, F, P, R> AccountsLayer<K, F, P, R> {
         }
     }
 
-    /// Sets which responses reject the token, besides every 401 that is not about its
-    /// scope. See [`Rejection`].
+    /// Sets which responses reject the token, in addition to every 401 that is not
+    /// about its scope. See [`Rejection`].
     #[must_use]
     pub fn reject_on<Q>(self, rejection: Rejection<Q>) -> AccountsLayer<K, F, P, Rejection<Q>> {
         AccountsLayer {

@@ -1,4 +1,4 @@
-//! A token source that is made by its first fetch.
+//! A token source that its first fetch creates.
 
 use std::future::Future;
 use std::hash::Hash;
@@ -32,23 +32,23 @@ where
     }
 }
 
-/// The token source of one key. It is made as a part of its first fetch, so the
-/// cache treats the making like any fetch: one at a time, with a timeout, and
-/// with a backoff after a failure.
+/// The token source of one key. It is created during its first fetch, so the cache
+/// treats its creation like any fetch: one at a time, with a timeout, and with a
+/// backoff after a failure.
 pub(crate) struct LazySource<K> {
     key: K,
     hash: u64,
     accounts: Weak<Shared<K>>,
     make_source: Arc<MakeSource<K>>,
     source: Mutex<Source>,
-    /// The fingerprint, or else a number that the key has for itself.
+    /// The fingerprint, or else a number that is unique to the key.
     local_fingerprint: AtomicU64,
 }
 
 enum Source {
     None,
     Made(Arc<dyn DynTokenSource>),
-    /// One whose credentials were refused: the next fetch makes another.
+    /// A source whose credentials were refused: the next fetch creates another.
     Refused(Arc<dyn DynTokenSource>),
 }
 
@@ -65,7 +65,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
         }
     }
 
-    /// Returns the source, if it was made.
+    /// Returns the source, if it was created and not refused.
     fn get(&self) -> Option<Arc<dyn DynTokenSource>> {
         match &*lock(&self.source) {
             Source::Made(source) => Some(source.clone()),
@@ -73,7 +73,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
         }
     }
 
-    /// Returns the source that was made last, refused or not.
+    /// Returns the source that was created last, refused or not.
     fn last(&self) -> Option<Arc<dyn DynTokenSource>> {
         match &*lock(&self.source) {
             Source::Made(source) | Source::Refused(source) => Some(source.clone()),
@@ -98,8 +98,8 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
         }
     }
 
-    /// Remembers by which number the failures of this key's credentials are found,
-    /// also after the account was evicted.
+    /// Remembers the fingerprint under which the failures of this key's credentials
+    /// are kept, also after the account is evicted.
     fn remember(&self, fetched: &Result<TokenResponse, TokenError>) {
         let Some(accounts) = self.accounts.upgrade() else {
             return;
@@ -169,7 +169,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenSource for LazySource<K>
     async fn prepare(&self) -> Result<(), TokenError> {
         let source = self.get_or_make().await?;
         source.prepare().await?;
-        // What was prepared may be other credentials.
+        // The prepared credentials may be other ones.
         self.remember_fingerprint(&*source);
         Ok(())
     }

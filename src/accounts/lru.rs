@@ -11,29 +11,29 @@ use crate::accounts::account::Account;
 use crate::accounts::shard::{Entry, List, Segment, Shard, Slot, use_front};
 use crate::sync::lock;
 
-/// The accounts. At most `capacity` of them have worked; those that never had a
-/// token may take the room that is left, or else an eighth of the capacity beside
-/// it. The least recently used is evicted first, and none that is in use.
+/// The accounts. At most `capacity` of them have had a token; those that never had
+/// one take the free places, or else an eighth of the capacity in addition. The
+/// least recently used is evicted first, but none that is in use.
 pub(crate) struct AccountLru<K> {
     shards: Box<[Mutex<Shard<K>>]>,
     hasher: DefaultHashBuilder,
     fresh: AtomicUsize,
     proven: AtomicUsize,
-    /// Accounts that worked for the first time since the last turn.
+    /// How many accounts had their first token since the last turn.
     turned_over: AtomicUsize,
     capacity: usize,
 }
 
-/// The shards of a large LRU, which can be used at the same time.
+/// The shards of a large LRU, which can be used concurrently.
 const SHARDS: usize = 32;
 
 /// An LRU with a smaller capacity has one shard, and so evicts in exact order.
 const LARGE: usize = 1024;
 
-/// Keys that have not worked get one of so many places beside the capacity.
+/// Keys that never had a token get this fraction of the capacity in addition.
 const FRESH_SHARE: usize = 8;
 
-/// How many accounts in use are skipped at a time in search of one that is not.
+/// How many accounts in use are skipped per search for one that is not.
 const MAX_SKIPPED: usize = 256;
 
 impl<K> AccountLru<K> {
@@ -103,7 +103,8 @@ impl<K> AccountLru<K> {
         evicted
     }
 
-    /// Evicts what was last used before `limit` and is not in use now, at `tick`.
+    /// Evicts accounts that were last used before `limit` and are not in use at
+    /// `tick`.
     pub(crate) fn evict_unused(&self, limit: u64, tick: u64) -> Vec<Arc<Account>> {
         let mut evicted = Vec::new();
         for shard in &self.shards {
@@ -123,8 +124,8 @@ impl<K> AccountLru<K> {
         evicted
     }
 
-    /// Evicts the least recently used accounts until the capacity is kept, if it
-    /// can be: those in use stay, and so does the `newest`.
+    /// Evicts the least recently used accounts until the capacity is kept, if
+    /// possible: those in use stay, and so does the `newest`.
     pub(crate) fn keep_capacity(
         &self,
         newest: Option<&Arc<Account>>,
@@ -155,8 +156,8 @@ impl<K> AccountLru<K> {
         evicted
     }
 
-    /// Whether so many accounts have come that uses before now should count less than
-    /// those from now on.
+    /// Returns whether so many accounts have come that earlier uses should count
+    /// less than later ones.
     pub(crate) fn take_turn(&self) -> bool {
         let turn = (self.capacity / FRESH_SHARE).max(1);
         let turned = self.turned_over.load(Ordering::Relaxed) >= turn;
@@ -177,7 +178,7 @@ impl<K> AccountLru<K> {
 /// An account that was found.
 pub(crate) struct Found {
     pub(crate) account: Arc<Account>,
-    /// As far as is known it never had a token.
+    /// Whether it never had a token, as far as is known.
     pub(crate) is_fresh: bool,
 }
 
@@ -222,8 +223,8 @@ impl<K: Hash + Eq> AccountLru<K> {
             })
     }
 
-    /// Adds an account, unless there is one with its key. Returns the one that is
-    /// there then.
+    /// Adds an account, unless there is one with its key. Returns the account that
+    /// is there then.
     pub(crate) fn insert(&self, account: Account, hash: u64, key: &K, tick: u64) -> Arc<Account>
     where
         K: Clone,
@@ -258,8 +259,8 @@ impl<K: Hash + Eq> AccountLru<K> {
         }
     }
 
-    /// Records that the account of this key has worked. Returns it, if it had not
-    /// before.
+    /// Records that the account of this key has had a token. Returns it, if this is
+    /// the first.
     pub(crate) fn prove(&self, hash: u64, key: &K, tick: u64) -> Option<Arc<Account>> {
         let mut shard = self.shard(hash);
         let list = shard.fresh.raw_entry_mut();
@@ -302,7 +303,7 @@ mod tests {
     use crate::cache::TokenCache;
     use crate::token::AccessToken;
 
-    /// Whether the token of this key is kept beside it, valid or not.
+    /// Returns whether the token of this key is kept with it, valid or not.
     fn keeps(accounts: &Accounts<u8>, key: u8) -> bool {
         let lru = &accounts.shared.lru;
         let hash = lru.hash(&key);
@@ -326,7 +327,7 @@ mod tests {
         tokens
     }
 
-    /// Nobody may come for this account again for long.
+    /// No request may come for this account for a long time.
     #[tokio::test]
     async fn what_is_kept_of_a_token_goes_when_the_token_does() {
         let accounts = Accounts::new(|_: u8| async { AccessToken::new("t") });

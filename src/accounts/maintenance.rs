@@ -11,19 +11,20 @@ use tokio::time::sleep;
 use crate::accounts::account::Account;
 use crate::accounts::shared::{Shared, TIME};
 
-/// Bounds of the interval. The last use of an account is known to one interval.
+/// Bounds of the interval. The last use of an account is known to within one
+/// interval.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
 const MAX_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The least number of intervals in an idle timeout, unless it is very short.
+/// The minimum number of intervals in an idle timeout, unless it is very short.
 const INTERVALS_PER_IDLE_TIMEOUT: u32 = 8;
 
-/// How often the maintenance task runs.
+/// Returns the interval of the maintenance task.
 pub(crate) fn interval(idle_timeout: Duration) -> Duration {
     (idle_timeout / INTERVALS_PER_IDLE_TIMEOUT).clamp(MIN_INTERVAL, MAX_INTERVAL)
 }
 
-/// After how many runs without a use an account is idle.
+/// Returns after how many runs without a use an account is idle.
 fn idle_runs(idle_timeout: Duration) -> u64 {
     let runs = idle_timeout
         .as_nanos()
@@ -31,8 +32,8 @@ fn idle_runs(idle_timeout: Duration) -> u64 {
     u64::try_from(runs).unwrap_or(u64::MAX)
 }
 
-/// Starts the task unless it runs. Without a runtime it is started when the next
-/// account is created.
+/// Starts the task unless it is running. Without a runtime, the next account that is
+/// created starts it.
 pub(crate) fn ensure_running<K: Send + Sync + 'static>(shared: &Arc<Shared<K>>) {
     shared.maintenance.ensure_running(|| {
         let interval = interval(shared.settings.idle_timeout);
@@ -40,7 +41,7 @@ pub(crate) fn ensure_running<K: Send + Sync + 'static>(shared: &Arc<Shared<K>>) 
     });
 }
 
-/// The account of this key has worked: its place is among those that have.
+/// Counts the account of this key among those that have had a token.
 pub(crate) fn on_worked<K: Hash + Eq + Send + Sync + 'static>(
     shared: &Shared<K>,
     hash: u64,
@@ -52,7 +53,7 @@ pub(crate) fn on_worked<K: Hash + Eq + Send + Sync + 'static>(
     }
 }
 
-/// Evicts what is too many.
+/// Evicts accounts beyond the capacity.
 pub(crate) fn keep_capacity<K: Send + Sync + 'static>(
     shared: &Shared<K>,
     newest: Option<&Arc<Account>>,

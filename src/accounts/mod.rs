@@ -96,8 +96,8 @@
 //!
 //! # Plain reqwest, one layer for each account
 //!
-//! A `reqwest::Request` has no extensions. Where neither its URL nor a header names
-//! the account, make a [`BearerAuthLayer`](crate::BearerAuthLayer) from the
+//! A `reqwest::Request` has no extensions. If neither its URL nor a header names
+//! the account, create a [`BearerAuthLayer`](crate::BearerAuthLayer) from the
 //! account's cache. All of them can share one client and its connections:
 //!
 #![cfg_attr(all(feature = "testing", feature = "reqwest"), doc = "```")]
@@ -147,7 +147,7 @@
 //! # reqwest-middleware
 //!
 //! With the feature `reqwest-middleware` the layer is a middleware, and a request
-//! names its account `with_extension`:
+//! names its account with `with_extension`:
 //!
 #![cfg_attr(all(feature = "testing", feature = "reqwest-middleware"), doc = "```")]
 #![cfg_attr(
@@ -197,14 +197,14 @@
 //!
 //! An account is not evicted while it is in use: during a fetch, while a request waits
 //! or may be sent again, and as long as there is a [`TokenCache`](crate::TokenCache)
-//! of it. Keys that never had a token evict none that had one. Refusals are remembered
-//! for the process, and outlive an account.
+//! of it. Keys that never had a token never evict a key that had one. Refusals are
+//! remembered in the process, and outlive an account.
 //!
 //! An evicted account is dropped from this process: the next request for its key
 //! creates it again, and logs in. Requests in progress finish with the token they
 //! have. The session at the server is left to expire, unless
 //! [`revoke_evicted`](AccountsBuilder::revoke_evicted) is set. The time of the last
-//! use is known to about a second.
+//! use is known to within about a second.
 
 mod account;
 #[allow(clippy::module_inception, reason = "named for the type that it holds")]

@@ -1,4 +1,4 @@
-//! The sessions of evicted accounts, which are ended some time after.
+//! The sessions of evicted accounts, which are ended some time later.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -13,12 +13,12 @@ use crate::error::{TokenError, TokenErrorKind};
 use crate::sync::lock;
 use crate::telemetry::Event;
 
-/// How long a session stays at least that turns out to be in use.
+/// The minimum time that a session stays if it turns out to be in use.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 
-/// What waits to be ended. As many may wait as there may be accounts; with more the
-/// first are ended before their time. If that does not help, because the endpoint
-/// hangs, the first of twice as many are left to expire.
+/// Sessions that wait to be ended, as many as there may be accounts; with more, the
+/// oldest are ended early. If that does not help, because the endpoint hangs, the
+/// oldest of twice as many are left to expire.
 pub(crate) struct Revocations {
     queue: Mutex<VecDeque<(Instant, Arc<Account>)>>,
     permits: Arc<Semaphore>,
@@ -47,7 +47,7 @@ impl Revocations {
         self.take_over(0)
     }
 
-    /// Takes the next that is due, or too many.
+    /// Takes the next one that is due or exceeds the limit.
     fn next(&self) -> Option<Arc<Account>> {
         let mut queue = lock(&self.queue);
         let now = Instant::now();
@@ -61,7 +61,7 @@ impl Revocations {
             if !account.tokens().is_in_use() {
                 return Some(account);
             }
-            // Somebody got a handle at the moment of the eviction.
+            // A caller got a handle at the moment of the eviction.
             let pause = self.after.unwrap_or_default().max(MIN_PAUSE);
             queue.push_back((now + pause, account));
         }
@@ -92,7 +92,8 @@ impl Revocations {
         }
     }
 
-    /// Ends what is due, a number at a time. Outside of a runtime nothing happens.
+    /// Ends the sessions that are due, a limited number at a time. Does nothing
+    /// outside a runtime.
     pub(crate) fn start(self: &Arc<Self>) {
         let Ok(runtime) = Handle::try_current() else {
             return;

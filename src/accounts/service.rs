@@ -20,7 +20,7 @@ use crate::cache::TokenReader;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::origins::Origins;
 
-/// Sends each request with the token of its account; made by
+/// Service that sends each request with the token of its account, made by
 /// [`AccountsLayer`](crate::AccountsLayer).
 ///
 /// Ready when the inner service is, and cheap to clone. Calling the same clone
@@ -33,10 +33,10 @@ pub struct AccountsBearerAuth<S, K, F = ByExtension, P = CloneBody, R = Rejectio
     last: u64,
 }
 
-/// The id of no cache.
+/// An id that no cache has.
 const NONE: u64 = u64::MAX;
 
-/// What all clones of a service share. On cache lines of its own, as that of
+/// State that all clones of a service share. On separate cache lines, like that of
 /// [`BearerAuth`](crate::BearerAuth).
 #[repr(align(128))]
 pub(crate) struct Config<K, F, P, R> {
@@ -47,8 +47,8 @@ pub(crate) struct Config<K, F, P, R> {
     pub(crate) pass_without_account: bool,
 }
 
-/// The account of the last request, and the token that this service keeps of it:
-/// in one struct, so that one account's token is never read for another.
+/// The account of the last request and this service's token of it, in one struct, so
+/// that one account's token is never read for another.
 struct CachedAccount<K> {
     key: K,
     account: Arc<Account>,
@@ -70,7 +70,7 @@ impl<S, K, F, P, R> AccountsBearerAuth<S, K, F, P, R> {
         self.inner.get()
     }
 
-    /// Returns the inner service and drops the layer.
+    /// Returns the inner service, without the layer.
     pub fn into_inner(self) -> S {
         self.inner.into_inner()
     }
@@ -115,7 +115,7 @@ where
         let Some(key) = config.find.find(&request) else {
             return self.call_without_account(request);
         };
-        // Where each request has another account, to hold one costs more than it saves.
+        // If each request has another account, holding one costs more than it saves.
         let is_cached = self.cached.as_ref().is_some_and(|it| it.key == *key);
         if !is_cached
             && !self.inner.is_lent()
@@ -150,8 +150,8 @@ where
     }
 }
 
-/// Returns the account of this key: the cached one, or else that of `accounts`,
-/// which is then cached.
+/// Returns the account of this key: the cached one, or that of `accounts`, which is
+/// then cached.
 #[inline]
 fn cached_account<'a, K>(
     cached: &'a mut Option<CachedAccount<K>>,
@@ -168,7 +168,7 @@ where
         if !is_held {
             accounts.keep_hot(key, &account);
         }
-        // Often the same one, whose use had to be recorded.
+        // Often the same account, whose use had to be recorded.
         if !matches!(cached, Some(cached) if Arc::ptr_eq(&cached.account, &account)) {
             *cached = None;
         }

@@ -1,4 +1,4 @@
-//! A part of the accounts, under a lock of its own.
+//! A part of the accounts, under its own lock.
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use crate::cache::HotToken;
 
 /// The accounts of a shard.
 pub(super) struct Shard<K> {
-    /// Those that never had a token.
+    /// Accounts that never had a token.
     pub(super) fresh: List<K>,
-    /// Those that had one.
+    /// Accounts that had one.
     pub(super) proven: List<K>,
 }
 
@@ -35,7 +35,7 @@ impl<K> Shard<K> {
     }
 
     /// Returns the least recently used account of a list that may be evicted. Those
-    /// in use are used now, and so moved to the back; but not many at a time.
+    /// in use count as used now, and move to the back, but only a few at a time.
     pub(super) fn oldest(
         &mut self,
         segment: Segment,
@@ -67,15 +67,15 @@ pub(super) fn use_front<K>(list: &mut List<K>, tick: u64) {
 }
 
 /// A key and its account. They are stored together and nowhere else, so that a key
-/// can never lead to the cache of another one. Equal to itself only; a lookup by key
-/// compares the key.
+/// can never lead to another's cache. Equal to itself only; a lookup by key compares
+/// the key.
 pub(super) struct Slot<K> {
     pub(super) key: K,
     pub(super) hash: u64,
     pub(super) account: Arc<Account>,
 }
 
-/// What is kept beside the key, so that a request finds both at once.
+/// What is stored with the key, so that a request finds both at once.
 pub(super) struct Entry {
     /// The tick of the last use.
     pub(super) used: u64,
@@ -97,7 +97,7 @@ impl<K> Hash for Slot<K> {
     }
 }
 
-/// Returns the hash that the account was stored with.
+/// Passes on the hash that the account was stored with.
 #[derive(Default)]
 pub(super) struct PassThroughHasher(u64);
 

@@ -19,36 +19,36 @@ use crate::source::DynTokenSource;
 use crate::sync::lock;
 use crate::task::BackgroundTask;
 
-/// What a run of the maintenance task adds to the tick. Between two runs it goes up
-/// by one whenever an eighth of the capacity has come, so that accounts in constant
-/// use are known from those that were used once.
+/// What a run of the maintenance task adds to the tick. Between two runs the tick
+/// goes up by one for every eighth of the capacity in new accounts, which
+/// distinguishes accounts in constant use from those that were used once.
 pub(crate) const TIME: u64 = 1 << 24;
 
-/// More refused keys than this are not remembered; the first are forgotten first.
+/// How many refused keys are remembered; the oldest are forgotten first.
 const MAX_REFUSED: usize = 10_000;
 
 pub(crate) struct Shared<K> {
     pub(crate) settings: Settings<K>,
     pub(crate) lru: AccountLru<K>,
-    /// The time of each use: runs of the maintenance task and turns between them.
+    /// The clock of uses: runs of the maintenance task, and turns between them.
     pub(crate) tick: AtomicU64,
     pub(crate) is_shut_down: AtomicBool,
     pub(crate) maintenance: BackgroundTask,
     pub(crate) revocations: Arc<Revocations>,
-    /// Bounds how many sessions are ended at a time. Apart from the permits of
-    /// source calls: ending a session may wait for a fetch, which may wait for its
-    /// permit.
+    /// Limits how many sessions are ended at a time. Separate from the permits of
+    /// source calls, because ending a session may wait for a fetch, which may wait
+    /// for its permit.
     pub(crate) revoke_permits: Arc<Semaphore>,
-    /// By which number the failures of a key's credentials are found, for keys whose
-    /// last fetch was refused.
+    /// The fingerprints under which the failures of keys' credentials are kept, for
+    /// keys whose last fetch was refused.
     pub(crate) refused: Mutex<LinkedHashMap<K, u64>>,
     /// The caches that a shutdown has yet to end, by their id.
     pub(crate) leaving: Mutex<HashMap<u64, TokenCache>>,
-    /// Held by the shutdown that ends them.
+    /// Held by the shutdown that ends those sessions.
     pub(crate) shutdown: tokio::sync::Mutex<()>,
 }
 
-/// What [`AccountsBuilder`](crate::accounts::AccountsBuilder) was told.
+/// The settings of an [`AccountsBuilder`](crate::accounts::AccountsBuilder).
 pub(crate) struct Settings<K> {
     pub(crate) make_source: Arc<MakeSource<K>>,
     pub(crate) template: Template,
@@ -63,7 +63,7 @@ pub(crate) struct Settings<K> {
 pub(crate) type SourceFuture =
     Pin<Box<dyn Future<Output = Result<Arc<dyn DynTokenSource>, TokenError>> + Send>>;
 
-/// Makes the token source of a key.
+/// Creates the token source of a key.
 pub(crate) type MakeSource<K> = dyn Fn(K) -> SourceFuture + Send + Sync;
 
 pub(crate) type SettingsFor<K> = dyn Fn(&K, TokenCacheBuilder) -> TokenCacheBuilder + Send + Sync;
@@ -98,8 +98,8 @@ impl<K> Shared<K> {
 }
 
 impl<K: Clone + Eq + Hash> Shared<K> {
-    /// Remembers the number by which the failures of this key's credentials are
-    /// found.
+    /// Remembers the fingerprint under which the failures of this key's credentials
+    /// are kept.
     pub(crate) fn remember_refused(&self, key: &K, fingerprint: u64) {
         let mut refused = lock(&self.refused);
         refused.insert(key.clone(), fingerprint);

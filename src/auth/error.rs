@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::error::{BoxError, TokenError};
 
-/// Why a request failed: for needs of a token, or in the inner service.
+/// Error of a request: no token was available, or the inner service failed.
 #[derive(Debug)]
 pub enum Error<E> {
     /// There was no token to send. The inner service did not see the request.
@@ -15,9 +15,9 @@ pub enum Error<E> {
 }
 
 impl<E> Error<E> {
-    /// Returns the [`TokenError`] or the inner error itself, boxed. Use it in
-    /// stacks whose inner error is a [`BoxError`] already, which does not
-    /// implement `std::error::Error`:
+    /// Returns the [`TokenError`] or the inner error itself, boxed. Use it in stacks
+    /// whose inner error already is a [`BoxError`], which does not implement
+    /// `std::error::Error`:
     ///
     /// ```
     /// use tower::{BoxError, ServiceBuilder, service_fn};
@@ -54,7 +54,7 @@ impl<E> From<TokenError> for Error<E> {
 
 impl<E> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The sources say why: whoever prints the chain reads each part once.
+        // The sources give the reason, so a printed chain has each part once.
         f.write_str(match self {
             Self::Token(_) => "no bearer token",
             Self::Inner(_) => "the request failed",

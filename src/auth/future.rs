@@ -21,8 +21,8 @@ use crate::cache::WaitForToken;
 use crate::error::TokenError;
 
 pin_project! {
-    /// The future of [`BearerAuth`](crate::BearerAuth). Dropping it leaves
-    /// nothing behind; a token fetch that it waited for goes on for others.
+    /// Response future of [`BearerAuth`](crate::BearerAuth). Dropping it leaves
+    /// nothing behind; a token fetch that it waited for continues for other callers.
     pub struct ResponseFuture<S, P, Req, R = Rejection>
     where
         S: Service<Req>,
@@ -58,7 +58,8 @@ where
         }
     }
 
-    /// `unlisted`: it got no token because its origin is not listed.
+    /// Creates the future of a request without a token; `unlisted` if that is because
+    /// its origin is not listed.
     pub(crate) fn pass(response: S::Future, unlisted: bool, rejection: &R) -> Self {
         let attempt = Attempt::without_token(unlisted);
         Self::sent(response, attempt, None, rejection)

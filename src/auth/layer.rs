@@ -11,12 +11,12 @@ use crate::auth::service::{BearerAuth, Config};
 use crate::cache::{TokenCache, registry};
 use crate::origins::Origins;
 
-/// Attaches a bearer token to each request that goes to one of its origins.
+/// Layer that attaches a bearer token to each request to one of its origins.
 ///
-/// The same value serves tower stacks over `http::Request`, `reqwest::Client`
-/// as a tower service (feature `reqwest`) and reqwest-middleware (feature
-/// `reqwest-middleware`). `P` says which requests are sent again after the API has
-/// rejected the token, `R` which responses reject it.
+/// The same value serves tower stacks over `http::Request`, `reqwest::Client` as a
+/// tower service (feature `reqwest`) and reqwest-middleware (feature
+/// `reqwest-middleware`). `P` decides which requests are sent again after the API
+/// has rejected the token, `R` which responses reject it.
 #[derive(Clone)]
 pub struct BearerAuthLayer<P = CloneBody, R = Rejection> {
     pub(crate) tokens: TokenCache,
@@ -25,7 +25,7 @@ pub struct BearerAuthLayer<P = CloneBody, R = Rejection> {
 }
 
 impl BearerAuthLayer {
-    /// A layer that sends the tokens of this cache to these origins, and
+    /// Creates a layer that sends the tokens of this cache to these origins, and
     /// replays a request after a 401 by cloning it ([`CloneBody`]).
     pub fn new(tokens: TokenCache, origins: Origins) -> Self {
         registry::register(&tokens.shared);
@@ -54,8 +54,8 @@ impl<P, R> BearerAuthLayer<P, R> {
         }
     }
 
-    /// Sets which responses reject the token, besides every 401 that is not about its
-    /// scope. See [`Rejection`].
+    /// Sets which responses reject the token, in addition to every 401 that is not
+    /// about its scope. See [`Rejection`].
     #[must_use]
     pub fn reject_on<K>(self, rejection: Rejection<K>) -> BearerAuthLayer<P, Rejection<K>> {
         BearerAuthLayer {

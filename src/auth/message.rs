@@ -1,5 +1,5 @@
-//! What the layer needs of a request and a response, so that one implementation
-//! serves `http` and reqwest.
+//! The parts of a request and a response that the layer needs, so that one
+//! implementation serves `http` and reqwest.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,7 +21,7 @@ mod sealed {
 /// A request that a token can be attached to: an [`http::Request`] of any body
 /// and, with the feature `reqwest`, a `reqwest::Request`.
 ///
-/// Use it to write code that is generic over the two, as the layer is. It is
+/// Use it to write code that is generic over the two, as the layer is. This trait is
 /// sealed.
 #[diagnostic::on_unimplemented(
     message = "a token cannot be attached to `{Self}`",
@@ -32,7 +32,7 @@ pub trait HttpRequest: sealed::Sealed {
     fn origin(&self, origins: &Origins) -> Option<OriginId>;
     #[doc(hidden)]
     fn has_origin(&self) -> bool;
-    /// The origin as a log may show it.
+    /// Returns the origin as a log may show it.
     #[doc(hidden)]
     fn shown_origin(&self) -> String;
     #[doc(hidden)]
@@ -45,7 +45,7 @@ pub trait HttpRequest: sealed::Sealed {
 /// [`http::Response`] whose body is a [`Body`] and, with the feature `reqwest`,
 /// a `reqwest::Response`.
 ///
-/// Use it to write code that is generic over the two, as the layer is. It is
+/// Use it to write code that is generic over the two, as the layer is. This trait is
 /// sealed.
 #[diagnostic::on_unimplemented(
     message = "the layer cannot read `{Self}`",
@@ -60,23 +60,23 @@ pub trait HttpResponse: sealed::Sealed {
     fn headers(&self) -> &HeaderMap;
     #[doc(hidden)]
     fn extensions_mut(&mut self) -> &mut Extensions;
-    /// The origin that the response came from, where redirects may have been
-    /// followed on the way.
+    /// Returns the origin that the response came from, which redirects may have
+    /// changed.
     #[doc(hidden)]
     fn origin(&self) -> Option<OriginId>;
-    /// Reads the body to its end within [`DRAIN_BYTES`] and [`DRAIN_TIME`], so
-    /// that the connection can be used again, and lets the client take it back.
+    /// Reads the body to its end, at most [`DRAIN_BYTES`] within [`DRAIN_TIME`], so
+    /// that the client can use the connection again.
     #[doc(hidden)]
     fn drain(self) -> Self::Drain;
 }
 
-/// Much more than an API says with a 401.
+/// Much more than an API sends with a 401.
 const DRAIN_BYTES: usize = 256 * 1024;
 const DRAIN_TIME: Duration = Duration::from_millis(100);
 
-/// Why a request that is for none of the origins cannot be sent; `None` if it
-/// passes without a token. An `Authorization` that the caller set is the
-/// caller's affair.
+/// Returns why a request that is for none of the origins cannot be sent; `None` if
+/// it passes without a token. A request whose caller set `Authorization` always
+/// passes.
 pub(crate) fn destination_error<Req: HttpRequest>(request: &Req) -> Option<TokenError> {
     let unknown = !request.has_origin() && !has_authorization(request);
     unknown.then(|| {
@@ -89,21 +89,21 @@ pub(crate) fn destination_error<Req: HttpRequest>(request: &Req) -> Option<Token
     })
 }
 
-/// Whether the request already has an `Authorization`.
+/// Returns whether the request already has an `Authorization`.
 pub(crate) fn has_authorization<Req: HttpRequest>(request: &Req) -> bool {
     request.headers().contains_key(AUTHORIZATION)
 }
 
-/// Sets the header, in place of any other.
+/// Sets the header, replacing any other.
 pub(crate) fn authorize<Req: HttpRequest>(request: &mut Req, value: &HeaderValue) {
     request.headers_mut().insert(AUTHORIZATION, value.clone());
 }
 
-/// Adds the header, unless the caller set one; tells whether it did.
+/// Adds the header unless the caller set one; returns whether it did.
 ///
-/// In place, so that the compiler knows the header's name where it hashes it,
-/// which is half of the cost: as a function of this crate it stood or fell with
-/// how the compiler cut the crate.
+/// Inlined so that the compiler knows the header's name where it is hashed, which is
+/// half of the cost. Without that, the speed depended on how the compiler split the
+/// crate.
 #[inline(always)]
 pub(crate) fn attach(headers: &mut HeaderMap, value: impl FnOnce() -> HeaderValue) -> bool {
     if let Ok(false) = headers.try_append(AUTHORIZATION, value()) {
@@ -193,7 +193,7 @@ impl<B: Body> HttpResponse for Response<B> {
     }
 }
 
-/// Reads a body to its end, and drops what it reads.
+/// Future that reads a body to its end, and discards it.
 #[derive(Debug)]
 pub struct DrainBody<B> {
     body: Pin<Box<B>>,
@@ -229,9 +229,9 @@ impl<B: Body> Future for DrainBody<B> {
             return Poll::Ready(());
         }
         ready!(self.poll_read(cx));
-        // hyper's client puts the connection back into its pool from a task of its
-        // own, which was woken after this one. On a runtime with one thread a replay
-        // that is sent at once would always find the pool empty.
+        // hyper's client returns the connection to its pool in another task, which
+        // was woken after this one. On a single-threaded runtime a replay that is
+        // sent at once would always find the pool empty.
         self.is_read = true;
         cx.waker().wake_by_ref();
         Poll::Pending

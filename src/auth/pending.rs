@@ -1,4 +1,4 @@
-//! Requests that are not sent yet, and what is kept of one that was sent.
+//! Requests that are not sent yet, and what is kept of a sent one.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,9 +14,9 @@ use crate::cache::{CachedToken, InUse, Shared};
 use crate::error::TokenError;
 use crate::origins::OriginId;
 
-/// What a rejection of the token calls for.
+/// What a replay needs after the token was rejected.
 pub(crate) struct Replay<S, C> {
-    /// What the replay policy has kept of the request.
+    /// What the replay policy kept of the request.
     pub(crate) copy: C,
     pub(crate) standby: Standby<S>,
     pub(crate) shared: Arc<Shared>,
@@ -30,7 +30,7 @@ pub(crate) struct Sent<S, C, F> {
     pub(crate) in_use: Option<InUse>,
 }
 
-/// What comes of sending a request for which there is a token.
+/// Result of trying to send a request for which there is a token.
 pub(super) enum TrySend<S: Service<Req>, C, Req> {
     Sent(Sent<S, C, S::Future>),
     /// The service is not ready.
@@ -58,16 +58,16 @@ impl<S, P, Req> Unsent<S, P, Req> {
     }
 }
 
-/// A request that is not sent yet, and the response that the caller gets if it
-/// never is: that which rejected the token.
+/// A request that is not sent yet, with the response that rejected its token: the
+/// caller gets that if the request is never sent.
 pub(crate) struct Pending<S, P, Req, Res> {
     pub(super) unsent: Unsent<S, P, Req>,
-    /// Boxed, for most callers who wait have none.
+    /// Boxed, because most callers that wait have none.
     pub(super) rejection: Option<Box<Res>>,
 }
 
 impl<S, P, Req, Res: HttpResponse> Pending<S, P, Req, Res> {
-    /// The end of a request that is not sent.
+    /// Ends a request that is not sent.
     pub(super) fn fail<E>(self, error: TokenError) -> Result<Res, Error<E>> {
         match self.rejection {
             Some(rejection) => Ok(renewal_failed(*rejection, error)),
@@ -98,7 +98,8 @@ where
             Poll::Ready(Err(error)) => return TrySend::Failed(error),
             Poll::Pending => return TrySend::Pending(live.clone()),
         }
-        // Where it is, for to move a request just after it was written costs more.
+        // Prepared in place, because moving a request that was just written costs
+        // more.
         let copy = waiting.prepare(live);
         match unsent.take() {
             Some(unsent) => TrySend::Sent(unsent.send_prepared(live, copy, None, shared)),
@@ -106,7 +107,7 @@ where
         }
     }
 
-    /// Sends the request, which is a replay if it is not replayed again.
+    /// Sends the request. A request without a policy is itself a replay.
     pub(super) fn send(
         mut self,
         live: &CachedToken,
@@ -117,7 +118,7 @@ where
         self.send_prepared(live, copy, in_use, shared)
     }
 
-    /// Attaches the token; returns what is kept for a replay.
+    /// Attaches the token; returns what a replay needs.
     fn prepare(&mut self, live: &CachedToken) -> Option<P::Copy> {
         let Self {
             policy, request, ..

@@ -1,14 +1,14 @@
-//! Getting the inner service ready, for a service and for those of its requests
-//! that have to be sent later.
+//! Readiness of the inner service, for the service itself and for its requests that
+//! have to be sent later.
 //!
-//! A request that waits for a token gives the readiness back that it was called
-//! with, and one that is replayed needs it a second time. Each asks a clone of
-//! its own for it. That is not enough where the service has been polled again
-//! meanwhile and is not called: tower's `Balance` keeps the services behind it
-//! ready, so one of them may hold the only permit of a `ConcurrencyLimit`, or
-//! stand in front of the queue for it, while the request waits behind it for
-//! ever. So while requests wait, the service keeps what it has polled in a place
-//! that they share, and the first of them may take it from there.
+//! A request that waits for a token gives back the readiness that it was called
+//! with, and a replay needs readiness a second time. Each polls its own clone for
+//! it. That is not enough if the service has been polled again meanwhile and is not
+//! called: tower's `Balance` keeps the services behind it ready, so one of them may
+//! hold the only permit of a `ConcurrencyLimit`, or a place in the queue for it,
+//! while the request waits behind it for ever. So while requests wait, the service
+//! keeps what it has polled in a shared place, and the first of them may take it
+//! from there.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,20 +23,20 @@ use crate::sync::lock;
 #[derive(Debug)]
 pub(crate) struct Inner<S> {
     service: S,
-    /// Made for the first request that may have to be sent later.
+    /// Created for the first request that may have to be sent later.
     lending: Option<Arc<Lending<S>>>,
-    /// What was polled last is in `lending`, for requests to take.
+    /// The service that was polled last is in `lending`, where requests may take it.
     is_lent: bool,
 }
 
-/// What a service and its requests share.
+/// State that a service and its requests share.
 #[derive(Debug)]
 pub(crate) struct Lending<S> {
     lent: Mutex<Lent<S>>,
     /// Requests that have given their readiness back.
     queued: AtomicU32,
-    /// Made for the first who finds no readiness: each of many requests may come from
-    /// a clone of its own.
+    /// Created for the first request that finds no readiness: each of many requests
+    /// may come from a different clone.
     wakers: OnceLock<Arc<Wakers>>,
 }
 
@@ -65,26 +65,28 @@ impl<S> Inner<S> {
         self.service
     }
 
-    /// The service itself. To be called only if [`is_lent`](Self::is_lent) says no,
-    /// and polled only if [`is_lending`](Self::is_lending) says no.
+    /// Returns the service itself. It must not be called while
+    /// [`is_lent`](Self::is_lent), nor polled while
+    /// [`is_lending`](Self::is_lending).
     #[inline]
     pub(crate) fn ready(&mut self) -> &mut S {
         &mut self.service
     }
 
-    /// Whether requests may take over the readiness.
+    /// Returns whether requests may take over the readiness.
     #[inline]
     pub(crate) fn is_lending(&self) -> bool {
         self.lending.is_some()
     }
 
-    /// Whether [`reclaim`](Self::reclaim) has to be called before the service is.
+    /// Returns whether [`reclaim`](Self::reclaim) must precede a call of the
+    /// service.
     #[inline]
     pub(crate) fn is_lent(&self) -> bool {
         self.is_lent
     }
 
-    /// Takes the service back that was polled. False if a request has taken its
+    /// Takes the polled service back. Returns false if a request has taken its
     /// readiness: the call has to wait for its turn.
     #[cold]
     pub(crate) fn reclaim(&mut self) -> bool {
@@ -112,13 +114,10 @@ impl<S: Clone> Inner<S> {
         Queued::new(self.service.clone(), lending)
     }
 
-    /// What a request that is sent now needs to be replayed.
+    /// Returns what a request that is sent now needs for a replay.
     #[inline]
     pub(crate) fn standby(&mut self) -> Standby<S> {
-        Standby {
-            service: self.service.clone(),
-            lending: self.lend(),
-        }
+        Standby(self.lend())
     }
 
     #[inline]
@@ -152,8 +151,8 @@ impl<S: Clone> Inner<S> {
         };
         if !self.is_lent && lending.queued.load(Ordering::Relaxed) == 0 {
             let polled = self.service.poll_ready(cx);
-            // Nobody waits, and whoever comes to wait finds a free place, unless
-            // this service already stands in the queue.
+            // No request waits, and one that starts to wait finds a free place,
+            // unless this service is already in the queue.
             if polled.is_ready() || Arc::strong_count(lending) == 1 {
                 return polled;
             }
@@ -166,7 +165,7 @@ impl<S: Clone> Inner<S> {
         let polled = lent.poll_ready(lending.wakers(), cx);
         drop(lent);
         if polled.is_ready() {
-            // One of them may take it, if it comes first.
+            // One of them may take it, if it is first.
             lending.wakers().wake_all();
         }
         polled
@@ -186,7 +185,7 @@ impl<S> Lending<S> {
 }
 
 impl<S> Lent<S> {
-    /// Polls the service, so that everybody is woken who may use it.
+    /// Polls the service so that everything that may use it is woken.
     fn poll_ready<Req>(
         &mut self,
         wakers: &Arc<Wakers>,
@@ -206,7 +205,7 @@ impl<S> Lent<S> {
     }
 }
 
-/// A request that has given its readiness back, and its way to it again.
+/// A request that has given its readiness back, and how it gets readiness again.
 #[derive(Debug)]
 pub(crate) struct Queued<S> {
     service: S,
@@ -219,8 +218,7 @@ impl<S> Queued<S> {
         Self { service, lending }
     }
 
-    /// Polls a service that nobody else has polled, and the one that the request
-    /// came from.
+    /// Polls this request's own clone, and the service that the request came from.
     pub(crate) fn poll_ready<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
     where
         S: Service<Req>,
@@ -228,7 +226,7 @@ impl<S> Queued<S> {
         if let ready @ Poll::Ready(_) = self.service.poll_ready(cx) {
             return ready;
         }
-        // Before the check: whoever lends the service later wakes it.
+        // Before the check: if the service is lent later, this is woken.
         self.lending.wakers().add(cx.waker());
         let mut lent = lock(&self.lending.lent);
         if !lent.is_lent {
@@ -236,56 +234,52 @@ impl<S> Queued<S> {
         }
         let polled = lent.poll_ready(self.lending.wakers(), cx);
         if polled.is_ready() {
-            // What this request stands in the queue with is left in its place.
+            // The place keeps what this request had in the queue.
             std::mem::swap(&mut self.service, &mut lent.service);
             lent.is_ready = false;
-            // So that its owner is woken, and not this request.
+            // Wakes the owner of the service, not this request.
             let _ = lent.poll_ready(self.lending.wakers(), cx);
         }
         polled
     }
 
-    /// The service, which is ready once `poll_ready` has said so.
+    /// Returns the service, which is ready once `poll_ready` has returned ready.
     pub(crate) fn service(&mut self) -> &mut S {
         &mut self.service
     }
 }
 
-impl<S: Clone> Queued<S> {
-    /// What a replay of the request that is sent with this needs.
+impl<S> Queued<S> {
+    /// Returns what a replay of the request needs that is sent with this.
     pub(crate) fn next(&self) -> Standby<S> {
-        Standby {
-            service: self.service.clone(),
-            lending: self.lending.clone(),
-        }
+        Standby(self.lending.clone())
     }
 }
 
-/// What a request that was sent needs in order to be queued again.
+/// What a sent request needs to be queued again. It holds no service: most requests
+/// are sent once, and a client may be large.
 #[derive(Debug)]
-pub(crate) struct Standby<S> {
-    service: S,
-    lending: Arc<Lending<S>>,
-}
+pub(crate) struct Standby<S>(Arc<Lending<S>>);
 
-impl<S> Standby<S> {
+impl<S: Clone> Standby<S> {
     /// Queues before the readiness of the first attempt is given back.
     pub(crate) fn queue(self) -> Queued<S> {
-        Queued::new(self.service, self.lending)
+        let service = lock(&self.0.lent).service.clone();
+        Queued::new(service, self.0)
     }
 }
 
 impl<S> Drop for Queued<S> {
     fn drop(&mut self) {
         self.lending.queued.fetch_sub(1, Ordering::Relaxed);
-        // It may have been woken in place of another one.
+        // It may have been woken instead of another request.
         if let Some(wakers) = self.lending.wakers.get() {
             wakers.wake_all();
         }
     }
 }
 
-/// Everybody who waits for one service to be ready.
+/// Wakers of everything that waits for one service to be ready.
 #[derive(Debug, Default)]
 struct Wakers(Mutex<Vec<Waker>>);
 
@@ -300,7 +294,7 @@ impl Wakers {
     fn wake_all(&self) {
         let wakers = std::mem::take(&mut *lock(&self.0));
         for waker in wakers {
-            // One that panics keeps no other from being woken.
+            // A waker that panics must not keep others from being woken.
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
     }

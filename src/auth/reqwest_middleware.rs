@@ -17,9 +17,9 @@ use crate::error::TokenError;
 use crate::origins::OriginId;
 use crate::telemetry;
 
-/// A failure to get a token reaches the caller as
+/// A token error reaches the caller as
 /// [`Error::Middleware`](reqwest_middleware::Error::Middleware), from which
-/// [`TokenError::find`] gets it back, also when other middleware wrapped it.
+/// [`TokenError::find`] recovers it, even if other middleware wrapped it.
 #[async_trait::async_trait]
 impl<P, R> Middleware for BearerAuthLayer<P, R>
 where
@@ -43,7 +43,7 @@ where
     }
 }
 
-/// Sends a request with a token, and once more with a newer one if need be.
+/// Sends a request with a token, and if necessary once more with a newer one.
 pub(crate) async fn send<P, R>(
     shared: &Arc<Shared>,
     policies: &Policies<P, R>,
@@ -116,14 +116,14 @@ async fn token(
         match shared.lookup(needs) {
             Next::Serve { live, in_use } => return Ok((live, in_use)),
             Next::Fail(error) => return Err(error),
-            // Its time goes on where the fetch was not what is needed.
+            // The time keeps running if the fetch did not bring what is needed.
             Next::Wait { .. } => drop(wait.as_mut().await?),
         }
     }
 }
 
-/// Wrapped once, for `Error` shows the sources of what it holds and not that
-/// itself.
+/// Wraps the error once, because `Error` shows the sources of what it holds, but not
+/// that itself.
 pub(crate) fn failed(error: TokenError) -> Error {
     Error::middleware(auth::Error::<Infallible>::Token(error))
 }

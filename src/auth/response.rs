@@ -10,9 +10,9 @@ use crate::cache::{CachedToken, Carried, Rejection, Requirements, Shared, regist
 use crate::error::TokenError;
 use crate::origins::OriginId;
 
-/// What the layer did about a rejected token. Inserted into the extensions of
-/// every response that is a 401 or another [rejection](crate::Rejection), or that
-/// followed one:
+/// What the layer did about a rejected token. Inserted into the extensions of every
+/// response that is a 401 or another [rejection](crate::Rejection), or that followed
+/// one:
 ///
 /// ```
 /// # let response = http::Response::new(String::new());
@@ -21,17 +21,17 @@ use crate::origins::OriginId;
 /// }
 /// ```
 ///
-/// A response to a request with an `Authorization` of the caller's own has none.
+/// Not inserted if the caller set the request's `Authorization`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The request was sent a second time, with a newer token; this is the
-    /// response to that.
+    /// The request was sent a second time, with a newer token; this is the response
+    /// to that.
     Replayed,
     /// The request could not be sent again: its
-    /// [`ReplayPolicy`](crate::ReplayPolicy) did not copy it, or more of its body was
-    /// sent than [`BufferBody`](crate::BufferBody) keeps. A newer token is there by
-    /// now, so sending it once more is worth it.
+    /// [`ReplayPolicy`](crate::ReplayPolicy) did not copy it, or more of its body
+    /// was sent than [`BufferBody`](crate::BufferBody) keeps. A newer token has been
+    /// fetched meanwhile, so sending it once more is worthwhile.
     NotCopied,
     /// A newer token would not help: the challenge names a scope that the token
     /// lacks, or the 401 came from another origin, to which the client was redirected.
@@ -39,21 +39,21 @@ pub enum Outcome {
     /// The request was sent without a token, because its origin is not one of the
     /// layer's [`Origins`](crate::Origins).
     OriginNotListed,
-    /// No newer token was fetched, since fresh ones were rejected lately.
+    /// No newer token was fetched, because fresh ones were rejected recently.
     RenewalBackedOff,
-    /// A newer token could not be had. Why is in the extensions too, as a
+    /// No newer token could be had. The extensions also hold the reason, a
     /// [`TokenError`].
     RenewalFailed,
 }
 
-/// A request on its way.
+/// A request in flight.
 #[derive(Clone, Copy)]
 pub(crate) struct Attempt {
-    /// The token that it carries. Of generation 0 if it carries none.
+    /// The token that it carries; generation 0 if it carries none.
     carried: Carried,
     origin: OriginId,
     replayed: bool,
-    /// A success is to be reported.
+    /// Whether a success is to be reported.
     listening: bool,
 }
 
@@ -61,10 +61,10 @@ pub(crate) struct Attempt {
 pub(crate) enum Action<Res> {
     Return(Res),
     /// The request is to be sent again with a newer token. If there is none, the
-    /// response is what the caller gets.
+    /// caller gets this response.
     Replay(Res),
-    /// The response is what the caller gets, once the newer token is there: the
-    /// request that comes next may well be the same one again.
+    /// The caller gets the response once the newer token is there, because the next
+    /// request may well be the same one again.
     ReturnRenewed(Res, Arc<Shared>),
 }
 
@@ -78,7 +78,7 @@ impl Attempt {
         }
     }
 
-    /// Of a request that took the fast path.
+    /// Creates the attempt of a request that took the fast path.
     #[inline]
     pub(crate) fn on_fast_path(carried: Carried, origin: OriginId) -> Self {
         Self {
@@ -89,8 +89,8 @@ impl Attempt {
         }
     }
 
-    /// Of a request without a token; `unlisted` if that is because its origin is
-    /// not listed.
+    /// Creates the attempt of a request without a token; `unlisted` if that is because its
+    /// origin is not listed.
     pub(crate) fn without_token(unlisted: bool) -> Self {
         Self {
             carried: Carried {
@@ -103,7 +103,7 @@ impl Attempt {
         }
     }
 
-    /// What a replay needs.
+    /// Returns what a replay needs.
     pub(crate) fn needs(&self) -> Requirements {
         Requirements {
             newer_than: self.carried.generation,
@@ -115,14 +115,14 @@ impl Attempt {
         self.origin
     }
 
-    /// The token that was sent, if one was.
+    /// Returns the token that was sent, if one was.
     #[inline]
     pub(crate) fn sent_token(&self) -> Option<SentToken> {
         let sent = || SentToken::new(self.carried, self.origin, self.listening);
         (self.carried.generation > 0).then(sent)
     }
 
-    /// Whether a success is to be reported, too.
+    /// Returns whether a success is to be reported, too.
     pub(crate) fn is_listening(&self) -> bool {
         self.listening
     }
@@ -139,17 +139,18 @@ impl Attempt {
             return Action::Return(passed(response, self.listening));
         }
         let status = response.status();
-        // Without a handle left, there is no token to renew. Whoever has a copy
-        // has a handle.
+        // If no handle is left, there is no token to renew. A request with a copy
+        // keeps a handle.
         let shared = registry::find(self.carried.cache);
         let elsewhere = response
             .origin()
             .is_some_and(|origin| origin != self.origin);
         let outcome = match policy.verdict(status, response.headers()) {
             Verdict::Undecided if !self.replayed => return Action::Return(response),
-            // What was rejected in the head of the response is not so any more.
+            // The head of the response, at least, does not reject the token again.
             Verdict::Accepted | Verdict::Undecided => {
-                // A 5xx may come from in front of whoever reads tokens.
+                // A 5xx may come from a proxy in front of the server that reads
+                // tokens.
                 let reads_tokens = !status.is_server_error() && !elsewhere;
                 if let Some(shared) = shared.filter(|_| reads_tokens) {
                     shared.accepted(self.carried.generation, self.origin, self.replayed);
@@ -184,7 +185,7 @@ impl Attempt {
     }
 }
 
-/// The response to a request that was sent without a token.
+/// Returns the response to a request that was sent without a token.
 pub(crate) fn passed<Res: HttpResponse>(mut response: Res, unlisted: bool) -> Res {
     if unlisted && response.status() == StatusCode::UNAUTHORIZED {
         let outcome = Outcome::OriginNotListed;
@@ -193,7 +194,7 @@ pub(crate) fn passed<Res: HttpResponse>(mut response: Res, unlisted: bool) -> Re
     response
 }
 
-/// The response that rejected the token of a request that was not copied.
+/// Returns the response that rejected the token of a request that was not copied.
 pub(crate) fn not_copied<Res: HttpResponse>(
     mut response: Res,
     renewed: Result<Arc<CachedToken>, TokenError>,
@@ -205,7 +206,7 @@ pub(crate) fn not_copied<Res: HttpResponse>(
     response
 }
 
-/// The response that rejected a token, to a caller who gets no newer one.
+/// Returns the response that rejected a token, to a caller that gets no newer one.
 pub(crate) fn renewal_failed<Res: HttpResponse>(mut response: Res, error: TokenError) -> Res {
     let extensions = response.extensions_mut();
     extensions.insert(Outcome::RenewalFailed);

@@ -1,5 +1,5 @@
-//! Sending a request with the token of a cache: for the layer of one account and
-//! that of many alike.
+//! Sending a request with the token of a cache, for the layers of one account and of
+//! many.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::error::TokenError;
 use crate::origins::OriginId;
 use crate::telemetry;
 
-/// What a layer's user has decided.
+/// The policies that the layer's user has chosen.
 #[derive(Clone)]
 pub(crate) struct Policies<P, R> {
     /// Which requests are sent again.
@@ -28,7 +28,7 @@ pub(crate) struct Policies<P, R> {
     pub(crate) rejection: R,
 }
 
-/// What the fast path has done to a request.
+/// What the fast path did to a request.
 pub(crate) enum Fast<C> {
     /// The token is attached; `copy` is what a replay needs.
     Attached { copy: Option<C>, carried: Carried },
@@ -36,11 +36,11 @@ pub(crate) enum Fast<C> {
     OwnHeader,
 }
 
-/// Attaches the token in place, if no lookup is due. The reader has to be suspended
-/// where the inner service is lent.
+/// Attaches the token in place, if no lookup is due. The reader must be suspended
+/// while the inner service is lent.
 ///
-/// The request is not handed over: what is changed after it was moved is moved once
-/// more. [`send_after`] says what follows.
+/// The request is borrowed, because one that is changed after a move is moved once
+/// more. [`send_after`] does the rest.
 #[inline(always)]
 pub(crate) fn attach_fast<P, R, Req>(
     policies: &Policies<P, R>,
@@ -76,8 +76,8 @@ where
     }
 }
 
-/// Sends a request after the fast path, in one `match` of its caller: so the request
-/// is moved once, into the inner service.
+/// Sends a request after the fast path, in a `match` of its caller, so that the
+/// request is moved only once, into the inner service.
 macro_rules! send_after {
     ($fast:expr, $inner:expr, $policies:expr, $origin:expr, $request:expr, $cache:expr) => {
         match $fast {
@@ -112,7 +112,7 @@ macro_rules! send_after {
 }
 pub(crate) use send_after;
 
-/// For a request that gets no token: it is for none of the origins.
+/// Sends a request that gets no token, because it is for none of the origins.
 #[inline(never)]
 pub(crate) fn pass_through<S, P, R, Req>(
     inner: &mut Inner<S>,
@@ -136,8 +136,8 @@ where
     call(inner, policies, request, unlisted)
 }
 
-/// Calls the inner service without a token; `unlisted` if that is because the
-/// origin is not listed.
+/// Calls the inner service without a token; `unlisted` if that is because the origin
+/// is not listed.
 pub(crate) fn call<S, P, R, Req>(
     inner: &mut Inner<S>,
     policies: &Policies<P, R>,
@@ -175,7 +175,7 @@ where
     ResponseFuture::fail(error, &policies.rejection)
 }
 
-/// When a lookup is due.
+/// Sends a request when a lookup is due.
 #[inline(never)]
 pub(crate) fn send_slow<S, P, R, Req>(
     inner: &mut Inner<S>,
@@ -226,8 +226,8 @@ where
     }
 }
 
-/// When the readiness that this request was called with is to be had back first,
-/// and another request may have taken it.
+/// Sends a request that must first get back the readiness that it was called with,
+/// which another request may have taken.
 #[cold]
 #[inline(never)]
 fn send_reclaimed<S, P, R, Req>(

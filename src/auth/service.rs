@@ -1,4 +1,4 @@
-//! The service: the way out.
+//! The service: sends requests with a token.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,21 +18,21 @@ use crate::auth::send::{Fast, Policies, attach_fast, pass_through, send_after, s
 use crate::cache::{TokenCache, TokenReader};
 use crate::origins::Origins;
 
-/// A service whose requests carry a token; made by
+/// Service whose requests carry a token, made by
 /// [`BearerAuthLayer`](crate::BearerAuthLayer).
 ///
-/// Ready when the inner service is. A call while there is a token reaches the
-/// inner service at once; otherwise the future waits for the token first.
+/// Ready when the inner service is. While there is a token, a call reaches the inner
+/// service at once; otherwise the future waits for the token first.
 ///
-/// Cheap to clone. One that is called many times is cheaper still.
+/// Cheap to clone; calling the same clone many times is cheaper still.
 pub struct BearerAuth<S, P = CloneBody, R = Rejection> {
     inner: Inner<S>,
     config: Arc<Config<P, R>>,
     reader: TokenReader,
 }
 
-/// What all clones of a service share. On cache lines of its own: the count of
-/// the clones stands before it and is written by every thread that clones.
+/// State that all clones of a service share. On separate cache lines, because the
+/// count of the clones precedes it and is written by every thread that clones.
 #[repr(align(128))]
 pub(crate) struct Config<P, R> {
     pub(crate) tokens: TokenCache,
@@ -120,7 +120,7 @@ impl<S, P, R> BearerAuth<S, P, R> {
         S: Service<Req> + Clone,
     {
         let polled = self.inner.poll_ready(cx);
-        // So that the fast path does not have to ask.
+        // So that the fast path need not check it.
         self.reader.suspend(self.inner.is_lent());
         polled.map_err(Error::Inner)
     }

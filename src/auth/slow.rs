@@ -1,5 +1,5 @@
-//! The states of a request off the hot path: waiting for a token, and for the
-//! client to be ready.
+//! States of a request off the fast path: waiting for a token, and for the inner
+//! service to be ready.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,12 +22,12 @@ use crate::error::{TokenError, TokenErrorKind};
 pin_project! {
     #[project = SlowStateProj]
     pub(crate) enum SlowState<S, P, Req, F, Res, D, C> {
-        /// No token may go there, or the request already has one.
+        /// No token may go there, or the request already has an `Authorization`.
         Pass { #[pin] response: F, unlisted: bool },
         /// The same, but another request has taken the readiness.
         PassQueued { queued: Queued<S>, request: Option<Req>, unlisted: bool },
         Fail { error: Option<TokenError> },
-        /// Waiting for a token: the first one, or a newer one than was rejected.
+        /// Waiting for a token: the first one, or a newer one than the rejected one.
         AwaitToken { token: WaitForToken, pending: Option<Pending<S, P, Req, Res>> },
         /// There is a token; waiting for the service to be ready.
         AwaitReady {
@@ -38,7 +38,7 @@ pin_project! {
             timer: Option<Pin<Box<Sleep>>>,
             pending: Option<Pending<S, P, Req, Res>>,
         },
-        /// Sent, with a token whose uses are counted, or whose success is to be
+        /// Sent with a token whose uses are counted, or whose success is to be
         /// reported.
         Watched {
             #[pin] response: F,
@@ -46,7 +46,8 @@ pin_project! {
             replay: Option<Replay<S, C>>,
             in_use: Option<InUse>,
         },
-        /// Waiting for a newer token, to return what rejected the one before.
+        /// Waiting for a newer token before returning the response that rejected the
+        /// old one.
         AwaitRenewal { token: WaitForToken, rejection: Option<Res> },
         /// Reading the rest of the response that rejected the token.
         Drain { #[pin] drain: D, live: Arc<CachedToken>, in_use: Option<InUse>, shared: Arc<Shared>, pending: Option<Pending<S, P, Req, Res>> },
@@ -64,7 +65,7 @@ pub(crate) type SlowStateOf<S, P, Req> = SlowState<
     <P as ReplayPolicy<Req>>::Copy,
 >;
 
-/// Where the states off the hot path lead to.
+/// Where the states off the fast path lead.
 #[allow(
     clippy::large_enum_variant,
     reason = "moved once, where a caller has waited"
@@ -87,8 +88,8 @@ where
     P: ReplayPolicy<Req>,
     Req: HttpRequest,
 {
-    /// Waits for a newer token. Queues for readiness before that of the first
-    /// attempt is given back with its future.
+    /// Waits for a newer token. Queues for readiness before the first attempt's
+    /// readiness is given back with its future.
     pub(crate) fn renew(
         attempt: Attempt,
         replay: Option<Replay<S, P::Copy>>,
@@ -265,8 +266,8 @@ where
                             // Another token may be in use by now.
                             let sent = match next(shared, no_older_than(live), live) {
                                 Next::Serve { live, in_use } => unsent.send(&live, in_use, shared),
-                                // The response is read that would be returned if there
-                                // were no token, so the one from just now has to do.
+                                // The response to return without a token has been
+                                // read already, so the token from before has to do.
                                 Next::Fail(_) | Next::Wait { .. } => {
                                     unsent.send(live, in_use.take(), shared)
                                 }
@@ -290,7 +291,7 @@ fn no_older_than(live: &CachedToken) -> Requirements {
     }
 }
 
-/// What a caller does who had to wait for the service, perhaps for long.
+/// Decides for a caller that had to wait for the service, perhaps for long.
 fn next(shared: &Arc<Shared>, needs: Requirements, live: &Arc<CachedToken>) -> Next {
     match needs.are_met_fast_by(live) {
         true => Next::Serve {
@@ -302,7 +303,7 @@ fn next(shared: &Arc<Shared>, needs: Requirements, live: &Arc<CachedToken>) -> N
 }
 
 impl<S, P, Req, F, Res, D, C> SlowState<S, P, Req, F, Res, D, C> {
-    /// There is the first token. The service may not be ready.
+    /// Handles the first token. The service may not be ready.
     pub(crate) fn await_ready(
         token: &WaitForToken,
         live: Arc<CachedToken>,

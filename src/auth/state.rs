@@ -1,4 +1,4 @@
-//! The states of a response: a machine in one loop.
+//! The states of a response: a state machine in one loop.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -26,9 +26,9 @@ pub(super) type StateOf<S, P, Req> = State<
 >;
 
 pin_project! {
-    /// The hot states apart from the others, most of which are boxed: so they cost
-    /// one branch, and the future is small. Crowds wait for the first token, whose
-    /// request takes the room here that a copy of it has while it is sent.
+    /// The states of the fast path are separate from the others, most of which are
+    /// boxed: so they cost one branch, and the future is small. Many requests may
+    /// wait for the first token; each is kept where its copy is while it is sent.
     #[project = StateProj]
     pub(super) enum State<S, P, Req, F, Res, D, C> {
         Sent { #[pin] response: F, attempt: Attempt, replay: Option<Replay<S, C>> },
@@ -52,7 +52,7 @@ where
     P: ReplayPolicy<Req>,
     Req: HttpRequest,
 {
-    /// Goes on from what the inner service answered.
+    /// Continues with the inner service's response.
     #[inline(never)]
     pub(super) fn poll_answered<R: RejectionPolicy<S::Response>>(
         mut self: Pin<&mut Self>,
@@ -80,7 +80,7 @@ where
         }
     }
 
-    /// Polls whatever the state is.
+    /// Polls in any state.
     #[inline(never)]
     pub(super) fn poll_slow<R: RejectionPolicy<S::Response>>(
         mut self: Pin<&mut Self>,
@@ -131,7 +131,7 @@ where
                     });
                 }
                 StateProj::Slow { slow } => match ready!(slow.as_mut().step(cx)) {
-                    // Without a token, or rejected already.
+                    // Sent without a token, or already rejected.
                     Transition::End(result) => {
                         return Poll::Ready(result.map(|it| rejection.finish(it, None)));
                     }
@@ -149,7 +149,7 @@ where
         }
     }
 
-    /// Goes on from a response; returns it if it is the end.
+    /// Continues with a response; returns it if it is the final one.
     #[inline(never)]
     fn on_response<R: RejectionPolicy<S::Response>>(
         mut self: Pin<&mut Self>,

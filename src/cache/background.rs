@@ -1,5 +1,5 @@
-//! The task that a cache runs beside its fetches. It does not keep the cache
-//! alive: it ends with the last handle.
+//! The background task of a cache. It does not keep the cache alive: it ends with
+//! the last handle.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::cache::clock::Moment;
 use crate::cache::shared::Shared;
 use crate::cache::state::{Requirements, State};
 
-/// The shortest pause between two renewals that nobody asked for: tokens that
-/// live shorter are fetched when they are needed.
+/// The shortest interval between two background renewals: tokens with a shorter life
+/// are fetched when they are needed.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Keeps a token warm while nobody asks for one. Without a runtime the next
-/// fetch starts the task.
+/// Keeps a token warm while no caller needs one. Without a runtime the next fetch
+/// starts the task.
 pub(crate) fn ensure_keep_warm(shared: &Arc<Shared>) {
     shared.seldom().keep_warm.ensure_running(|| {
         let changes = shared.changes.subscribe();
@@ -52,11 +52,11 @@ async fn keep_warm(shared: Weak<Shared>, mut changes: watch::Receiver<()>) {
     }
 }
 
-/// How long to sleep until there is something to do: zero for now, `None` until
-/// something changes.
+/// Returns how long to sleep until there is something to do: zero for now, `None`
+/// until something changes.
 fn pause(state: &State, now: &Moment) -> Option<Duration> {
-    // Nobody asks, so another attempt helps nobody, and it may count against
-    // the account.
+    // No caller waits, so another attempt helps none, and it may count against the
+    // account.
     if state.is_refused() {
         return None;
     }

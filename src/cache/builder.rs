@@ -12,7 +12,7 @@ use crate::source::{DynTokenSource, TokenSource};
 use crate::store::TokenStore;
 use crate::task::BackgroundTask;
 
-/// Settings for a [`TokenCache`]; made by [`TokenCache::builder`].
+/// Builder of a [`TokenCache`], made by [`TokenCache::builder`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -51,18 +51,19 @@ impl TokenCacheBuilder {
     }
 
     /// Names this cache in spans, events and metrics (features `tracing` and
-    /// `metrics`). Default: `default`, and `accounts` for all of many accounts: no
-    /// account's name shows unless it is set here. Each label makes series of its
-    /// own, so there should not be many.
+    /// `metrics`). Default: `default`, or `accounts` for the caches of many
+    /// accounts, so that no account's name shows unless it is set here. Each label
+    /// adds metric series, so use few.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into().into());
         self
     }
 
     /// Shares the tokens with all caches that have the same account in the same
-    /// [store](crate::store). The account's name is no secret. Caches with the same
-    /// name share only if their grants have the same token endpoint, client and user;
-    /// a source of your own says nothing of those, so its name has to tell them apart.
+    /// [store](crate::store). The account's name is not treated as a secret. Caches
+    /// with the same name share only if their grants have the same token endpoint,
+    /// client and user; your own source does not report those, so its name must
+    /// distinguish them.
     pub fn store(mut self, store: impl TokenStore, account: impl Into<String>) -> Self {
         self.fleet = Some(FleetMember {
             store: Box::new(store),
@@ -72,18 +73,18 @@ impl TokenCacheBuilder {
         self
     }
 
-    /// Sets where the wall clock is read; the monotonic clock is tokio's. Use it
-    /// to test what a suspended machine or a clock that was set does.
+    /// Sets where the wall clock is read; the monotonic clock is tokio's. Use it to
+    /// test a suspended machine or a clock that is set.
     pub fn wall_clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.settings.clock = Clock::with_wall(now);
         self
     }
 
-    /// Builds the cache. Needs no runtime.
+    /// Builds the cache. Needs no tokio runtime.
     ///
     /// # Errors
     ///
-    /// Returns an error that names the setting, if one makes no sense.
+    /// Fails if a setting is invalid; the error names it.
     pub fn build(self) -> Result<TokenCache, ConfigError> {
         self.settings.check()?;
         if self.fleet.is_some() {
@@ -105,7 +106,7 @@ impl TokenCacheBuilder {
     }
 }
 
-/// The method of each setting.
+/// Defines the method of each setting.
 macro_rules! define_methods {
     ($(
         $(#[$doc:meta])*
@@ -147,7 +148,7 @@ macro_rules! define_methods {
 
 with_settings!(define_methods);
 
-/// Settings for caches that are yet to be made.
+/// Settings for caches to be built later.
 #[cfg(feature = "accounts")]
 #[derive(Clone, Debug)]
 pub(crate) struct Template {

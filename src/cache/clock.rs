@@ -1,9 +1,8 @@
 //! Time, read from two clocks.
 //!
-//! The monotonic clock (tokio's, so that paused time works) stands still while
-//! the machine is suspended; the wall clock does not, but can be set. Elapsed
-//! time is the longer of what the two say, so a token is never taken to be
-//! younger than it is.
+//! The monotonic clock (tokio's, so that paused time works) stops while the machine
+//! is suspended; the wall clock does not, but can be set. Elapsed time is the longer
+//! of the two, so a token is never taken for younger than it is.
 
 use std::cell::Cell;
 use std::fmt;
@@ -20,7 +19,7 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
-    /// Now, by this wall clock or the system's.
+    /// Returns the current time, by this wall clock or the system's.
     pub(crate) fn at(wall: Option<SystemTime>) -> Self {
         Self {
             monotonic: Instant::now(),
@@ -28,7 +27,8 @@ impl Moment {
         }
     }
 
-    /// How much time has passed since `earlier`; zero if it lies ahead.
+    /// Returns the time that has passed since `earlier`; zero if that is in the
+    /// future.
     pub(crate) fn since(&self, earlier: &Self) -> Duration {
         let monotonic = self.monotonic.saturating_duration_since(earlier.monotonic);
         let wall = self.wall.duration_since(earlier.wall).unwrap_or_default();
@@ -43,7 +43,7 @@ pub(crate) struct Clock {
 }
 
 thread_local! {
-    /// A wall clock of the user's is being read on this thread.
+    /// Whether the user's wall clock is being read on this thread.
     static IN_WALL_CLOCK: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -54,14 +54,14 @@ impl Clock {
         }
     }
 
-    /// The time on both clocks. Call it without a lock: see
+    /// Returns the time on both clocks. Call it without a lock: see
     /// [`user_wall`](Self::user_wall).
     pub(crate) fn now(&self) -> Moment {
         Moment::at(self.user_wall())
     }
 
-    /// The time on a wall clock of the user's, if there is one. Call it without
-    /// a lock: the clock may ask the cache, which then reads the system's.
+    /// Returns the time on the user's wall clock, if there is one. Call it without a
+    /// lock: the clock may call the cache, which then reads the system's clock.
     pub(crate) fn user_wall(&self) -> Option<SystemTime> {
         let wall = self.wall.as_ref()?;
         if IN_WALL_CLOCK.replace(true) {
@@ -71,18 +71,18 @@ impl Clock {
         Some(wall())
     }
 
-    /// Whether the coarse clock tells this clock's time.
+    /// Returns whether the coarse clock shows this clock's time.
     pub(crate) fn has_coarse_clock(&self) -> bool {
         self.wall.is_none() && !tokio_time_is_paused()
     }
 
-    /// From when on the coarse clock alone will do, for [`FAST_WINDOW`], if
+    /// Returns from when on the coarse clock alone suffices, for [`FAST_WINDOW`], if
     /// nothing happens for the time `quiet`.
     pub(crate) fn fast_from(&self, quiet: Duration) -> CoarseTime {
         if quiet <= COARSE_TICK || !self.has_coarse_clock() {
             return CoarseTime::NEVER;
         }
-        // Past the window's start by a tick, so that a clock which is set back
+        // Later than the window's start by a tick, so that a clock which is set back
         // by less than that changes nothing.
         let length = nanos(quiet.saturating_sub(COARSE_TICK)).min(FAST_WINDOW - nanos(COARSE_TICK));
         let end = CoarseTime::now().0.saturating_add(length);
@@ -102,27 +102,26 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// More than a coarse clock lags behind: Linux moves it 100 times a second at
-/// the least.
+/// More than a coarse clock lags: Linux updates it at least 100 times a second.
 const COARSE_TICK: Duration = Duration::from_millis(10);
 
 /// How long the hot path relies on the coarse clock alone, in nanoseconds. The
-/// coarse clock tells that the machine was suspended, but it can be set back;
-/// that is noticed at the latest when this time is over on it, or at once when
-/// it stands before the window's start.
+/// coarse clock shows that the machine was suspended, but it can be set back. That
+/// is noticed at the latest when this time has passed on it, or at once if it is
+/// before the window's start.
 pub(crate) const FAST_WINDOW: u64 = 1_000_000_000;
 
-/// The wall clock as the hot path reads it: cheap and a little late, in
-/// nanoseconds since 1970.
+/// The wall clock as the hot path reads it: cheap and slightly late, in nanoseconds
+/// since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CoarseTime(pub(crate) u64);
 
 impl CoarseTime {
-    /// The start of a window that no time lies in.
+    /// The start of an empty window.
     pub(crate) const NEVER: Self = Self(0);
 
     /// Stands still in loom's model: a window that ends between two runs of one
-    /// interleaving would make two of it.
+    /// interleaving would make them two.
     #[cfg(tower_bearer_loom)]
     pub(crate) fn now() -> Self {
         Self(1 << 60)
@@ -133,7 +132,7 @@ impl CoarseTime {
     pub(crate) fn now() -> Self {
         use rustix::time::{ClockId, clock_gettime};
         let time = clock_gettime(ClockId::RealtimeCoarse);
-        // A negative time, before 1970, becomes one that is over every limit.
+        // A negative time, before 1970, becomes one beyond every limit.
         Self(
             (time.tv_sec as u64)
                 .wrapping_mul(1_000_000_000)
@@ -150,9 +149,9 @@ impl CoarseTime {
     }
 }
 
-/// A time on both coarse clocks, in whole seconds: a limit that needs no look at the
-/// state again before it is over, for neither a suspended machine nor a clock that
-/// is set puts it off.
+/// A time on both coarse clocks, in whole seconds: a limit before which the state
+/// need not be read again, because neither a suspended machine nor a clock that is
+/// set delays it.
 #[cfg(feature = "accounts")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CoarseLimit {
@@ -162,12 +161,12 @@ pub(crate) struct CoarseLimit {
 
 #[cfg(feature = "accounts")]
 impl CoarseLimit {
-    /// The time `quiet` after `start`, or less than two seconds before; `None` if that
-    /// is `start` already. `quiet` has to be reckoned after `start` was read: the
-    /// machine may be suspended between the two.
+    /// Returns the time `quiet` after `start`, or less than two seconds earlier;
+    /// `None` if that is `start` already. `quiet` must be computed after `start` was
+    /// read, because the machine may be suspended in between.
     pub(crate) fn after(start: CoarseSeconds, quiet: Duration) -> Option<Self> {
         let CoarseSeconds { monotonic, wall } = start;
-        // The clocks are late by a tick, and were past the beginning of a second.
+        // The clocks lag by a tick, and a second had begun on them.
         let whole = quiet.saturating_sub(COARSE_TICK).as_secs();
         let whole = u32::try_from(whole).unwrap_or(u32::MAX);
         (whole > 0).then(|| Self {
@@ -176,7 +175,7 @@ impl CoarseLimit {
         })
     }
 
-    /// Whether it is ahead, by the clock that went further.
+    /// Returns whether it is in the future, by the clock that is further ahead.
     #[inline]
     pub(crate) fn is_ahead(self) -> bool {
         self.is_after(CoarseSeconds::now())
@@ -188,8 +187,8 @@ impl CoarseLimit {
     }
 }
 
-/// The time on both coarse clocks. One that does not fit, before 1970 for one, is over
-/// every limit.
+/// The time on both coarse clocks. A time that does not fit, such as before 1970, is
+/// beyond every limit.
 #[cfg(feature = "accounts")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CoarseSeconds {
@@ -237,9 +236,9 @@ fn coarse_clocks() -> (u64, u64) {
     clocks
 }
 
-/// Whether tokio's clock stands still while the machine's goes on. Checked when
-/// a token arrives and at each lookup, so a test has to pause the time before its
-/// first token.
+/// Returns whether tokio's clock is paused while the machine's runs. Checked when a
+/// token arrives and at each lookup, so a test has to pause time before its first
+/// token.
 fn tokio_time_is_paused() -> bool {
     let before = Instant::now();
     let start = std::time::Instant::now();

@@ -1,5 +1,5 @@
-//! Tokens and failures as a store keeps them: JSON, which another release of
-//! this crate reads too.
+//! Tokens and failures as a store keeps them: JSON, which other releases of this
+//! crate can read too.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::error::{TokenError, TokenErrorKind};
 use crate::store::Payload;
 use crate::token::{AccessToken, RefreshToken};
 
-/// Of the form of a token below. A reader takes no other.
+/// The version of the token format below. A reader accepts no other.
 const VERSION: u32 = 1;
 
-/// Of the form of a failure below. A reader takes no other.
+/// The version of the failure format below. A reader accepts no other.
 const FAILURE_VERSION: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
@@ -55,15 +55,15 @@ struct Counts {
     unanswered: u32,
 }
 
-/// A failure that holds for all processes with the same credentials.
+/// A failure that applies to all processes with the same credentials.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedFailure {
     pub(crate) error: TokenError,
-    /// It is remembered for the credentials, not for a cache alone.
+    /// Whether it is remembered for the credentials, not only for one cache.
     pub(crate) of_credentials: bool,
     /// How often the credentials failed.
     pub(crate) credentials: FailureCounts,
-    /// How often something else did.
+    /// How often anything else failed.
     pub(crate) others: FailureCounts,
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn encode_refresh_token(token: &RefreshToken) -> Option<Payload> {
     encode_token(token.secret(), token.lifetime())
 }
 
-/// A refresh token that has so much of its life left.
+/// Returns a refresh token with this remaining life.
 pub(crate) fn decode_refresh_token(payload: &Payload, left: Duration) -> Option<RefreshToken> {
     let (token, lifetime) = decode_token(payload)?;
     let token = RefreshToken::new(token).ok()?;
@@ -95,8 +95,8 @@ pub(crate) fn decode_refresh_token(payload: &Payload, left: Duration) -> Option<
 }
 
 fn encode_token(token: &str, lifetime: Option<Duration>) -> Option<Payload> {
-    // Room for every character escaped, so that the buffer never grows and
-    // leaves nothing behind.
+    // Room for every character escaped, so that the buffer never grows and leaves a
+    // copy behind.
     let room = 2 * token.len() + 128;
     let record = Token {
         version: VERSION,
@@ -112,8 +112,8 @@ fn decode_token(payload: &Payload) -> Option<(Cow<'_, str>, Option<Duration>)> {
         .then_some((record.token, record.lifetime.map(Duration::from_millis)))
 }
 
-/// A failure that holds for the whole fleet: what the token endpoint itself
-/// said. What a process could not reach, another may.
+/// Encodes a failure that applies to the whole fleet: a response of the token
+/// endpoint. What one process could not reach, another may.
 pub(crate) fn encode_failure(failure: &SharedFailure) -> Option<Payload> {
     let error = &failure.error;
     let status = error.status().map(|status| status.as_u16());

@@ -1,6 +1,6 @@
-//! What the process remembers of credentials that were refused, whichever cache
-//! sent them. A server counts attempts for each account, not for each cache, and
-//! the memory has to outlive a cache that is dropped or evicted.
+//! What the process remembers of refused credentials, whichever cache sent them. A
+//! server counts attempts for each account, not for each cache, and the memory has
+//! to outlive a cache that is dropped or evicted.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,28 +14,28 @@ use crate::cache::turn::Turn;
 use crate::error::TokenError;
 use crate::sync::lock;
 
-/// More credentials than this are not remembered. Those that may be sent again
-/// first are forgotten first.
+/// The maximum number of remembered credentials. Those that may be sent again first
+/// are forgotten first.
 const CAPACITY: usize = 10_000;
 
 type Registry = HashMap<u64, Arc<CredentialMemory>>;
 
-/// By the fingerprint of the credentials: it says nothing about them.
+/// By the fingerprint of the credentials, which reveals nothing about them.
 static REGISTRY: LazyLock<Mutex<Registry>> = LazyLock::new(Mutex::default);
 
 fn registry() -> MutexGuard<'static, Registry> {
     lock(&REGISTRY)
 }
 
-/// What is known of the credentials with one fingerprint, while an attempt with
-/// them is in progress or has failed.
+/// What is known of the credentials with one fingerprint, while an attempt with them
+/// is in progress or has failed.
 #[derive(Debug)]
 pub(crate) struct CredentialMemory {
     fingerprint: u64,
     failures: Mutex<Failures>,
-    /// Whose turn it is to send them, where no user is known.
+    /// The turn to send them, if no user is known.
     turn: Arc<Turn>,
-    /// The last attempt yielded a token.
+    /// Whether the last attempt yielded a token.
     proven: AtomicBool,
 }
 
@@ -67,8 +67,8 @@ impl CredentialMemory {
         memory.blocking(Instant::now()).is_some().then_some(memory)
     }
 
-    /// Takes over what another process knows of these credentials: what it counted,
-    /// and the last failure, which holds until then.
+    /// Takes over what another process knows of these credentials: its counts, and
+    /// the last failure, which applies until then.
     pub(crate) fn adopt(
         fingerprint: u64,
         error: &TokenError,
@@ -86,14 +86,14 @@ impl CredentialMemory {
         self.fingerprint
     }
 
-    /// How often the credentials with this fingerprint failed.
+    /// Returns how often the credentials with this fingerprint failed.
     pub(crate) fn counts(fingerprint: u64) -> FailureCounts {
         let memory = registry().get(&fingerprint).cloned();
         memory.map_or_else(FailureCounts::default, |it| lock(&it.failures).counts())
     }
 
-    /// Forgets what is known of these credentials, but for an attempt in progress:
-    /// the next one waits for it all the same.
+    /// Forgets what is known of these credentials, except an attempt in progress,
+    /// for which the next one still waits.
     pub(crate) fn forget(fingerprint: u64) {
         let mut registry = registry();
         let Some(memory) = registry.get(&fingerprint).cloned() else {
@@ -101,13 +101,13 @@ impl CredentialMemory {
         };
         lock(&memory.failures).clear();
         memory.proven.store(false, Ordering::Relaxed);
-        // Unless others hold it: whoever comes next waits behind them.
+        // Unless others hold it: the next attempt waits behind them.
         if Arc::strong_count(&memory) <= 2 {
             registry.remove(&fingerprint);
         }
     }
 
-    /// The last failure, while the next attempt has to wait.
+    /// Returns the last failure, while the next attempt has to wait.
     pub(crate) fn blocking(&self, now: Instant) -> Option<TokenError> {
         lock(&self.failures).blocking(now)
     }
@@ -118,8 +118,8 @@ impl CredentialMemory {
     }
 }
 
-/// Forgets what may be forgotten, else those that may be sent again first: an eighth
-/// at a time, for looking through all of them takes long.
+/// Forgets failures that no longer apply, or else those that may be sent again
+/// first: an eighth at a time, because searching all of them takes long.
 fn make_room(registry: &mut Registry) {
     let now = Instant::now();
     let left = |memory: &CredentialMemory| lock(&memory.failures).backoff_left(now);
@@ -138,19 +138,19 @@ fn make_room(registry: &mut Registry) {
     }
 }
 
-/// Whose account an attempt may lock.
+/// The account that an attempt may lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Locks {
     Nobody,
-    /// A person's; 0: of no name that is known.
+    /// A person's; 0 if the name is unknown.
     User(u64),
 }
 
-/// The right to send credentials. While they are unproven only one attempt with
-/// them is in progress, so that many caches count as one. Where a person's account
-/// may be locked, there is only ever one for this person, whatever the password:
-/// Keycloak refuses right passwords too when several logins of a user overlap (its
-/// detection of brute force).
+/// The right to send credentials. While they are unproven only one attempt with them
+/// is in progress, so that many caches count as one. If a person's account may be
+/// locked, there is never more than one for this person, whatever the password:
+/// Keycloak (brute force detection) refuses even right passwords if several logins
+/// of a user overlap.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     memory: Arc<CredentialMemory>,
@@ -159,11 +159,11 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    /// Waits for the attempt in progress, which may take `limit` at the most.
+    /// Waits for the attempt in progress; this one may take `limit` at most.
     ///
     /// # Errors
     ///
-    /// The memory, if the credentials may not be sent yet.
+    /// Returns the memory, if the credentials may not be sent yet.
     pub(crate) async fn begin(
         fingerprint: u64,
         limit: Duration,
@@ -203,16 +203,16 @@ impl Attempt {
         lock(&self.memory.failures).clear();
     }
 
-    /// Records that they did not, unless another attempt that overlapped this one
-    /// has done so: `record` is given the failures before. Returns the error with
-    /// the pause that holds.
+    /// Records that they did not, unless an overlapping attempt has recorded it:
+    /// `record` gets the failures from before. Returns the error with the pause that
+    /// applies.
     pub(crate) fn failed(
         self,
         error: &TokenError,
         record: impl FnOnce(&mut Failures) -> TokenError,
     ) -> (Arc<CredentialMemory>, TokenError) {
         let fingerprint = self.memory.fingerprint;
-        // A success may have removed this one meanwhile.
+        // A success may have removed it meanwhile.
         let memory = registry()
             .entry(fingerprint)
             .or_insert_with(|| self.memory.clone())
@@ -239,8 +239,8 @@ impl Drop for Attempt {
             let is_registered = registry
                 .get(&fingerprint)
                 .is_some_and(|it| Arc::ptr_eq(it, &self.memory));
-            // Unless others hold it: they wait for their turn, and whoever comes
-            // next waits behind them.
+            // Unless others hold it: they wait for their turn, and the next attempt
+            // waits behind them.
             if is_registered && Arc::strong_count(&self.memory) <= 2 {
                 registry.remove(&fingerprint);
             }

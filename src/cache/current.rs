@@ -1,9 +1,9 @@
-//! What the hot path reads: the token in use, and from when to when the coarse
-//! clock alone says that it may be sent.
+//! What the hot path reads: the token in use, and the window in which the coarse
+//! clock alone shows that it may be sent.
 //!
-//! A [`CachedToken`] never changes but for that window, which no time lies in
-//! once the token was replaced. So whoever holds one, however old, learns by one
-//! load whether it may still be sent.
+//! A [`CachedToken`] never changes except for that window, which is empty once the
+//! token was replaced. So the holder of one, however old, learns by one load whether
+//! it may still be sent.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -30,23 +30,23 @@ pub(crate) struct CachedToken {
     pub(crate) requested_at: Moment,
     pub(crate) schedule: Schedule,
     pub(crate) by: FetchedBy,
-    /// The origin whose rejection of the token before led to this one.
+    /// The origin whose rejection of the previous token led to this one.
     pub(crate) forced_by: Option<OriginId>,
-    /// Requests that carry it, where they are counted.
+    /// The requests that carry it, if they are counted.
     pub(crate) uses: Option<Arc<Uses>>,
-    /// The start of the window in which the coarse clock alone will do.
+    /// The start of the window in which the coarse clock alone suffices.
     fast_from: AtomicU64,
-    /// None for one of many accounts: they would be most of its memory.
+    /// `None` for one of many accounts, where copies would be most of the memory.
     copies: Option<Box<[PaddedHeader; STRIPES]>>,
 }
 
-/// A copy of the header value with bytes, and so a reference count, of its own,
-/// on a cache line of its own.
+/// A copy of the header value with its own bytes, and so its own reference count, on
+/// its own cache line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct PaddedHeader(OnceLock<HeaderValue>);
 
-/// How many threads can count references without getting in each other's way.
+/// How many threads can count references without contention.
 const STRIPES: usize = 8;
 
 impl CachedToken {
@@ -71,7 +71,7 @@ impl CachedToken {
         }
     }
 
-    /// The same token as another one whose uses are counted.
+    /// Returns the same token as a new value whose uses are counted.
     pub(crate) fn recounted(&self) -> Self {
         Self::new(
             self.token.clone(),
@@ -84,13 +84,13 @@ impl CachedToken {
         .counted()
     }
 
-    /// The same, with its uses counted.
+    /// Returns this token with its uses counted.
     pub(crate) fn counted(mut self) -> Self {
         self.uses = Some(Arc::default());
         self
     }
 
-    /// The same for many threads at once.
+    /// Returns this token prepared for many threads at once.
     pub(crate) fn striped(mut self) -> Self {
         self.copies = Some(Box::default());
         self
@@ -107,24 +107,24 @@ impl CachedToken {
         }
     }
 
-    /// Whether the token may be sent without a lookup.
+    /// Returns whether the token may be sent without a lookup.
     #[inline]
     pub(crate) fn is_fast_at(&self, now: CoarseTime) -> bool {
         now.0.wrapping_sub(self.fast_from.load(Ordering::Acquire)) < FAST_WINDOW
     }
 
-    /// Whether whoever sends this token should report how it fared. No request
-    /// takes the fast path then.
+    /// Returns whether the sender of this token should report the outcome. No
+    /// request takes the fast path then.
     pub(crate) fn wants_outcome(&self) -> bool {
         self.fast_from.load(Ordering::Acquire) == CoarseTime::NEVER.0
     }
 
-    /// Sets the start of the fast window. For the holder of the state only.
+    /// Sets the start of the fast window. Only for the holder of the state.
     pub(crate) fn set_fast_from(&self, start: CoarseTime) {
         self.fast_from.store(start.0, Ordering::Release);
     }
 
-    /// How long the token may be sent from `now` on, if its end is known.
+    /// Returns how long the token may be sent from `now`, if its end is known.
     pub(crate) fn remaining(&self, now: &Moment) -> Option<Duration> {
         let expired = self.schedule.expired?;
         Some(expired.saturating_sub(now.since(&self.requested_at)))
@@ -134,7 +134,7 @@ impl CachedToken {
         self.schedule.freshness(now.since(&self.requested_at))
     }
 
-    /// The header value, in the copy of this thread's stripe if there are any.
+    /// Returns the header value, from this thread's copy if there are copies.
     #[inline]
     pub(crate) fn header(&self) -> &HeaderValue {
         let Some(copies) = &self.copies else {
@@ -145,7 +145,7 @@ impl CachedToken {
     }
 }
 
-/// This thread's stripe.
+/// Returns this thread's stripe.
 #[inline]
 fn stripe() -> usize {
     static THREADS: AtomicUsize = AtomicUsize::new(0);
@@ -162,20 +162,20 @@ fn stripe() -> usize {
         .unwrap_or_default()
 }
 
-/// The token in use, for any thread to read without a lock.
+/// The token in use, which any thread can read without a lock.
 #[derive(Debug, Default)]
 pub(crate) struct CurrentToken(ArcSwapOption<CachedToken>);
 
 impl CurrentToken {
-    /// The token in use, if it may be sent without a lookup.
+    /// Returns the token in use, if it may be sent without a lookup.
     pub(crate) fn try_fast(&self) -> Option<Arc<CachedToken>> {
         let live = self.0.load();
         let live = live.as_ref()?;
         live.is_fast_at(CoarseTime::now()).then(|| live.clone())
     }
 
-    /// Replaces the token in use. Whoever still holds the old one learns from its
-    /// window that a lookup is due.
+    /// Replaces the token in use. The holders of the old one learn from its window
+    /// that a lookup is due.
     pub(crate) fn replace(&self, live: Option<Arc<CachedToken>>) {
         if let Some(old) = self.0.swap(live) {
             old.set_fast_from(CoarseTime::NEVER);
@@ -183,9 +183,9 @@ impl CurrentToken {
     }
 }
 
-/// One service's view of the token in use. A service that is called more than
-/// once keeps what it needs to itself: while the token lives, a call reads one
-/// shared word that nobody writes.
+/// One service's view of the token in use. A service that is called more than once
+/// keeps its own copy: while the token is valid, a call reads one shared word that
+/// is not written.
 #[derive(Debug, Default)]
 pub(crate) struct TokenReader {
     local: Option<Local>,
@@ -200,8 +200,8 @@ struct Local {
     carried: Carried,
 }
 
-/// Which token a request carries, and of which cache. The cache is known by its
-/// id: holding it would mean to count references on every request.
+/// The token that a request carries, and its cache. The cache is known by its id,
+/// because holding it would mean counting references on every request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Carried {
     pub(crate) cache: u64,
@@ -209,7 +209,7 @@ pub(crate) struct Carried {
 }
 
 impl TokenReader {
-    /// Hands on the header value and its generation, if no lookup is due.
+    /// Passes the header value and its generation to `send`, if no lookup is due.
     #[inline]
     pub(crate) fn try_fast<R>(
         &mut self,
@@ -224,7 +224,7 @@ impl TokenReader {
         }
     }
 
-    /// Has every call make a lookup, until it is resumed.
+    /// Makes every call do a lookup, until it is resumed.
     pub(crate) fn suspend(&mut self, suspended: bool) {
         self.suspended = suspended;
         if suspended {
@@ -242,7 +242,7 @@ impl TokenReader {
             return None;
         }
         let live = current.0.load();
-        // What is kept of the token in use stays while its window is renewed.
+        // The copy of the token in use stays while its window is renewed.
         if !matches!((&self.local, live.as_ref()), (Some(local), Some(live)) if Arc::ptr_eq(&local.live, live))
         {
             self.local = None;
@@ -251,8 +251,8 @@ impl TokenReader {
             .as_ref()
             .filter(|live| live.is_fast_at(CoarseTime::now()))?;
         if !self.called {
-            // Perhaps a clone for this one request: neither worth a copy nor
-            // worth counting references where other threads do.
+            // Perhaps a clone for this one request: neither worth a copy nor worth
+            // counting references on which other threads contend.
             self.called = true;
             return Some(send(live.header(), live.carried()));
         }
@@ -266,8 +266,7 @@ impl TokenReader {
 }
 
 impl Clone for TokenReader {
-    /// What one service keeps is not for another, which may be on another
-    /// thread.
+    /// Returns a reader without a copy, because the clone may be on another thread.
     fn clone(&self) -> Self {
         Self::default()
     }

@@ -1,4 +1,4 @@
-//! What the hot path and a renewal share, by loom's model.
+//! The hot path and a renewal, by loom's model.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::sync::model::Arc;
 use crate::telemetry::FetchedBy;
 use crate::token::AccessToken;
 
-/// Whether the coarse clock alone says that a token may be sent.
+/// Whether the coarse clock alone shows that a token may be sent.
 #[derive(Clone, Copy)]
 enum Window {
     Open,
@@ -48,13 +48,13 @@ fn live(generation: u64, window: Window) -> Arc<CachedToken> {
     Arc::new(live)
 }
 
-/// What a renewal and its reader share.
+/// State that a renewal and its reader share.
 struct Both {
     current: CurrentToken,
     replaced: AtomicBool,
 }
 
-/// Runs `read` while the token of generation 1 gives way to `next`.
+/// Runs `read` while the token of generation 1 is replaced by `next`.
 fn explore(
     old: Window,
     next: fn() -> Option<Arc<CachedToken>>,
@@ -77,13 +77,12 @@ fn explore(
     });
 }
 
-/// The generation that a service would send.
+/// Returns the generation that a service would send.
 fn generation(reader: &mut TokenReader, current: &CurrentToken) -> Option<u64> {
     reader.try_fast(current, |_, carried| carried.generation)
 }
 
-/// A service that knows the old token, and is called when it may have been
-/// replaced.
+/// A service that knows the old token, and is called when it may have been replaced.
 fn call_again(both: &Both) {
     let mut reader = TokenReader::default();
     generation(&mut reader, &both.current);

@@ -1,6 +1,6 @@
-//! Renewal where the server ends the access token in use when it answers a
-//! refresh. Spring Authorization Server does so by default, and so do Ory Hydra,
-//! django-oauth-toolkit, Authlib, zitadel and canaille.
+//! Renewal at servers that end the access token in use when they answer a refresh:
+//! Spring Authorization Server by default, Ory Hydra, django-oauth-toolkit, Authlib,
+//! zitadel and canaille.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,52 +11,54 @@ use tokio::time::{Instant, timeout};
 
 use crate::error::{TokenError, TokenErrorKind};
 
-/// Whether the token in use may be sent while it is being refreshed.
+/// Mode of renewal: whether the token in use may be sent while it is being
+/// refreshed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Renewal {
-    /// It may, until it turns out that the server ends it: where an API rejects
-    /// the old token during a refresh that the server may have processed, or
-    /// shortly after it, at two refreshes, the cache goes over to
+    /// It may be sent, until the server turns out to end it: if, at two refreshes,
+    /// an API rejects the old token during a refresh that the server may have
+    /// processed, or shortly after it, the cache switches to
     /// [`Exclusive`](Self::Exclusive).
     #[default]
     Automatic,
-    /// It may not: before a refresh token is sent the token in use is no longer
-    /// handed out, and requests that carry it are waited for, a second at the
-    /// most. Requests are counted for that, which costs each some 200 ns.
+    /// It may not: before a refresh token is sent, the token in use is no longer
+    /// handed out, and requests that carry it are waited for, for at most a second.
+    /// Requests are counted for that, which costs each about 200 ns.
     Exclusive,
 }
 
-/// For how long after a refresh a rejection of the old token is blamed on it.
+/// How long after a refresh a rejection of the old token is attributed to it.
 const SHORTLY: Duration = Duration::from_secs(5);
 
-/// How many refreshes have to end the token in use before that is taken for the
-/// server's way.
+/// How many refreshes have to end the token in use before the server is taken to do
+/// so always.
 const ENOUGH: u8 = 2;
 
-/// How long requests with the token in use are waited for.
+/// The maximum wait for requests with the token in use.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// What a cache knows of its refreshes.
 #[derive(Debug, Default)]
 pub(crate) struct Exclusivity {
     exclusive: bool,
-    /// The token in use is not handed out.
+    /// Whether the token in use is withheld.
     withheld: bool,
-    /// Refreshes after which the old token was rejected, one after the other.
+    /// How many refreshes in a row were followed by a rejection of the old token.
     ended: u8,
     last: Option<Refresh>,
-    /// Rejected before a refresh, which therefore did not end it.
+    /// A generation that was rejected before a refresh, which therefore did not end
+    /// it.
     rejected_before: Option<u64>,
 }
 
 #[derive(Debug)]
 struct Refresh {
-    /// Of the token that was in use.
+    /// The generation of the token that was in use.
     generation: u64,
     answered: bool,
     finished: Option<Instant>,
-    /// The token was rejected since.
+    /// Whether that token was rejected since.
     rejected: bool,
     counted: bool,
 }
@@ -68,9 +70,9 @@ impl Refresh {
     }
 }
 
-/// Whether the server may have done what a refresh asked for that failed so: not
-/// if it said no, and not if it was never reached. A lost connection is taken for
-/// the latter, though the server may have read the request: what is missed there is
+/// Returns whether the server may have processed a refresh that failed this way: not
+/// if it refused, and not if it was never reached. A lost connection counts as not
+/// reached, although the server may have read the request: what is missed there is
 /// learned from the next refresh.
 pub(crate) fn may_have_been_processed(error: &TokenError) -> bool {
     use TokenErrorKind::{Config, Connect, Refused, ShutDown, Unavailable, UnexpectedRedirect};
@@ -100,24 +102,24 @@ impl Exclusivity {
         self.withheld
     }
 
-    /// A refresh token is about to be sent: no longer hands out the token in use, where
-    /// renewals are exclusive. Tells whether they are.
+    /// Stops handing out the token in use before a refresh token is sent, if
+    /// renewals are exclusive. Returns whether they are.
     pub(crate) fn withhold(&mut self) -> bool {
         self.withheld = self.exclusive;
         self.withheld
     }
 
-    /// No refresh token is sent after all.
+    /// Hands the token out again, because no refresh token is sent after all.
     pub(crate) fn hand_out_again(&mut self) {
         self.withheld = false;
     }
 
-    /// A refresh token is sent, while this generation is in use.
+    /// Records that a refresh token is sent, while this generation is in use.
     pub(crate) fn start(&mut self, generation: Option<u64>) {
         if let Some(last) = &self.last
             && !last.counted
         {
-            // The one before ended nothing.
+            // The previous refresh ended nothing.
             self.ended = 0;
         }
         self.withhold();
@@ -131,9 +133,8 @@ impl Exclusivity {
         });
     }
 
-    /// The refresh was answered, or failed; `processed`: the server may have done
-    /// what it asked for. Tells whether renewals are exclusive from now on, which
-    /// they were not.
+    /// Records that the refresh was answered, or failed; `processed`: the server may
+    /// have processed it. Returns whether renewals have just become exclusive.
     pub(crate) fn answered(&mut self, processed: bool) -> bool {
         if !processed && let Some(last) = self.last.take() {
             if last.rejected {
@@ -148,20 +149,21 @@ impl Exclusivity {
         last.rejected && self.count()
     }
 
-    /// The token in use is handed out again, or another one in its place. Tells what
-    /// [`answered`](Self::answered) tells, for a refresh whose answer never came.
+    /// Records that the token in use, or its successor, is handed out again. Returns
+    /// the same as [`answered`](Self::answered), for a refresh whose answer never
+    /// came.
     pub(crate) fn finish(&mut self, now: Instant) -> bool {
         self.withheld = false;
         let Some(last) = &mut self.last else {
             return false;
         };
-        // A later fetch, which sent no refresh token, changes nothing.
+        // A later fetch that sent no refresh token changes nothing.
         last.finished.get_or_insert(now);
         !last.answered && self.answered(true)
     }
 
-    /// An API rejected this generation. Tells whether renewals are exclusive from
-    /// now on, which they were not.
+    /// Records that an API rejected this generation. Returns whether renewals have
+    /// just become exclusive.
     pub(crate) fn rejected(&mut self, generation: u64, now: Instant) -> bool {
         let blamed = self.last.as_mut();
         let Some(last) = blamed.filter(|last| last.may_have_ended(generation, now)) else {
@@ -169,7 +171,7 @@ impl Exclusivity {
             return false;
         };
         last.rejected = true;
-        // Until it is answered nobody knows whether the server has done anything.
+        // Until it is answered, it is unknown whether the server has processed it.
         last.answered && self.count()
     }
 
@@ -188,7 +190,7 @@ impl Exclusivity {
     }
 }
 
-/// How many requests carry a token.
+/// The number of requests that carry a token.
 #[derive(Debug, Default)]
 pub(crate) struct Uses {
     count: AtomicUsize,
@@ -215,7 +217,7 @@ impl Drop for InUse {
 }
 
 impl Uses {
-    /// Waits for all requests that carry the token, but not for long.
+    /// Waits a limited time for all requests that carry the token.
     pub(crate) async fn ended(&self) {
         let all = async {
             loop {
@@ -262,12 +264,12 @@ mod tests {
         let mut renewals = Exclusivity::new(Renewal::Automatic);
         for n in 0..10 {
             renewals.start(Some(n));
-            // While it is under way, after it, or both.
+            // During the refresh, after it, or both.
             assert!(n % 3 == 0 || !renewals.rejected(n, at(100 * n)));
             assert!(!renewals.answered(false));
             assert!(!renewals.finish(at(100 * n + 1)));
             assert!(n % 3 == 1 || !renewals.rejected(n, at(100 * n + 2)));
-            // The next one, of the same token, is not to blame either.
+            // Nor is the next refresh of the same token the cause.
             renewals.start(Some(n));
             assert!(!renewals.answered(true));
             assert!(!renewals.finish(at(100 * n + 3)));

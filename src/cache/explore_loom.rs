@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use loom::thread;
 
-/// Runs every interleaving of a model, or those with at most so many
-/// preemptions; `LOOM_MAX_PREEMPTIONS` has the last word.
+/// Runs every interleaving of a model, or those with at most `bound` preemptions;
+/// `LOOM_MAX_PREEMPTIONS` overrides that.
 pub(super) fn explore(bound: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(bound);
@@ -46,9 +46,9 @@ pub(super) fn block_on<F: Future>(future: F) -> F::Output {
     loop {
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(output) => return output,
-            // Loom also wakes a thread when a lock is released that it took
-            // last. The waker would then come late, when the thread waits for
-            // another lock, which loom does not bear.
+            // Loom also wakes a thread when a lock is released that it took last.
+            // The waker would then come late, while the thread waits for another
+            // lock, which loom does not support.
             Poll::Pending => {
                 while !parked.woken.swap(false, Relaxed) {
                     thread::park();

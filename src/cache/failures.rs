@@ -1,5 +1,5 @@
-//! Failures of token requests: what each says, and how long it keeps the next
-//! attempt from being made.
+//! Failures of token requests: what each means, and how long it delays the next
+//! attempt.
 
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use crate::cache::schedule::{self, FailureClass};
 use crate::cache::settings::Settings;
 use crate::error::{TokenError, TokenErrorKind};
 
-/// Reads a failure. What counts is whether the credentials were answered, not
-/// in which words: a server that says "wrong password" with a 200 or a page
-/// counts the attempt all the same.
+/// Classifies a failure by whether the credentials were answered, not by the words:
+/// a server that says "wrong password" with a 200 or a page counts the attempt all
+/// the same.
 pub(crate) fn classify(error: &TokenError) -> FailureClass {
     use TokenErrorKind::{InvalidResponse, Refused, Unavailable, UnexpectedRedirect};
     let status = error.status().map(|status| status.as_u16());
     match (error.kind(), status) {
         (Refused, _) => FailureClass::Refused,
-        // Without a status no token endpoint answered: a source of the user's
-        // made a token that cannot be sent.
+        // Without a status no token endpoint answered: a source of the user's made a
+        // token that cannot be sent.
         (InvalidResponse | UnexpectedRedirect, Some(_)) => FailureClass::Refused,
         (Unavailable, Some(408 | 425)) => FailureClass::Unanswered,
         (Unavailable, Some(_)) => FailureClass::Deferred,
@@ -28,8 +28,8 @@ pub(crate) fn classify(error: &TokenError) -> FailureClass {
     }
 }
 
-/// Whether a request that failed so is made once more before its waiters are
-/// told: nothing was wrong with it, and the next one often succeeds.
+/// Returns whether a request that failed this way is retried once before its waiters
+/// are told: nothing was wrong with it, and the retry often succeeds.
 pub(crate) fn is_worth_another_attempt(error: &TokenError) -> bool {
     let status = error.status().map(|status| status.as_u16());
     match error.kind() {
@@ -39,11 +39,12 @@ pub(crate) fn is_worth_another_attempt(error: &TokenError) -> bool {
     }
 }
 
-/// Whether a failure is remembered for the credentials, whichever cache sends
-/// them, and not for one cache alone. `locks`: a person's account may be locked.
+/// Returns whether a failure is remembered for the credentials, whichever cache
+/// sends them, and not only for one cache. `locks`: a person's account may be
+/// locked.
 pub(crate) fn is_about_credentials(error: &TokenError, locks: bool) -> bool {
     match classify(error) {
-        // These name something else in the request, which another cache with the
+        // These concern something else in the request, which another cache with the
         // same credentials need not send.
         FailureClass::Refused => !matches!(
             error.oauth_error(),
@@ -54,10 +55,10 @@ pub(crate) fn is_about_credentials(error: &TokenError, locks: bool) -> bool {
     }
 }
 
-/// How often each class was met.
+/// How often each class occurred.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FailureCounts {
-    /// Since the last token. What is passing undoes none.
+    /// Since the last token. Transient failures do not reset it.
     pub(crate) refused: u32,
     /// In a row.
     pub(crate) deferred: u32,
@@ -88,8 +89,8 @@ impl FailureCounts {
         }
     }
 
-    /// Joins what two have counted: the one that met more refusals knows better
-    /// what came after the last of them.
+    /// Joins two counts: the one with more refusals knows better what came after the
+    /// last of them.
     fn merged(self, other: Self) -> Self {
         match self.refused.cmp(&other.refused) {
             Ordering::Greater => self,
@@ -111,7 +112,7 @@ impl FailureCounts {
     }
 }
 
-/// What has gone wrong since the last token.
+/// The failures since the last token.
 #[derive(Debug, Default)]
 pub(crate) struct Failures(Option<Box<Failure>>);
 
@@ -124,8 +125,8 @@ struct Failure {
 }
 
 impl Failures {
-    /// How long a failure of the same class still holds that was recorded after
-    /// `began`. An attempt that began then met nothing that it does not say.
+    /// Returns how long a failure of the same class still applies that was recorded
+    /// after `began`. An attempt that began then adds nothing to it.
     pub(crate) fn pause_since(
         &self,
         error: &TokenError,
@@ -137,13 +138,13 @@ impl Failures {
         is_same.then(|| self.backoff_left(now)).flatten()
     }
 
-    /// How long the next attempt has to wait.
+    /// Returns how long the next attempt has to wait.
     pub(crate) fn backoff_left(&self, now: Instant) -> Option<Duration> {
         let left = self.0.as_ref()?.until.saturating_duration_since(now);
         (!left.is_zero()).then_some(left)
     }
 
-    /// The last failure, while the next attempt has to wait.
+    /// Returns the last failure, while the next attempt has to wait.
     pub(crate) fn blocking(&self, now: Instant) -> Option<TokenError> {
         let left = self.backoff_left(now)?;
         let error = self.last_error()?.clone();
@@ -182,8 +183,8 @@ impl Failures {
         error.clone().with_retry_after(Some(pause))
     }
 
-    /// Takes over what another process has counted, and the last failure that it
-    /// knows of, which holds until then.
+    /// Takes over another process's counts, and the last failure that it knows,
+    /// which applies until then.
     pub(crate) fn adopt(&mut self, error: &TokenError, counts: FailureCounts, until: Instant) {
         let counts = self.counts().merged(counts);
         match &mut self.0 {
@@ -199,8 +200,8 @@ impl Failures {
         }
     }
 
-    /// The pause that this failure calls for if it is the next one. `locks`:
-    /// a person's account may be locked by it.
+    /// Returns the pause that this failure requires if it is the next one. `locks`:
+    /// it may lock a person's account.
     pub(crate) fn pause(
         &self,
         error: &TokenError,

@@ -25,13 +25,13 @@ pub(crate) enum Next {
     Fail(TokenError),
     Wait {
         waiter: Waiter<FetchEnd, Arc<Shared>>,
-        /// The caller started the fetch, in its own runtime.
+        /// Whether the caller started the fetch, in its own runtime.
         started: bool,
     },
 }
 
 impl Shared {
-    /// Serves, starts a renewal, or has the caller wait.
+    /// Serves a token, starts a renewal, or makes the caller wait.
     pub(crate) fn lookup(self: &Arc<Self>, needs: Requirements) -> Next {
         match self.with_state(|state, now| state.lookup(needs, now)) {
             Lookup::Serve {
@@ -50,8 +50,7 @@ impl Shared {
         }
     }
 
-    /// Where no fetch may be made, another process of the fleet may have a token all
-    /// the same.
+    /// Looks for another process's token while this one may not fetch.
     fn peek(self: &Arc<Self>, needs: Requirements, error: TokenError) -> Next {
         let peeks = self.fleet.is_some()
             && Handle::try_current().is_ok()
@@ -62,7 +61,7 @@ impl Shared {
         }
     }
 
-    /// Where credentials were refused that are in files, others may be in them now.
+    /// Returns whether refused credentials are to be read from their files again.
     fn may_reread(&self, error: &TokenError) -> bool {
         Handle::try_current().is_ok()
             && self.with_state(|state, now| state.may_reread(error, now.monotonic))
@@ -92,8 +91,8 @@ impl Shared {
         }
     }
 
-    /// Starts a renewal in the background, unless a fetch is in progress. Outside
-    /// a runtime nothing happens: the token in use is still valid.
+    /// Starts a renewal in the background, unless a fetch is in progress. Does
+    /// nothing outside a runtime: the token in use is still valid.
     fn renew(self: &Arc<Self>) {
         let joined = self.join(
             Requirements::default(),
@@ -108,8 +107,8 @@ impl Shared {
         }
     }
 
-    /// Asks the fleet's store again in the background, if there is a valid token and no
-    /// fetch in progress.
+    /// Calls the fleet's store again in the background, if there is a valid token
+    /// and no fetch in progress.
     pub(crate) fn start_rejoin(self: &Arc<Self>) {
         let joined = self.join(
             Requirements::default(),
@@ -124,8 +123,8 @@ impl Shared {
         }
     }
 
-    /// Starts a fetch of a token newer than a rejected one, for those who come
-    /// next: whoever met the rejection does not wait for it.
+    /// Starts a fetch of a token newer than a rejected one, for later callers: the
+    /// one that met the rejection does not wait for it.
     pub(crate) fn renew_rejected(self: &Arc<Self>, generation: u64) {
         let needs = Requirements {
             newer_than: generation,
@@ -136,8 +135,8 @@ impl Shared {
         }
     }
 
-    /// Joins the fetch in progress. Starts one if a second lookup, which nobody
-    /// can come between, calls for it.
+    /// Joins the fetch in progress. Starts one if a second lookup, with which no
+    /// other call can interfere, requires it.
     fn join<R>(
         self: &Arc<Self>,
         needs: Requirements,
@@ -175,11 +174,11 @@ impl Shared {
         })
     }
 
-    /// A fetch is stalled if it is not heard of for so long.
+    /// Returns the time after which a fetch without progress is stalled.
     pub(crate) fn fetch_deadline(&self) -> Duration {
         let call = self.settings.source_timeout + GRACE;
         match &self.fleet {
-            // It waits for others as well, and for the store.
+            // It also waits for other processes, and for the store.
             Some(_) => {
                 let store = self.settings.store_timeout * 4 + self.settings.store_connect_timeout;
                 call + self.settings.fleet_patience() + store

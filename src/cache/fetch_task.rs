@@ -1,5 +1,5 @@
-//! The task of a fetch: it calls the source, enters the result in the state, and ends
-//! the wait of those who wait.
+//! The task of a fetch: it calls the source, records the result in the state, and
+//! ends the waiters' wait.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,8 +16,7 @@ use crate::cache::{background, fleet_alone, session};
 use crate::error::TokenError;
 use crate::telemetry::{self, Event, FetchSummary, Reason};
 
-/// The task of a fetch. Dropped before its end, it leaves the cache as if the
-/// fetch had not been.
+/// The task of a fetch. Dropped before its end, it leaves the cache unchanged.
 pub(crate) struct FetchTask {
     shared: Arc<Shared>,
     reason: Reason,
@@ -34,20 +33,20 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// Wakes the waiters of the fetch in progress whose time is over, and gives up one
-/// that is stalled. One timer for all of them: to set and to remove one for each
-/// would cost more than to wake them.
+/// Wakes the waiters of the fetch in progress whose time is over, and abandons a
+/// fetch that is stalled. One timer serves all of them: setting and removing one for
+/// each would cost more than waking them.
 async fn time_waiters(shared: Arc<Shared>) {
     loop {
         let now = Instant::now();
         let (due, waiters) = shared.flight.wake_due(now);
-        // Whoever comes from now on has all of this time.
+        // Later callers have all of this time.
         let mut until = now + shared.settings.wait_timeout;
         if let Some(stalled) = shared.give_up_stalled() {
             until = until.min(now + stalled);
         }
         until = due.map_or(until, |due| until.min(due));
-        // It looks at all of them each time.
+        // It checks all of them each time.
         let pace = Duration::from_micros(waiters as u64);
         sleep_until(until.max(now + pace)).await;
     }
@@ -69,8 +68,8 @@ impl FetchTask {
         }
     }
 
-    /// Gives the fetch a task of its own, so that no caller's leaving ends it. `waited`:
-    /// by the caller who started it, and others may come.
+    /// Runs the fetch in its own task, so that it does not end with a caller.
+    /// `waited`: the caller that started it waits, and others may join.
     pub(crate) fn spawn(mut self, waited: bool) -> Result<(), TokenError> {
         let runtime = Handle::try_current().map_err(no_runtime)?;
         if let (true, Some(driver)) = (waited, &self.driver) {
@@ -139,7 +138,7 @@ impl FetchTask {
         }
     }
 
-    /// Ends a fetch that has changed nothing. Who waits for it looks again.
+    /// Ends a fetch that changed nothing. Its waiters look again.
     fn end_as_before(mut self) {
         let driver = self.driver.take();
         let live = self.shared.with_state(|state, now| {
@@ -168,8 +167,8 @@ impl Drop for FetchTask {
 }
 
 impl Shared {
-    /// Gives up the fetch in progress if it is stalled, and wakes its waiters.
-    /// Returns when to look at it again.
+    /// Abandons the fetch in progress if it is stalled, and wakes its waiters.
+    /// Returns when to check it again.
     pub(crate) fn give_up_stalled(&self) -> Option<Duration> {
         let wall = self.settings.clock.user_wall();
         self.flight.abandon_if(|| {
@@ -181,7 +180,7 @@ impl Shared {
     }
 }
 
-/// Ends a fetch for its waiters, and returns how many they were.
+/// Ends a fetch for its waiters, and returns their number.
 fn end_fetch(
     shared: &Shared,
     driver: Driver<FetchEnd, Arc<Shared>>,

@@ -17,15 +17,15 @@ use crate::cache::source_call::FetchContext;
 use crate::store::{Acquire, Acquired, Entry};
 use crate::telemetry::FetchedBy;
 
-/// How long nobody asks the store again who waits for a change.
+/// How often to call the store while waiting for a change.
 const POLL: Duration = Duration::from_secs(1);
 
-/// How often an answer that nobody can use is taken for an accident.
+/// How many unusable answers count as accidents.
 const MOST_UNUSABLE: u32 = 8;
 
 impl Shared {
-    /// A token from the store, or by a lease from the source; by itself where
-    /// the store cannot be asked.
+    /// Returns a token from the store, or from the source under a lease; without a
+    /// lease if the store cannot be reached.
     pub(crate) async fn fetch_in_fleet(
         self: &Arc<Self>,
         fleet: &FleetMember,
@@ -36,7 +36,7 @@ impl Shared {
             return fetched;
         }
         acquire.credentials = self.source.fingerprint();
-        // Whose tokens they are may be known only now.
+        // The holder of the tokens may be known only now.
         let mut changes = fleet.store.changes(&self.store_account(fleet));
         let patience = Instant::now() + self.settings.fleet_patience();
         let (mut unusable, mut waits) = (0, false);
@@ -46,7 +46,8 @@ impl Shared {
             let Some(acquired) = self.acquire_within(fleet, acquire, waits).await else {
                 return self.fetch_alone(context).await;
             };
-            // What comes later is not what was rejected or pardoned.
+            // What comes later is neither the rejected token nor the ignored
+            // failure.
             (acquire.rejected, acquire.ignore_failure) = (false, false);
             match acquired {
                 Acquired::Token(entry) => match self.token_from_store(&entry, requested_at) {
@@ -54,7 +55,7 @@ impl Shared {
                         self.end_own_session();
                         return fetched;
                     }
-                    // Nobody can use it.
+                    // No process can use it.
                     None => {
                         (acquire.newer_than, acquire.rejected) = (entry.generation, true);
                         unusable += 1;
@@ -85,9 +86,9 @@ impl Shared {
         self.fetch_alone(context).await
     }
 
-    /// Makes the source ready: failures are kept by its credentials, which may be
-    /// known only then. If that fails, nothing but a token from the store is of use:
-    /// returns that, or the failure.
+    /// Prepares the source: failures are kept by its credentials, which may be known
+    /// only then. If that fails, only a token from the store helps: returns that, or
+    /// the failure.
     async fn prepare_source(
         self: &Arc<Self>,
         fleet: &FleetMember,
@@ -101,7 +102,7 @@ impl Shared {
             self.note_tried();
             return None;
         };
-        // Those that it had last.
+        // The credentials that it had last.
         acquire.credentials = self.source.fingerprint();
         if let Some(newer) = self.peek_newer(fleet, acquire).await {
             return Some(newer);
@@ -111,8 +112,8 @@ impl Shared {
         Some(fetched)
     }
 
-    /// A token that another process has, while this one may fetch none; else the
-    /// failure that is in the way.
+    /// Returns a token of another process while this one may not fetch, or else the
+    /// blocking failure.
     pub(crate) async fn peek_in_pause(
         self: &Arc<Self>,
         fleet: &FleetMember,
@@ -138,7 +139,7 @@ impl Shared {
         }
     }
 
-    /// What somebody else has fetched meanwhile. Takes no lease.
+    /// Returns what another process has fetched meanwhile. Takes no lease.
     pub(super) async fn peek_newer(
         self: &Arc<Self>,
         fleet: &FleetMember,
@@ -155,7 +156,7 @@ impl Shared {
         }
     }
 
-    /// Another process's token.
+    /// Returns another process's token.
     pub(super) fn token_from_store(
         &self,
         entry: &Entry,
@@ -176,13 +177,13 @@ impl Shared {
 
 /// Waits for a change, or for the end of a lease.
 pub(crate) async fn pause(changes: &mut watch::Receiver<()>, left: Duration) {
-    // What is over by now is over in the store a little later.
+    // A time that is over here is over in the store slightly later.
     let pause = left.clamp(SHORT, POLL);
     if let Ok(Err(_)) = timeout(pause, changes.changed()).await {
-        // Nobody tells.
+        // No change will be notified.
         sleep(pause).await;
     }
 }
 
-/// Less than anybody waits for.
+/// Less than any caller waits.
 const SHORT: Duration = Duration::from_millis(5);

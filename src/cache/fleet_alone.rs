@@ -1,9 +1,9 @@
-//! A process without its fleet, because the store cannot be asked: what it fetches by
-//! itself, and how it joins again.
+//! A process without its fleet, because the store cannot be reached: how it fetches
+//! alone, and rejoins.
 //!
-//! What it opened at the server while it was alone does not stay open: once the store
-//! is back, it hands its tokens over if the fleet has none, or else takes the fleet's
-//! token and ends its own session.
+//! The session that it opened at the server while alone does not stay open: once the
+//! store is back, the process hands its tokens over if the fleet has none, or else
+//! takes the fleet's token and ends its own session.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -19,14 +19,14 @@ use crate::cache::source_call::FetchContext;
 use crate::store::{Acquire, Acquired, Completion, Stored};
 use crate::token::RefreshToken;
 
-/// The first and the longest pause between attempts to join again.
+/// The first and the longest pause between attempts to rejoin.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
-/// How long a session is left open after its last token was replaced: requests that
+/// How long a session stays open after its last token was replaced: requests that
 /// carry it are answered by then.
 const LAST_REQUESTS: Duration = Duration::from_secs(3);
 
-/// Joins the fleet again, as soon as its store is back.
+/// Rejoins the fleet as soon as its store is back.
 pub(crate) fn ensure_rejoin(shared: &Arc<Shared>) {
     if let Some(fleet) = &shared.fleet
         && shared.with_state(|state, _| state.is_alone())
@@ -60,8 +60,9 @@ impl Shared {
         fetched
     }
 
-    /// Asks the store again. No token request is made for a process that has a token,
-    /// unless the fleet has a refresh token. `None` if nothing has to change here.
+    /// Calls the store again. A process that has a token makes no token request,
+    /// unless the fleet has a refresh token. Returns `None` if nothing has to change
+    /// here.
     pub(crate) async fn rejoin(
         self: &Arc<Self>,
         fleet: &FleetMember,
@@ -95,7 +96,7 @@ impl Shared {
         Some(newer)
     }
 
-    /// Gives this process's tokens to the fleet.
+    /// Hands this process's tokens over to the fleet.
     async fn hand_over(&self, fleet: &FleetMember, leased: &Leased) {
         let mut completion = Completion::of(&leased.lease);
         let unknown = self.settings.renew_unknown_lifetime_after;
@@ -125,20 +126,20 @@ impl Shared {
         let written = self.complete(fleet, completion).await;
         self.with_state(|state, _| match (written, refresh) {
             (Some(true), _) if has_token => state.handed_over(generation),
-            // Whether the store has it, nobody knows: it is not sent by this process.
+            // It is unknown whether the store has it: this process does not send it.
             (None, _) => {}
             (_, Some((token, since))) => state.refresh.set(Some(token), since),
             (_, None) => {}
         });
     }
 
-    /// Ends the session of this process alone, if it has one, in a while.
+    /// Ends, after a while, the session that this process opened alone, if any.
     pub(super) fn end_own_session(self: &Arc<Self>) {
         let own = self.with_state(|state, now| state.refresh.take(now, &self.settings));
         own.inspect(|own| self.end_later(own.clone()));
     }
 
-    /// Ends a session whose token may still be on its way.
+    /// Ends a session whose token may still be in flight.
     pub(super) fn end_later(self: &Arc<Self>, refresh_token: RefreshToken) {
         let shared = self.clone();
         tokio::spawn(async move {

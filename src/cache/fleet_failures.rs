@@ -1,4 +1,4 @@
-//! Failures that the processes of a fleet tell each other.
+//! Failures that the processes of a fleet share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,8 @@ use crate::store::{Acquire, Entry};
 use crate::telemetry::FetchedBy;
 
 impl Shared {
-    /// The failure as the fleet is told of it, and the credentials that it is of.
+    /// Returns the failure to share with the fleet, and the credentials that it
+    /// concerns.
     pub(super) fn shared_failure(
         &self,
         error: &TokenError,
@@ -24,7 +25,11 @@ impl Shared {
         let error = error.clone();
         match &fetched.memory {
             Some(memory) => (
-                memory.fingerprint(),
+                // Other processes do not know what this one has for itself.
+                match self.source.fingerprint() {
+                    0 => 0,
+                    _ => memory.fingerprint(),
+                },
                 SharedFailure {
                     error,
                     of_credentials: true,
@@ -33,20 +38,19 @@ impl Shared {
                 },
             ),
             None => {
-                let credentials = self.source.fingerprint();
                 let class = classify(&error);
                 let failure = SharedFailure {
                     error,
                     of_credentials: false,
-                    credentials: CredentialMemory::counts(credentials),
+                    credentials: CredentialMemory::counts(self.credentials()),
                     others: others.with(class),
                 };
-                (credentials, failure)
+                (self.source.fingerprint(), failure)
             }
         }
     }
 
-    /// Another process's failure, which this one remembers like its own.
+    /// Returns another process's failure, which this one remembers like its own.
     pub(super) fn failure_from_store(
         &self,
         entry: &Entry,
@@ -67,8 +71,8 @@ impl Shared {
         })
     }
 
-    /// Remembers a failure of these credentials, which holds for so long, as the
-    /// process that met it does. Returns where, if not for this cache alone.
+    /// Remembers a failure of these credentials for this long, as the process that
+    /// met it does. Returns the memory, if it is not only this cache's.
     pub(super) fn adopt_failure(
         &self,
         failure: &SharedFailure,
@@ -76,7 +80,7 @@ impl Shared {
         ttl: Duration,
     ) -> Option<Arc<CredentialMemory>> {
         let none = FailureCounts::default();
-        let (error, of_credentials) = (&failure.error, failure.of_credentials && credentials != 0);
+        let (error, of_credentials) = (&failure.error, failure.of_credentials);
         let now = self.settings.clock.now().monotonic;
         let until = |holds: bool| if holds { now + ttl } else { now };
         if !of_credentials || failure.others != none {
@@ -85,9 +89,13 @@ impl Shared {
                 state.failures.adopt(error, failure.others, until);
             });
         }
-        if credentials == 0 || (!of_credentials && failure.credentials == none) {
+        if !of_credentials && failure.credentials == none {
             return None;
         }
+        let credentials = match credentials {
+            0 => self.credentials(),
+            _ => credentials,
+        };
         let counts = failure.credentials;
         let memory = CredentialMemory::adopt(credentials, error, counts, until(of_credentials));
         of_credentials.then_some(memory)

@@ -17,7 +17,7 @@ use crate::error::{TokenError, TokenErrorKind};
 use crate::store::{Acquire, Completion, Lease, Stored};
 use crate::token::{RefreshToken, TokenResponse};
 
-/// A lease, and when it arrived: it began a little earlier.
+/// A lease, and when it arrived: it began slightly earlier.
 pub(super) struct Leased {
     pub(super) lease: Lease,
     at: Moment,
@@ -28,16 +28,16 @@ impl Leased {
         Self { lease, at }
     }
 
-    /// How long after the lease's start something ends that begins at `start` and
-    /// lasts for `span`. Never later than it does, for the lease began before it
-    /// arrived.
+    /// Returns how long after the lease's start something ends that begins at
+    /// `start` and lasts for `span`. Never later than it really does, because the
+    /// lease began before it arrived.
     pub(super) fn until(&self, start: &Moment, span: Duration) -> Duration {
-        // By the clock that stands still with the machine: rather too early an end.
+        // By the clock that stops during suspension: rather too early an end.
         let passed = start.monotonic.saturating_duration_since(self.at.monotonic);
         passed.saturating_add(span)
     }
 
-    /// Whether another token request fits into the lease, after this pause.
+    /// Returns whether another token request fits into the lease, after this pause.
     fn fits(&self, pause: Duration, settings: &Settings) -> bool {
         let passed = self.at.monotonic.elapsed();
         fits(
@@ -53,14 +53,14 @@ fn fits(passed: Duration, pause: Duration, request: Duration, lease: Duration) -
     passed + pause + request <= lease
 }
 
-/// What an attempt returned, or a token that another process has fetched meanwhile.
+/// The result of an attempt, or a token that another process has fetched meanwhile.
 enum Attempted {
     Fetched(FetchResult),
     Newer(FetchResult),
 }
 
 impl Shared {
-    /// Fetches by the lease, and completes it.
+    /// Fetches under the lease, and completes it.
     pub(super) async fn fetch_with_lease(
         self: &Arc<Self>,
         leased: Leased,
@@ -71,16 +71,16 @@ impl Shared {
         let lease = &leased.lease;
         let failure = lease.failure.as_ref().and_then(codec::decode_failure);
         if let Some(failure) = failure {
-            // The next pause goes on from what the fleet has counted.
+            // The next pause continues the fleet's count.
             self.adopt_failure(&failure, acquire.credentials, Duration::ZERO);
         }
         let given = lease.refresh_token.as_ref();
         let given = given.and_then(|it| codec::decode_refresh_token(&it.payload, it.ttl));
-        // From a time when the store was away.
+        // Held from a time when the store was away.
         let own = self.with_state(|state, now| state.refresh.take(now, &self.settings));
         let discard = self.with_state(|state, _| state.take_discard_stored());
         let refresh_token = match (given, own) {
-            // What it yields is rejected.
+            // The tokens that it yields are rejected.
             (Some(given), own) if discard => {
                 self.end_in_background(given);
                 own
@@ -125,11 +125,11 @@ impl Shared {
             Some(true) => {
                 fetched.store_generation = fetched.answer.is_ok().then_some(lease.generation)
             }
-            // The store has it, or may have it some time; until that is known this
-            // process is on its own.
+            // The store has it, or may have it later; until that is known this
+            // process is alone.
             None => fetched.alone = fetched.answer.is_ok(),
             Some(false) => {
-                // Another holder was quicker than this one, whose lease is over.
+                // Another holder was quicker: this one's lease is over.
                 if let Some(newer) = self.peek_newer(fleet, acquire).await {
                     if let Some(refresh_token) = left_over {
                         self.end_in_background(refresh_token);
@@ -141,8 +141,8 @@ impl Shared {
         fetched
     }
 
-    /// One attempt: with the refresh token, if there is one, else with the source's own
-    /// credentials.
+    /// Makes one attempt: with the refresh token if there is one, otherwise with the
+    /// source's own credentials.
     async fn attempt_with_lease(
         self: &Arc<Self>,
         leased: &Leased,
@@ -176,7 +176,8 @@ impl Shared {
         refresh_token: Option<&RefreshToken>,
     ) -> Completion {
         let mut completion = Completion::of(&leased.lease);
-        // Lives begin when the request left, and the store counts from the lease.
+        // Lifetimes begin when the request was sent, and the store counts from the
+        // lease.
         let left = |lifetime: Duration| leased.until(&fetched.requested_at, lifetime);
         match &fetched.answer {
             Ok(response) => {
@@ -184,8 +185,8 @@ impl Shared {
                 let span = token
                     .lifetime()
                     .map_or_else(|| left(self.settings.renew_unknown_lifetime_after), left);
-                // A token that came by refresh says nothing of the credentials: it
-                // ends no failure of theirs.
+                // A token that came by refresh says nothing about the credentials,
+                // so it clears no failure of theirs.
                 if !fetched.is_refreshed() {
                     completion.credentials = self.source.fingerprint();
                 }
@@ -210,7 +211,7 @@ impl Shared {
                         ttl: leased.until(&self.settings.clock.now(), pause),
                     })
                     .filter(|it| !it.ttl.is_zero());
-                // Where the server may have used it up it is not used again.
+                // If the server may have used it up, it is not used again.
                 if may_be_sent_again(fetched) {
                     completion.refresh_token =
                         refresh_token.and_then(|token| refresh_entry(token, |life| life));
@@ -235,8 +236,8 @@ fn is_refused(fetched: &FetchResult) -> bool {
     matches!(&fetched.answer, Err(error) if error.kind() == TokenErrorKind::Refused)
 }
 
-/// Whether the refresh token of a failed attempt is not used up. Where none was sent it
-/// is not either, but then there is none.
+/// Returns whether the refresh token of a failed attempt is not used up. That is
+/// also so if none was sent, but then there is none.
 fn may_be_sent_again(fetched: &FetchResult) -> bool {
     match &fetched.answer {
         Ok(_) => true,
@@ -244,8 +245,8 @@ fn may_be_sent_again(fetched: &FetchResult) -> bool {
     }
 }
 
-/// Whether nothing was sent, or the server said that it did nothing: too many requests,
-/// or not in service.
+/// Returns whether nothing was sent, or the server said that it did nothing: too
+/// many requests, or not in service.
 fn was_not_processed(error: &TokenError) -> bool {
     let put_off = |status: http::StatusCode| matches!(status.as_u16(), 429 | 503);
     error.kind() == TokenErrorKind::ShutDown || error.status().is_some_and(put_off)

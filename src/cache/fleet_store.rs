@@ -1,4 +1,4 @@
-//! Calls of the fleet's store: their time, and what is told of them.
+//! Calls of the fleet's store: their time limits, and reports about them.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use crate::telemetry::Event;
 pub(super) const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 
 impl Shared {
-    /// The account of this cache in the store. Whose it is may be known only once the
-    /// source is ready.
+    /// Returns the account of this cache in the store. Its holder may be known only
+    /// once the source is prepared.
     pub(super) fn store_account(&self, fleet: &FleetMember) -> Account {
         Account::new(fleet.name.as_str()).held_by(self.source.holder())
     }
 
-    /// `None` if the store could not be asked. The request is withdrawn then: it may
-    /// get a lease when nobody waits for one.
+    /// Returns `None` if the store could not be reached. The request is then
+    /// withdrawn, because it may get a lease when no caller waits for one.
     pub(crate) async fn acquire(
         self: &Arc<Self>,
         fleet: &FleetMember,
@@ -34,7 +34,7 @@ impl Shared {
         self.acquire_within(fleet, acquire, false).await
     }
 
-    /// The same. Who `waits` for another process has more time than others.
+    /// Does the same. A process that `waits` for another has more time.
     pub(super) async fn acquire_within(
         self: &Arc<Self>,
         fleet: &FleetMember,
@@ -55,7 +55,7 @@ impl Shared {
         acquired
     }
 
-    /// `None` if the store could not be asked.
+    /// Returns `None` if the store could not be reached.
     pub(crate) async fn complete(
         &self,
         fleet: &FleetMember,
@@ -66,7 +66,8 @@ impl Shared {
         self.store_call(answer, false).await
     }
 
-    /// The store's answer, within its time. The status tells if there is none.
+    /// Returns the store's answer, within its time limit. The status reports a
+    /// failure.
     async fn store_call<R>(
         &self,
         answer: impl Future<Output = Result<R, BoxError>>,
@@ -107,7 +108,7 @@ impl Shared {
         answer
     }
 
-    /// Tells of what the store has noticed, if it is something else than before.
+    /// Reports what the store has noticed, if it differs from before.
     fn note_warning(&self, fleet: &FleetMember, account: &Account) {
         let warning = fleet.store.warning(account);
         let before = self.with_state(|state, _| {
@@ -124,12 +125,12 @@ impl Shared {
     }
 }
 
-/// How long a withdrawal may take, and the pauses between two.
+/// How long one withdrawal may take, and the pauses between two.
 const WITHDRAWAL: Duration = Duration::from_secs(2);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
-/// Withdraws a request for a lease, until the store has heard of it or the lease would
-/// be over anyway.
+/// Withdraws a request for a lease, until the store has received it or the lease
+/// would be over anyway.
 async fn withdraw(shared: Arc<Shared>, account: Account, acquire: Acquire) {
     let Some(fleet) = &shared.fleet else {
         return;

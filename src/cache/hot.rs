@@ -1,10 +1,10 @@
-//! What a request needs of one of many accounts, for whoever keeps accounts to hold
-//! beside the key: so finding the account is finding its token.
+//! What a request needs of one of many accounts, to be stored with the account's
+//! key: so finding the account is finding its token.
 //!
 //! A [`HotToken`] is a copy, which does not change when the cache does. So it is
-//! good until two limits: a time, after which the token is due, and the next change
-//! of the cache's [version](version::of). Whoever holds one drops it when the source is
-//! [told](crate::source::DynTokenSource::token_changed) of that.
+//! valid until two limits: a time, after which the token is due, and the next change
+//! of the cache's [version](version::of). Its holder drops it when the source is
+//! [told](crate::source::DynTokenSource::token_changed) of that change.
 
 use http::HeaderValue;
 
@@ -25,7 +25,7 @@ pub(crate) struct HotToken {
 }
 
 impl HotToken {
-    /// Whether the token is still the one in use, and not due.
+    /// Returns whether the token is still the one in use, and not due.
     #[inline]
     pub(crate) fn is_valid(&self) -> bool {
         version::of(self.carried.cache).current() == self.version && self.limit.is_ahead()
@@ -33,8 +33,8 @@ impl HotToken {
 }
 
 impl Shared {
-    /// Returns the token in use for others to hold, if it is fresh and nobody has to
-    /// hear how it fares.
+    /// Returns a copy of the token in use, if it is fresh and no outcome has to be
+    /// reported.
     pub(crate) fn hot_token(&self) -> Option<HotToken> {
         if !self.settings.clock.has_coarse_clock() {
             return None;
@@ -52,7 +52,7 @@ impl Shared {
                 header: live.header().clone(),
                 carried: live.carried(),
                 limit,
-                // Under the lock, under which it changes.
+                // Read under the lock, under which it changes.
                 version: version::of(self.cache_id).current(),
             };
             state.has_hot_token = true;

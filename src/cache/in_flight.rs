@@ -22,20 +22,21 @@ pub(crate) struct CurrentFetch {
 #[derive(Debug)]
 struct Current {
     id: u64,
-    /// The origin whose rejection led to it.
+    /// The origin whose rejection led to the fetch.
     forced_by: Option<OriginId>,
-    /// It is stalled if it is not heard of until then: its runtime stands still.
+    /// Until when it must make progress. After that it is stalled: its runtime
+    /// stands still.
     until: Instant,
-    /// It was stalled before, and was given time to go on.
+    /// Whether it was stalled before, and was given time to continue.
     was_stalled: bool,
 }
 
-/// How long a stalled fetch has to go on once somebody waits for it again: its
+/// How long a stalled fetch may still take once a caller waits for it again: its
 /// runtime may be one that is driven only now and then.
 const SECOND_CHANCE: Duration = Duration::from_secs(1);
 
 impl CurrentFetch {
-    /// Begins a fetch, which is stalled if it is not heard of for `limit`.
+    /// Begins a fetch, which is stalled after `limit` without progress.
     /// Returns its id.
     pub(crate) fn begin(
         &mut self,
@@ -53,7 +54,7 @@ impl CurrentFetch {
         self.count
     }
 
-    /// Gives the fetch `limit` from now on.
+    /// Gives the fetch another `limit` from now.
     pub(crate) fn extend(&mut self, id: u64, now: Instant, limit: Duration) {
         if let Some(current) = self.current.as_mut().filter(|it| it.id == id) {
             current.until = now + limit;
@@ -62,19 +63,19 @@ impl CurrentFetch {
     }
 
     /// Ends the fetch. Returns the origin whose rejection led to it; `None` if it
-    /// was given up before.
+    /// was abandoned before.
     pub(crate) fn finish(&mut self, id: u64) -> Option<Option<OriginId>> {
         let finished = self.current.take_if(|it| it.id == id)?;
         Some(finished.forced_by)
     }
 
-    /// Whether the fetch with this id is in progress, and was not given up.
+    /// Returns whether the fetch with this id is in progress, and was not abandoned.
     pub(crate) fn is(&self, id: u64) -> bool {
         self.current.as_ref().is_some_and(|it| it.id == id)
     }
 
-    /// Whether the fetch is to be given up. One that is found stalled is given a
-    /// second chance first.
+    /// Returns whether to abandon the fetch. A stalled fetch gets a second chance
+    /// first.
     pub(crate) fn give_up(&mut self, now: Instant) -> bool {
         match &mut self.current {
             Some(current) if now >= current.until && !current.was_stalled => {
@@ -87,14 +88,14 @@ impl CurrentFetch {
         }
     }
 
-    /// How long the fetch may still take without being heard of.
+    /// Returns how long the fetch may still take without progress.
     pub(crate) fn remaining(&self, now: Instant) -> Option<Duration> {
         let left = self.current.as_ref()?.until.saturating_duration_since(now);
         (!left.is_zero()).then_some(left)
     }
 }
 
-/// The result of a fetch, before the state knows of it.
+/// The result of a fetch, before the state records it.
 pub(crate) struct FetchResult {
     pub(crate) answer: Result<TokenResponse, TokenError>,
     /// When its request was about to be sent.
@@ -103,19 +104,20 @@ pub(crate) struct FetchResult {
     pub(crate) age: Duration,
     /// The generation in the fleet's store, if the token is there.
     pub(crate) store_generation: Option<u64>,
-    /// The fleet knows nothing of the token: its store could not be asked.
+    /// Whether the fleet does not know the token, because its store could not be
+    /// reached.
     pub(crate) alone: bool,
     pub(crate) by: FetchedBy,
     /// The pause after a failure.
     pub(crate) pause: Option<Duration>,
-    /// Where the failure is remembered for all caches with these credentials.
+    /// The memory of the failure, if all caches with these credentials share it.
     pub(crate) memory: Option<Arc<CredentialMemory>>,
-    /// Nothing was sent: the failure was remembered.
+    /// Whether nothing was sent, because the failure was remembered.
     pub(crate) from_memory: bool,
     /// The refresh token that was sent.
     pub(crate) sent: Option<RefreshToken>,
-    /// The failure of a login for a token that lives longer than this one, and
-    /// the pause after it.
+    /// The failure of a login for a token that lives longer than this one, and the
+    /// pause after it.
     pub(crate) failed_login: Option<(TokenError, Duration)>,
 }
 
@@ -136,7 +138,7 @@ impl FetchResult {
         }
     }
 
-    /// The failure that these credentials are remembered for.
+    /// Returns the failure that is remembered for these credentials.
     pub(crate) fn remembered(memory: Arc<CredentialMemory>, now: Moment) -> Self {
         let error = memory.blocking(now.monotonic).unwrap_or_else(|| {
             let what = "these credentials failed a moment ago";

@@ -1,4 +1,4 @@
-//! A call of the source with its own credentials, unless they failed a while ago.
+//! A call of the source with its own credentials, unless they failed recently.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use crate::cache::source_call::{FetchContext, GRACE};
 use crate::error::TokenError;
 
 impl Shared {
-    /// One call with the source's own credentials, or their failure from memory.
+    /// Makes one call with the source's own credentials, or returns their failure
+    /// from memory.
     pub(crate) async fn fetch_with_credentials(&self, context: FetchContext) -> FetchResult {
         // The source's credentials and its endpoint may be known only after this.
         if !self.source.is_prepared()
@@ -26,8 +27,8 @@ impl Shared {
             return fetched;
         }
         self.note_tried();
-        // What is remembered needs no permit.
-        if let Some(memory) = CredentialMemory::find_blocking(self.source.local_fingerprint()) {
+        // A remembered failure needs no permit.
+        if let Some(memory) = CredentialMemory::find_blocking(self.credentials()) {
             return FetchResult::remembered(memory, self.settings.clock.now());
         }
         let call = self.send_credentials(context);
@@ -45,20 +46,15 @@ impl Shared {
         self.with_permit(context, self.cache_id, call).await
     }
 
-    /// Sends the source's credentials, unless they failed a while ago.
+    /// Sends the source's credentials, unless they failed recently.
     async fn send_credentials(&self, context: FetchContext) -> FetchResult {
-        let fingerprint = self.source.local_fingerprint();
-        let attempt = match fingerprint {
-            // Credentials that nobody can tell apart.
-            0 => None,
-            // Another cache may be sending them.
-            _ => match permitted_call::released(self.begin_attempt(context, fingerprint)).await {
-                Ok(attempt) => Some(attempt),
-                Err(memory) => {
-                    self.endpoint_not_asked();
-                    return FetchResult::remembered(memory, self.settings.clock.now());
-                }
-            },
+        // Another cache may be sending them.
+        let attempt = match permitted_call::released(self.begin_attempt(context)).await {
+            Ok(attempt) => attempt,
+            Err(memory) => {
+                self.endpoint_not_asked();
+                return FetchResult::remembered(memory, self.settings.clock.now());
+            }
         };
         let requested_at = self.settings.clock.now();
         if let Some(error) = self.shut_down() {
@@ -70,9 +66,9 @@ impl Shared {
         let answer = self.with_timeout(call).await;
         let mut fetched = FetchResult::new(answer, requested_at);
         let locks = self.source.may_lock();
-        match (attempt, &fetched.answer) {
-            (Some(attempt), Ok(_)) => attempt.succeeded(),
-            (Some(attempt), Err(error)) if is_about_credentials(error, locks) => {
+        match &fetched.answer {
+            Ok(_) => attempt.succeeded(),
+            Err(error) if is_about_credentials(error, locks) => {
                 let (settings, now) = (&self.settings, self.settings.clock.now());
                 let (memory, error) = attempt.failed(error, |failures| {
                     let pause = failures.pause(error, locks, settings, fastrand::f64());
@@ -82,24 +78,20 @@ impl Shared {
                 fetched.answer = Err(error);
                 fetched.memory = Some(memory);
             }
-            _ => self.draw_pause(&mut fetched, locks),
+            Err(_) => self.draw_pause(&mut fetched, locks),
         }
         fetched
     }
 
-    /// Waits until these credentials may be sent. As long as this is driven, the
-    /// fetch is not stalled.
-    async fn begin_attempt(
-        &self,
-        context: FetchContext,
-        fingerprint: u64,
-    ) -> Result<Attempt, Arc<CredentialMemory>> {
+    /// Waits until these credentials may be sent. While this is driven, the fetch is
+    /// not stalled.
+    async fn begin_attempt(&self, context: FetchContext) -> Result<Attempt, Arc<CredentialMemory>> {
         let limit = self.settings.source_timeout + GRACE;
         let locks = match self.source.may_lock() {
             true => Locks::User(self.source.user()),
             false => Locks::Nobody,
         };
-        let mut attempt = pin!(Attempt::begin(fingerprint, limit, locks));
+        let mut attempt = pin!(Attempt::begin(self.credentials(), limit, locks));
         loop {
             self.keep_alive(context, limit);
             if let Ok(begun) = timeout(limit, attempt.as_mut()).await {

@@ -1,5 +1,5 @@
-//! The cache: one fetch for all callers, renewal in time, and what a failure
-//! means for those who come later.
+//! The cache: one fetch for all callers, renewal before expiry, and memory of
+//! failures.
 
 mod background;
 mod builder;

@@ -1,4 +1,4 @@
-//! The wakers of those who are parked on a flight, by slot.
+//! The wakers of those parked on a flight, by slot.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
@@ -6,38 +6,38 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Wakers by slot; the slot of one who left is used again. Dropping it wakes all.
+/// Wakers by slot; a slot that was left is reused. Dropping it wakes all.
 #[derive(Default)]
 pub(crate) struct Parked {
-    /// All but the last are full, so that a crowd that grows moves nobody.
+    /// All chunks but the last are full, so a growing number of waiters moves none.
     chunks: Vec<Vec<Slot>>,
     free: Vec<u32>,
-    /// Those of them who are no callers.
+    /// How many of them are not callers.
     others: usize,
 }
 
-/// No slot: a waiter without one is as small as with one.
+/// No slot. A waiter without a slot is as small as with one.
 pub(crate) const VACANT: u32 = u32::MAX;
 
-/// The slots of a chunk.
+/// The number of slots in a chunk.
 const CHUNK: usize = 256;
 
 struct Slot {
-    /// `None` if it was woken, or has left.
+    /// `None` once it was woken, or has left.
     waker: Option<Waker>,
     due: Due,
 }
 
-/// When a timer is to wake somebody: nanoseconds from when the timer was set up, half
-/// the size of an `Option<Instant>`.
+/// When a timer wakes a waiter: nanoseconds from when the timer was set up, half the
+/// size of an `Option<Instant>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Due(u64);
 
 impl Due {
-    /// No timer is to wake it.
+    /// No timer wakes it.
     pub(crate) const NEVER: Self = Self(u64::MAX);
 
-    /// At `at`, where times are counted from `from` on.
+    /// Returns the time `at`, counted from `from`.
     pub(crate) fn new(at: Instant, from: Instant) -> Self {
         let nanos = at.saturating_duration_since(from).as_nanos();
         u64::try_from(nanos).map_or(Self::NEVER, Self)
@@ -49,7 +49,7 @@ impl Due {
 }
 
 impl Parked {
-    /// Parks somebody who has this slot already, or is [`VACANT`] and gets one.
+    /// Parks a waiter that already has this slot, or is [`VACANT`] and gets one.
     pub(crate) fn park(&mut self, slot: &mut u32, waker: &Waker, due: Due, is_caller: bool) {
         if *slot != VACANT {
             let parked = self.slot(*slot);
@@ -76,7 +76,7 @@ impl Parked {
 
     fn push(&mut self, parked: Slot) -> u32 {
         if self.chunks.last().is_none_or(|it| it.len() == CHUNK) {
-            // The first one grows: most flights have few waiters.
+            // The first chunk grows: most flights have few waiters.
             let capacity = if self.chunks.is_empty() { 0 } else { CHUNK };
             self.chunks.push(Vec::with_capacity(capacity));
         }
@@ -92,7 +92,7 @@ impl Parked {
         &mut self.chunks[at / CHUNK][at % CHUNK]
     }
 
-    /// Takes the wakers of those that are due, and returns when the next one is.
+    /// Takes the wakers that are due, and returns when the next one is.
     pub(crate) fn take_due(
         &mut self,
         from: Instant,
@@ -116,17 +116,17 @@ impl Parked {
         full + self.chunks.last().map_or(0, Vec::len)
     }
 
-    /// How many there are.
+    /// Returns the number of all that are parked.
     pub(crate) fn count(&self) -> usize {
         self.slots() - self.free.len()
     }
 
-    /// How many callers there are.
+    /// Returns the number of parked callers.
     pub(crate) fn callers(&self) -> usize {
         self.count() - self.others
     }
 
-    /// Empties a slot. What comes back is to be dropped without the lock.
+    /// Empties a slot. The returned waker must be dropped without the lock.
     pub(crate) fn leave(&mut self, slot: u32, is_caller: bool) -> Option<Waker> {
         self.others -= usize::from(!is_caller);
         self.free.push(slot);
@@ -143,8 +143,8 @@ impl Parked {
         slots.filter_map(|slot| slot.waker.take()).for_each(wake);
     }
 
-    /// How much time each of those had left who were there and had a timer, whose times
-    /// are counted from `from` on.
+    /// Returns how much time each parked waiter with a timer had left. Times are
+    /// counted from `from`.
     pub(crate) fn left(&self, from: Instant, now: Instant) -> impl Iterator<Item = Duration> {
         let now = Due::new(now, from);
         let slots = self.chunks.iter().flatten();
@@ -159,7 +159,7 @@ impl Drop for Parked {
     }
 }
 
-/// Wakes somebody. A waker that panics keeps no other from being woken.
+/// Wakes one. A waker that panics must not keep others from being woken.
 pub(crate) fn wake(waker: Waker) {
     let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }

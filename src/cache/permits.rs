@@ -1,18 +1,17 @@
-//! Permits for calls of token sources, of which the caches of many accounts share
-//! a number.
+//! Permits for calls of token sources, shared by the caches of many accounts.
 //!
-//! A call holds its permit until it ends, but for a second at most, and not while
-//! it waits for another cache's token. What takes longer than a second is *slow*,
-//! and so is its group: all sources with the same endpoint, or one source whose
-//! endpoint is unknown. From then on, until one of its calls is quick again, a
+//! A call holds its permit until it ends, but for a second at most, and not while it
+//! waits for another cache's token. A call that takes longer than a second is
+//! *slow*, and so is its group: all sources with the same endpoint, or one source
+//! whose endpoint is unknown. From then on, until one of its calls is quick again, a
 //! group shares a quarter of the permits with all other slow ones. So an endpoint
-//! that hangs delays others by a second, once. A quick call says nothing where a
-//! quarter of the permits or more are with calls of the group that are slow and go
-//! on: an endpoint that answers some and lets the others hang is slow.
+//! that hangs delays others by a second, once. A quick call proves nothing while
+//! slow calls of the group hold a quarter of the permits or more: an endpoint that
+//! answers some and lets the others hang is slow.
 //!
-//! The bound: at most `max` calls are in their first second. Beside them there are at
-//! most a quarter as many of groups known to be slow, and those that were found slow
-//! while they ran, at most `max` and a quarter for each group.
+//! The bound: at most `max` calls are in their first second. In addition there are
+//! at most a quarter as many of groups known to be slow, and those that turned out
+//! slow while they ran, at most `max` and a quarter for each group.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -27,11 +26,11 @@ use crate::sync::lock;
 /// A call that takes longer is slow.
 pub(super) const SLOW_AFTER: Duration = Duration::from_secs(1);
 
-/// The part of the permits that slow groups share: one of so many.
+/// The share of the permits for slow groups: one of this many.
 const SLOW_SHARE: usize = 4;
 
-/// When more groups than this are slow, all are forgotten: they are found slow
-/// again within a second.
+/// When more groups than this are slow, all are forgotten: they are found slow again
+/// within a second.
 const MAX_SLOW_GROUPS: usize = 65_536;
 
 /// The permits.
@@ -48,11 +47,11 @@ struct Pool {
     /// Calls that are slow, or whose group is.
     slow: usize,
     slow_groups: HashSet<u64>,
-    /// How many calls of a group are slow and go on, where there are any.
+    /// How many slow calls of a group are in progress, if any.
     hanging: HashMap<u64, usize>,
     quick_queue: Queue,
     slow_queue: Queue,
-    /// Nobody waits any more: the calls are not made.
+    /// Whether calls no longer wait for a permit, and are not made.
     closed: bool,
 }
 
@@ -91,12 +90,12 @@ impl Permits {
             std::mem::take(&mut pool.slow_queue),
         );
         drop(pool);
-        // Wakes those who wait.
+        // Wakes those that wait.
         drop(queues);
     }
 
-    /// Returns a permit, or what it will arrive by. A call that goes on is served
-    /// before those that have not begun.
+    /// Returns a permit, or a wait for one. A call that resumes is served before
+    /// those that have not begun.
     pub(super) fn acquire(
         self: &Arc<Self>,
         group: u64,
@@ -137,7 +136,7 @@ impl Permits {
         self.permit(group, Class::Closed)
     }
 
-    /// Changes the pool, and hands out what has become free.
+    /// Changes the pool, and grants the permits that became free.
     fn change(self: &Arc<Self>, f: impl FnOnce(&mut Pool)) {
         let mut pool = lock(&self.pool);
         f(&mut pool);
@@ -156,7 +155,7 @@ impl Permits {
         }
         drop(pool);
         for (grant, permit) in grants {
-            // One that nobody waits for any more is dropped, and so given back.
+            // If its waiter has gone, the permit is dropped, and so returned.
             let _ = grant.send(permit);
         }
     }
@@ -198,7 +197,7 @@ impl Pool {
         }
     }
 
-    /// A call of this group was quick, unless too many others hang.
+    /// Records that a call of this group was quick, unless too many others hang.
     fn mark_quick(&mut self, group: u64, max: usize) {
         let hanging = self.hanging.get(&group).copied().unwrap_or_default();
         if hanging < slow_max(max)
@@ -223,19 +222,19 @@ impl Pool {
     }
 }
 
-/// The right to make one call. Given back when it is dropped.
+/// The right to make one call. Returned when it is dropped.
 #[derive(Debug)]
 pub(super) struct Permit {
     permits: Arc<Permits>,
     group: u64,
     class: Class,
-    /// The call takes longer than a second.
+    /// Whether the call takes longer than a second.
     hangs: bool,
     pub(super) since: Instant,
 }
 
 impl Permit {
-    /// The call takes longer than a second.
+    /// Records that the call takes longer than a second.
     pub(super) fn mark_slow(&mut self) {
         let (group, class) = (self.group, self.class);
         let hung = std::mem::replace(&mut self.hangs, true);
@@ -254,13 +253,13 @@ impl Permit {
         });
     }
 
-    /// The call was made, from its begin to its end.
+    /// Records that the call was made from beginning to end.
     pub(super) fn finish(self) {
         let (group, max) = (self.group, self.permits.max);
         let is_quick = self.since.elapsed() <= SLOW_AFTER;
         self.permits.change(|pool| match is_quick {
             true => pool.mark_quick(group, max),
-            // Others may have been quick meanwhile: this is the last that is known.
+            // Others may have been quick meanwhile: this is the latest knowledge.
             false => pool.mark_slow(group),
         });
     }
@@ -285,14 +284,14 @@ struct Waiting {
     grant: oneshot::Sender<Permit>,
 }
 
-/// Calls that wait, by group. One group after the other gets a permit; a group
-/// that has just come need not wait for all that came before it.
+/// Calls that wait, by group. The groups get permits in turn; a new group need not
+/// wait for all that came before it.
 #[derive(Debug, Default)]
 struct Queue {
-    /// Calls that began before, and go on.
+    /// Calls that began before, and resume.
     first: VecDeque<Waiting>,
     waiting: HashMap<u64, VecDeque<Waiting>>,
-    /// Groups in `waiting` that got no permit yet, and the others.
+    /// Groups in `waiting` that have had no permit yet, and the others.
     new: VecDeque<u64>,
     old: VecDeque<u64>,
     turn: u8,
@@ -333,8 +332,8 @@ impl Queue {
         None
     }
 
-    /// In turn the latest and the first of the new groups, and the first of the
-    /// others.
+    /// Returns in turn the latest and the first of the new groups, and the first of
+    /// the others.
     fn next_group(&mut self) -> Option<u64> {
         self.turn = (self.turn + 1) % 3;
         (self.turn..self.turn + 3).find_map(|turn| match turn % 3 {
@@ -344,7 +343,7 @@ impl Queue {
         })
     }
 
-    /// Takes all that wait in this group out.
+    /// Removes all calls of this group that wait.
     fn take(&mut self, group: u64) -> Option<VecDeque<Waiting>> {
         let waiting = self.waiting.remove(&group)?;
         self.new.retain(|it| *it != group);

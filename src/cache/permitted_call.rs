@@ -12,15 +12,15 @@ use tokio::time::sleep_until;
 use crate::cache::permits::{Permit, Permits, SLOW_AFTER};
 use crate::sync::lock;
 
-/// Where a call keeps its permit, so that what it awaits can give it back.
+/// Where a call keeps its permit, so that what it awaits can return it.
 type Slot = Arc<Mutex<Option<Permit>>>;
 
 tokio::task_local! {
     static CURRENT: Slot;
 }
 
-/// Gives the permit of the current call back, if it has one: it waits for
-/// something other than its own endpoint. Before the call goes on it has one again.
+/// Returns the permit of the current call, if it has one, because the call waits for
+/// something other than its own endpoint. It gets another before it resumes.
 pub(crate) fn release() {
     let _ = CURRENT.try_with(|slot| {
         let permit = lock(slot).take();
@@ -69,7 +69,7 @@ where
         let mut timer = pin!(sleep_until(slow_at));
         let mut is_timed = true;
         let done = poll_fn(|cx| {
-            // It gave its permit back, and was woken.
+            // It returned its permit, and was woken.
             if lock(&slot).is_none() {
                 return Poll::Ready(None);
             }
@@ -94,7 +94,7 @@ where
     }
 }
 
-/// A permit on its way.
+/// A permit that is still to come.
 pub(crate) struct WaitForPermit(oneshot::Receiver<Permit>);
 
 /// A permit that arrived.

@@ -10,45 +10,45 @@ use crate::token::RefreshToken;
 /// What follows a request with a refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AfterRefresh {
-    /// Nothing: it yielded a token, or the token in use will do for now.
+    /// Nothing: it yielded a token, or the token in use suffices for now.
     Done,
     /// A request with the source's own credentials, in the same fetch.
     LogIn,
-    /// The same, because the session that the refresh token stands for lives too
-    /// short. If the login fails, this token will do.
+    /// The same, because the session of the refresh token has too little life left.
+    /// If the login fails, this token has to suffice.
     TooShort,
 }
 
-/// What follows a request with a refresh token that failed, the `count`th in a
-/// row. `is_served`: there is a valid token for whoever waits.
+/// Decides what follows a failed request with a refresh token, the `count`th in a
+/// row. `is_served`: there is a valid token for the waiters.
 pub(crate) fn after_failed_refresh(
     error: &TokenError,
     count: u32,
     is_served: bool,
 ) -> AfterRefresh {
     match (error.kind(), classify(error)) {
-        // Said in so many words.
+        // An explicit refusal.
         (TokenErrorKind::Refused, _) => AfterRefresh::LogIn,
-        // Nothing else has to be known of it, where a login may help.
+        // Not explicit, but a login may help.
         (_, FailureClass::Refused) if !is_served => AfterRefresh::LogIn,
         _ if !is_served && count >= 2 => AfterRefresh::LogIn,
         _ => AfterRefresh::Done,
     }
 }
 
-/// Who holds a refresh token until it is sent.
+/// The holder of a refresh token until it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeldBy {
     Cache,
-    /// The fleet's store, which has given it out with a lease.
+    /// The fleet's store, which handed it out with a lease.
     Lease,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct HeldRefreshToken {
     held: Option<Box<Held>>,
-    /// Requests with this one or those before it that failed in a row: a login
-    /// in between says nothing of refreshes.
+    /// How many requests with this token or its predecessors failed in a row: a
+    /// login in between does not count.
     failed: u32,
 }
 
@@ -59,7 +59,7 @@ struct Held {
 }
 
 impl HeldRefreshToken {
-    /// Holds this one, or none.
+    /// Replaces the held token, if any.
     pub(crate) fn set(&mut self, token: Option<RefreshToken>, requested_at: Moment) {
         self.held = token.map(|token| {
             Box::new(Held {
@@ -79,31 +79,32 @@ impl HeldRefreshToken {
         alive.then(|| held.token.clone())
     }
 
-    /// Returns the same, and holds none.
+    /// Takes out the refresh token, if it is still alive.
     pub(crate) fn take(&mut self, now: &Moment, settings: &Settings) -> Option<RefreshToken> {
         let alive = self.get(now, settings);
         self.held = None;
         alive
     }
 
-    /// Returns what is held, with the time of its request, and holds none.
+    /// Takes out what is held, with the time of its request.
     pub(crate) fn take_held(&mut self) -> Option<(RefreshToken, Moment)> {
         self.held.take().map(|held| (held.token, held.requested_at))
     }
 
-    /// Holds none any more.
+    /// Drops the held token.
     pub(crate) fn discard(&mut self) {
         self.held = None;
     }
 
-    /// Forgets one that was refused, unless a newer one is held: the refusal may
-    /// be that of a fetch that was given up.
+    /// Drops a token that was refused, unless a newer one is held: the refusal may
+    /// be from an abandoned fetch.
     pub(crate) fn forget(&mut self, refused: &RefreshToken) {
         self.held
             .take_if(|held| held.token.secret() == refused.secret());
     }
 
-    /// Holds the refresh token of a late answer to `sent`, unless a newer one is held.
+    /// Sets the refresh token from a late answer to `sent`, unless a newer one is
+    /// held.
     pub(crate) fn set_late(
         &mut self,
         late: RefreshToken,
@@ -120,7 +121,7 @@ impl HeldRefreshToken {
         !newer
     }
 
-    /// Counts a request with it that failed. Returns how many did in a row.
+    /// Counts a failed request with it. Returns how many failed in a row.
     pub(crate) fn count_failure(&mut self) -> u32 {
         self.failed = self.failed.saturating_add(1);
         self.failed
@@ -186,7 +187,7 @@ mod tests {
                 None => error,
             }
         };
-        // Kind, status, the how many-th, whether a valid token is left.
+        // Kind, status, count, whether a valid token is left.
         for (kind, status, count, served, next) in [
             (Refused, Some(400), 1, true, LogIn),
             (Refused, Some(404), 1, false, LogIn),

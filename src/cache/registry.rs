@@ -1,11 +1,12 @@
-//! Caches by their id. A request on its way remembers the id of its cache
-//! instead of holding the cache: counting references on every request would
-//! write to memory that all threads share.
+//! Caches by their id. A request in flight remembers the id of its cache instead of
+//! holding the cache, because counting references on every request would write to
+//! memory that all threads share.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
 
-use crate::cache::shared::Shared;
+use crate::cache::credentials::CredentialMemory;
+use crate::cache::shared::{Shared, own_credentials};
 use crate::sync::lock;
 
 type Caches = HashMap<u64, Weak<Shared>>;
@@ -16,14 +17,14 @@ fn caches() -> MutexGuard<'static, Caches> {
     lock(&CACHES)
 }
 
-/// Makes a cache known by its cache_id.
+/// Registers a cache under its `cache_id`.
 pub(crate) fn register(shared: &Arc<Shared>) {
     caches()
         .entry(shared.cache_id)
         .or_insert_with(|| Arc::downgrade(shared));
 }
 
-/// The cache of this cache_id, unless its last handle is gone.
+/// Returns the cache of this `cache_id`, unless its last handle is gone.
 pub(crate) fn find(cache_id: u64) -> Option<Arc<Shared>> {
     caches().get(&cache_id)?.upgrade()
 }
@@ -31,5 +32,6 @@ pub(crate) fn find(cache_id: u64) -> Option<Arc<Shared>> {
 impl Drop for Shared {
     fn drop(&mut self) {
         caches().remove(&self.cache_id);
+        CredentialMemory::forget(own_credentials(self.cache_id));
     }
 }

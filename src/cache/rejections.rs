@@ -1,13 +1,12 @@
 //! Rejections: what follows when an API rejects a token.
 //!
-//! A rejection says that a token was rejected there, not why. The caller who met
-//! it needs a newer token; all others go on with the one in use. If the fresh
+//! A rejection says that a token was rejected at an origin, not why. The caller that
+//! met it needs a newer token; all others keep using the current one. If the fresh
 //! token is rejected as well, renewing did not help, and each further renewal for
-//! that origin is backed off for longer. The first success there lifts the
-//! backoff, for then the API takes tokens again. Where successes and fruitless
-//! renewals go on side by side (one route of the API answers 401 for reasons of
-//! its own), a success proves nothing any more, and only a replay that helped, or
-//! a long calm, starts over.
+//! that origin is backed off for longer. The first success there clears the backoff,
+//! because the API accepts tokens again. If successes and fruitless renewals
+//! alternate (one route of the API answers 401 for other reasons), a success proves
+//! nothing any more, and only a replay that helped, or a long quiet time, resets it.
 
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use tokio::time::Instant;
 use crate::cache::settings::Backoff;
 use crate::origins::OriginId;
 
-/// More origins than this are not told apart: the one heard of longest ago is
+/// The maximum number of origins that are told apart. The least recently seen is
 /// forgotten.
 const CAPACITY: usize = 32;
 
@@ -28,13 +27,13 @@ pub(crate) struct Rejections(Vec<Origin>);
 struct Origin {
     id: OriginId,
     backoff: RejectionBackoff,
-    /// The generation that was accepted last.
+    /// The generation that was last accepted.
     accepted: u64,
     /// The generation whose rejection was counted as a fruitless renewal.
     counted: u64,
-    /// A token that came by a refresh token was accepted.
+    /// Whether a token from a refresh was accepted.
     takes_refreshed: bool,
-    /// A token that came by a login was rejected while fresh.
+    /// Whether a token from a login was rejected while fresh.
     rejects_logins: bool,
 }
 
@@ -51,16 +50,16 @@ impl Origin {
     }
 }
 
-/// A token as far as its rejection depends on it.
+/// The properties of a token that its rejection depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rejected {
     pub(crate) generation: u64,
     /// The origin whose rejection led to this token, if one did.
     pub(crate) forced_by: Option<OriginId>,
-    /// It came by a refresh token.
+    /// Whether it came from a refresh.
     pub(crate) refreshed: bool,
-    /// Whether the origin has accepted it before counts for nothing: the request was a
-    /// replay, or the rejection stood in the body.
+    /// Whether an earlier acceptance by the origin does not count: the request was a
+    /// replay, or the rejection was in the body.
     pub(crate) unproven: bool,
 }
 
@@ -69,8 +68,8 @@ pub(crate) struct Rejected {
 pub(crate) struct Verdict {
     /// Whether a newer token may be fetched.
     pub(crate) renew: bool,
-    /// Whether the refresh token is to be discarded: what it yields is rejected,
-    /// and what a login yields may not be.
+    /// Whether to discard the refresh token: the tokens that it yields are rejected,
+    /// and those of a login may not be.
     pub(crate) log_in: bool,
 }
 
@@ -89,7 +88,7 @@ impl Rejections {
         &mut self.0[at]
     }
 
-    /// Reads a rejection of the token in use at this origin.
+    /// Decides on a rejection of the token in use at this origin.
     pub(crate) fn rejected(
         &mut self,
         id: OriginId,
@@ -125,8 +124,8 @@ impl Rejections {
         }
     }
 
-    /// Notes that the origin accepted a token; `replayed`: the token of a renewal
-    /// that this origin's rejection forced, in a replay.
+    /// Records that the origin accepted a token; `replayed`: in a replay, with the
+    /// token of a renewal that this origin's rejection forced.
     pub(crate) fn accepted(
         &mut self,
         id: OriginId,
@@ -141,24 +140,24 @@ impl Rejections {
         origin.backoff.accepted(helped);
     }
 
-    /// Whether some origin's success would change anything.
+    /// Returns whether any origin's success would change anything.
     pub(crate) fn wants_success(&self) -> bool {
         self.0.iter().any(|origin| origin.backoff.wants_success())
     }
 
-    /// Whether the origin has accepted this generation.
+    /// Returns whether the origin has accepted this generation.
     pub(crate) fn has_accepted(&self, id: OriginId, generation: u64) -> bool {
         self.0
             .iter()
             .any(|origin| origin.id == id && origin.accepted == generation)
     }
 
-    /// Whether any origin has accepted a token that came by a refresh token.
+    /// Returns whether any origin has accepted a token from a refresh.
     pub(crate) fn take_refreshed(&self) -> bool {
         self.0.iter().any(|origin| origin.takes_refreshed)
     }
 
-    /// The longest time for which rejections lead to no renewal.
+    /// Returns the longest time for which rejections cause no renewal.
     pub(crate) fn backoff_left(&self, now: Instant) -> Option<Duration> {
         let left = self.0.iter().filter_map(|origin| origin.backoff.left(now));
         left.max()
@@ -177,13 +176,13 @@ struct RejectionBackoff {
 }
 
 impl RejectionBackoff {
-    /// For how long rejections lead to no renewal.
+    /// Returns how long rejections cause no renewal.
     fn left(&self, now: Instant) -> Option<Duration> {
         let left = self.until?.saturating_duration_since(now);
         (!left.is_zero()).then_some(left)
     }
 
-    /// The token that a renewal yielded was rejected as well.
+    /// Records that the token of a renewal was rejected as well.
     fn fruitless(&mut self, now: Instant, backoff: &Backoff) {
         if self.until.is_some_and(|until| now > until + backoff.max) {
             *self = Self::default();
@@ -192,8 +191,8 @@ impl RejectionBackoff {
         self.until = Some(now + backoff.pause(self.fruitless));
     }
 
-    /// A request was accepted; `helped` if it was a replay with the token of a
-    /// renewal that a rejection forced.
+    /// Records that a request was accepted; `helped`: it was a replay with the token
+    /// of a renewal that a rejection forced.
     fn accepted(&mut self, helped: bool) {
         if helped {
             *self = Self::default();
@@ -308,13 +307,13 @@ mod tests {
         let mut rejections = Rejections::default();
         assert!(log_in(&mut rejections, refreshed(2, None)));
         assert!(!log_in(&mut rejections, login(3, None)), "a login itself");
-        // The login that was forced is rejected too: it is not the refresh token.
+        // The forced login is rejected too: the refresh token is not the cause.
         let mut rejections = Rejections::default();
         assert!(!log_in(&mut rejections, login(2, Some(HERE))));
         let later = now + Duration::from_secs(2);
         let verdict = rejections.rejected(HERE, refreshed(3, None), later, &BACKOFF);
         assert!(!verdict.log_in);
-        // The origin takes refreshed tokens: this one was revoked.
+        // The origin accepts refreshed tokens: this one was revoked.
         let mut rejections = Rejections::default();
         rejections.accepted(HERE, 2, true, false);
         assert!(!log_in(&mut rejections, refreshed(3, None)));

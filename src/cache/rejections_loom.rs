@@ -1,6 +1,6 @@
-//! A rejection of the token in use, beside readers and a renewal, by loom's
-//! model. State, hot path and single flight are the cache's own; a fetch is a
-//! call in the thread that started it, where the cache has a task.
+//! A rejection of the token in use, concurrent with readers and a renewal, by loom's
+//! model. State, hot path and single flight are the cache's own; a fetch is a call
+//! in the thread that started it, where the cache has a task.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -24,21 +24,21 @@ use crate::token::{AccessToken, TokenResponse};
 const BOUND: Option<usize> = Some(3);
 
 const FRESH: Duration = Duration::ZERO;
-/// Longer than a token of unknown lifetime goes without a renewal.
+/// Longer than a token of unknown lifetime stays without renewal.
 const DUE: Duration = Duration::from_secs(600);
 
 const ORIGIN: OriginId = OriginId::new(7);
 
 struct Cache {
     shared: Arc<Shared>,
-    /// Out of loom's sight: it only checks the model.
+    /// Invisible to loom: it only checks the model.
     fetches: AtomicUsize,
 }
 
 type Handle = std::sync::Arc<Cache>;
 
 impl Cache {
-    /// A cache with a token of generation 1 in use, which is this old.
+    /// Creates a cache with a token of generation 1 in use, which is this old.
     fn new(age: Duration) -> Handle {
         let source = Box::new(AccessToken::new("token").expect("valid"));
         let shared = Shared::new(source, None, "model".into(), SharedSettings::default());
@@ -90,7 +90,7 @@ impl Cache {
         driver.complete(outcome.expect("in progress").into());
     }
 
-    /// The generation that a caller gets who needs one above this.
+    /// Returns the generation that a caller gets who needs one above this.
     fn newer_than(&self, newer_than: u64) -> u64 {
         let needs = Requirements {
             newer_than,
@@ -112,7 +112,7 @@ impl Cache {
         }
     }
 
-    /// Starts a renewal, if one is called for.
+    /// Starts a renewal, if needed.
     fn renew(&self) {
         let joined = self.join(Requirements::default(), |lookup| match lookup {
             Lookup::Serve { renew: true, .. } => None,
@@ -130,13 +130,13 @@ impl Cache {
         assert!(self.newer_than(generation) > generation);
     }
 
-    /// The generation that a request is sent with.
+    /// Returns the generation that a request is sent with.
     fn send(&self, reader: &mut TokenReader) -> u64 {
         let fast = reader.try_fast(&self.shared.current, |_, carried| carried.generation);
         fast.unwrap_or_else(|| self.newer_than(0))
     }
 
-    /// A service that is called now and then.
+    /// A service that is called from time to time.
     fn read(&self) {
         let mut reader = TokenReader::default();
         let mut seen = 0;
@@ -154,7 +154,7 @@ impl Cache {
 }
 
 impl Drop for Cache {
-    /// In the end there is one newer token, and it came by one fetch.
+    /// Checks that in the end there is one newer token, from one fetch.
     fn drop(&mut self) {
         if !std::thread::panicking() {
             assert_eq!(self.fetches.load(Relaxed), 1, "fetches");

@@ -1,4 +1,4 @@
-//! Looks whether refused credentials were replaced in their files.
+//! Checks whether refused credentials were replaced in their files.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use crate::cache::in_flight::FetchResult;
 use crate::cache::shared::Shared;
 use crate::cache::source_call::FetchContext;
 
-/// How long whoever is refused waits for the files of the credentials.
+/// How long a refused caller waits for the files of the credentials.
 const LONGEST_READ: Duration = Duration::from_secs(1);
 
 impl Shared {
-    /// A fetch, if the credentials in their files are others than those that were
-    /// refused; else the refusal.
+    /// Fetches if the credentials in their files differ from the refused ones;
+    /// otherwise returns the refusal.
     pub(crate) async fn fetch_if_replaced(self: &Arc<Self>, context: FetchContext) -> FetchResult {
         let read = timeout(LONGEST_READ, self.with_timeout(self.source.reread())).await;
-        let (fingerprint, contents) = (self.source.local_fingerprint(), self.source.contents());
+        let (fingerprint, contents) = (self.credentials(), self.source.contents());
         let (needs, locks) = (context.needs, self.source.may_lock());
         let blocking = self.with_state(|state, now| {
             let now = now.monotonic;
@@ -43,7 +43,7 @@ impl Shared {
         }
     }
 
-    /// The credentials, as they were read, are about to be tried.
+    /// Records that the credentials are about to be tried as they were read.
     pub(crate) fn note_tried(&self) {
         let contents = self.source.contents();
         self.with_state(|state, _| state.note_tried(contents));

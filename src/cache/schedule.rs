@@ -1,6 +1,6 @@
-//! When a token is due, when it is expired, and how long to wait after a
-//! failure. Decisions only: no clock, no I/O, no randomness of its own (`random`
-//! is a number from 0 up to 1 that the caller draws).
+//! When a token is due, when it is expired, and how long to wait after a failure.
+//! Decisions only: no clock, no I/O, no randomness (`random` is a number from 0 up
+//! to 1 that the caller draws).
 
 use std::time::Duration;
 
@@ -17,25 +17,25 @@ pub(crate) struct Schedule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Freshness {
     Fresh,
-    /// Valid, and time to renew.
+    /// Valid, but due for renewal.
     Due,
     /// Must not be sent.
     Expired,
 }
 
-/// What a failure says about the credentials that were sent.
+/// What a failure means for the credentials that were sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FailureClass {
-    /// They were answered, neither by a token nor by anything clearly passing.
+    /// They were answered, neither with a token nor with a transient failure.
     Refused,
-    /// They were answered by something passing: 429 or 5xx.
+    /// They were answered with a transient failure: 429 or 5xx.
     Deferred,
     /// They were not answered.
     Unanswered,
 }
 
 impl Window {
-    /// How long this is for a token of that lifetime.
+    /// Returns the length of this window for a token of that lifetime.
     pub(crate) fn of(&self, lifetime: Duration) -> Duration {
         lifetime.mul_f64(self.fraction).min(self.max)
     }
@@ -58,7 +58,7 @@ impl Schedule {
         }
     }
 
-    /// The schedule of a token that was this old when its life here began.
+    /// Returns the schedule of a token that was this old when its life here began.
     pub(crate) fn aged(self, age: Duration) -> Self {
         Self {
             due: self.due.saturating_sub(age),
@@ -76,20 +76,20 @@ impl Schedule {
 }
 
 impl Backoff {
-    /// The pause after the `failures`th failure in a row, counted from 1.
+    /// Returns the pause after the `failures`th failure in a row, counted from 1.
     pub(crate) fn pause(&self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(31);
         self.first.saturating_mul(1 << doublings).min(self.max)
     }
 }
 
-/// The pauses after refusals of a person's credentials, as multiples of the
-/// first. Servers lock an account after a few of them, for good or for hours.
+/// The pauses after refusals of a person's credentials, as multiples of the first.
+/// Servers lock an account after a few refusals, for hours or permanently.
 const REFUSAL_STEPS: [u32; 4] = [1, 10, 60, 360];
 
-/// The pause after a failure, the `count`th of its class, counted from 1; never
-/// before the time that the endpoint asked for. `locks`: a person's account may
-/// be locked by such failures.
+/// Returns the pause after a failure, the `count`th of its class, counted from 1; at
+/// least the time that the endpoint asked for. `locks`: such failures may lock a
+/// person's account.
 pub(crate) fn pause(
     settings: &Settings,
     class: FailureClass,
@@ -101,7 +101,7 @@ pub(crate) fn pause(
     let asked = retry_after
         .unwrap_or_default()
         .min(settings.max_retry_after);
-    // Later by up to a quarter: what is counted must not come sooner.
+    // Longer by up to a quarter: an attempt that counts must not come sooner.
     let later = |pause: Duration| pause.mul_f64(1.0 + random / 4.0);
     let own = match class {
         FailureClass::Refused if locks => {
@@ -112,7 +112,8 @@ pub(crate) fn pause(
         }
         FailureClass::Refused => later(settings.client_refusal_backoff.pause(count)),
         FailureClass::Deferred if locks => later(settings.deferred_backoff.pause(count)),
-        // Full jitter: nothing is counted, and many processes wait for the same.
+        // Full jitter: these attempts do not count, and many processes wait for the
+        // same thing.
         _ => settings.backoff.pause(count).mul_f64(random),
     };
     own.max(asked)

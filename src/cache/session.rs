@@ -1,4 +1,4 @@
-//! Giving up tokens for good, at the server too.
+//! Ending a session: dropping its tokens, at the server too.
 
 use std::sync::Arc;
 
@@ -15,17 +15,17 @@ use crate::store::{Acquire, Acquired, Completion, Lease};
 use crate::telemetry::Event;
 use crate::token::{AccessToken, RefreshToken};
 
-/// Which session is to be ended, where a fleet has one.
+/// Which session to end, if a fleet has one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// That of the whole fleet.
+    /// The whole fleet's.
     Fleet,
     /// Only what this process has for itself.
     Process,
 }
 
-/// Ends the session, in a task of its own: once the cache has let go of its
-/// tokens, nobody else can end it.
+/// Ends the session, in its own task: once the cache has dropped its tokens, nothing
+/// else can end it.
 pub(crate) async fn revoke(shared: &Arc<Shared>, scope: Scope) -> Result<(), TokenError> {
     let runtime = Handle::try_current().map_err(no_runtime)?;
     let limit = shared.settings.revoke_timeout;
@@ -40,7 +40,7 @@ pub(crate) async fn revoke(shared: &Arc<Shared>, scope: Scope) -> Result<(), Tok
 }
 
 /// Ends the session of a cache that was shut down. What takes longer than its time
-/// goes on in the background; what fails is left for another call.
+/// continues in the background; what fails is left for another call.
 pub(crate) async fn shut_down(shared: &Arc<Shared>) -> Result<(), TokenError> {
     let runtime = Handle::try_current().map_err(no_runtime)?;
     let limit = shared.settings.revoke_timeout;
@@ -70,7 +70,7 @@ async fn end_last_session(shared: Arc<Shared>) -> Result<(), TokenError> {
 }
 
 async fn end_session(shared: Arc<Shared>, scope: Scope) -> Result<(), TokenError> {
-    // A fetch under way brings tokens to be given up as well.
+    // A fetch in progress brings more tokens to drop.
     let (mut access, refresh) = loop {
         match shared.with_state(|state, now| state.take_tokens(now, &shared.settings)) {
             Some(tokens) => break tokens,
@@ -90,14 +90,14 @@ async fn end_session(shared: Arc<Shared>, scope: Scope) -> Result<(), TokenError
             }
             return result;
         }
-        // The others are still sending it.
+        // The other processes still send it.
         access = access.filter(|_| refresh.is_some());
     }
     shared.end_or_keep((access, refresh)).await
 }
 
-/// Tokens whose session is being ended. Dropped before, by an error or with its
-/// runtime, it leaves them to another shutdown.
+/// Tokens whose session is being ended. If dropped before that, by an error or with
+/// its runtime, they are left to another shutdown.
 struct Unended<'a> {
     shared: &'a Shared,
     tokens: Option<Tokens>,
@@ -140,14 +140,14 @@ impl Shared {
         ended
     }
 
-    /// Takes what the fleet has out of its store: the token in use, and a lease
-    /// with the refresh token. `None` if the store cannot be asked, or has a
+    /// Takes the fleet's tokens out of its store: the token in use, and a lease with
+    /// the refresh token. Returns `None` if the store cannot be reached, or has a
     /// failure instead.
     async fn drain_store(
         self: &Arc<Self>,
         fleet: &FleetMember,
     ) -> Option<(Option<AccessToken>, Lease)> {
-        // Whose tokens they are may be known only then.
+        // The holder of the tokens may be known only then.
         self.with_timeout(self.source.prepare()).await.ok()?;
         let access = match self.acquire(fleet, Acquire::default()).await? {
             Acquired::Token(entry) => codec::decode_access_token(&entry.payload),
@@ -158,7 +158,7 @@ impl Shared {
             newer_than: u64::MAX,
             rejected: true,
             lease: self.settings.lease_duration,
-            // No credentials: a failure of theirs does not keep a session from being
+            // No credentials: a failure of theirs must not keep a session from being
             // ended.
             ..Acquire::default()
         };

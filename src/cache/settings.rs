@@ -47,14 +47,13 @@ pub(crate) enum Setting {
     Fraction(&'static str, fn(&mut Settings) -> &mut Fraction),
 }
 
-/// Hands the list of settings to a macro: kind, name, default, and how it is
-/// checked.
+/// Passes the list of settings to a macro: kind, name, default and check.
 macro_rules! with_settings {
     ($macro:ident) => {
         $macro! {
-            /// Sets when a token is renewed: when the rest of its life falls under
-            /// `fraction` of its lifetime, or under `max` if that is less. Default: 0.2
-            /// and 5 minutes.
+            /// Sets when a token is renewed: when the rest of its life falls below
+            /// `fraction` of its lifetime, or below `max` if that is less. Default:
+            /// 0.2 and 5 minutes.
             Window renew_before = Window { fraction: 0.2, max: secs(300) }, check;
             /// Sets the maximum random reduction of [`renew_before`](Self::renew_before),
             /// as a fraction of it, so that processes which started together do not
@@ -63,25 +62,27 @@ macro_rules! with_settings {
             /// Sets when to renew a token without `expires_in`, by its age. It stays
             /// valid until it is rejected. Default: 5 minutes.
             Duration renew_unknown_lifetime_after = secs(300), check;
-            /// Sets when a token is no longer sent, because it could expire on its way:
-            /// when the rest of its life falls under `fraction` of its lifetime, or
-            /// under `max` if that is less. Default: 0.1 and 10 seconds.
+            /// Sets when a token is no longer sent, because it could expire on its
+            /// way: when the rest of its life falls below `fraction` of its
+            /// lifetime, or below `max` if that is less. Default: 0.1 and 10
+            /// seconds.
             Window expiry_margin = Window { fraction: 0.1, max: secs(10) }, check;
             /// Sets how long one caller waits for a token. The fetch goes on when the
             /// wait ends. Default: 30 seconds.
             Duration wait_timeout = secs(30), check;
-            /// Sets how long one call of the source may take: a guard against a source
-            /// that never returns, above the source's own timeouts. Default: 30 seconds.
+            /// Sets how long one call of the source may take. It guards against a
+            /// source that never returns, on top of the source's own timeouts.
+            /// Default: 30 seconds.
             Duration source_timeout = secs(30), check;
             /// Sets how long [`TokenCache::revoke`](crate::TokenCache::revoke) and
             /// [`TokenCache::shutdown`](crate::TokenCache::shutdown) may take in all.
             /// Default: 5 seconds.
             Duration revoke_timeout = secs(5), check;
-            /// Sets the pause after any other transient failure: drawn at random from zero up to
-            /// a bound that doubles from `first` to `max`. Default: 250 milliseconds and
-            /// 30 seconds.
+            /// Sets the pause after a transient failure that no other setting names:
+            /// drawn at random from zero up to a bound that doubles from `first` to
+            /// `max`. Default: 250 milliseconds and 30 seconds.
             Backoff backoff = Backoff { first: millis(250), max: secs(30) }, check;
-            /// Sets the longest pause that a token endpoint may ask for with
+            /// Sets the longest pause that a token endpoint can impose with
             /// `Retry-After`. Default: 5 minutes.
             Duration max_retry_after = secs(300), check_length;
             /// Sets the pause after a person's credentials were refused: `first`,
@@ -99,22 +100,23 @@ macro_rules! with_settings {
             /// doubling from `first` to `max`, plus up to a quarter at random.
             /// Default: 5 seconds and 5 minutes.
             Backoff deferred_backoff = Backoff { first: secs(5), max: secs(300) }, check;
-            /// Sets how long a rejected token leads to no renewal after a fresh token
-            /// was rejected as well, doubling from `first` to `max`. Default: 1 second
-            /// and 60 seconds.
+            /// Sets how long rejected tokens cause no renewal after a fresh token
+            /// was rejected as well, doubling from `first` to `max`. Default: 1
+            /// second and 60 seconds.
             Backoff rejection_backoff = Backoff { first: secs(1), max: secs(60) }, check;
             /// Sets how long to wait for the [store](Self::store) before fetching
             /// without it. Default: 250 milliseconds.
             Duration store_timeout = millis(250), check;
-            /// Sets how long to wait the first time, when a store has yet to connect. Default: 2
+            /// Sets how long to wait for a store that is yet to connect. Default: 2
             /// seconds.
             Duration store_connect_timeout = secs(2), check;
-            /// Sets how long one process of a fleet may fetch before another one may:
-            /// longer than a fetch takes, but not by much, for the others wait that long
-            /// if it crashes. A lease shorter than [`source_timeout`](Self::source_timeout), or
-            /// than the 10 seconds of a token request if that is less, is refused. A
-            /// failed request is made once more if a whole one still fits into the lease.
-            /// Default: 15 seconds.
+            /// Sets how long one process of a fleet may fetch before another one
+            /// may: longer than a fetch takes, but not by much, because the others
+            /// wait that long if it crashes. [`build`](Self::build) refuses a lease
+            /// shorter than [`source_timeout`](Self::source_timeout) or, if that is
+            /// less, than the 10 seconds of a token request. A failed request is
+            /// made once more if a whole one still fits into the lease. Default: 15
+            /// seconds.
             Duration lease_duration = secs(15), check;
         }
     };
@@ -130,12 +132,11 @@ macro_rules! define_settings {
         pub(crate) struct Settings {
             $(pub(crate) $name: $kind,)*
             pub(crate) clock: Clock,
-            /// Bounds how many source calls of several caches run at once.
+            /// Limits how many source calls of several caches run at once.
             pub(crate) permits: Option<Arc<Permits>>,
             pub(crate) renewal: Renewal,
-            /// Whether many threads are expected to send the same token: not for
-            /// one of many accounts, for copies of its header would be most of its
-            /// memory.
+            /// Whether many threads are expected to send the same token. Not for one
+            /// of many accounts: most of its memory would be copies of the header.
             pub(crate) many_threads: bool,
         }
 
@@ -186,10 +187,10 @@ macro_rules! define_settings {
 
 with_settings!(define_settings);
 
-/// Far from where adding a duration to a clock overflows.
+/// The longest duration: far from overflowing a clock that it is added to.
 pub(crate) const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
-/// What makes no sense as a setting of its type.
+/// Refuses values that make no sense as a setting of this type.
 trait Check {
     fn check(&self, name: &'static str) -> Result<(), ConfigError>;
 }
@@ -251,20 +252,20 @@ impl Check for Backoff {
 const REQUEST: Duration = secs(10);
 
 impl Settings {
-    /// How long a call of the source takes at the most.
+    /// Returns how long a call of the source takes at most.
     pub(crate) fn request_time(&self) -> Duration {
         self.source_timeout.min(REQUEST)
     }
 
-    /// How long to wait for another process of a fleet: until its lease is over, and
-    /// for one more that takes over.
+    /// Returns how long to wait for another process of a fleet: until its lease has
+    /// ended, and as long again for the process that takes over.
     pub(crate) fn fleet_patience(&self) -> Duration {
         self.source_timeout
             .max(self.lease_duration.saturating_mul(2))
     }
 
     /// Refuses a lease that ends before a fetch does: another process would fetch
-    /// meanwhile, and the next one.
+    /// meanwhile, and then the next.
     pub(crate) fn check_lease(&self) -> Result<(), ConfigError> {
         let (lease, request) = (self.lease_duration, self.request_time());
         if lease < request {
@@ -287,8 +288,7 @@ impl Settings {
     }
 }
 
-/// Settings that many caches have in common. They are copied where one of them
-/// changes some.
+/// Settings that many caches share; copied where one of them changes some.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedSettings(Arc<Settings>);
 

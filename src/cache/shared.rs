@@ -1,8 +1,9 @@
-//! What all handles and tasks of a cache share.
+//! State that all handles and tasks of a cache share.
 
+use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::SystemTime;
 
 use tokio::sync::watch;
@@ -23,7 +24,7 @@ use crate::sync::model::{Mutex, lock};
 use crate::task::BackgroundTask;
 use crate::telemetry::{self, CacheGauges, Event, Replay};
 
-/// What came of a fetch.
+/// The outcome of a fetch.
 pub(crate) type FetchOutcome = Result<Arc<CachedToken>, TokenError>;
 
 /// How a fetch ended for its waiters, and when.
@@ -41,9 +42,9 @@ impl From<FetchOutcome> for FetchEnd {
 }
 
 pub(crate) struct Shared {
-    /// What the registry knows it by.
+    /// The cache's id in the registry.
     pub(crate) cache_id: u64,
-    /// What it is called in events.
+    /// The cache's name in events.
     pub(crate) label: Arc<str>,
     pub(crate) source: Box<dyn DynTokenSource>,
     pub(crate) fleet: Option<Box<FleetMember>>,
@@ -51,7 +52,7 @@ pub(crate) struct Shared {
     pub(crate) current: CurrentToken,
     /// Whether a token is to be kept warm.
     pub(crate) keeps_warm: AtomicBool,
-    /// Told of each change of the token in use; closed with the last handle.
+    /// Notified of each change of the token in use; closed with the last handle.
     pub(crate) changes: Changes,
     seldom: OnceLock<Box<Seldom>>,
     state: Mutex<State>,
@@ -59,7 +60,7 @@ pub(crate) struct Shared {
     pub(crate) gauges: CacheGauges,
 }
 
-/// What is made when it is first needed, which it seldom is.
+/// What is created on demand, because few caches need it.
 #[derive(Default)]
 pub(crate) struct Seldom {
     pub(crate) keep_warm: BackgroundTask,
@@ -96,7 +97,7 @@ impl Shared {
         self.seldom.get_or_init(Box::default)
     }
 
-    /// An API rejected this generation at `origin`.
+    /// Records that an API rejected this generation at `origin`.
     pub(crate) fn rejected(&self, generation: u64, origin: OriginId, replayed: bool) -> Rejection {
         if replayed {
             let replay = Replay::Rejected;
@@ -105,7 +106,8 @@ impl Shared {
         self.read_rejection(generation, origin, replayed)
     }
 
-    /// `unproven`: whether the origin has accepted the token before counts for nothing.
+    /// Reads a rejection. `unproven`: an earlier acceptance by the origin does not
+    /// count.
     fn read_rejection(&self, generation: u64, origin: OriginId, unproven: bool) -> Rejection {
         let settings = &self.settings;
         let (rejection, exclusive) = self.with_state(|state, now| {
@@ -122,13 +124,13 @@ impl Shared {
         rejection
     }
 
-    /// The same, read later than in the head of a response: what that said of the
-    /// token counts for nothing.
+    /// Records a rejection found after the head of the response, whose acceptance
+    /// then does not count.
     pub(crate) fn rejected_late(&self, generation: u64, origin: OriginId) -> Rejection {
         self.read_rejection(generation, origin, true)
     }
 
-    /// An API accepted a request with this generation at `origin`.
+    /// Records that an API accepted a request with this generation at `origin`.
     pub(crate) fn accepted(&self, generation: u64, origin: OriginId, replayed: bool) {
         self.with_state(|state, _| state.accepted(generation, origin, replayed));
         if replayed {
@@ -137,17 +139,27 @@ impl Shared {
         }
     }
 
+    /// Returns the number that failures of the source's credentials are found by in this
+    /// process: their fingerprint, or one of this cache's own where they have none.
+    pub(crate) fn credentials(&self) -> u64 {
+        match self.source.local_fingerprint() {
+            0 => own_credentials(self.cache_id),
+            fingerprint => fingerprint,
+        }
+    }
+
     pub(crate) fn emit(&self, event: &Event<'_>) {
         telemetry::emit(&self.label, event);
     }
 
-    /// Reads or changes the state, and makes a change known to the hot path.
+    /// Reads or changes the state, and publishes a change to the hot path.
     pub(crate) fn with_state<R>(&self, f: impl FnOnce(&mut State, &Moment) -> R) -> R {
-        // Before the lock, for a wall clock of the user's may ask the cache.
+        // Before the lock, because the user's wall clock may call the cache.
         self.with_state_at(self.settings.clock.user_wall(), f)
     }
 
-    /// The same under another lock, before which the user's wall clock was read.
+    /// Does the same under another lock, before which the user's wall clock was
+    /// read.
     pub(crate) fn with_state_at<R>(
         &self,
         wall: Option<SystemTime>,
@@ -174,7 +186,7 @@ impl Shared {
             version::of(self.cache_id).change();
         }
         drop(state);
-        // Without the lock, for accounts have their own.
+        // Without the lock, because accounts have their own.
         #[cfg(feature = "accounts")]
         if ended {
             self.source.token_changed(self.cache_id);
@@ -191,6 +203,13 @@ fn next_cache_id() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
+/// Returns what stands for the credentials of one cache, which nothing tells from
+/// others. Not the id: it could be somebody's fingerprint.
+pub(crate) fn own_credentials(cache_id: u64) -> u64 {
+    static OF_THIS_PROCESS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    OF_THIS_PROCESS.hash_one(cache_id).max(1)
+}
+
 pub(crate) fn no_runtime(error: impl Into<crate::BoxError>) -> TokenError {
     TokenError::new(
         TokenErrorKind::NoRuntime,
@@ -199,20 +218,20 @@ pub(crate) fn no_runtime(error: impl Into<crate::BoxError>) -> TokenError {
     .with_source(error)
 }
 
-/// A channel that is made for its first listener: most of many accounts have
-/// none, and it takes some 500 bytes.
+/// A channel that is created for its first listener: most of many accounts have
+/// none, and it takes about 500 bytes.
 #[derive(Default)]
 pub(crate) struct Changes(OnceLock<watch::Sender<()>>);
 
 impl Changes {
     pub(crate) fn notify(&self) {
         if let Some(sender) = self.0.get() {
-            // A waker that panics harms only those who follow the status.
+            // A waker that panics harms only those that watch the status.
             let _ = catch_unwind(AssertUnwindSafe(|| sender.send_replace(())));
         }
     }
 
-    /// Hears of what comes from now on, and of the end of the last handle.
+    /// Receives later changes, and the end of the last handle.
     pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
         self.0.get_or_init(|| watch::Sender::new(())).subscribe()
     }

@@ -1,12 +1,12 @@
 //! Single flight: one piece of work at a time, any number of waiters.
 //!
-//! Knows nothing of tokens, and reads no clock. Whoever starts a flight gets its
-//! [`Driver`] and decides where that runs; everybody, the starter too, gets a
-//! [`Waiter`]. A driver that is dropped before it has done (its task was
-//! cancelled, its runtime ended) wakes all waiters empty-handed, and the first of
-//! them to come back starts the next flight.
+//! Knows nothing of tokens, and reads no clock. The starter of a flight gets its
+//! [`Driver`] and decides where that runs; everyone, including the starter, gets a
+//! [`Waiter`]. A driver that is dropped before it is done (its task was cancelled,
+//! its runtime ended) wakes all waiters empty-handed, and the first of them to
+//! return starts the next flight.
 //!
-//! A waiter tells until when it waits. So one timer can serve all of them:
+//! A waiter says until when it waits, so one timer can serve all of them:
 //! [`SingleFlight::wake_due`].
 
 use std::future::poll_fn;
@@ -21,20 +21,20 @@ use tokio::time::Instant;
 use crate::cache::parked::{Due, Parked, VACANT, wake};
 use crate::sync::model::{Arc, Mutex, Once, lock};
 
-/// The place where flights of one kind are found.
+/// The place to find flights of one kind.
 pub(crate) struct SingleFlight<T, O = ()> {
     current: Arc<Current<T, O>>,
 }
 
 type Current<T, O> = Mutex<Option<Arc<InFlight<T, O>>>>;
 
-/// What came of a call to [`SingleFlight::join`].
+/// The result of [`SingleFlight::join`].
 pub(crate) enum Joined<T, R, O = (), D = Driver<T, O>> {
-    /// The matter was settled meanwhile: no flight is needed.
+    /// Settled meanwhile: no flight is needed.
     Settled(R),
-    /// A flight was under way already.
+    /// A flight was already in progress.
     Waiting(Waiter<T, O>),
-    /// A new flight: the caller has to see to it that the driver runs.
+    /// A new flight: the caller must make sure that the driver runs.
     Started(D, Waiter<T, O>),
 }
 
@@ -49,14 +49,13 @@ impl<T, R, O> Joined<T, R, O> {
 }
 
 struct InFlight<T, O> {
-    /// What its waiters belong to. Held here, once for all of them.
+    /// The owner of its waiters, held once for all of them.
     owner: O,
     /// `None` once it has ended.
     parked: Mutex<Option<Parked>>,
-    /// How it ended, to be read without a lock: `None` if it was abandoned.
+    /// How it ended, readable without a lock: `None` if it was abandoned.
     end: Once<Option<T>>,
-    /// The runtime in which one timer serves all waiters, and from when on times
-    /// are counted.
+    /// The runtime in which one timer serves all waiters, and the start of its time.
     timed: OnceLock<(Id, Instant)>,
 }
 
@@ -67,19 +66,19 @@ impl<T, O> SingleFlight<T, O> {
         }
     }
 
-    /// Joins the flight under way, or starts one that belongs to `owner`. A flight that
-    /// is `stalled` is abandoned, whatever its driver still does.
+    /// Joins the flight in progress, or starts one that belongs to `owner`. A flight
+    /// that is `stalled` is abandoned, whatever its driver still does.
     ///
-    /// `settled` is asked once more under the lock that the end of a flight takes, so a
-    /// caller who found nothing before cannot start a second flight just after the
-    /// first one has ended.
+    /// `settled` is checked once more under the lock that the end of a flight takes,
+    /// so a caller that found nothing before cannot start a second flight just after
+    /// the first one has ended.
     pub(crate) fn join<R>(
         &self,
         owner: impl FnOnce() -> O,
         stalled: impl FnOnce() -> bool,
         settled: impl FnOnce() -> Option<R>,
     ) -> Joined<T, R, O> {
-        // Dropped, and so woken, when the lock is free again.
+        // Dropped, and so woken, after the lock is released.
         let mut _stranded = None;
         let mut current = lock(&self.current);
         if let Some(in_flight) = &*current {
@@ -109,10 +108,10 @@ impl<T, O> SingleFlight<T, O> {
 }
 
 impl<T, O> SingleFlight<T, O> {
-    /// Abandons the fetch in progress if it is `stalled`, whatever its driver
-    /// still does, and wakes its waiters.
+    /// Abandons the flight in progress if it is `stalled`, whatever its driver still
+    /// does, and wakes its waiters.
     pub(crate) fn abandon_if(&self, stalled: impl FnOnce() -> bool) {
-        // Dropped, and so woken, when the lock is free again.
+        // Dropped, and so woken, after the lock is released.
         let mut _stranded = None;
         let mut current = lock(&self.current);
         if let Some(in_flight) = &*current
@@ -125,8 +124,8 @@ impl<T, O> SingleFlight<T, O> {
 }
 
 impl<T, O> SingleFlight<T, O> {
-    /// Wakes the waiters whose time is over. Returns when that of the next one is,
-    /// and how many there are.
+    /// Wakes the waiters whose time is over. Returns when the next one's is, and how
+    /// many there are.
     pub(crate) fn wake_due(&self, now: Instant) -> (Option<Instant>, usize) {
         let in_flight = lock(&self.current).clone();
         let Some(in_flight) = in_flight else {
@@ -135,7 +134,7 @@ impl<T, O> SingleFlight<T, O> {
         let Some((_, from)) = in_flight.timed.get() else {
             return (None, 0);
         };
-        // Woken when the lock is free again.
+        // Woken after the lock is released.
         let mut due = Vec::new();
         let next = match &mut *lock(&in_flight.parked) {
             Some(parked) => (parked.take_due(*from, now, &mut due), parked.count()),
@@ -145,7 +144,7 @@ impl<T, O> SingleFlight<T, O> {
         next
     }
 
-    /// Waits for the end of the flight under way, if there is one.
+    /// Waits for the end of the flight in progress, if there is one.
     pub(crate) async fn wait(&self) {
         let in_flight = lock(&self.current).clone();
         if let Some(in_flight) = in_flight {
@@ -164,29 +163,29 @@ pub(crate) struct Driver<T, O = ()> {
 }
 
 impl<T, O> Driver<T, O> {
-    /// One timer serves all waiters from now on, in this runtime.
+    /// Records that one timer in this runtime serves all waiters from now on.
     pub(crate) fn set_timed_in(&self, runtime: Id, now: Instant) {
         let _ = self.in_flight.timed.set((runtime, now));
     }
 
-    /// Ends the flight. Before this is called the result has to be where
-    /// `settled` of [`SingleFlight::join`] finds it.
+    /// Ends the flight. The result must be where `settled` of [`SingleFlight::join`]
+    /// finds it before this is called.
     ///
-    /// Returns those who were parked, who are woken when it is dropped.
+    /// Returns those that were parked, who are woken when it is dropped.
     pub(crate) fn complete(mut self, result: T) -> Parked {
         self.done = true;
         self.end(Some(result)).unwrap_or_default()
     }
 
-    /// From when on the times of those who were parked are counted.
+    /// Returns the time from which the times of those that were parked are counted.
     pub(crate) fn timed_from(&self) -> Option<Instant> {
         self.in_flight.timed.get().map(|(_, from)| *from)
     }
 
-    /// What comes back wakes the waiters when it is dropped.
+    /// Ends the flight. Dropping the returned value wakes the waiters.
     fn end(&self, end: Option<T>) -> Option<Parked> {
         let mut current = lock(&self.current);
-        // A stalled flight has made room for another.
+        // A stalled flight has been replaced by another.
         if current
             .as_ref()
             .is_some_and(|it| Arc::ptr_eq(it, &self.in_flight))
@@ -198,12 +197,13 @@ impl<T, O> Driver<T, O> {
 }
 
 impl<T, O> InFlight<T, O> {
-    /// Ends the flight, unless it has ended. What comes back wakes the waiters
-    /// when it is dropped.
+    /// Ends the flight, unless it has ended. Dropping the returned value wakes the
+    /// waiters.
     fn end(&self, end: Option<T>) -> Option<Parked> {
         let mut parked = lock(&self.parked);
         let woken = parked.take()?;
-        // Before the lock is free: who finds no place to park finds the end.
+        // Before the lock is released: a waiter that finds no place to park finds
+        // the end.
         self.end.set(end);
         Some(woken)
     }
@@ -217,13 +217,13 @@ impl<T, O> Drop for Driver<T, O> {
     }
 }
 
-/// A caller of a flight, who is parked once it was polled. Dropping it leaves nothing
-/// behind.
+/// A caller of a flight, which is parked once it was polled. Dropping it leaves
+/// nothing behind.
 pub(crate) struct Waiter<T, O = ()> {
     in_flight: Arc<InFlight<T, O>>,
     /// [`VACANT`] if it has none.
     slot: u32,
-    /// Not the end of a cache, which waits for a flight too.
+    /// False for the end of a cache, which waits for a flight too.
     is_caller: bool,
 }
 
@@ -240,19 +240,19 @@ impl<T, O> Waiter<T, O> {
         &self.in_flight.owner
     }
 
-    /// Whether a timer in this runtime serves all waiters.
+    /// Returns whether a timer in this runtime serves all waiters.
     pub(crate) fn is_timed_in(&self, runtime: Id) -> bool {
         let timed = self.in_flight.timed.get();
         timed.is_some_and(|(id, _)| *id == runtime)
     }
 
-    /// How the flight ended, once it has: with `None` if it was abandoned. Takes no
-    /// lock.
+    /// Returns how the flight ended, once it has: `None` if it was abandoned. Takes
+    /// no lock.
     pub(crate) fn end(&self) -> Option<Option<&T>> {
         self.in_flight.end.get().map(Option::as_ref)
     }
 
-    /// Polls for the end, and is woken at `due` too, where a timer serves all.
+    /// Polls for the end; also woken at `due`, if one timer serves all.
     pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>, due: Option<Instant>) -> Poll<()> {
         let Self {
             in_flight, slot, ..
@@ -268,7 +268,7 @@ impl<T, O> Waiter<T, O> {
         Poll::Pending
     }
 
-    /// Leaves. Whether the flight was still under way.
+    /// Leaves the flight. Returns whether it was still in progress.
     pub(crate) fn leave(&mut self) -> bool {
         let slot = std::mem::replace(&mut self.slot, VACANT);
         if slot == VACANT {
@@ -278,7 +278,7 @@ impl<T, O> Waiter<T, O> {
             Some(parked) => parked.leave(slot, self.is_caller),
             None => return false,
         };
-        // Not under the lock: whose waker it is may have a say in its drop.
+        // Not under the lock: dropping a waker may run its owner's code.
         drop(left);
         true
     }
@@ -288,8 +288,8 @@ impl<T: Clone, O> Waiter<T, O> {
     /// Polls for the result, or for `None` when the flight was abandoned.
     #[cfg(all(test, tower_bearer_loom))]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, due: Option<Instant>) -> Poll<Option<T>> {
-        // As a caller does who was parked. To look before is no other interleaving than
-        // to look under the lock.
+        // As a parked caller does. Checking earlier is not another interleaving than
+        // checking under the lock.
         if self.slot == VACANT || self.end().is_none() {
             ready!(self.poll_end(cx, due));
         }
@@ -300,7 +300,7 @@ impl<T: Clone, O> Waiter<T, O> {
 
 impl<T, O> Drop for Waiter<T, O> {
     fn drop(&mut self) {
-        // Where it has ended, nothing is left of its place.
+        // If it has ended, nothing is left of its place.
         if self.slot != VACANT && self.end().is_none() {
             self.leave();
         }

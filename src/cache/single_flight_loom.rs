@@ -1,7 +1,7 @@
-//! Every interleaving of a flight's parties, by loom's model.
+//! Every interleaving of the parties to a flight, by loom's model.
 //!
-//! The model uses a flight as the cache does: a result is entered in the state
-//! before the driver has done, and `settled` reads it there. A waiter that is never
+//! The model uses a flight as the cache does: a result is recorded in the state
+//! before the driver is done, and `settled` reads it there. A waiter that is never
 //! woken is a deadlock, which loom reports.
 
 use std::future::poll_fn;
@@ -15,7 +15,7 @@ use crate::cache::explore_loom::{block_on, explore};
 use crate::cache::single_flight::{Driver, Joined, SingleFlight, Waiter};
 use crate::sync::model::{Mutex, lock};
 
-/// For models whose interleavings are too many: all those with so many
+/// For models with too many interleavings: all of those with at most this many
 /// preemptions.
 const BOUND: Option<usize> = Some(3);
 
@@ -27,19 +27,19 @@ type Outcome = Result<usize, usize>;
 enum End {
     Lands,
     Fails,
-    /// The work panics, and the catch around it makes an error of that.
+    /// The work panics, which is caught and becomes an error.
     Panics,
     /// The driver's own task panics.
     Unwinds,
     Dropped,
 }
 
-/// The part of the cache that goes around a flight. What only checks the model
-/// is out of loom's sight, so that it adds no interleavings.
+/// The cache's part around a flight. What only checks the model is invisible to
+/// loom, so that it adds no interleavings.
 struct Model {
     flight: SingleFlight<Outcome>,
     state: Mutex<Option<Outcome>>,
-    /// The end of each flight; a flight beyond them is one too many.
+    /// The end of each flight; any further flight is one too many.
     ends: &'static [End],
     flights: AtomicUsize,
     driving: AtomicBool,
@@ -58,7 +58,7 @@ impl Model {
         })
     }
 
-    /// Joins as the cache does. What `fly` gets is the flight's number.
+    /// Joins as the cache does. `fly` gets the flight's number.
     fn join(&self, fly: impl FnOnce(usize, Driver<Outcome>)) -> Result<Waiter<Outcome>, Outcome> {
         match self.flight.join(|| (), || false, || *lock(&self.state)) {
             Joined::Settled(outcome) => Err(outcome),
@@ -111,8 +111,8 @@ impl Model {
         assert!(self.driving.swap(false, Relaxed), "driven already");
     }
 
-    /// A caller who stays until there is an outcome. Each flight is a task of
-    /// its own.
+    /// A caller that stays until there is an outcome. Each flight is a separate
+    /// task.
     fn call(self: &Shared) -> Outcome {
         self.call_with(|model, number, driver| {
             thread::spawn(move || model.run(number, driver));
@@ -133,7 +133,7 @@ impl Model {
         }
     }
 
-    /// Everybody gets the outcome of the last flight.
+    /// Everyone gets the outcome of the last flight.
     fn check(&self, outcome: Outcome) {
         let last = self.ends.len() - 1;
         let expected = match self.ends[last] {
@@ -163,7 +163,7 @@ fn wait(mut waiter: Waiter<Outcome>) -> Option<Outcome> {
     block_on(poll_fn(|cx| waiter.poll(cx, None)))
 }
 
-/// Polls a waiter once, as a caller does who then goes elsewhere.
+/// Polls a waiter once, as a caller does that then does something else.
 fn poll_once(waiter: &mut Waiter<Outcome>) {
     let _ = waiter.poll(&mut Context::from_waker(Waker::noop()), None);
 }
@@ -199,7 +199,7 @@ fn a_dropped_driver_is_followed_by_one_other() {
 
 #[test]
 fn an_unwinding_driver_is_followed_by_one_other() {
-    // One fewer: for a flight this is a dropped driver like any other.
+    // One fewer: for a flight this is like any other dropped driver.
     three_callers(BOUND.map(|bound| bound - 1), &[End::Unwinds, End::Fails]);
 }
 
@@ -248,8 +248,8 @@ fn drivers_go_with_their_runtime_and_waiters_do_not() {
     });
 }
 
-/// Callers of whom one leaves early and one is polled by two tasks in turn, so
-/// that slots and wakers change hands.
+/// Callers of which one leaves early and one is polled by two tasks in turn, so that
+/// slots and wakers change hands.
 fn one_leaves_and_one_moves(bound: Option<usize>, ends: &'static [End], parked: bool) {
     explore(bound, move || {
         let model = Model::new(ends);
@@ -304,7 +304,7 @@ fn a_lost_flight_strands_nobody_and_takes_nothing_from_the_next() {
         let (late, stranded) = start(false);
         thread::spawn(move || late.complete(Ok(1)));
         thread::spawn(move || assert!(matches!(wait(stranded), None | Some(Ok(1)))));
-        // Whether the late one has done or is given up: there is room.
+        // Whether the late one is done or abandoned, there is room.
         let (driver, waiter) = start(true);
         let joined = flight.join(|| (), || false, || None::<()>);
         assert!(matches!(joined, Joined::Waiting(_)), "a flight beside it");

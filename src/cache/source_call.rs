@@ -1,5 +1,5 @@
-//! Calls of the source: with a refresh token, once more after a failure, within their
-//! time and with a permit.
+//! Calls of the source: with a refresh token, once more after a failure, within
+//! their time limit and with a permit.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,7 +19,7 @@ use crate::error::{TokenError, TokenErrorKind};
 use crate::telemetry::{Event, FetchedBy};
 use crate::token::RefreshToken;
 
-/// The fetch that a source is called for.
+/// The fetch that the source is called for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FetchContext {
     pub(crate) id: u64,
@@ -28,15 +28,15 @@ pub(crate) struct FetchContext {
     pub(crate) purpose: Purpose,
 }
 
-/// What a fetch is for.
+/// The purpose of a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Token,
-    /// To look whether the fleet has a token, while this process may fetch none.
+    /// To look for the fleet's token, while this process may not fetch.
     Peek,
-    /// To join the fleet again, whose store could not be asked before.
+    /// To rejoin the fleet, whose store could not be reached before.
     Rejoin,
-    /// To look whether refused credentials were replaced in their files.
+    /// To check whether refused credentials were replaced in their files.
     Reread,
 }
 
@@ -53,9 +53,9 @@ impl Shared {
         self.fetch_once(context).await
     }
 
-    /// The pause after which the source is called once more before the waiters
-    /// are told of a failure: only if they still wait then, and if there is no
-    /// token that serves meanwhile.
+    /// Returns the pause before the source is called once more, before the waiters
+    /// are told of a failure: only if they still wait then, and no token serves them
+    /// meanwhile.
     pub(crate) fn pause_before_retry(
         &self,
         context: FetchContext,
@@ -71,8 +71,8 @@ impl Shared {
         (ends < self.settings.wait_timeout).then_some(pause)
     }
 
-    /// One call with the refresh token, if there is one, and one with the
-    /// source's own credentials where that did not yield what is needed.
+    /// Makes one call with the refresh token, if there is one, and one with the
+    /// source's own credentials if that did not yield what is needed.
     async fn fetch_once(self: &Arc<Self>, context: FetchContext) -> FetchResult {
         let held = || self.with_state(|state, now| state.refresh.get(now, &self.settings));
         while let Some(token) = held() {
@@ -85,7 +85,7 @@ impl Shared {
         self.fetch_with_credentials(context).await
     }
 
-    /// The rest of a fetch, once the request with the refresh token is answered.
+    /// Completes a fetch, once the request with the refresh token is answered.
     pub(crate) async fn continue_after_refresh(
         self: &Arc<Self>,
         context: FetchContext,
@@ -117,8 +117,8 @@ impl Shared {
         }
     }
 
-    /// One call with this refresh token. `None` if it is to be used no more by the time
-    /// that it would be sent.
+    /// Makes one call with this refresh token. Returns `None` if it may no longer be
+    /// used by the time it would be sent.
     pub(crate) async fn refresh(
         &self,
         context: FetchContext,
@@ -158,19 +158,19 @@ impl Shared {
         let mut fetched = self.with_permit(context, self.endpoint(), call).await?;
         fetched.by = FetchedBy::RefreshToken;
         fetched.sent = Some(refresh_token.clone());
-        // Nobody's password was sent.
+        // No password of a person was sent.
         self.draw_pause(&mut fetched, false);
         Some(fetched)
     }
 
-    /// The answer to what would be sent after the cache was shut down.
+    /// Returns the error for what would be sent after the cache was shut down.
     pub(crate) fn shut_down(&self) -> Option<TokenError> {
         self.with_state(|state, _| state.is_closed())
             .then(shut_down)
     }
 
-    /// What tells this source's endpoint from others; the cache's own number if
-    /// the source knows none.
+    /// Returns a number that identifies this source's endpoint; the cache's own
+    /// number if the source does not report one.
     pub(crate) fn endpoint(&self) -> u64 {
         match self.source.endpoint() {
             0 => self.cache_id,
@@ -178,15 +178,15 @@ impl Shared {
         }
     }
 
-    /// The call with a permit ends without a request: that it was quick says nothing of
-    /// the endpoint.
+    /// Records that the call with a permit ends without a request, so its speed says
+    /// nothing about the endpoint.
     pub(crate) fn endpoint_not_asked(&self) {
         if self.settings.permits.is_some() {
             permitted_call::release();
         }
     }
 
-    /// Makes a call with a permit, where many caches share a number of them.
+    /// Makes a call with a permit, if caches share permits.
     pub(crate) async fn with_permit<F: Future>(
         &self,
         context: FetchContext,
@@ -200,8 +200,8 @@ impl Shared {
         permitted_call::with_permit(permits, group, wait, call).await
     }
 
-    /// Waits for a permit. That time does not count as the fetch's own: as long
-    /// as the fetch is driven, it is not stalled.
+    /// Waits for a permit. That time is not counted as the fetch's own: while it is
+    /// driven, the fetch is not stalled.
     async fn wait_for_permit(
         &self,
         context: FetchContext,
@@ -217,7 +217,7 @@ impl Shared {
         }
     }
 
-    /// Draws the pause after a failure that this cache alone remembers.
+    /// Draws the pause after a failure that only this cache remembers.
     pub(crate) fn draw_pause(&self, fetched: &mut FetchResult, locks: bool) {
         if let Err(error) = &fetched.answer {
             let (settings, random) = (&self.settings, fastrand::f64());
@@ -239,14 +239,15 @@ impl Shared {
         })
     }
 
-    /// Says that the fetch goes on: it is stalled only if it is not heard of for
-    /// this much longer than one call may take.
+    /// Records progress of the fetch: it is stalled only after this much longer
+    /// than one call may take.
     pub(crate) fn keep_alive(&self, context: FetchContext, extra: Duration) {
         let limit = self.fetch_deadline() + extra;
         self.with_state(|state, now| state.current_fetch.extend(context.id, now.monotonic, limit));
     }
 
-    /// Returns a source's answer within its time, a panic turned into an error.
+    /// Returns a source's answer within its time limit, turning a panic into an
+    /// error.
     pub(crate) async fn with_timeout<R>(
         &self,
         answer: impl Future<Output = Result<R, TokenError>>,
@@ -265,7 +266,7 @@ impl Shared {
         }
     }
 
-    /// Ends a session that nobody goes on with, if the source knows how.
+    /// Ends a session that is no longer needed, if the source supports it.
     pub(crate) fn end_in_background(self: &Arc<Self>, refresh_token: RefreshToken) {
         let shared = self.clone();
         tokio::spawn(async move {
@@ -275,10 +276,10 @@ impl Shared {
     }
 }
 
-/// Beyond the time that a call may take before it is stalled.
+/// Additional time for a call before its fetch is stalled.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
-/// Returns what a future resolves to; `None` if it panics.
+/// Returns the result of a future; `None` if it panics.
 pub(crate) async fn catch_panic<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|cx| {

@@ -1,6 +1,6 @@
-//! What the cache knows, and what follows from it: the token in use, the refresh
-//! token, failures and rejections. No I/O and no lock: times and random numbers
-//! come from the caller.
+//! What the cache knows and decides: the token in use, the refresh token, failures
+//! and rejections. No I/O and no lock; times and random numbers come from the
+//! caller.
 
 mod fetched;
 mod fleet;
@@ -34,12 +34,12 @@ use self::rare::OnDemand;
 pub(crate) struct Requirements {
     /// A generation above this one.
     pub(crate) newer_than: u64,
-    /// This much life left.
+    /// At least this much remaining life.
     pub(crate) valid_for: Duration,
 }
 
 impl Requirements {
-    /// Whether this token will do, without a lookup.
+    /// Returns whether this token suffices, without a lookup.
     pub(crate) fn are_met_fast_by(&self, live: &CachedToken) -> bool {
         live.generation() > self.newer_than
             && self.valid_for.is_zero()
@@ -53,7 +53,7 @@ pub(crate) enum Lookup {
     Serve {
         live: Arc<CachedToken>,
         in_use: Option<InUse>,
-        /// A renewal in the background is called for.
+        /// Whether a background renewal is needed.
         renew: bool,
     },
     Fail(TokenError),
@@ -66,12 +66,12 @@ pub(crate) fn shut_down() -> TokenError {
     TokenError::new(TokenErrorKind::ShutDown, what)
 }
 
-/// What a rejection leads to.
+/// What follows from a rejection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rejection {
-    /// A newer token is there or may be fetched.
+    /// A newer token is there, or may be fetched.
     Renew,
-    /// Renewing did not help lately.
+    /// Renewing did not help recently.
     RenewalBackedOff,
 }
 
@@ -82,7 +82,7 @@ pub(crate) struct Begun {
     pub(crate) reason: Reason,
 }
 
-/// What is to be given up at the server.
+/// The tokens to revoke.
 pub(crate) type Tokens = (Option<AccessToken>, Option<RefreshToken>);
 
 #[derive(Debug, Default)]
@@ -90,24 +90,25 @@ pub(crate) struct State {
     pub(crate) live: Option<Arc<CachedToken>>,
     pub(crate) refresh: HeldRefreshToken,
     generation: u64,
-    /// Failures that this cache alone remembers.
+    /// Failures that only this cache remembers.
     pub(crate) failures: Failures,
-    /// Failures of the credentials, which all caches with the same remember.
+    /// Failures of the credentials, which all caches with the same credentials
+    /// remember.
     memory: Option<Arc<CredentialMemory>>,
     pub(crate) current_fetch: CurrentFetch,
     pub(crate) rare: OnDemand,
-    /// Why the last token was given up before its time.
+    /// Why the last token was dropped early.
     invalidated: Option<Reason>,
-    /// What was left of the last token of a login when it arrived; `None` if it
-    /// has no known end.
+    /// The remaining life of the last login's token on arrival; `None` if it has no
+    /// known end.
     longest_left: Option<Duration>,
-    /// Failures before this do not count, not those of the fleet either.
+    /// Whether failures before this, including the fleet's, do not count.
     ignore_failures: bool,
-    /// Shut down: no more fetches, no more tokens.
+    /// Whether the cache was shut down: no more fetches, no more tokens.
     closed: bool,
-    /// Many threads are expected to send the same token.
+    /// Whether many threads are expected to send the same token.
     striped: bool,
-    /// Others hold the token in use, until they are told that it is not.
+    /// Whether copies of the token in use exist, to be dropped when it changes.
     #[cfg(feature = "accounts")]
     pub(crate) has_hot_token: bool,
     cache_id: u64,
@@ -149,7 +150,7 @@ impl State {
         if self.is_fetching(now.monotonic) {
             return Lookup::Fetch;
         }
-        // Before failures: those say nothing of a token that nobody can have.
+        // Before failures, which do not matter for a token that cannot exist.
         if self.live.is_some() && self.longest_left.is_some_and(|left| needs.valid_for > left) {
             return Lookup::Fail(lives_too_short());
         }
@@ -159,7 +160,7 @@ impl State {
         }
     }
 
-    /// The failure that keeps a fetch for these needs from being made.
+    /// Returns the failure that prevents a fetch for these needs.
     pub(crate) fn blocking_for(&self, needs: Requirements, now: Instant) -> Option<TokenError> {
         let longer = self.live.is_some() && !needs.valid_for.is_zero();
         let failed_login = longer.then(|| self.rare.failed_logins.blocking(now));
@@ -179,14 +180,14 @@ impl State {
         }
     }
 
-    /// Whether there is a token for these needs.
+    /// Returns whether there is a token for these needs.
     pub(crate) fn is_served(&mut self, needs: Requirements, now: &Moment) -> bool {
         self.drop_expired(now);
         let live = self.live.as_ref();
         live.is_some_and(|live| suffices(live, needs, now))
     }
 
-    /// Begins a fetch, which is stalled if it is not heard of for `limit`.
+    /// Begins a fetch, which is stalled after `limit` without progress.
     pub(crate) fn begin_fetch(
         &mut self,
         needs: Requirements,
@@ -217,13 +218,13 @@ impl State {
         self.current_fetch.remaining(now).is_some()
     }
 
-    /// The failure that keeps the next fetch from being made.
+    /// Returns the failure that prevents the next fetch.
     pub(crate) fn blocking(&self, now: Instant) -> Option<TokenError> {
         let shared = self.memory.as_ref().and_then(|it| it.blocking(now));
         shared.or_else(|| self.failures.blocking(now))
     }
 
-    /// How long the next fetch has to wait.
+    /// Returns how long the next fetch has to wait.
     pub(crate) fn backoff_left(&self, now: Instant) -> Option<Duration> {
         self.blocking(now)?.retry_after()
     }
@@ -235,15 +236,16 @@ impl State {
             .or_else(|| self.failures.last_error().cloned())
     }
 
-    /// Whether the credentials were refused.
+    /// Returns whether the credentials were refused.
     pub(crate) fn is_refused(&self) -> bool {
         let memory = self.memory.as_ref();
         memory.is_some_and(|it| it.with_failures(|failures| failures.is_refused()))
             || self.failures.is_refused()
     }
 
-    /// For how long nothing changes by itself for the token in use, so that no
-    /// request has to make a lookup. Zero while a success would change something.
+    /// Returns how long the passage of time changes nothing for the token in use, so
+    /// that no request has to make a lookup. Zero while a success would change
+    /// something.
     pub(crate) fn quiet_for(&self, now: &Moment) -> Duration {
         let Some(live) = self.live.as_ref().filter(|_| !self.closed) else {
             return Duration::ZERO;
@@ -268,7 +270,7 @@ impl State {
         }
     }
 
-    /// Whether a success of this token would say nothing new.
+    /// Returns whether a success of this token would be no news.
     fn is_proven(&self, live: &CachedToken) -> bool {
         let generation = live.generation();
         let renewal_helped =
@@ -277,7 +279,7 @@ impl State {
             && (live.by != FetchedBy::RefreshToken || self.rare.rejections.take_refreshed())
     }
 
-    /// Gives up the token in use.
+    /// Drops the token in use.
     pub(crate) fn invalidate(&mut self) {
         if let Some(live) = self.live.take() {
             self.keep_uses(live.uses.clone());
@@ -285,8 +287,8 @@ impl State {
         self.invalidated = Some(Reason::Invalidated);
     }
 
-    /// Hands out what is to be given up at the server, and keeps none of it.
-    /// `None` while a fetch is in progress, which brings more.
+    /// Takes out the tokens that are to be revoked. Returns `None`
+    /// while a fetch is in progress, which brings more.
     pub(crate) fn take_tokens(&mut self, now: &Moment, settings: &Settings) -> Option<Tokens> {
         if self.is_fetching(now.monotonic) {
             return None;
@@ -298,7 +300,7 @@ impl State {
         Some((live.map(|live| live.token.clone()), refresh))
     }
 
-    /// Keeps tokens whose session could not be ended, once the cache was shut down.
+    /// Keeps tokens whose session could not be ended, after the cache was shut down.
     pub(crate) fn keep_unended(&mut self, tokens: Tokens) {
         if self.closed && (tokens.0.is_some() || tokens.1.is_some()) {
             self.rare.unended = Some(tokens);
@@ -309,7 +311,7 @@ impl State {
         self.rare.existing()?.unended.take()
     }
 
-    /// No token leaves from now on.
+    /// Stops handing out tokens.
     pub(crate) fn close(&mut self) {
         self.closed = true;
     }
@@ -330,7 +332,7 @@ impl State {
     }
 }
 
-/// Whether a valid token is what a caller needs.
+/// Returns whether a valid token meets a caller's needs.
 fn suffices(live: &CachedToken, needs: Requirements, now: &Moment) -> bool {
     live.generation() > needs.newer_than
         && live
@@ -338,7 +340,7 @@ fn suffices(live: &CachedToken, needs: Requirements, now: &Moment) -> bool {
             .is_none_or(|left| needs.valid_for <= left)
 }
 
-/// The answer to a caller who needs more life than a new token has.
+/// Returns the error for a caller that needs more life than new tokens have.
 fn lives_too_short() -> TokenError {
     TokenError::new(
         TokenErrorKind::Config,

@@ -1,4 +1,4 @@
-//! How a cache stands, and following it.
+//! The status of a cache, and watching it.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -14,13 +14,13 @@ use crate::error::TokenError;
 use crate::store::StoreWarning;
 
 impl TokenCache {
-    /// How things stand now.
+    /// Returns the current status.
     pub fn status(&self) -> Status {
         Status::of(&self.shared)
     }
 
-    /// Follows the [status](Self::status): for a dashboard, a log, or a program
-    /// that waits for its account to work.
+    /// Watches the [status](Self::status), for a dashboard, a log, or a program that
+    /// waits for its account to work.
     ///
     /// ```
     /// use tower_bearer::{AccessToken, TokenCache};
@@ -43,25 +43,27 @@ impl TokenCache {
     }
 }
 
-/// Tells of changes; made by [`TokenCache::watch`]. Keeps no cache alive.
+/// Receiver of status changes, made by [`TokenCache::watch`]. Does not keep the
+/// cache alive.
 pub struct StatusWatch {
     shared: Weak<Shared>,
     changes: watch::Receiver<()>,
 }
 
 impl StatusWatch {
-    /// Waits for a token, a failure, or another change of how the cache stands,
-    /// and says how it stands then. Several changes in a row may be one. What
-    /// time alone changes, a token that becomes due for one, is none. `None` when
+    /// Waits for a token, a failure or another change of the status, and returns the
+    /// status after it. Several changes in a row may be reported as one. The mere
+    /// passage of time (a token becoming due) is not reported. Returns `None` once
     /// the last handle of the cache is gone.
     ///
-    /// A wait that is dropped loses no change.
+    /// Cancel safe: a dropped wait loses no change.
     pub async fn changed(&mut self) -> Option<Status> {
         self.changes.changed().await.ok()?;
         self.status()
     }
 
-    /// How the cache stands now; `None` when its last handle is gone.
+    /// Returns the current status, or `None` once the last handle of the cache is
+    /// gone.
     pub fn status(&self) -> Option<Status> {
         let shared = self.shared.upgrade()?;
         Some(Status::of(&shared))
@@ -74,31 +76,31 @@ impl fmt::Debug for StatusWatch {
     }
 }
 
-/// How a [`TokenCache`] stands at one moment.
+/// Status of a [`TokenCache`] at one moment.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Status {
-    /// The generation of the token in use, if there is a valid one.
+    /// Generation of the token in use, if there is a valid one.
     pub generation: Option<u64>,
     /// How long that token may still be sent; `None` without one, or if its
     /// issuer did not say.
     pub valid_for: Option<Duration>,
-    /// Whether it is time to renew it.
+    /// Whether that token is due for renewal.
     pub is_due: bool,
-    /// Whether a fetch is under way.
+    /// Whether a fetch is in progress.
     pub is_fetching: bool,
-    /// How long fetches are still held back after a failure.
+    /// How long fetches are still backed off after a failure.
     pub fetch_backoff: Option<Duration>,
-    /// How long 401s lead to no renewal, after renewing did not help.
+    /// How long rejected tokens still cause no renewal, after renewing did not help.
     pub rejection_backoff: Option<Duration>,
     /// The failure of the last fetch, if it failed.
     pub last_error: Option<TokenError>,
-    /// Why the [store](crate::store) could not be asked the last time, if it
-    /// could not: this process goes on by itself until it can.
+    /// Why the last call of the [store](crate::store) failed, if it did: until one
+    /// succeeds, this process fetches on its own.
     pub store_error: Option<TokenError>,
-    /// What the [store](crate::store) has noticed that an operator should know of.
+    /// A problem that the [store](crate::store) has noticed, for an operator.
     pub store_warning: Option<StoreWarning>,
-    /// How the token is renewed: as it was set, or as it was learned since.
+    /// How the token is renewed: as set, or as learned since.
     pub renewal: Renewal,
     /// Whether the cache was [shut down](TokenCache::shutdown).
     pub is_closed: bool,

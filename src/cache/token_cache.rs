@@ -1,4 +1,4 @@
-//! The cache as its user sees it.
+//! The cache as its users see it.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -19,18 +19,18 @@ use crate::origins::OriginId;
 use crate::source::{DynTokenSource, TokenSource};
 use crate::token::AccessToken;
 
-/// What a cache is called that nobody named.
+/// The label of a cache that was given none.
 static DEFAULT_LABEL: LazyLock<Arc<str>> = LazyLock::new(|| "default".into());
 
-/// The tokens of one account: fetched once for any number of callers, renewed
-/// before they expire.
+/// Tokens of one account, fetched once for any number of callers and renewed before
+/// they expire.
 ///
-/// Cheap to clone; clones are the same cache. Building one needs no runtime, so
-/// it can stand in a `static`. Each fetch runs as a task of its own in the tokio
-/// runtime (with its time driver enabled) of the caller who set it off, and
-/// several runtimes may share a cache. If that runtime ends, the next caller who
-/// waits fetches anew; if it lives on but nobody drives it, the fetch is given up
-/// after twice the [source's time](crate::TokenCacheBuilder::source_timeout).
+/// Cheap to clone; clones are the same cache. Building one needs no runtime, so it
+/// can be a `static`. Each fetch runs in a task on the tokio runtime (with its time
+/// driver enabled) of the caller that started it, and several runtimes may share a
+/// cache. If that runtime ends, the next waiting caller starts another fetch; if it
+/// is alive but not driven, the fetch is abandoned after twice the [source
+/// timeout](crate::TokenCacheBuilder::source_timeout).
 ///
 /// ```
 /// use std::sync::LazyLock;
@@ -53,7 +53,7 @@ pub struct TokenCache {
 }
 
 impl TokenCache {
-    /// A cache with the default settings.
+    /// Creates a cache with the default settings.
     pub fn new(source: impl TokenSource) -> Self {
         Self::assemble(Box::new(source), None, None, SharedSettings::default())
     }
@@ -70,13 +70,14 @@ impl TokenCache {
         }
     }
 
-    /// A token that may be sent now. At once if there is one; otherwise the
-    /// caller waits for the one fetch under way.
+    /// Returns a token that may be sent now: at once if there is one, otherwise
+    /// after waiting for the one fetch in progress.
     ///
     /// # Errors
     ///
-    /// Why there is none; also when the caller's [wait timeout](crate::TokenCacheBuilder::wait_timeout)
-    /// is over, and outside a tokio runtime.
+    /// Fails if no token can be had, if the caller's [wait
+    /// timeout](crate::TokenCacheBuilder::wait_timeout) is over, and outside a tokio
+    /// runtime.
     pub async fn token(&self) -> Result<AccessToken, TokenError> {
         if let Some(live) = self.shared.current.try_fast() {
             return Ok(live.token.clone());
@@ -84,14 +85,14 @@ impl TokenCache {
         self.acquire(Requirements::default()).await
     }
 
-    /// A token that may be sent for at least this long: for calls that take
-    /// long. Fetches one if the one in use has less left.
+    /// Returns a token that may be sent for at least this long, for calls that take
+    /// long. Fetches a new one if the token in use has less left.
     ///
     /// # Errors
     ///
-    /// As [`token`](Self::token), and
-    /// [`Config`](crate::TokenErrorKind::Config) if new tokens do not live so
-    /// long either.
+    /// Fails as [`token`](Self::token) does, and with
+    /// [`Config`](crate::TokenErrorKind::Config) if new tokens do not live that long
+    /// either.
     pub async fn token_valid_for(&self, span: Duration) -> Result<AccessToken, TokenError> {
         self.acquire(Requirements {
             valid_for: span,
@@ -105,20 +106,20 @@ impl TokenCache {
         Ok(live.token.clone())
     }
 
-    /// Gives up the token in use: the next caller sets off a fetch. For a
-    /// rejection that was seen elsewhere than by the layer.
+    /// Invalidates the token in use: the next caller starts a fetch. To report a
+    /// token that an API rejected, use [`reject`](Self::reject), which renews it
+    /// once for all and backs off.
     pub fn invalidate(&self) {
         self.shared.with_state(|state, _| state.invalidate());
     }
 
-    /// Reports that an API rejected this token, where something other than the
-    /// layer saw it: a websocket, a response's body. A newer one is fetched in
-    /// the background; until it is there others go on with this one. As for the
-    /// layer, renewals are backed off where fresh tokens are rejected too, and a
-    /// token that was replaced already costs nothing.
+    /// Reports that an API rejected this token, where something other than the layer
+    /// saw it: a websocket, or a response's body. A newer token is fetched in the
+    /// background; until it arrives, other callers keep using this one. As in the
+    /// layer, renewals are backed off if fresh tokens are rejected too, and
+    /// reporting a token that was already replaced costs nothing.
     ///
-    /// Waiting for the newer token is [`token`](Self::token), once this was
-    /// called and the fetch is through.
+    /// [`token`](Self::token) returns the newer token once that fetch has finished.
     ///
     /// ```
     /// # use tower_bearer::{AccessToken, TokenCache, TokenError};
@@ -139,21 +140,20 @@ impl TokenCache {
         }
     }
 
-    /// Forgets failures: the next caller who needs a token sets off a fetch,
-    /// also after the credentials were refused. For when somebody has put right
-    /// what was wrong.
+    /// Forgets failures, including a refusal of the credentials: the next caller
+    /// that needs a token starts a fetch. Call this once the cause has been fixed.
     pub fn reset(&self) {
         self.shared.with_state(|state, _| state.reset());
-        CredentialMemory::forget(self.shared.source.local_fingerprint());
+        CredentialMemory::forget(self.shared.credentials());
         self.shared.changes.notify();
     }
 
-    /// Gives up the tokens and ends their session at the server: the next
-    /// caller logs in anew. Waits for a fetch under way, whose tokens are given
-    /// up as well. Goes on when the caller leaves; takes no longer than the
-    /// [revoke timeout](crate::TokenCacheBuilder::revoke_timeout).
+    /// Drops the tokens and ends their session at the server: the next caller logs
+    /// in again. Waits for a fetch in progress, whose tokens are dropped too.
+    /// Continues if the caller leaves; takes at most the [revoke
+    /// timeout](crate::TokenCacheBuilder::revoke_timeout).
     ///
-    /// Dropping the last handle ends no session: that takes a request.
+    /// Dropping the last handle does not end the session, which requires a request.
     ///
     /// ```
     /// # #[cfg(feature = "testing")]
@@ -176,35 +176,35 @@ impl TokenCache {
     ///
     /// # Errors
     ///
-    /// If the session could not be ended, for one because the source knows no
-    /// way: grants needs a `logout_endpoint` or a `revocation_endpoint`. The
-    /// cache has let go of the tokens all the same, unless the time was over
-    /// before a fetch was.
+    /// Fails if the session could not be ended, for example because the source does
+    /// not support it: a grant needs a `logout_endpoint` or a `revocation_endpoint`.
+    /// The tokens have been dropped all the same, unless the timeout passed before a
+    /// fetch ended.
     pub async fn revoke(&self) -> Result<(), TokenError> {
         session::revoke(&self.shared, Scope::Fleet).await
     }
 
-    /// As [`revoke`](Self::revoke), but a session that a fleet shares stays.
+    /// Like [`revoke`](Self::revoke), but leaves a session that a fleet shares.
     #[cfg(feature = "accounts")]
     pub(crate) async fn end_own_session(&self) -> Result<(), TokenError> {
         session::revoke(&self.shared, Scope::Process).await
     }
 
-    /// Hands out no more tokens, and ends the session as
-    /// [`revoke`](Self::revoke) does: for the end of a program, after its last
-    /// request. Whoever asks for a token afterwards gets an error of the kind
-    /// [`ShutDown`](crate::TokenErrorKind::ShutDown). A session that a
-    /// [fleet](crate::store) shares stays, for the others go on.
+    /// Stops handing out tokens, and ends the session as [`revoke`](Self::revoke)
+    /// does. Call it at the end of a program, after its last request: later calls
+    /// for a token fail with [`ShutDown`](crate::TokenErrorKind::ShutDown). A
+    /// session that a [fleet](crate::store) shares stays, because other processes
+    /// use it.
     ///
-    /// No token request leaves any more. One in progress is waited for, and if it
-    /// takes longer than the [revoke timeout](crate::TokenCacheBuilder::revoke_timeout),
-    /// its session is ended when it lands. A session that could not be ended is
+    /// No further token request is sent. One in progress is waited for; if it takes
+    /// longer than the [revoke timeout](crate::TokenCacheBuilder::revoke_timeout),
+    /// its session is ended when it completes. A session that could not be ended is
     /// kept for another call.
     ///
     /// # Errors
     ///
-    /// As for `revoke`, except that a source which has no way to end a session is
-    /// no failure. The cache is shut down all the same.
+    /// Fails as `revoke` does, but not for a source that does not support ending a
+    /// session. The cache is shut down all the same.
     pub async fn shutdown(&self) -> Result<(), TokenError> {
         self.close();
         match session::shut_down(&self.shared).await {
@@ -213,51 +213,52 @@ impl TokenCache {
         }
     }
 
-    /// Hands out no more tokens.
+    /// Stops handing out tokens.
     pub(crate) fn close(&self) {
         self.shared.with_state(|state, _| state.close());
         self.shared.changes.notify();
     }
 
-    /// Whether there is another handle, a fetch or a waiter.
+    /// Returns whether there is another handle, a fetch or a waiter.
     #[cfg(feature = "accounts")]
     pub(crate) fn is_in_use(&self) -> bool {
         Arc::strong_count(&self.shared) > 1
     }
 
-    /// Whether there is a token, valid or not.
+    /// Returns whether there is a token, valid or not.
     #[cfg(feature = "accounts")]
     pub(crate) fn has_token(&self) -> bool {
         self.shared.with_state(|state, _| state.live.is_some())
     }
 
-    /// Renews from now on also while nobody asks for a token, except after the
-    /// credentials were refused. The task behind this keeps no cache alive: it
-    /// ends with the last handle. If its runtime ends, the next fetch starts it
-    /// again in its own.
+    /// Renews the token from now on even while no caller needs one, except after the
+    /// credentials were refused. The background task does not keep the cache alive:
+    /// it ends with the last handle. If its runtime ends, the next fetch restarts it
+    /// in its own.
     pub fn keep_warm(&self) {
         self.shared.keeps_warm.store(true, Ordering::Relaxed);
         background::ensure_keep_warm(&self.shared);
     }
 
-    /// Fetches a token if there is none: for the start of a program, so that
-    /// wrong credentials show before the first request does.
+    /// Fetches a token if there is none. Call it when a program starts, to notice
+    /// wrong credentials before the first request.
     ///
     /// # Errors
     ///
-    /// As for [`token`](Self::token).
+    /// Fails as [`token`](Self::token) does.
     pub async fn warm_up(&self) -> Result<(), TokenError> {
         self.token().await.map(drop)
     }
 
-    /// Whether a token can be sent at once: for a readiness probe. Asks nobody
-    /// and waits for nothing, but sets off a fetch if there is no token, so that
-    /// a probe alone makes a program ready.
+    /// Returns `Ok` if a token can be sent at once, for a readiness probe. Makes no
+    /// request and never waits, but starts a fetch if there is no token, so that a
+    /// probe alone makes a program ready.
     ///
     /// # Errors
     ///
-    /// Why not; [`WaitTimeout`](crate::TokenErrorKind::WaitTimeout) while a fetch is under
-    /// way.
+    /// Fails with the reason if there is no token;
+    /// [`WaitTimeout`](crate::TokenErrorKind::WaitTimeout) while a fetch is in
+    /// progress.
     pub fn ready(&self) -> Result<(), TokenError> {
         match self.shared.lookup(Requirements::default()) {
             Next::Serve { .. } => Ok(()),

@@ -1,4 +1,4 @@
-//! Whose turn it is to send credentials.
+//! The turn to send credentials.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, Weak};
@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use crate::sync::lock;
 
-/// By the number of a user at an endpoint: those with an attempt in progress, or with
-/// one that waits for it.
+/// Turns by the number of a user at an endpoint: those with an attempt in progress,
+/// or with one that waits for it.
 static USERS: LazyLock<Mutex<HashMap<u64, Weak<Turn>>>> = LazyLock::new(Mutex::default);
 
 /// One attempt at a time.
@@ -39,12 +39,12 @@ impl Turn {
         })
     }
 
-    /// Takes the turn for `limit` at the most, unless it is taken and `waits` says that
-    /// this matters: returns until when, then.
+    /// Takes the turn for at most `limit`. If it is taken, and `waits` returns that
+    /// this matters, returns until when.
     ///
     /// # Errors
     ///
-    /// That of `waits`.
+    /// Fails with the error of `waits`.
     pub(crate) fn take<E>(
         &self,
         now: Instant,
@@ -78,7 +78,7 @@ impl Drop for Turn {
             return;
         }
         let mut users = lock(&USERS);
-        // Another may have its place by now.
+        // Another turn may have its place by now.
         if users
             .get(&self.user)
             .is_some_and(|it| it.strong_count() == 0)

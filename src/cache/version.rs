@@ -2,9 +2,9 @@
 
 use crate::sync::model::{AtomicU32, Ordering};
 
-/// The version of a cache's token. A copy is good while the version is the one that it
-/// was made at. It is read and changed by who has the state locked; whoever has a copy
-/// reads it without.
+/// The version of a cache's token. A copy is valid while the version is the one at
+/// which it was made. It is read and changed under the lock of the state; the holder
+/// of a copy reads it without.
 #[derive(Debug)]
 pub(crate) struct Version(AtomicU32);
 
@@ -30,13 +30,14 @@ impl Version {
     }
 }
 
-/// How many versions there are: 4 KiB of them.
+/// The number of versions: 4 KiB of them.
 #[cfg(feature = "accounts")]
 const VERSIONS: usize = 1024;
 
-/// Returns the version of the cache with this id. It changes when the token is replaced
-/// or withdrawn, before anybody is told. Caches whose ids have the same remainder have
-/// one in common: a renewal is rare, and all that a change costs the others is a lookup.
+/// Returns the version of the cache with this id. It changes when the token is
+/// replaced or withdrawn, before that is reported. Caches whose ids have the same
+/// remainder share one: a renewal is rare, and a change costs the others only a
+/// lookup.
 #[cfg(feature = "accounts")]
 #[inline]
 pub(crate) fn of(cache_id: u64) -> &'static Version {

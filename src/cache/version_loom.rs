@@ -1,6 +1,6 @@
-//! A token, copies of it beside the keys of accounts, and who gives it up, by loom's
-//! model. The version is the cache's own; the state and the entry are two locks, as
-//! those of the cache and of the accounts.
+//! A token, its copies stored with the keys of accounts, and its withdrawal, by
+//! loom's model. The version is the cache's own; the state and the entry are two
+//! locks, like those of the cache and of the accounts.
 
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
@@ -22,7 +22,7 @@ struct Both {
     version: Version,
     state: Mutex<State>,
     entry: Mutex<Option<Copy>>,
-    /// Whoever gave the token up was told that it is.
+    /// Whether the withdrawal was reported.
     told: AtomicBool,
 }
 
@@ -83,7 +83,7 @@ impl Both {
     }
 }
 
-/// What a request sends that begins when the token may have been given up.
+/// Sends a request that begins when the token may have been withdrawn.
 fn send(both: &Both) {
     let told = both.told.load(Ordering::Acquire);
     if let Some(generation) = both.hot() {
@@ -130,7 +130,7 @@ fn a_copy_of_a_token_that_was_given_up_is_kept_no_more() {
     });
 }
 
-/// The version belongs to more than one cache: a change of another one ends copies,
+/// The version belongs to more than one cache: a change by another one ends copies,
 /// and does nothing else.
 #[test]
 fn a_change_of_another_cache_costs_a_copy_and_no_more() {

@@ -1,4 +1,4 @@
-//! One caller's way to a token.
+//! One caller's wait for a token.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,8 +22,7 @@ use crate::telemetry::WaitSpan;
 /// that is shutting down does at once.
 const MAX_DROPPED: u8 = 8;
 
-/// Resolves to a token that may be sent now. Dropping it ends the wait and nothing
-/// else.
+/// Resolves to a token that may be sent now. Dropping it only ends the wait.
 pub(crate) struct WaitForToken {
     on: On,
     deadline: Option<Instant>,
@@ -31,9 +30,10 @@ pub(crate) struct WaitForToken {
     timer: Timer,
     started: bool,
     dropped: u8,
-    /// Parked, and among the callers that are shown to wait.
+    /// Whether it is parked, and counted among the waiting callers.
     shown: bool,
-    /// Since before `deadline`, and how long is not told yet.
+    /// Whether it has waited since before `deadline`, and the duration is not
+    /// reported yet.
     waits: bool,
 }
 
@@ -47,13 +47,13 @@ enum On {
 
 /// A token that is there.
 pub(crate) enum Token<R> {
-    /// What was made of one that a fetch has brought.
+    /// What was made of a fetched token.
     Fetched(R),
-    /// That of a lookup.
+    /// The token of a lookup.
     Found(Arc<CachedToken>),
 }
 
-/// What few callers have: one that waits is small.
+/// What few callers have, kept separately so that a waiting caller is small.
 #[derive(Default)]
 struct More {
     needs: Requirements,
@@ -66,7 +66,7 @@ struct More {
 enum Timer {
     /// Nothing yet.
     Unset,
-    /// The timer of the fetch, which is one for all of its waiters.
+    /// The timer of the fetch, which serves all of its waiters.
     OfFetch,
     Own,
 }
@@ -76,7 +76,7 @@ impl WaitForToken {
         Self::on(On::Nothing(shared), needs)
     }
 
-    /// The wait of a caller who has made the first lookup already.
+    /// Returns the wait of a caller that has already made the first lookup.
     pub(crate) fn joined(
         needs: Requirements,
         waiter: Waiter<FetchEnd, Arc<Shared>>,
@@ -111,7 +111,7 @@ impl WaitForToken {
         }
     }
 
-    /// The fetch that the caller waits for.
+    /// Returns the fetch that the caller waits for.
     fn fetch(&self) -> Option<&Waiter<FetchEnd, Arc<Shared>>> {
         match &self.on {
             On::Nothing(_) => None,
@@ -123,13 +123,14 @@ impl WaitForToken {
         self.more.as_ref().map(|it| it.needs).unwrap_or_default()
     }
 
-    /// When the caller's time is over; `None` before the wait begins.
+    /// Returns when the caller's time is over; `None` before the wait begins.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    /// Polls for a token. `take` gets one that was fetched for many callers by
-    /// reference, so that none of them counts its references; it may be sent at once.
+    /// Polls for a token. `take` gets a reference to a token that was fetched for
+    /// many callers, so that none of them counts its references; it may be sent at
+    /// once.
     pub(crate) fn poll_then<R>(
         &mut self,
         cx: &mut Context<'_>,
@@ -151,7 +152,7 @@ impl WaitForToken {
                 ready!(self.poll_parked(cx))?;
                 continue;
             };
-            // Whether another token is what this caller needs a lookup decides.
+            // A lookup decides whether this caller needs another token.
             if let Some(FetchEnd { outcome, at }) = end
                 && let Ok(live) = outcome
                 && self.needs().are_met_fast_by(live)
@@ -164,7 +165,7 @@ impl WaitForToken {
         }
     }
 
-    /// The fetch has ended without the token that this caller needs.
+    /// Handles a fetch that ended without the token that this caller needs.
     fn leave_unserved(&mut self) -> Result<(), TokenError> {
         let on = On::Nothing(self.shared().clone());
         let on = std::mem::replace(&mut self.on, on);
@@ -185,11 +186,11 @@ impl WaitForToken {
                     self.shown = false;
                     self.shared().gauges.waits_ended(1);
                 }
-                // The fetch's timer went with it.
+                // The fetch's timer ended with it.
                 if self.timer == Timer::OfFetch {
                     self.timer = Timer::Unset;
                 }
-                // Another runtime's end says nothing of this one.
+                // The end of another runtime says nothing about this one.
                 self.dropped += u8::from(self.started);
                 if self.dropped > MAX_DROPPED {
                     return Err(no_runtime("the runtime is shutting down"));
@@ -199,8 +200,8 @@ impl WaitForToken {
         Ok(())
     }
 
-    /// The fetch has ended. Whoever ended it has shown that, and has told how long the
-    /// callers waited that its timer served.
+    /// Handles the end of the fetch, which has updated the gauges, and reported how
+    /// long the callers that its timer served have waited.
     fn leave_ended(&mut self, at: Instant) {
         self.shown = false;
         if self.timer == Timer::OfFetch {
@@ -209,7 +210,7 @@ impl WaitForToken {
         self.end_wait(at);
     }
 
-    /// Tells how long the caller has waited, once.
+    /// Reports how long the caller has waited, once.
     fn end_wait(&mut self, at: Instant) {
         if std::mem::take(&mut self.waits)
             && let Some(deadline) = self.deadline
@@ -220,7 +221,7 @@ impl WaitForToken {
         }
     }
 
-    /// Parks on the fetch in progress. Ready when it is to be looked at again.
+    /// Parks on the fetch in progress. Ready when it is to be checked again.
     fn poll_parked(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TokenError>> {
         let now = Instant::now();
         let limit = self.shared().settings.wait_timeout;
@@ -247,14 +248,15 @@ impl WaitForToken {
         }
         let polled = self.poll_own_timer(deadline, cx);
         if polled.is_pending() {
-            // In a call of another cache's source, which its permit is not for.
+            // In a call of another cache's source, which must not hold its permit
+            // for this.
             permitted_call::release();
         }
         polled
     }
 
-    /// Chooses the timer of a caller who is about to be parked. Whoever joins a second
-    /// fetch has less time left than the fetch's timer allows for.
+    /// Chooses the timer of a caller that is about to be parked. One that joins a
+    /// second fetch has less time left than the fetch's timer allows.
     fn choose_timer(&mut self) -> Result<(), TokenError> {
         if self.timer == Timer::Unset {
             let runtime = Handle::try_current().map_err(no_runtime)?;
@@ -266,8 +268,7 @@ impl WaitForToken {
         Ok(())
     }
 
-    /// Polls the caller's own timer, which ends early where the fetch may be
-    /// stalled.
+    /// Polls the caller's own timer, which ends early if the fetch may be stalled.
     fn poll_own_timer(
         &mut self,
         deadline: Instant,
@@ -318,7 +319,7 @@ impl Drop for WaitForToken {
                 On::Nothing(_) => false,
             };
             let end = self.fetch().and_then(Waiter::end);
-            // Whoever ended the fetch has shown it.
+            // The end of the fetch has updated the gauges.
             let has_ended = !left && end.flatten().is_some();
             told = has_ended && self.timer == Timer::OfFetch;
             if !has_ended {
@@ -331,8 +332,8 @@ impl Drop for WaitForToken {
     }
 }
 
-/// tokio's timers panic in a runtime that has none, or has ended. A waiter gets
-/// an error instead.
+/// Sets up a timer. tokio's timers panic in a runtime that has none, or has ended;
+/// a waiter gets an error instead.
 fn timed<T>(timer: impl FnOnce() -> T) -> Result<T, TokenError> {
     catch_unwind(AssertUnwindSafe(timer))
         .map_err(|_| no_runtime("the runtime has no timer or is shutting down"))

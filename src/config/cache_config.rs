@@ -10,7 +10,7 @@ use super::values::{DurationValue, Number, Text};
 use crate::cache::{Renewal, Setting, Settings, TokenCacheBuilder};
 use crate::error::ConfigError;
 
-/// The settings that are given, by their keys.
+/// The settings that are present, by key.
 #[derive(Default)]
 pub(super) struct CacheConfig {
     label: Option<String>,
@@ -24,7 +24,8 @@ enum Value {
     Fraction(fn(&mut Settings) -> &mut f64, f64),
 }
 
-/// The key that is no setting but the builder's [`label`](TokenCacheBuilder::label).
+/// The key of the builder's [`label`](TokenCacheBuilder::label), which is not a
+/// setting.
 const LABEL: &str = "label";
 /// The key of the builder's [`renewal`](TokenCacheBuilder::renewal).
 const RENEWAL: &str = "renewal";

@@ -1,4 +1,4 @@
-//! How the client of a configuration authenticates.
+//! Client authentication from a configuration.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::grant::{self, ClientAuth, Credential, SecretFile, SecretSource};
 #[cfg(feature = "private-key-jwt")]
 use crate::secret_file;
 
-/// A key that holds a secret, and the key that names a file in its place.
+/// A key that holds a secret, and the key that names a file instead.
 pub(super) struct SecretKeys<'a> {
     pub(super) name: &'static str,
     pub(super) value: &'a Option<Secret>,
@@ -18,7 +18,7 @@ pub(super) struct SecretKeys<'a> {
 }
 
 impl SecretKeys<'_> {
-    /// Returns the secret as it is now.
+    /// Returns the current secret.
     pub(super) fn read(&self) -> Result<Option<grant::Secret>, ConfigError> {
         match (self.value, self.file) {
             (Some(_), Some(_)) => Err(only_one(self.file_name, self.name)),
@@ -29,8 +29,8 @@ impl SecretKeys<'_> {
     }
 
     /// Returns the secret, which is read again for each token request if it is in a
-    /// file. The file is read once now, so that one that is missing or empty is
-    /// found when the program starts.
+    /// file. The file is also read once now, so that a missing or empty one is
+    /// noticed when the program starts.
     pub(super) fn credential(&self) -> Result<Option<Credential>, ConfigError> {
         let secret = self.read()?;
         Ok(match self.file {
@@ -39,12 +39,12 @@ impl SecretKeys<'_> {
         })
     }
 
-    /// Returns what was read, which is required.
+    /// Returns a required value.
     pub(super) fn needed<T>(&self, value: Option<T>) -> Result<T, ConfigError> {
         value.ok_or_else(|| one_of(self.name, self.file_name))
     }
 
-    /// Returns the source of a short-lived secret, whose file need not be there yet.
+    /// Returns the source of a short-lived secret, whose file need not exist yet.
     pub(super) fn source(&self) -> Result<Option<ShortLived>, ConfigError> {
         match (self.value, self.file) {
             (Some(_), Some(_)) => Err(only_one(self.file_name, self.name)),
@@ -55,7 +55,7 @@ impl SecretKeys<'_> {
     }
 }
 
-/// A short-lived secret: as it is in the configuration, or in a file.
+/// A short-lived secret: in the configuration, or in a file.
 pub(super) enum ShortLived {
     Fixed(grant::Secret),
     File(SecretFile),
@@ -77,7 +77,7 @@ impl SecretSource for ShortLived {
     }
 }
 
-/// The error of two keys of which one has to be set.
+/// Returns the error for two keys of which one must be set.
 pub(super) fn one_of(name: &'static str, other: &'static str) -> ConfigError {
     let reason = format!("is missing, and so is `{other}`: set one of them");
     ConfigError::new(name, reason)
@@ -95,7 +95,7 @@ pub(super) fn needed<T>(name: &'static str, value: Option<T>) -> Result<T, Confi
     value.ok_or_else(|| ConfigError::new(name, "is missing"))
 }
 
-/// The error of two keys of which only one may be set.
+/// Returns the error for two keys of which only one may be set.
 pub(super) fn only_one(name: &'static str, other: &'static str) -> ConfigError {
     ConfigError::new(name, format!("conflicts with `{other}`: set only one"))
 }
@@ -110,7 +110,7 @@ impl SourceConfig {
         };
         let client_secret = secret.credential()?;
         let has_key = self.private_key.is_some() || self.private_key_file.is_some();
-        // That of a `jwt_bearer` grant signs the grant's assertion.
+        // In a `jwt_bearer` grant, the key signs the grant's assertion.
         let signs_grant = self.signs_grant();
         let assertion_keys = SecretKeys {
             name: "client_assertion",
@@ -180,14 +180,14 @@ impl SourceConfig {
         }
     }
 
-    /// Whether the private key signs the assertion of a `jwt_bearer` grant.
+    /// Returns whether the private key signs the assertion of a `jwt_bearer` grant.
     pub(super) fn signs_grant(&self) -> bool {
         let is_given = self.assertion.is_some() || self.assertion_file.is_some();
         self.grant.as_deref() == Some("jwt_bearer") && !is_given
     }
 
-    /// The keys that say how an assertion is signed and what is in it, and whether they
-    /// are set.
+    /// Returns the keys about the signing and the content of an assertion, and
+    /// whether they are set.
     fn keys_of_signed(&self) -> [(&'static str, bool); 9] {
         [
             ("key_id", self.key_id.is_some()),
@@ -219,18 +219,18 @@ impl SourceConfig {
         Ok(ClientAuth::private_key_jwt(jwt))
     }
 
-    /// Sets whom an assertion is about, and what else it says.
+    /// Sets the subject and other claims of an assertion.
     pub(super) fn with_claims(&self, mut jwt: grant::SignedJwt) -> grant::SignedJwt {
         if let Some(subject) = &self.assertion_subject {
             jwt = jwt.subject(subject);
         }
-        for (name, value) in self.assertion_claims.iter().flatten() {
+        for (name, value) in self.assertion_claims.iter().flat_map(|table| &table.0) {
             jwt = jwt.claim(name, &value.0);
         }
         jwt
     }
 
-    /// Assertions that the key of the configuration signs. A key in a file is read
+    /// Returns assertions that the configured key signs. A key in a file is read
     /// again for each of them.
     pub(super) fn signed_jwt(&self) -> Result<crate::grant::SignedJwt, ConfigError> {
         use crate::grant::{PrivateKey, SignedJwt};
@@ -262,7 +262,7 @@ impl SourceConfig {
                 .map_err(|error| fault(error.reason()))?;
         }
         let mut jwt = SignedJwt::new(key);
-        for (name, value) in self.assertion_headers.iter().flatten() {
+        for (name, value) in self.assertion_headers.iter().flat_map(|table| &table.0) {
             jwt = jwt.header(name, &value.0);
         }
         match &self.assertion_lifetime {

@@ -9,7 +9,7 @@ use super::source_config::SourceConfig;
 use crate::error::ConfigError;
 use crate::secret_file;
 
-/// The keys that are tables.
+/// Keys that are tables.
 const TABLES: [&str; 5] = [
     "assertion_claims",
     "assertion_headers",
@@ -18,12 +18,17 @@ const TABLES: [&str; 5] = [
     "params",
 ];
 
+/// The table whose keys this crate defines. Those of the others are the server's.
+const CACHE: &str = "cache";
+
 impl SourceConfig {
-    /// Reads the variables whose names begin with `prefix`, in any letter case;
-    /// the rest of the name is a key of the configuration. Two underscores
-    /// separate a table from a key in it. An empty variable counts as not set. A byte
-    /// order mark at the start of a value and line ends and blanks at its end are
-    /// dropped; a secret that ends in one belongs in the program.
+    /// Reads the variables whose names begin with `prefix`, in any letter case; the
+    /// rest of the name is a key of the configuration. Two underscores separate a
+    /// table from a key in it; the name of a parameter, a claim or a header keeps its
+    /// letter case if it has a lower-case letter (`AUTH_PARAMS__loginHint`) and
+    /// otherwise becomes lower-case. An empty variable counts as not set. A byte order
+    /// mark at the start of a value and line ends and blanks at its end are dropped;
+    /// a secret that ends in a blank has to be set in the program.
     ///
     /// ```
     /// # fn config() -> Result<(), Box<dyn std::error::Error>> {
@@ -47,9 +52,9 @@ impl SourceConfig {
     ///
     /// # Errors
     ///
-    /// Fails if a variable with this prefix is not a known key, holds nothing but
-    /// blanks, or has a value of the wrong type. The error names the variable and
-    /// quotes no value.
+    /// Fails if a variable with this prefix is not a known key, holds only blanks,
+    /// or has a value of the wrong type. The error names the variable and quotes no
+    /// value.
     pub fn from_vars<N, V>(
         prefix: &str,
         variables: impl IntoIterator<Item = (N, V)>,
@@ -78,13 +83,19 @@ impl SourceConfig {
                 return Err(refused(format!("`{variable}`: {error}")));
             }
             match name.split_once("__") {
-                // In place of serde's own message, which quotes the value.
+                // Replaces serde's own message, which quotes the value.
                 None if TABLES.contains(&name.as_str()) => {
                     let what = format!("`{name}` is a table: set its keys as `{name}__…`");
                     return Err(refused(what));
                 }
                 None => drop(config.insert(name, value.into())),
                 Some((table, name)) => {
+                    let written = &variable[variable.len() - name.len()..];
+                    let has_lower_case = written.contains(|c: char| c.is_ascii_lowercase());
+                    let name = match table != CACHE && has_lower_case {
+                        true => written,
+                        false => name,
+                    };
                     let table = config.entry(table);
                     let table = table.or_insert_with(|| Value::Object(Map::new()));
                     if let Value::Object(table) = table {
@@ -96,14 +107,15 @@ impl SourceConfig {
         serde_json::from_value(Value::Object(config)).map_err(refused)
     }
 
-    /// Reads the environment of this process: see [`from_vars`](Self::from_vars).
+    /// Reads the environment of this process, as [`from_vars`](Self::from_vars)
+    /// does.
     ///
     /// # Errors
     ///
     /// Fails as `from_vars` does.
     pub fn from_env(prefix: &str) -> Result<Self, ConfigError> {
-        // A name that is not Unicode is not a key; a value that is not is kept,
-        // lossily, so that the key is not taken for missing.
+        // A name that is not Unicode is not a key. A value that is not is kept,
+        // lossily, so that the key does not count as missing.
         let variables = std::env::vars_os().filter_map(|(name, value)| {
             let name = name.into_string().ok()?;
             Some((name, value.to_string_lossy().into_owned()))
@@ -112,8 +124,8 @@ impl SourceConfig {
     }
 }
 
-/// Returns the error of a value that its key cannot have: serde's own says nothing
-/// of the key.
+/// Returns the error for a value that its key cannot have: serde's own does not name
+/// the key.
 fn misfit(name: &str, value: &str) -> Option<serde_json::Error> {
     let value = match name.split_once("__") {
         None if TABLES.contains(&name) => return None,

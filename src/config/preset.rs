@@ -11,7 +11,7 @@ use crate::voipex::{self, VoipexImpersonation};
 const VOIPEX: &str = "voipex";
 
 impl SourceConfig {
-    /// Builds the source of the preset.
+    /// Builds the preset's source.
     pub(super) fn of_preset<T: Transport>(
         &self,
         transport: T,

@@ -1,9 +1,9 @@
 //! A file for the refresh token that a server rotated.
 //!
 //! The old token is worthless once there is a new one, so at any moment one of two
-//! files holds the latest: the file itself, or a second one beside it, to which a
-//! token is written first. The second one ends in a line end, by which one that was
-//! not written to its end is known.
+//! files holds the latest: the file itself, or a second one next to it, to which a
+//! token is written first. The second one ends in a line end, which shows that it
+//! was written completely.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -17,7 +17,7 @@ use crate::secret_file;
 use crate::token::RefreshToken;
 
 const FIELD: &str = "rotated_token_file";
-/// As on Linux. More than that is a circle.
+/// As on Linux. More links than this are a cycle.
 const MAX_LINKS: usize = 40;
 
 /// Returns the latest token, or `None` if there is none yet.
@@ -28,14 +28,43 @@ pub(super) fn read(path: &Path) -> Result<Option<Secret>, ConfigError> {
     })
 }
 
+/// Checks that a token could be written, because the one that is in use is worthless by
+/// then. Leaves nothing behind.
+pub(super) fn check(path: &Path) -> Result<(), ConfigError> {
+    is_writable(&follow_links(path)).map_err(|error| {
+        let reason = format!("{} cannot be written: {error}", path.display());
+        ConfigError::new(FIELD, reason)
+    })
+}
+
+fn is_writable(path: &Path) -> io::Result<()> {
+    let open = |path| OpenOptions::new().write(true).open(path);
+    let Err(error) = open(path) else {
+        return Ok(());
+    };
+    if path.is_dir() {
+        return Err(error);
+    }
+    let new = beside(path);
+    let mut options = OpenOptions::new();
+    match options.write(true).create_new(true).open(&new) {
+        Ok(_) => fs::remove_file(&new),
+        // It may hold the latest token.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => open(&new).map(drop),
+        // What is wrong with the file says more, unless it is only missing.
+        Err(other) if error.kind() == ErrorKind::NotFound => Err(other),
+        Err(_) => Err(error),
+    }
+}
+
 /// Writes the token to the file, readable by its owner only.
 pub(super) async fn write(path: PathBuf, token: RefreshToken) -> Result<(), BoxError> {
     let written = tokio::task::spawn_blocking(move || replace(&follow_links(&path), &token));
     Ok(written.await??)
 }
 
-/// Where the file really is: a link stays one, and what it leads to is replaced.
-/// That need not exist yet.
+/// Resolves links: a link stays a link, and its target is replaced. The target need
+/// not exist yet.
 fn follow_links(path: &Path) -> PathBuf {
     let mut path = path.to_path_buf();
     for _ in 0..MAX_LINKS {
@@ -47,7 +76,7 @@ fn follow_links(path: &Path) -> PathBuf {
     path
 }
 
-/// The second file.
+/// Returns the path of the second file.
 fn beside(path: &Path) -> PathBuf {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
@@ -55,10 +84,11 @@ fn beside(path: &Path) -> PathBuf {
 }
 
 fn latest(path: &Path) -> io::Result<Option<Secret>> {
-    // Written to its end, and not moved: the process ended just then.
+    // Complete but not moved: the process ended in between.
     let new = beside(path);
     if let Some(token) = read_whole(&new)? {
-        // So that it does not outlast a token that is put into the file by hand.
+        // So that it does not override a token that is later put into the file by
+        // hand.
         let _ = settle(&new, path, &token);
         return Ok(Some(token));
     }
@@ -69,14 +99,13 @@ fn latest(path: &Path) -> io::Result<Option<Secret>> {
     };
     let not_text = || io::Error::new(ErrorKind::InvalidData, "is not UTF-8");
     let text = std::str::from_utf8(&bytes).map_err(|_| not_text())?;
-    // Where it was overwritten, what was there before may follow. A file that is
-    // mounted by itself is empty at first.
+    // If the file was overwritten in place, the end of an older token may follow. A
+    // file that is mounted by itself is empty at first.
     let first = text.lines().next().map(secret_file::trim);
     Ok(first.filter(|line| !line.is_empty()).map(Secret::from))
 }
 
-/// Returns the token in the second file, unless it is not there or was not written
-/// to its end.
+/// Returns the token in the second file, unless it is missing or incomplete.
 fn read_whole(new: &Path) -> io::Result<Option<Secret>> {
     let bytes = match secret_file::read_bytes(new) {
         Ok(bytes) => bytes,
@@ -96,7 +125,7 @@ fn replace(path: &Path, token: &RefreshToken) -> io::Result<()> {
     });
     match written {
         Ok(()) => settle(&new, path, &Secret::from(token.secret())),
-        // No second file can be made where only the file itself was mounted.
+        // There is no place for a second file if only the file itself is mounted.
         Err(error) => {
             if overwrite(path, &line).is_err() {
                 return Err(error);
@@ -107,7 +136,7 @@ fn replace(path: &Path, token: &RefreshToken) -> io::Result<()> {
     }
 }
 
-/// Puts the second file, which is whole, in the place of the file.
+/// Replaces the file by the second file, which is complete.
 fn settle(new: &Path, path: &Path, token: &Secret) -> io::Result<()> {
     if fs::rename(new, path).is_err() {
         // A file that is mounted by itself cannot be replaced (EBUSY), nor can one
@@ -127,8 +156,8 @@ fn line(token: &str) -> Zeroizing<Vec<u8>> {
     line
 }
 
-/// Writes the line over what is in the file, in one call and only then cut to its
-/// length: a process that ends in between leaves the whole line at the start.
+/// Overwrites the file with the line in one call, and then truncates it to the
+/// line's length: a process that ends in between leaves the whole line at the start.
 fn overwrite(path: &Path, line: &[u8]) -> io::Result<()> {
     let mut file = create(path, false)?;
     file.write_all(line)?;
@@ -144,7 +173,7 @@ fn create(path: &Path, truncate: bool) -> io::Result<File> {
     options.open(path)
 }
 
-/// So that the rename outlasts a power cut, where the system has a way to say so.
+/// Makes the rename durable across a power cut, where the system supports it.
 fn sync_folder(path: &Path) {
     let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
     if let Ok(folder) = File::open(folder.unwrap_or(Path::new("."))) {
@@ -156,7 +185,7 @@ fn sync_folder(path: &Path) {
 mod tests {
     use super::*;
 
-    /// A folder that is gone when the test is over.
+    /// A folder that is removed at the end of the test.
     struct Folder(PathBuf);
 
     impl Folder {
@@ -195,15 +224,15 @@ mod tests {
             (None, Some("\n"), None),
             (None, Some("old"), Some("old")),
             (None, Some("\u{feff}old \r\n"), Some("old")),
-            // It ended while it wrote the second file.
+            // The process ended while writing the second file.
             (Some(""), Some("old\n"), Some("old")),
             (Some("ne"), Some("old\n"), Some("old")),
             (Some("\n"), Some("old\n"), Some("old")),
             (Some("\0\0\0\n"), Some("old\n"), Some("old")),
-            // Before the second file took the place of the first.
+            // Before the second file replaced the first.
             (Some("new\n"), Some("old\n"), Some("new")),
             (Some("new\n"), None, Some("new")),
-            // While the first one was overwritten.
+            // While overwriting the first file.
             (Some("new\n"), Some("ne"), Some("new")),
             (None, Some("new\ner and longer\n"), Some("new")),
         ] {
@@ -214,7 +243,7 @@ mod tests {
                 }
             }
             assert_eq!(held(&path).as_deref(), found, "{second:?} {first:?}");
-            // What was left undone is done, so that it is not found again.
+            // The replacement is completed, so that the token is not found again.
             assert_eq!(held(&path).as_deref(), found, "{second:?} {first:?}");
             if second.is_some_and(|it| it == "new\n") {
                 assert!(!new.exists(), "{second:?} {first:?}");
@@ -235,6 +264,40 @@ mod tests {
     }
 
     #[cfg(unix)]
+    /// A folder that is a file stands for one that may not be written, which nothing is
+    /// for root.
+    #[test]
+    fn a_file_that_cannot_be_written_is_refused_before_a_token_is_rotated() {
+        let folder = Folder::new("check");
+        let file = folder.0.join("file");
+        fs::write(&file, "old\n").expect("written");
+        let link = folder.0.join("link");
+        let targets = [
+            (file.clone(), true),
+            (folder.0.join("missing"), true),
+            (folder.0.join("no/folder/token"), false),
+            (file.join("token"), false),
+            (folder.0.clone(), false),
+        ];
+        for (path, is_writable) in &targets {
+            assert_eq!(check(path).is_ok(), *is_writable, "{path:?}");
+            #[cfg(unix)]
+            {
+                std::os::unix::fs::symlink(path, &link).expect("a link");
+                assert_eq!(check(&link).is_ok(), *is_writable, "a link to {path:?}");
+                fs::remove_file(&link).expect("removed");
+            }
+        }
+        let error = check(&targets[2].0).expect_err("no folder");
+        assert_eq!(error.field(), FIELD);
+        assert!(error.to_string().contains("no/folder/token"), "{error}");
+        fs::write(beside(&targets[1].0), "new\n").expect("written");
+        check(&targets[1].0).expect("can be written");
+        assert_eq!(held(&file).as_deref(), Some("old"));
+        assert_eq!(held(&targets[1].0).as_deref(), Some("new"));
+        assert_eq!(fs::read_dir(&folder.0).expect("a folder").count(), 2);
+    }
+
     #[test]
     fn a_link_stays_one_and_its_target_is_replaced() {
         use std::os::unix::fs::symlink;
@@ -244,7 +307,7 @@ mod tests {
         fs::create_dir(&data).expect("a folder");
         symlink("data/token", folder.0.join("middle")).expect("a link");
         symlink("middle", &link).expect("a link");
-        // What it leads to is not there yet.
+        // The link's target does not exist yet.
         assert_eq!(held(&link), None);
         for text in ["first", "second"] {
             replace(&follow_links(&link), &token(text)).expect("written");
@@ -261,7 +324,7 @@ mod tests {
         let folder = Folder::new("mount");
         let path = folder.0.join("token");
         fs::write(&path, "a much longer token than the new one\n").expect("written");
-        // In the place of the second file there is what no file can replace.
+        // A folder that no file can replace takes the place of the second file.
         fs::create_dir(beside(&path)).expect("a folder");
         replace(&path, &token("short")).expect("written");
         assert_eq!(fs::read_to_string(&path).expect("text"), "short\n");

@@ -1,4 +1,4 @@
-//! The source that a configuration describes.
+//! The source described by a configuration.
 
 use std::fmt;
 
@@ -16,32 +16,30 @@ use crate::source::{BoxTokenSource, TokenSource};
 use crate::token::RefreshToken;
 use crate::transport::Transport;
 
-/// The URL of an endpoint, by whether it may be plain http off loopback.
+/// URL of an endpoint, which may or may not be plain http off loopback.
 enum Url {
     Secure(String),
     Plain(PlainHttp),
 }
 
 impl SourceConfig {
-    /// Builds the source, with the default transport. Needs the feature
-    /// `reqwest`.
+    /// Builds the source, with the default transport. Needs the feature `reqwest`.
     ///
     /// # Errors
     ///
-    /// Fails if a key is missing, is not used by the grant, or has a value that
-    /// is refused; or if a file cannot be read. The error names the key and the
-    /// file.
+    /// Fails if a key is missing, is not used by the grant, or has an invalid value,
+    /// or if a file cannot be read. The error names the key and the file.
     #[cfg(feature = "reqwest")]
     pub fn source(&self) -> Result<impl TokenSource + fmt::Debug + use<>, ConfigError> {
         self.through(self.default_transport()?)
     }
 
-    /// Builds the source, which sends token requests through this tower
-    /// service; see [`transport`](crate::transport).
+    /// Builds the source, which sends token requests through this tower service; see
+    /// [`transport`](crate::transport).
     ///
     /// # Errors
     ///
-    /// Fails as [`source`](Self::source) does; also if a key is set that only the
+    /// Fails as [`source`](Self::source) does, and if a key is set that only the
     /// default transport uses: certificates, a proxy and so on.
     pub fn source_through<T: Transport>(
         &self,
@@ -93,15 +91,17 @@ impl SourceConfig {
         }
     }
 
-    /// The URL of an endpoint, which may be plain http if its origin is listed under
-    /// `allow_plain_http`.
+    /// Returns the URL of an endpoint, which may be plain http if its origin is
+    /// listed in `allow_plain_http`.
     fn url(&self, url: &str) -> Result<Url, ConfigError> {
         let origins = self.allow_plain_http.iter().flat_map(|list| &list.0);
         let origins: Vec<_> = origins.map(allow_plain_http).collect();
         let is_listed = !origins.is_empty() && {
             let origins = Origins::only(origins)
                 .map_err(|e| ConfigError::new("allow_plain_http", e.reason().to_owned()))?;
-            url.parse().is_ok_and(|uri| origins.permit(&uri))
+            // The URL as it is requested: `http` reads no international host name.
+            let requested = url::Url::parse(url).map(|url| url.as_str().parse());
+            matches!(requested, Ok(Ok(uri)) if origins.permit(&uri))
         };
         Ok(match is_listed {
             true => Url::Plain(allow_plain_http(url)),
@@ -121,7 +121,7 @@ impl SourceConfig {
                 Url::Secure(url) => Endpoint::new(url),
                 Url::Plain(url) => Endpoint::new(url),
             }
-            // By the name of the key, for there are other endpoints.
+            // Named after the key, because there are other endpoints.
             .map_err(|e| ConfigError::new("token_endpoint", e.reason().to_owned())),
             (None, Some(issuer)) => match self.url(issuer)? {
                 Url::Secure(issuer) => Endpoint::issuer(issuer),
@@ -168,6 +168,7 @@ impl SourceConfig {
             .map_err(|e| ConfigError::new("refresh_token", e.to_string()))?;
         let id = self.needed_client_id()?;
         let grant = RefreshTokenGrant::new(self.endpoint()?, id, token)?;
+        rotated.map(rotated_token::check).transpose()?;
         Ok(match self.rotated_token_file.clone() {
             Some(path) => grant.on_rotation(move |token| rotated_token::write(path.clone(), token)),
             None => grant,
@@ -188,7 +189,7 @@ impl SourceConfig {
         }
     }
 
-    /// The grant whose assertion the key of the configuration signs.
+    /// Returns the grant whose assertion the configured key signs.
     fn signed_jwt_bearer(&self) -> Result<JwtBearerGrant, ConfigError> {
         if self.private_key.is_none() && self.private_key_file.is_none() {
             return Err(one_of("assertion_file", "private_key"));
@@ -257,11 +258,12 @@ impl SourceConfig {
         mut grant: Grant<K>,
         transport: impl Transport,
     ) -> Result<BoxTokenSource, ConfigError> {
-        for (name, value) in self.params.iter().flatten() {
+        for (name, value) in self.params.iter().flat_map(|table| &table.0) {
             grant = grant.param(name, value.0.clone())?;
         }
-        for (name, path) in self.param_files.iter().flatten() {
-            if self.params.as_ref().is_some_and(|it| it.contains_key(name)) {
+        for (name, path) in self.param_files.iter().flat_map(|table| &table.0) {
+            let params = self.params.as_ref().map(|table| &table.0);
+            if params.is_some_and(|it| it.contains_key(name)) {
                 return Err(only_one("param_files", "params"));
             }
             read_file("param_files", path)?;
@@ -283,7 +285,7 @@ impl SourceConfig {
         self.finish_without_params(grant, transport)
     }
 
-    /// Sets what has nothing to do with the credentials.
+    /// Applies the settings that do not concern the credentials.
     pub(super) fn finish_without_params<K: GrantType>(
         &self,
         mut grant: Grant<K>,

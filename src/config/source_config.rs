@@ -1,17 +1,16 @@
 //! The keys of a configuration, and which of them a grant uses.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
 use super::cache_config::CacheConfig;
-use super::values::{DurationValue, Flag, Number, Secret, StringList, Text};
+use super::values::{DurationValue, Flag, Number, Secret, StringList, Table, Text, TokenTypes};
 use crate::error::ConfigError;
 
-/// Describes a source of tokens and its cache. Deserialize it, or read it from
-/// the environment with [`from_env`](Self::from_env); the [module](super) lists
+/// Configuration of a source of tokens and its cache. Deserialize it, or read it
+/// from the environment with [`from_env`](Self::from_env); the [module](super) lists
 /// the keys.
 ///
 /// ```
@@ -36,10 +35,10 @@ use crate::error::ConfigError;
 /// # tokens().unwrap();
 /// ```
 ///
-/// An unknown key or a value of the wrong type is an error when the
-/// configuration is read; a key that its grant does not use is an error when the
-/// source is built. No error of this crate quotes a secret. A parser's own error
-/// may show the faulty line, as that of `toml` does.
+/// An unknown key or a value of the wrong type is an error when the configuration is
+/// read; a key that its grant does not use is an error when the source is built. No
+/// error of this crate quotes a secret, but a parser's own error may show the faulty
+/// line, as `toml`'s does.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
@@ -66,8 +65,8 @@ pub struct SourceConfig {
     pub(super) assertion_issuer: Option<String>,
     pub(super) assertion_subject: Option<String>,
     pub(super) assertion_lifetime: Option<DurationValue>,
-    pub(super) assertion_claims: Option<BTreeMap<String, Text>>,
-    pub(super) assertion_headers: Option<BTreeMap<String, Text>>,
+    pub(super) assertion_claims: Option<Table<Text>>,
+    pub(super) assertion_headers: Option<Table<Text>>,
     pub(super) username: Option<String>,
     pub(super) password: Option<Secret>,
     pub(super) password_file: Option<PathBuf>,
@@ -85,13 +84,13 @@ pub struct SourceConfig {
     pub(super) requested_token_type: Option<String>,
     pub(super) audience: Option<StringList>,
     pub(super) resource: Option<StringList>,
-    pub(super) accept_token_type: Option<StringList>,
+    pub(super) accept_token_type: Option<TokenTypes>,
     pub(super) scope: Option<StringList>,
-    pub(super) params: Option<BTreeMap<String, Secret>>,
-    pub(super) param_files: Option<BTreeMap<String, PathBuf>>,
+    pub(super) params: Option<Table<Secret>>,
+    pub(super) param_files: Option<Table<PathBuf>>,
     pub(super) logout_endpoint: Option<String>,
     pub(super) revocation_endpoint: Option<String>,
-    /// With its private key.
+    /// Includes its private key.
     pub(super) client_certificate: Option<Secret>,
     pub(super) client_certificate_file: Option<PathBuf>,
     pub(super) client_key_file: Option<PathBuf>,
@@ -99,7 +98,7 @@ pub struct SourceConfig {
     pub(super) root_certificates_file: Option<PathBuf>,
     pub(super) keep_system_roots: Option<Flag>,
     pub(super) connect_timeout: Option<DurationValue>,
-    /// With a password, perhaps.
+    /// May include a password.
     pub(super) proxy: Option<Secret>,
     pub(super) no_proxy: Option<Flag>,
     pub(super) http1_only: Option<Flag>,
@@ -109,7 +108,7 @@ pub struct SourceConfig {
     pub(super) cache: Option<CacheConfig>,
 }
 
-/// The keys that a preset sets itself.
+/// Keys that a preset sets itself.
 const NOT_FOR_PRESET: [&str; 20] = [
     "token_endpoint",
     "issuer",
@@ -134,7 +133,7 @@ const NOT_FOR_PRESET: [&str; 20] = [
 ];
 
 impl SourceConfig {
-    /// The keys that only some grants use, and whether they are set.
+    /// Returns the keys that only some grants use, and whether they are set.
     fn grant_keys(&self) -> [(&'static str, bool); 18] {
         [
             ("impersonate", self.impersonate.is_some()),
@@ -158,7 +157,7 @@ impl SourceConfig {
         ]
     }
 
-    /// Whether each key of [`NOT_FOR_PRESET`] is set.
+    /// Returns whether each key of [`NOT_FOR_PRESET`] is set.
     fn common_keys(&self) -> [bool; NOT_FOR_PRESET.len()] {
         [
             self.token_endpoint.is_some(),

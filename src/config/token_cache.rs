@@ -11,28 +11,28 @@ impl SourceConfig {
     ///
     /// # Errors
     ///
-    /// Fails as [`source`](Self::source) does; also if a setting of the cache is
-    /// refused, or only one key of a pair is set.
+    /// Fails as [`source`](Self::source) does, and if a setting of the cache is
+    /// invalid, or only one key of a pair is set.
     #[cfg(feature = "reqwest")]
     pub fn token_cache(&self) -> Result<TokenCache, ConfigError> {
         self.token_cache_builder()?.build()
     }
 
-    /// Returns a builder of that cache, for the settings that a file cannot
-    /// have: a [store](TokenCacheBuilder::store). Needs the feature `reqwest`.
+    /// Returns a builder of that cache, for what a file cannot set: a
+    /// [store](TokenCacheBuilder::store). Needs the feature `reqwest`.
     ///
     /// # Errors
     ///
-    /// Fails as [`source`](Self::source) does; also if only one key of a pair of
-    /// settings is set. Settings that make no sense are refused by
+    /// Fails as [`source`](Self::source) does, and if only one key of a pair of
+    /// settings is set. Invalid settings are refused by
     /// [`TokenCacheBuilder::build`].
     #[cfg(feature = "reqwest")]
     pub fn token_cache_builder(&self) -> Result<TokenCacheBuilder, ConfigError> {
         self.token_cache_builder_for(self.source()?)
     }
 
-    /// Returns a builder of a cache of any source, with the settings under
-    /// `cache`: of a source with another transport, say.
+    /// Returns a builder of a cache of any source, such as one with another
+    /// transport, with the settings under `cache`.
     ///
     /// ```
     /// # fn tokens() -> Result<(), Box<dyn std::error::Error>> {
@@ -52,8 +52,8 @@ impl SourceConfig {
     ///
     /// # Errors
     ///
-    /// Fails if only one key of a pair of settings is set. Settings that make no
-    /// sense are refused by [`TokenCacheBuilder::build`].
+    /// Fails if only one key of a pair of settings is set. Invalid settings are
+    /// refused by [`TokenCacheBuilder::build`].
     pub fn token_cache_builder_for(
         &self,
         source: impl TokenSource,

@@ -1,4 +1,4 @@
-//! The default transport of a configuration.
+//! The default transport from a configuration.
 
 use super::source_config::SourceConfig;
 use crate::error::ConfigError;
@@ -12,7 +12,8 @@ use {
 };
 
 impl SourceConfig {
-    /// The keys that only the default transport uses, and whether they are set.
+    /// Returns the keys that only the default transport uses, and whether they are
+    /// set.
     fn transport_keys(&self) -> [(&'static str, bool); 11] {
         [
             ("client_certificate", self.client_certificate.is_some()),
@@ -76,7 +77,7 @@ impl SourceConfig {
                 pem = both;
                 paths.push(key);
             }
-            // A fault is found when the program starts, and not only later.
+            // Finds an invalid certificate when the program starts.
             DefaultTransport::new().client_certificate(&*pem)?;
             transport = transport.client_certificate_files(paths);
         } else if self.client_key_file.is_some() {

@@ -1,19 +1,21 @@
-//! Values as a file or the environment has them. No error quotes a value.
+//! Values in a file or in the environment. No error quotes a value.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
-use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::grant;
 
-/// A string that is kept secret.
+/// A secret string.
 pub(super) struct Secret(pub(super) grant::Secret);
 
 /// A string.
 pub(super) struct Text(pub(super) String);
 
-/// True or false, or a string that says so.
+/// A boolean, or a string that holds one.
 #[cfg_attr(
     not(feature = "reqwest"),
     allow(dead_code, reason = "only the default transport has flags")
@@ -29,7 +31,18 @@ pub(super) struct Number<T>(pub(super) T);
 /// A string whose words are separated by spaces, or a list of strings.
 pub(super) struct StringList(pub(super) Vec<String>);
 
-/// Any value that one of these can be read from.
+/// Names of token types: a list of strings, or a string, which may be one type of
+/// several words or several types.
+pub(super) struct TokenTypes(pub(super) Vec<String>);
+
+/// A table.
+pub(super) struct Table<T>(pub(super) BTreeMap<String, T>);
+
+/// Replaces serde's own message, which quotes the value.
+const WRONG_TYPE: &str = "this value is of the wrong type";
+const NOT_A_TABLE: &str = "this must be a table";
+
+/// Any value that one of these can be parsed from.
 enum Value {
     Text(String),
     Whole(u64),
@@ -41,9 +54,6 @@ enum Value {
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
-
-        /// In place of serde's own message, which quotes the value.
-        const WRONG_TYPE: &str = "this value is of the wrong type";
 
         impl<'de> Visitor<'de> for Reader {
             type Value = Value;
@@ -90,6 +100,46 @@ impl<'de> Deserialize<'de> for Value {
         }
 
         deserializer.deserialize_any(Reader)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Table<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Reader<T> {
+            type Value = Table<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Table<T>, A::Error> {
+                let mut table = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry()? {
+                    table.insert(name, value);
+                }
+                Ok(Table(table))
+            }
+
+            fn visit_str<E: Error>(self, _: &str) -> Result<Table<T>, E> {
+                Err(E::custom(NOT_A_TABLE))
+            }
+
+            fn visit_u64<E: Error>(self, _: u64) -> Result<Table<T>, E> {
+                Err(E::custom(NOT_A_TABLE))
+            }
+
+            fn visit_i64<E: Error>(self, _: i64) -> Result<Table<T>, E> {
+                Err(E::custom(NOT_A_TABLE))
+            }
+
+            fn visit_f64<E: Error>(self, _: f64) -> Result<Table<T>, E> {
+                Err(E::custom(NOT_A_TABLE))
+            }
+        }
+
+        deserializer.deserialize_any(Reader(PhantomData))
     }
 }
 
@@ -148,8 +198,8 @@ const UNITS: [(&str, u64); 6] = [
     ("ms", 1),
 ];
 
-/// Reads numbers with units, each shorter than the one before, or one number of
-/// seconds.
+/// Reads numbers with units, each unit shorter than the one before, or a single
+/// number of seconds.
 fn duration(text: &str) -> Option<Duration> {
     let (mut rest, mut sum, mut shortest) = (text.trim(), Duration::ZERO, u64::MAX);
     if rest.is_empty() {
@@ -174,11 +224,11 @@ fn duration(text: &str) -> Option<Duration> {
     Some(sum)
 }
 
-/// Returns a decimal number of so many milliseconds each.
+/// Returns a decimal number of units of this many milliseconds.
 fn times(number: &str, millis: u64) -> Option<Duration> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    // More digits than a nanosecond has would overflow, and say nothing.
+    // More than nine decimals, below a nanosecond, would overflow for nothing.
     if !is_number(whole) || !is_number(fraction) || fraction.len() > 9 {
         return None;
     }
@@ -233,6 +283,22 @@ impl<'de> Deserialize<'de> for StringList {
         read(deserializer, what, |value| match value {
             Value::Text(text) => Some(text.split_whitespace().map(str::to_owned).collect()),
             Value::List(words) => Some(words),
+            Value::Whole(_) | Value::Fraction(_) | Value::Flag(_) => None,
+        })
+        .map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TokenTypes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let what = "this must be a string or a list of strings";
+        read(deserializer, what, |value| match value {
+            Value::Text(text) => {
+                let words = text.split_whitespace().map(str::to_owned);
+                let whole = text.trim().to_owned();
+                Some(words.chain([whole]).collect())
+            }
+            Value::List(types) => Some(types),
             Value::Whole(_) | Value::Fraction(_) | Value::Flag(_) => None,
         })
         .map(Self)

@@ -8,8 +8,7 @@ use crate::grant::grant_type::GrantType;
 use crate::grant::params::Form;
 use crate::transport::DefaultTransport;
 
-/// Requests tokens for the client itself, without a user (RFC 6749, section
-/// 4.4).
+/// Grant for the client itself, without a user (RFC 6749, section 4.4).
 ///
 /// The settings are methods of [`Grant`]: how the client authenticates
 /// ([`client_secret`](Grant::client_secret) or
@@ -41,7 +40,7 @@ use crate::transport::DefaultTransport;
 /// [`Config`](crate::TokenErrorKind::Config) when a token is requested.
 pub type ClientCredentialsGrant<T = DefaultTransport> = Grant<ClientCredentials, T>;
 
-/// The kind of [`ClientCredentialsGrant`].
+/// Kind of [`ClientCredentialsGrant`].
 #[derive(Debug)]
 pub struct ClientCredentials(());
 

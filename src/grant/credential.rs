@@ -11,11 +11,11 @@ use crate::error::TokenError;
 use crate::grant::secret::{Secret, SecretFile, SecretSource};
 use crate::sync::lock;
 
-/// A password or a client's secret: a string, or a [`SecretFile`], which is read
-/// for each token request so that it can be rotated in place.
+/// Password or client secret: a string, or a [`SecretFile`], which is read for each
+/// token request so that it can be rotated in place.
 ///
-/// Made by `into()` from a string, a [`Secret`] or a `SecretFile`. Cheap to clone,
-/// absent from `Debug`, wiped when the last clone is dropped.
+/// Created with `into()` from a string, a [`Secret`] or a `SecretFile`. Cheap to
+/// clone, absent from `Debug`, wiped when the last clone is dropped.
 ///
 /// ```
 /// use tower_bearer::grant::{ClientAuth, SecretFile};
@@ -35,12 +35,12 @@ enum Kind {
 
 struct CredentialFile {
     file: SecretFile,
-    /// What it held when it was last read.
+    /// The contents when last read.
     last: Mutex<Option<Secret>>,
 }
 
 impl Credential {
-    /// Returns the secret, from the file if it is in one.
+    /// Returns the secret, read from its file if it is in one.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ impl Credential {
         }
     }
 
-    /// Returns the secret that is known: that of a file as it was last read.
+    /// Returns the secret if it is known: of a file, what was last read.
     pub(super) fn known(&self) -> Option<Secret> {
         match &self.0 {
             Kind::Fixed(secret) => Some(secret.clone()),
@@ -64,15 +64,15 @@ impl Credential {
         }
     }
 
-    /// Whether the secret is known without reading a file.
+    /// Returns whether the secret is known without reading a file.
     pub(super) fn is_fixed(&self) -> bool {
         matches!(self.0, Kind::Fixed(_))
     }
 }
 
 impl Hash for Credential {
-    /// Hashes the secret; of a file what it held when it was last read, so that it
-    /// has the fingerprint of the same secret as a string.
+    /// Hashes the secret: of a file, what was last read, so that it has the
+    /// fingerprint of the same secret as a string.
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let known = self.known();
         known.as_ref().map_or("", Secret::secret).hash(hasher);

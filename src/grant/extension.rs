@@ -1,4 +1,4 @@
-//! The extension grant: any grant by its name.
+//! The extension grant: any grant, by its name.
 
 use std::hash::Hash;
 
@@ -11,13 +11,11 @@ use crate::grant::grant_type::GrantType;
 use crate::grant::params::Form;
 use crate::transport::DefaultTransport;
 
-/// Requests tokens with any grant, given its name and parameters (RFC 6749,
-/// section 4.5).
+/// Any grant, given by its name and parameters (RFC 6749, section 4.5).
 ///
 /// Its parameters are those added with [`param`](Grant::param) and
-/// [`param_from`](Grant::param_from); they come before `grant_type`, in the
-/// order in which they are added. The other settings are
-/// [`client_id`](Grant::client_id) and the methods of [`Grant`].
+/// [`param_from`](Grant::param_from), in that order and before `grant_type`. The
+/// other settings are [`client_id`](Grant::client_id) and the methods of [`Grant`].
 ///
 /// ```
 /// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,7 +32,7 @@ use crate::transport::DefaultTransport;
 /// ```
 pub type ExtensionGrant<T = DefaultTransport> = Grant<Extension, T>;
 
-/// The kind of [`ExtensionGrant`].
+/// Kind of [`ExtensionGrant`].
 #[derive(Debug)]
 pub struct Extension {
     grant_type: String,
@@ -46,7 +44,7 @@ impl Grant<Extension> {
     ///
     /// # Errors
     ///
-    /// Fails as [`Endpoint::new`](crate::grant::Endpoint::new) does; also if
+    /// Fails as [`Endpoint::new`](crate::grant::Endpoint::new) does, and if
     /// `grant_type` is empty.
     pub fn new(
         endpoint: impl IntoEndpoint,
@@ -76,7 +74,7 @@ impl<T> Grant<Extension, T> {
 impl GrantType for Extension {
     const NAME: &'static str = "ExtensionGrant";
 
-    /// Those that every grant writes the same way.
+    /// The parameters that every grant writes the same way.
     const RESERVED: &'static [&'static str] = &[
         "client_id",
         "client_secret",
@@ -96,7 +94,7 @@ impl GrantType for Extension {
         self.grant_type.hash(hasher);
     }
 
-    /// The parameters are those that the user added.
+    /// Adds nothing: the parameters are those that the user added.
     async fn add_params<'a>(&'a self, form: Form<'a>) -> Result<Form<'a>, TokenError> {
         Ok(form)
     }

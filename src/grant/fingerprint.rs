@@ -1,5 +1,5 @@
-//! A fingerprint of credentials: a number that is another one for other
-//! credentials, and the same in every build and on every platform.
+//! Fingerprint of credentials: a number that differs for other credentials, and is
+//! the same in every build and on every platform.
 
 use std::hash::Hasher;
 
@@ -19,7 +19,7 @@ impl Fingerprint {
 
 impl Hasher for Fingerprint {
     fn finish(&self) -> u64 {
-        // Zero says that there is none.
+        // Zero means unknown.
         self.0.finish().max(1)
     }
 

@@ -1,4 +1,4 @@
-//! What all grants have in common.
+//! The type and the settings that all grants share.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -21,8 +21,8 @@ use crate::source::TokenSource;
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
 use crate::transport::{DefaultTransport, Transport};
 
-/// A source of tokens that requests them from a token endpoint, and the settings
-/// that all grants share.
+/// Source of tokens that requests them from a token endpoint, with the settings that
+/// all grants share.
 ///
 /// Create one by the name of its kind: [`PasswordGrant`](super::PasswordGrant),
 /// [`ClientCredentialsGrant`](super::ClientCredentialsGrant),
@@ -30,8 +30,8 @@ use crate::transport::{DefaultTransport, Transport};
 /// [`JwtBearerGrant`](super::JwtBearerGrant),
 /// [`TokenExchangeGrant`](super::TokenExchangeGrant),
 /// [`ExtensionGrant`](super::ExtensionGrant) or
-/// [`VoipexImpersonation`](crate::VoipexImpersonation). Each is this type with a kind `K`
-/// and a transport `T`, so the methods below are those of all of them:
+/// [`VoipexImpersonation`](crate::VoipexImpersonation). Each is this type with a
+/// kind `K` and a transport `T`, so all of them have the methods below:
 ///
 /// | setting | default |
 /// |---|---|
@@ -96,8 +96,8 @@ impl<K, T> Grant<K, T> {
         self
     }
 
-    /// Tells these credentials from the same ones of another server that has the
-    /// same address, as those have that are not on any network.
+    /// Distinguishes these credentials from the same ones at another server with the
+    /// same address, which in-process servers can have.
     #[cfg(feature = "testing")]
     pub(crate) fn salted(mut self, salt: u64) -> Self {
         self.config.salt = salt;
@@ -106,8 +106,7 @@ impl<K, T> Grant<K, T> {
 
     /// Sets the client's secret, which is sent in the `Authorization` header: a
     /// string, or a [`SecretFile`](super::SecretFile) that is read for each token
-    /// request.
-    /// Short for [`client_auth`](Self::client_auth) with
+    /// request. Short for [`client_auth`](Self::client_auth) with
     /// [`ClientAuth::client_secret_basic`].
     #[must_use]
     pub fn client_secret(self, secret: impl Into<Credential>) -> Self {
@@ -127,7 +126,7 @@ impl<K, T> Grant<K, T> {
     }
 
     /// Sets the scope to request (RFC 6749, section 3.3): scopes separated by
-    /// spaces. An empty one is not sent.
+    /// spaces. An empty scope is not sent.
     #[must_use]
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.config.scope = Some(scope.into()).filter(|scope| !scope.is_empty());
@@ -165,9 +164,8 @@ impl<K, T> Grant<K, T> {
     }
 
     /// Calls this closure with each response that has a token, before the token is
-    /// used: for what the server says beside it, by [`TokenResponse::get`]. The
-    /// closure must not block; a panic in it fails the fetch. The last one that was
-    /// set counts.
+    /// used, to read other members with [`TokenResponse::get`]. The closure must not
+    /// block; a panic in it fails the fetch. Setting another closure replaces it.
     ///
     /// ```
     /// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
@@ -192,19 +190,19 @@ impl<K, T> Grant<K, T> {
         self
     }
 
-    /// Adds the name of a service that the token is for (`audience`, RFC 8693, section
-    /// 2.1; Auth0 and others take it with any grant). Sent with each refresh as
-    /// well. May be called repeatedly, but some servers, Keycloak among them, refuse
-    /// a parameter that comes twice.
+    /// Adds the name of a service that the token is for (`audience`, RFC 8693,
+    /// section 2.1; Auth0 and others accept it with any grant). Sent with each
+    /// refresh as well. May be called repeatedly, but some servers, Keycloak among
+    /// them, refuse a repeated parameter.
     #[must_use]
     pub fn audience(self, audience: impl Into<String>) -> Self {
         self.target("audience", audience.into())
     }
 
-    /// Adds the URI of a service that the token is for (`resource`, RFC 8707, section
-    /// 2). Sent with each refresh as well, so that a renewed token is for the same
-    /// service. May be called repeatedly, but some servers, Keycloak among them,
-    /// refuse a parameter that comes twice.
+    /// Adds the URI of a service that the token is for (`resource`, RFC 8707,
+    /// section 2). Sent with each refresh as well, so that a renewed token is for
+    /// the same service. May be called repeatedly, but some servers, Keycloak among
+    /// them, refuse a repeated parameter.
     ///
     /// ```
     /// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
@@ -241,7 +239,7 @@ impl<K, T> Grant<K, T> {
     }
 
     /// Sets where [`TokenCache::revoke`](crate::TokenCache::revoke) revokes the
-    /// tokens (RFC 7009): the refresh token if there is one, else the access
+    /// tokens (RFC 7009): the refresh token if there is one, otherwise the access
     /// token. Replaces a [`logout_endpoint`](Self::logout_endpoint) that was set
     /// before.
     ///
@@ -253,8 +251,8 @@ impl<K, T> Grant<K, T> {
         Ok(self)
     }
 
-    /// Sets how long a token request may take in all, redirects and body
-    /// included. Default: 10 seconds.
+    /// Sets how long a token request may take, including redirects and body.
+    /// Default: 10 seconds.
     ///
     /// # Errors
     ///
@@ -264,7 +262,7 @@ impl<K, T> Grant<K, T> {
         Ok(self)
     }
 
-    /// Sets how many bytes the body of a response may have. Default: 65,536.
+    /// Sets the maximum size of a response's body in bytes. Default: 65,536.
     ///
     /// # Errors
     ///
@@ -280,10 +278,9 @@ impl<K: GrantType, T> Grant<K, T> {
     /// error quotes the value.
     ///
     /// The parameters come last, except those of an
-    /// [`ExtensionGrant`](super::ExtensionGrant), which come before
-    /// `grant_type`. They are sent with the grant's own credentials, not when a
-    /// refresh token from a response is used: [`resource`](Self::resource) and
-    /// [`audience`](Self::audience) are.
+    /// [`ExtensionGrant`](super::ExtensionGrant), which come before `grant_type`.
+    /// They are sent with the grant's own credentials only; a refresh sends
+    /// [`resource`](Self::resource) and [`audience`](Self::audience), but not these.
     ///
     /// ```
     /// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
@@ -297,12 +294,12 @@ impl<K: GrantType, T> Grant<K, T> {
     ///
     /// # Errors
     ///
-    /// Fails if the name is empty or one that the grant sets itself:
-    /// `client_id`, `client_secret`, `client_assertion`,
-    /// `client_assertion_type`, `grant_type` and `scope`; for all grants but the
-    /// extension grant also `username`, `password`, `refresh_token`,
-    /// `assertion`, `subject_token`, `subject_token_type`, `actor_token`,
-    /// `actor_token_type` and `requested_token_type`.
+    /// Fails if the name is empty or one that the grant sets itself: `client_id`,
+    /// `client_secret`, `client_assertion`, `client_assertion_type`, `grant_type`
+    /// and `scope`; for all grants except the extension grant also `username`,
+    /// `password`, `refresh_token`, `assertion`, `subject_token`,
+    /// `subject_token_type`, `actor_token`, `actor_token_type` and
+    /// `requested_token_type`.
     pub fn param(
         self,
         name: impl Into<String>,
@@ -311,7 +308,7 @@ impl<K: GrantType, T> Grant<K, T> {
         self.add(Param::fixed(name.into(), value.into()))
     }
 
-    /// Adds a parameter whose value comes from a source, which is asked for each
+    /// Adds a parameter whose value comes from a source, which is called for each
     /// token request. Otherwise the same as [`param`](Self::param).
     ///
     /// # Errors
@@ -337,7 +334,7 @@ impl<K: GrantType, T> Grant<K, T> {
 }
 
 impl<K: GrantType, T: Transport> Grant<K, T> {
-    /// The files of credentials that the fingerprint says nothing of.
+    /// Returns the credential files that the fingerprint does not cover.
     fn other_files(&self) -> Vec<PathBuf> {
         let GrantConfig {
             endpoint, params, ..
@@ -380,8 +377,9 @@ impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
         self.config.holder(&self.kind)
     }
 
-    /// A certificate is known to the transport alone. So the refusal of one, which
-    /// locks nobody out, is each cache's own: another cache may present another.
+    /// Returns 0 for a certificate, which only the transport knows: another cache may
+    /// present another one, so each cache has its own refusal. That locks out no
+    /// person.
     fn local_fingerprint(&self) -> u64 {
         match self.config.endpoint.client.auth.is_tls() && !K::MAY_LOCK {
             true => 0,
@@ -395,7 +393,7 @@ impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
         hasher.finish()
     }
 
-    /// Servers that count wrong passwords take names in any letter case.
+    /// Ignores case, as servers do that count wrong passwords for a user name.
     fn user(&self) -> u64 {
         let Some(user) = self.kind.user() else {
             return 0;
@@ -414,7 +412,8 @@ impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
         self.reread().await
     }
 
-    /// Reads the credentials that are in files, so that the fingerprint is theirs.
+    /// Reads the credential files, so that the fingerprint is that of their
+    /// contents.
     async fn reread(&self) -> Result<(), TokenError> {
         for credential in self.credentials() {
             credential.get().await?;

@@ -1,4 +1,5 @@
-//! What one grant has of its own, and the token request that all of them share.
+//! The properties of one kind of grant, and the token request that all of them
+//! share.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use crate::transport::{Limits, Transport};
 
 pub(crate) use self::sealed::GrantType;
 
-/// The settings that all grants have.
+/// Settings that all grants have.
 #[derive(Debug)]
 pub struct GrantConfig<T> {
     pub(super) endpoint: TokenEndpoint<T>,
@@ -25,19 +26,19 @@ pub struct GrantConfig<T> {
     /// What the token is for: `audience` and `resource`.
     pub(super) targets: Vec<(&'static str, String)>,
     pub(super) params: Vec<Param>,
-    /// The types of token beside bearer that are accepted, in lower case.
+    /// Accepted token types other than bearer, in lower case.
     pub(super) token_types: Vec<String>,
     pub(super) observer: Option<Observer>,
     /// Part of the fingerprint.
     pub(super) salt: u64,
-    /// A number for what the files held that the fingerprint says nothing of, when
-    /// they were last read.
+    /// A number for the contents of the files that the fingerprint does not cover,
+    /// when they were last read.
     pub(super) contents: AtomicU64,
 }
 
 type Observe = dyn Fn(&TokenResponse) + Send + Sync;
 
-/// Sees each response with a token.
+/// Called with each response that has a token.
 pub(super) struct Observer(pub(super) Box<Observe>);
 
 impl fmt::Debug for Observer {
@@ -47,7 +48,7 @@ impl fmt::Debug for Observer {
 }
 
 impl<T: Transport> GrantConfig<T> {
-    /// Returns a form that begins with the client id.
+    /// Returns a form that starts with the client id.
     pub(super) fn form(&self) -> Result<Form<'_>, TokenError> {
         self.endpoint.client.form()
     }
@@ -64,7 +65,7 @@ impl<T: Transport> GrantConfig<T> {
         self.endpoint.limits()
     }
 
-    /// Returns the scope and the parameters that a user added.
+    /// Returns the scope and the parameters that the user added.
     pub(crate) async fn added_params(&self) -> Result<Vec<(&str, Secret)>, TokenError> {
         let scope = self.scope.as_deref();
         let mut params: Vec<_> = scope
@@ -126,7 +127,7 @@ impl<T: Transport> GrantConfig<T> {
         }
     }
 
-    /// Shows a response to the user's closure.
+    /// Passes a response to the user's closure.
     pub(crate) fn observe(&self, response: &TokenResponse) {
         if let Some(observer) = &self.observer {
             (observer.0)(response);
@@ -157,8 +158,8 @@ impl<T: Transport> GrantConfig<T> {
 }
 
 impl<T> GrantConfig<T> {
-    /// Returns whose tokens these are, as text without secrets. Each part is quoted,
-    /// so that no two holders have the same text.
+    /// Returns the owner of the tokens as text without secrets. Each part is quoted,
+    /// so that no two owners have the same text.
     pub(super) fn holder<K: GrantType>(&self, kind: &K) -> String {
         let mut holder = format!("{:?}", self.endpoint.location().name());
         let mut add = |what: &str, value: &str| holder.push_str(&format!(" {what} {value:?}"));
@@ -189,15 +190,14 @@ mod sealed {
         /// The grant's name in `Debug`.
         const NAME: &'static str;
 
-        /// What the token endpoint refuses with `invalid_grant`, in words.
+        /// The credentials that `invalid_grant` refuses, in words.
         const CREDENTIALS: &'static str = "credentials";
 
         /// Whether a person's account may be locked when the credentials are
         /// refused too often.
         const MAY_LOCK: bool = false;
 
-        /// The names of parameters that a user cannot add, because the grants
-        /// write them.
+        /// Parameters that a user cannot add, because the grants write them.
         const RESERVED: &'static [&'static str] = &[
             "client_id",
             "client_secret",
@@ -216,39 +216,39 @@ mod sealed {
             "requested_token_type",
         ];
 
-        /// Whether a user's parameters come before `grant_type`, or last.
+        /// Whether a user's parameters come before `grant_type` instead of last.
         const PARAMS_BEFORE_GRANT_TYPE: bool = false;
 
-        /// The parameter `grant_type`.
+        /// Returns the parameter `grant_type`.
         fn grant_type(&self) -> &str;
 
-        /// Adds the parameters that are this grant's own.
+        /// Adds this grant's own parameters.
         fn add_params<'a>(
             &'a self,
             form: Form<'a>,
         ) -> impl Future<Output = Result<Form<'a>, TokenError>> + Send;
 
-        /// Hashes what tells these credentials from others of the same kind.
+        /// Hashes what distinguishes these credentials from others of the same kind.
         fn hash_credentials(&self, hasher: &mut Fingerprint) {
             let _ = hasher;
         }
 
-        /// Returns the user that the tokens are of, if it is known and no secret.
+        /// Returns the user whose tokens these are, if known and not secret.
         fn user(&self) -> Option<&str> {
             None
         }
 
-        /// The secret of a person that may have to be read from a file.
+        /// Returns the secret of a person, which may have to be read from a file.
         fn credential(&self) -> Option<&Credential> {
             None
         }
 
-        /// The files of other secrets.
+        /// Returns the files of other secrets.
         fn files(&self) -> Vec<PathBuf> {
             Vec::new()
         }
 
-        /// Whether a token of this `issued_token_type` is accepted.
+        /// Returns whether a token of this `issued_token_type` is accepted.
         fn accepts_token_type(&self, issued: Option<&str>) -> bool {
             let _ = issued;
             true

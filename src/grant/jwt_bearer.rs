@@ -12,9 +12,9 @@ use crate::grant::params::Form;
 use crate::grant::secret::{self, DynSecretSource, SecretSource};
 use crate::transport::DefaultTransport;
 
-/// Exchanges a signed assertion for tokens (RFC 7523, section 2.1).
+/// Grant that exchanges a signed assertion for tokens (RFC 7523, section 2.1).
 ///
-/// An assertion is short-lived, so its [source](SecretSource) is asked for each
+/// An assertion is short-lived, so its [source](SecretSource) is called for each
 /// token request: a [`SignedJwt`](crate::grant::SignedJwt) signs one, a
 /// [`SecretFile`](crate::grant::SecretFile) reads one. The settings are
 /// [`client_id`](Grant::client_id) and the methods of [`Grant`].
@@ -32,14 +32,14 @@ use crate::transport::DefaultTransport;
 /// ```
 pub type JwtBearerGrant<T = DefaultTransport> = Grant<JwtBearer, T>;
 
-/// The kind of [`JwtBearerGrant`].
+/// Kind of [`JwtBearerGrant`].
 pub struct JwtBearer {
     assertion: Box<dyn DynSecretSource>,
 }
 
 impl Grant<JwtBearer> {
-    /// Creates a JWT bearer grant at a token endpoint, using assertions from
-    /// this source, without a client id.
+    /// Creates a JWT bearer grant at a token endpoint, using assertions from this
+    /// source, without a client id.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! OAuth 2.0 grants: sources that request tokens from a token endpoint.
 //!
-//! # Which one
+//! # Which grant to use
 //!
 //! | the program acts for | it has | grant | defined in |
 //! |---|---|---|---|
@@ -17,19 +17,19 @@
 //! client ([`ClientAuth`]), prefer a key or a certificate to a secret, which the
 //! server has to know as well.
 //!
-//! Each of them is a [`Grant`] of some kind and shares its settings: transport,
-//! client authentication, scope, parameters, time-out, and where a session is
-//! ended. Its token endpoint is a URL, or an [`Endpoint`] that an issuer names.
-//! Short-lived secrets come from a [`SecretSource`]; a password or a client's secret
-//! may be in a [`SecretFile`], which is read for each token request. A refresh token in a
-//! response is used for renewals; when the server refuses it, the grant uses its
-//! own credentials again. With the feature `config` a grant can be read from a
-//! file or from the environment.
+//! Each of them is a [`Grant`] and shares its settings: transport, client
+//! authentication, scope, parameters, timeout, and where a session is ended. Its
+//! token endpoint is a URL, or an [`Endpoint`] that an issuer names. Short-lived
+//! secrets come from a [`SecretSource`]; a password or a client's secret may be in a
+//! [`SecretFile`], which is read for each token request. A refresh token in a
+//! response is used for renewals; if the server refuses it, the grant uses its own
+//! credentials again. With the feature `config` a grant can be read from a file or
+//! from the environment.
 //!
 //! # The response
 //!
-//! Every grant posts a form to a token endpoint (RFC 6749, section 3.2) through
-//! a [transport](crate::transport), and reads the response alike:
+//! Every grant posts a form to a token endpoint (RFC 6749, section 3.2) through a
+//! [transport](crate::transport), and reads the response the same way:
 //!
 //! | response | kind of error |
 //! |---|---|
@@ -42,16 +42,16 @@
 //! | 2xx with no `access_token` but an `error` | [`Refused`](crate::TokenErrorKind::Refused) |
 //! | anything else | [`InvalidResponse`](crate::TokenErrorKind::InvalidResponse) |
 //!
-//! A response is JSON, or a form where its content type says so. An access token is
-//! opaque (RFC 6749, appendix A.12); whatever else is odd costs no token: a lifetime
-//! that cannot be read counts as not said, a missing `token_type` as bearer. All
-//! other members are kept: [`TokenResponse::get`](crate::TokenResponse::get). What
-//! each server needs is in the guide [`servers`](crate::guide::servers).
+//! A response is JSON, or a form if its content type says so. An access token is
+//! opaque (RFC 6749, appendix A.12). Other irregularities do not lose the token: an
+//! unreadable lifetime counts as unknown, a missing `token_type` as bearer. All
+//! other members are kept: [`TokenResponse::get`](crate::TokenResponse::get). The
+//! guide [`servers`](crate::guide::servers) lists what each server needs.
 //!
 //! The `error` takes precedence over the status, because servers differ in their
-//! statuses; only one that is too busy says so whatever it was asked. In doubt the
-//! response is a refusal, because a wrong password that is sent again and again locks
-//! an account.
+//! statuses; only a server that is too busy says so whatever the request was. When
+//! in doubt, the response is a refusal, because a wrong password that is sent
+//! repeatedly locks an account.
 
 mod client;
 mod client_credentials;
@@ -89,8 +89,8 @@ pub use secret::{Secret, SecretFile, SecretSource};
 pub use token_exchange::TokenExchangeGrant;
 pub(crate) use voipex::read_exchanged;
 
-/// The kinds `K` of a [`Grant`], which the compiler names in its messages. Use
-/// the grants by their own names.
+/// Kinds `K` of a [`Grant`], as in the compiler's messages. Use the grants by their
+/// own names.
 #[doc(hidden)]
 pub mod kind {
     pub use super::client_credentials::ClientCredentials;

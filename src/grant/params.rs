@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 use crate::error::{ConfigError, TokenError};
 use crate::grant::secret::{DynSecretSource, Secret, SecretSource};
 
-/// Escapes what `curl --data-urlencode` and Python's `urlencode` escape: all but
-/// the unreserved characters of RFC 3986, section 2.3, and the space, which
+/// Escapes what `curl --data-urlencode` and Python's `urlencode` escape: everything
+/// except the unreserved characters of RFC 3986, section 2.3, and the space, which
 /// becomes a plus. The URL standard's serializer would escape `~` and leave `*`.
 const ESCAPED: &AsciiSet = &ESCAPED_WITH_SPACES.remove(b' ');
 const ESCAPED_WITH_SPACES: &AsciiSet = &NON_ALPHANUMERIC
@@ -29,7 +29,7 @@ pub(super) fn encode(text: &str) -> impl Iterator<Item = u8> {
         .map(|byte| if byte == b' ' { b'+' } else { byte })
 }
 
-/// Parameters whose values are no secrets.
+/// Parameters whose values are not secret.
 const PUBLIC: [&str; 12] = [
     "account",
     "acr_values",
@@ -45,8 +45,8 @@ const PUBLIC: [&str; 12] = [
     "username",
 ];
 
-/// Form-urlencodes a string with `%20` for the space, which every reader of forms
-/// decodes, and others too.
+/// Form-urlencodes a string with `%20` for the space, which form decoders and others
+/// decode.
 pub(super) fn encode_with_spaces(text: &str) -> impl Iterator<Item = u8> {
     percent_encode(text.as_bytes(), ESCAPED_WITH_SPACES).flat_map(str::bytes)
 }
@@ -89,9 +89,9 @@ impl Param {
         &self.name
     }
 
-    /// Returns name and value if the value is fixed, no secret by what the parameter
-    /// means, and decides whose token it is or what it is good for: RFC 8707, 8693, and
-    /// what servers have added to them.
+    /// Returns name and value if the value is fixed, not secret by the parameter's
+    /// meaning, and decides what the token is for: RFC 8707, RFC 8693 and servers'
+    /// additions to them.
     pub(super) fn public(&self) -> Option<(&str, &str)> {
         match &self.value {
             Value::Fixed(value) if PUBLIC.contains(&self.name.as_str()) => {
@@ -101,7 +101,7 @@ impl Param {
         }
     }
 
-    /// The files that the value is in.
+    /// Returns the files that the value is in.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         match &self.value {
             Value::Fixed(_) => Vec::new(),
@@ -118,8 +118,8 @@ impl Param {
 }
 
 impl Hash for Param {
-    /// Hashes the name, and the value if it is fixed: what a source returns is
-    /// not known beforehand.
+    /// Hashes the name, and the value if it is fixed: what a source will return is
+    /// not known.
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         self.name.hash(hasher);
         if let Value::Fixed(value) = &self.value {
@@ -188,13 +188,13 @@ impl<'a> Form<'a> {
         form
     }
 
-    /// Says what the user or the client is called.
+    /// Records the name of the user or the client.
     pub(super) fn called(mut self, name: &'a str) -> Self {
         self.names.push(name);
         self
     }
 
-    /// Adds several parameters that are kept secret.
+    /// Adds several secret parameters.
     pub(super) fn secrets_of(self, params: Vec<(&'a str, Secret)>) -> Self {
         let add = |form: Self, (name, value)| form.secret(name, Text::Owned(value));
         params.into_iter().fold(self, add)
@@ -207,7 +207,8 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// Adds the `Authorization` header, which holds this secret in these credentials.
+    /// Adds the `Authorization` header, which holds this secret within these
+    /// credentials.
     pub(super) fn authorized(
         mut self,
         header: HeaderValue,
@@ -227,7 +228,7 @@ impl<'a> Form<'a> {
         self.authorization.clone()
     }
 
-    /// Returns what no error may hold.
+    /// Returns what no error may contain.
     pub(super) fn sent(&self) -> Sent<'_> {
         Sent {
             secrets: self.secrets.iter().map(Text::as_str).collect(),
@@ -237,8 +238,8 @@ impl<'a> Form<'a> {
 
     /// Encodes the body, which is wiped when its last clone is dropped.
     pub(super) fn to_bytes(&self) -> Bytes {
-        // An escaped byte takes three, so this is enough: a buffer that grows
-        // leaves its old bytes behind, unwiped.
+        // An escaped byte takes three, so this is enough: a buffer that grows leaves
+        // its old bytes behind, unwiped.
         let max = |text: &str| 3 * text.len() + 1;
         let params = self.params.iter();
         let capacity = params.map(|(n, v)| max(n) + max(v.as_str())).sum();
@@ -256,12 +257,12 @@ impl<'a> Form<'a> {
     }
 }
 
-/// What was sent with a request and must not come back.
+/// What was sent with a request and must not appear in an error.
 #[derive(Default)]
 pub(super) struct Sent<'a> {
-    /// Removed wherever they stand, and so are pieces of them.
+    /// Removed wherever they occur, and so are pieces of them.
     pub(super) secrets: Vec<&'a str>,
-    /// Who asked: a short one is removed where it is a word of its own.
+    /// The user and the client; a short name is removed only as a separate word.
     pub(super) names: Vec<&'a str>,
 }
 

@@ -15,8 +15,8 @@ use crate::grant::grant_type::GrantType;
 use crate::grant::params::Form;
 use crate::transport::DefaultTransport;
 
-/// Exchanges a user name and a password for tokens (RFC 6749, section 4.3), and
-/// refresh tokens for new ones (section 6).
+/// Grant that exchanges a user name and a password for tokens (RFC 6749, section
+/// 4.3), and refresh tokens for new ones (section 6).
 ///
 /// Create one with [`PasswordGrant::voipex`] for VoIPex, or for another server
 /// with `PasswordGrant::new(endpoint, client_id, username, password)`. The
@@ -50,7 +50,7 @@ use crate::transport::DefaultTransport;
 /// sent.
 pub type PasswordGrant<T = DefaultTransport> = Grant<Password, T>;
 
-/// The kind of [`PasswordGrant`].
+/// Kind of [`PasswordGrant`].
 pub struct Password {
     username: Zeroizing<String>,
     password: Credential,
@@ -86,10 +86,10 @@ impl Grant<Password> {
         Ok(Self::of(kind, endpoint, Client::new(client_id)))
     }
 
-    /// Creates the grant of VoIPex's API: `https://auth.voipex.io/token` with
-    /// the client id `api`. The user name is the e-mail address of an API access
-    /// or of a user. VoIPex's documentation also names a scope, `openid profile`,
-    /// which may be left out: set it with [`scope`](Self::scope).
+    /// Creates the grant for VoIPex's API: `https://auth.voipex.io/token` with the
+    /// client id `api`. The user name is the e-mail address of an API access or of a
+    /// user. VoIPex's documentation also names a scope, `openid profile`, which is
+    /// optional: set it with [`scope`](Self::scope).
     ///
     /// The password is a string, or a [`SecretFile`](crate::grant::SecretFile) that
     /// is read for each login.

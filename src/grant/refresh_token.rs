@@ -1,4 +1,4 @@
-//! The refresh token grant, of a token that the user has already.
+//! The refresh token grant, for a token that the user already has.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,8 +20,8 @@ use crate::grant::params::Form;
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
 use crate::transport::{DefaultTransport, Transport};
 
-/// Requests tokens with a refresh token from elsewhere (RFC 6749, section 6): an
-/// earlier login in a browser, a device flow, a file.
+/// Grant that uses a refresh token from elsewhere (RFC 6749, section 6): an earlier
+/// login in a browser, a device flow, a file.
 ///
 /// The grant holds the token, and its successor when the server rotates it;
 /// [`on_rotation`](Grant::on_rotation) stores the successor. When the server
@@ -52,12 +52,12 @@ type Store = Box<dyn Fn(RefreshToken) -> Stored + Send + Sync>;
 /// How many replaced tokens are remembered.
 const REMEMBERED: usize = 64;
 
-/// The kind of [`RefreshTokenGrant`].
+/// Kind of [`RefreshTokenGrant`].
 pub struct Refresh {
     /// The hash of the user's token.
     initial: u64,
-    /// Locked for a whole request, because a refresh token that rotates may be
-    /// sent only once.
+    /// Locked for a whole request, because a rotating refresh token may be sent only
+    /// once.
     held: Mutex<Held>,
     store: Option<Store>,
 }
@@ -68,7 +68,7 @@ struct Held {
     requested_at: Instant,
     /// The hashes of the tokens that this one replaced, the latest first.
     replaced: VecDeque<u64>,
-    /// The response that it came with, while it is not stored yet.
+    /// The response that it came with, until it is stored.
     unstored: Option<TokenResponse>,
     /// Why the token was refused, until a caller gets the error.
     refused: Option<TokenError>,
@@ -104,16 +104,16 @@ impl Grant<Refresh> {
 }
 
 impl<T> Grant<Refresh, T> {
-    /// Sets what stores a rotated refresh token. It is awaited before the access
-    /// token that came with it is used.
+    /// Sets the function that stores a rotated refresh token. It is awaited before
+    /// the access token that came with it is used.
     ///
     /// If it fails, panics, or does not finish within the cache's
-    /// [`source_timeout`](crate::TokenCacheBuilder::source_timeout), callers get
-    /// an error of the kind [`Source`](TokenErrorKind::Source), which is
-    /// transient; a token in use stays in use. Both new tokens are kept: the
-    /// next fetch stores the refresh token first, so this may be called twice
-    /// with the same token, and then uses the access token without a request to
-    /// the server. The old refresh token is never sent again.
+    /// [`source_timeout`](crate::TokenCacheBuilder::source_timeout), callers get an
+    /// error of the kind [`Source`](TokenErrorKind::Source), which is transient; a
+    /// token in use stays in use. Both new tokens are kept: the next fetch stores
+    /// the refresh token first (so this may be called twice with the same token) and
+    /// then uses the access token without another request. The old refresh token is
+    /// never sent again.
     #[must_use]
     pub fn on_rotation<F, Fut, E>(mut self, store: F) -> Self
     where
@@ -152,8 +152,8 @@ impl Refresh {
         Ok(held.complete(response))
     }
 
-    /// Stores the held token if it is not stored yet, and returns the response that
-    /// it came with, unless its access token has expired.
+    /// Stores the held token if it is not stored yet. Returns the response that it
+    /// came with, unless its access token has expired.
     async fn store(&self, held: &mut Held) -> Result<Option<TokenResponse>, TokenError> {
         if held.unstored.is_none() {
             return Ok(None);
@@ -175,7 +175,7 @@ impl Refresh {
 }
 
 impl Held {
-    /// Holds this token from now on. Returns whether it is another one.
+    /// Replaces the held token. Returns whether this is another one.
     fn replace(&mut self, new: RefreshToken, requested_at: Instant) -> bool {
         let old = hash(&self.token);
         let is_new = hash(&new) != old;
@@ -187,13 +187,13 @@ impl Held {
         is_new
     }
 
-    /// Whether this is the held token, or one that it replaced.
+    /// Returns whether this is the held token, or one that it replaced.
     fn knows(&self, token: &RefreshToken) -> bool {
         let token = hash(token);
         token == hash(&self.token) || self.replaced.contains(&token)
     }
 
-    /// Returns what is left of a lifetime that began with the held token's.
+    /// Returns the rest of a lifetime that began with the held token's.
     fn remaining(&self, lifetime: Duration) -> Duration {
         lifetime.saturating_sub(self.requested_at.elapsed())
     }
@@ -227,7 +227,7 @@ impl GrantType for Refresh {
         self.initial.hash(hasher);
     }
 
-    /// The token is added by [`Refresh::renew`], which has it locked.
+    /// Adds nothing: [`Refresh::renew`], which has the token locked, adds it.
     async fn add_params<'a>(&'a self, form: Form<'a>) -> Result<Form<'a>, TokenError> {
         Ok(form)
     }
@@ -237,8 +237,8 @@ impl GrantType for Refresh {
         config: &GrantConfig<T>,
     ) -> Result<TokenResponse, TokenError> {
         let mut held = self.held.lock().await;
-        // A cache calls this right after a refused refresh, and there are no
-        // other credentials.
+        // A cache calls this right after a refused refresh, and there are no other
+        // credentials.
         match held.refused.take() {
             Some(refused) => Err(refused),
             None => self.renew(&mut held, config).await,
@@ -251,9 +251,8 @@ impl GrantType for Refresh {
         token: &RefreshToken,
     ) -> Result<TokenResponse, TokenError> {
         let mut held = self.held.lock().await;
-        // The cache may not have the latest token yet, so an old one is
-        // ignored. One that this grant never had comes from another process,
-        // and is newer.
+        // The cache may not have the latest token yet, so an old one is ignored. A
+        // token that this grant never had comes from another process, and is newer.
         if !held.knows(token) {
             held.replace(token.clone(), Instant::now());
         }

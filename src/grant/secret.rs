@@ -63,11 +63,11 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Returns a short-lived secret, and is asked for it for each token request.
+/// Source of a short-lived secret, called for each token request.
 ///
 /// A [`Secret`] is its own source, a [`SecretFile`] reads a file, a
-/// [`SignedJwt`](super::SignedJwt) signs an assertion, and any closure that
-/// returns a future of a `String` or of an access token is a source:
+/// [`SignedJwt`](super::SignedJwt) signs an assertion, and any closure that returns
+/// a future of a `String` or of an access token is a source:
 ///
 /// ```
 /// use tower_bearer::grant::JwtBearerGrant;
@@ -97,7 +97,7 @@ pub trait SecretSource: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Fails if there is none. Another error than a [`TokenError`] from a closure
+    /// Fails if there is none. A closure's error that is not a [`TokenError`]
     /// becomes [`TokenErrorKind::Source`], which is transient.
     fn secret(&self) -> impl Future<Output = Result<Secret, TokenError>> + Send;
 
@@ -130,12 +130,12 @@ impl SecretSource for Secret {
     }
 }
 
-/// Reads a secret from a file, again for each token request, so that the file can
-/// be rewritten or replaced: Kubernetes does so with a service account's token, and
-/// with any secret that it mounts. A byte order mark at its start and line ends and
-/// blanks at its end are dropped. It is read on a thread for blocking work.
+/// Secret in a file, read again for each token request so that the file can be
+/// rewritten or replaced: Kubernetes does so with a service account's token, and
+/// with any secret that it mounts. A byte order mark at the start and line ends and
+/// blanks at the end are dropped. The file is read on a thread for blocking work.
 ///
-/// It can stand wherever a grant takes a [`SecretSource`] or a
+/// Grants accept it wherever they accept a [`SecretSource`] or a
 /// [`Credential`](super::Credential):
 ///
 /// ```
@@ -147,12 +147,12 @@ impl SecretSource for Secret {
 /// # let _ = account;
 /// ```
 ///
-/// After a refusal the file is looked at once a second while somebody asks for a token.
-/// What is new in it is tried at once; what was refused waits for its pause.
+/// After a refusal the file is checked once a second while callers ask for a token.
+/// New contents are tried at once; a refused secret waits for its pause.
 ///
-/// If it cannot be read, is empty, is not UTF-8, or is larger than a mebibyte, the
-/// token request fails by an error that names it, of the kind
-/// [`Source`](TokenErrorKind::Source), which is transient.
+/// If the file cannot be read, is empty, is not UTF-8, or is larger than a mebibyte,
+/// the token request fails with an error of the kind
+/// [`Source`](TokenErrorKind::Source), which names the file and is transient.
 #[derive(Clone, Debug)]
 pub struct SecretFile(PathBuf);
 
@@ -205,7 +205,7 @@ impl<S: SecretSource> DynSecretSource for S {
     }
 }
 
-/// Asks for a secret that must not be empty; `empty` is the error if it is.
+/// Gets a secret that must not be empty; `empty` is the error if it is.
 pub(super) async fn ask(
     source: &dyn DynSecretSource,
     empty: &'static str,

@@ -18,11 +18,11 @@ const PREFIX: &str = "urn:ietf:params:oauth:token-type:";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
-/// Exchanges a token for another one (RFC 8693): for another audience, or on
-/// behalf of a user.
+/// Grant that exchanges a token for another one (RFC 8693): for another audience, or
+/// on behalf of a user.
 ///
-/// The [source](SecretSource) of the subject token is asked for each token
-/// request; it can be another cache. The settings are
+/// The [source](SecretSource) of the subject token is called for each token request;
+/// it can be another cache. The settings are
 /// [`client_id`](Grant::client_id),
 /// [`subject_token_type`](Grant::subject_token_type),
 /// [`actor_token`](Grant::actor_token),
@@ -58,7 +58,7 @@ const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 /// tokens, or one that [`accept_token_type`](Grant::accept_token_type) names.
 pub type TokenExchangeGrant<T = DefaultTransport> = Grant<TokenExchange, T>;
 
-/// The kind of [`TokenExchangeGrant`].
+/// Kind of [`TokenExchangeGrant`].
 pub struct TokenExchange {
     subject: Box<dyn DynSecretSource>,
     subject_type: String,

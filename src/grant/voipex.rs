@@ -1,4 +1,4 @@
-//! VoIPex's authorization server, as its documentation names it.
+//! VoIPex's authorization server, as documented by VoIPex.
 
 use std::time::SystemTime;
 
@@ -23,8 +23,9 @@ impl<K> Grant<K> {
     }
 }
 
-/// Reads a response of the exchange as that of a token endpoint. `login` is who was
-/// asked for, `credentials` names it, `token_types` are accepted beside bearer.
+/// Reads a response of the exchange as that of a token endpoint. `login` is the
+/// requested user, `credentials` names it, and `token_types` are accepted besides
+/// bearer.
 pub(crate) fn read_exchanged(
     response: &EndpointResponse,
     request: &EndpointRequest<'_>,

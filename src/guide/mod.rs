@@ -1,16 +1,16 @@
-//! Guides. Their code is compiled and run by the crate's own tests, most of it
-//! against [`testing::TokenServer`](crate::testing::TokenServer). Replace it with your
-//! own server.
+//! Guides. The crate's own tests compile and run their code, most of it against
+//! [`testing::TokenServer`](crate::testing::TokenServer). Replace it with your own
+//! server.
 //!
-//! This module exists in the documentation only.
+//! This module exists only in the documentation.
 //!
 //! | guide | for |
 //! |---|---|
 //! | [`getting_started`] | a first program that calls VoIPex |
 //! | [`voipex`] | VoIPex, from an API access to a running app, for all users of a company |
-//! | [`compile_errors`] | what to do when it does not compile |
-//! | [`hyper`], [`reqwest`], [`axum`], [`tonic`] | the layer in each of them |
-//! | [`grants`] | which grant to use, and how to set it up |
+//! | [`compile_errors`] | what to do if your code does not compile |
+//! | [`hyper`], [`reqwest`], [`axum`], [`tonic`] | the layer with each of them |
+//! | [`grants`] | which grant to use, and how to configure it |
 //! | [`servers`] | what each authorization server does, and which setting it needs |
 //! | [`configuration`] | a grant from a file or the environment |
 //! | [`rejections`] | how APIs reject a token, by framework, and which policy each needs |

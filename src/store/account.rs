@@ -1,4 +1,4 @@
-//! Whose tokens a store keeps, and what an operator is told of it.
+//! The owner of the tokens in a store, and warnings about it.
 
 use std::fmt;
 #[cfg(any(feature = "redis", all(feature = "file-store", unix)))]
@@ -10,7 +10,7 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 #[cfg(any(feature = "redis", all(feature = "file-store", unix)))]
 use crate::store::payload::Payload;
 
-/// An account in a store: the name that the program gave it, and who holds it.
+/// Account in a store: the name that the program gave it, and its holder.
 ///
 /// ```
 /// use tower_bearer::store::Account;
@@ -22,15 +22,16 @@ use crate::store::payload::Payload;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct Account {
-    /// The name, which is no secret.
+    /// The name, which is not treated as a secret.
     pub name: String,
-    /// Whose tokens they are, as text: token endpoint, client, user, and what else a
-    /// grant asks for that is no secret. Empty for a source that does not say.
+    /// The holder of the tokens, as text: token endpoint, client, user, and what
+    /// else a grant requests that is not secret. Empty if the source does not report
+    /// it.
     pub holder: String,
 }
 
 impl Account {
-    /// Returns an account with this name, of nobody in particular.
+    /// Creates an account with this name and an empty holder.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -38,7 +39,7 @@ impl Account {
         }
     }
 
-    /// Returns the account of this holder.
+    /// Sets the holder.
     #[must_use]
     pub fn held_by(mut self, holder: impl Into<String>) -> Self {
         self.holder = holder.into();
@@ -48,8 +49,8 @@ impl Account {
 
 #[cfg(any(feature = "redis", all(feature = "file-store", unix)))]
 impl Account {
-    /// Tells an account from others: a hash of its name and its holder, neither of
-    /// which is a secret.
+    /// Identifies an account by a hash of its name and its holder, neither of which
+    /// is secret.
     pub(super) fn hash(&self) -> [u8; 16] {
         let mut hasher = SipHasher24::new();
         hasher.write(&(self.name.len() as u64).to_be_bytes());
@@ -79,23 +80,24 @@ impl From<&str> for Account {
     }
 }
 
-/// Something in a store that an operator should know of: most likely a mistake in the
-/// configuration of one of the processes. Nothing is shared by mistake meanwhile.
+/// Problem that a store has noticed, most likely a mistake in the configuration of
+/// one of the processes. Nothing is shared by mistake meanwhile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreWarning {
-    /// The same name is in use for another endpoint, client or user.
+    /// The same name is in use for another [holder](Account::holder): another
+    /// endpoint, client or user, for example, or another scope.
     OtherHolder {
-        /// The holder that this process has.
+        /// The holder in this process.
         ours: String,
-        /// The other one.
+        /// The other holder.
         theirs: String,
     },
-    /// The name is in use in another spelling too, of upper and lower case.
+    /// The same name is in use with other letter case too.
     OtherSpelling {
-        /// This process's spelling.
+        /// The spelling in this process.
         ours: String,
-        /// The other one.
+        /// The other spelling.
         theirs: String,
     },
     /// Entries are encrypted with a key that this process does not have.
@@ -124,8 +126,8 @@ impl fmt::Display for StoreWarning {
 }
 
 impl StoreWarning {
-    /// What two accounts of one store, whose names are the same but for upper and
-    /// lower case, have to tell an operator.
+    /// Returns the warning about two accounts of one store whose names differ at
+    /// most in letter case.
     pub(crate) fn of(ours: &Account, theirs: &Account) -> Option<Self> {
         if ours == theirs {
             return None;

@@ -1,5 +1,5 @@
-//! What a store keeps of one account, and what it answers: the rules of the stores that
-//! are written in Rust. Without I/O; the time is handed in.
+//! The entries of one account and the rules for them, for the stores that are
+//! written in Rust. Without I/O; the time is passed in.
 
 use std::time::Duration;
 
@@ -8,21 +8,21 @@ use crate::store::token_store::{
     Acquire, Acquired, Completion, Entry, FAILURE_MEMORY, FAILURES_KEPT, Lease, WITHDRAWAL_MEMORY,
 };
 
-/// Of more withdrawals the first are forgotten.
+/// The number of withdrawals that are kept; the oldest are forgotten first.
 const WITHDRAWALS_KEPT: usize = 1000;
 
-/// A time, counted from whatever moment the store counts from.
+/// A time, counted from a moment that the store chooses.
 pub(super) type Time = Duration;
 
-/// What there is of one account.
+/// The entries of one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Entries {
     pub(super) token: Option<Record>,
     pub(super) refresh_token: Option<Record>,
-    /// By credentials. Never more than [`FAILURES_KEPT`].
+    /// By credentials. At most [`FAILURES_KEPT`].
     pub(super) failures: Vec<(u64, Record)>,
     pub(super) lease: Option<CurrentLease>,
-    /// The nonces that were withdrawn, and until when they are remembered.
+    /// The withdrawn nonces, and until when each is remembered.
     pub(super) withdrawn: Vec<(u64, Time)>,
     /// The highest generation of any lease.
     pub(super) generation: u64,
@@ -35,7 +35,7 @@ pub(super) struct CurrentLease {
     pub(super) generation: u64,
     pub(super) nonce: u64,
     pub(super) ends_at: Time,
-    /// What its holder has, if the answer reached it.
+    /// The refresh token that its holder has, if the answer reached it.
     pub(super) refresh_token: Option<Record>,
 }
 
@@ -65,7 +65,7 @@ impl Record {
 }
 
 impl Entries {
-    /// Whether nothing is left of it.
+    /// Returns whether nothing is left of it.
     pub(super) fn is_empty(&self) -> bool {
         self.token.is_none()
             && self.refresh_token.is_none()
@@ -84,8 +84,8 @@ impl Entries {
         self.withdrawn.retain(|(_, until)| *until > now);
     }
 
-    /// Answers [`TokenStore::acquire`](crate::store::TokenStore::acquire). A lease's
-    /// generation is `least_generation` at the least.
+    /// Answers [`TokenStore::acquire`](crate::store::TokenStore::acquire). The
+    /// generation of a lease is at least `least_generation`.
     pub(super) fn acquire(
         &mut self,
         acquire: &Acquire,
@@ -137,8 +137,8 @@ impl Entries {
         })
     }
 
-    /// Withdraws a call of `acquire`. Returns the generation of the lease that it
-    /// ended, if it did.
+    /// Withdraws a call of `acquire`. Returns the generation of the lease that this
+    /// ended, if any.
     pub(super) fn withdraw(&mut self, nonce: u64, now: Time) -> Option<u64> {
         self.remove_expired(now);
         if nonce == 0 {
@@ -206,8 +206,7 @@ impl Entries {
     }
 }
 
-/// The time in milliseconds, beginning with 1: zero stands for a lease that is not
-/// known.
+/// Returns the time in milliseconds, from 1: zero stands for an unknown lease.
 fn millis_of(time: Time) -> u64 {
     u64::try_from(time.as_millis())
         .unwrap_or(u64::MAX)

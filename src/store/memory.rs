@@ -13,11 +13,11 @@ use crate::store::entries::{Entries, Time};
 use crate::store::token_store::{Acquire, Acquired, Completion, TokenStore};
 use crate::sync::lock;
 
-/// A store for several caches in one process, and for tests. Cheap to clone;
-/// clones are the same store.
+/// Store for several caches in one process, and for tests. Cheap to clone; clones
+/// are the same store.
 ///
-/// Nothing leaves the process, so nothing is encrypted. An account of which nothing
-/// is left, because it has expired, takes no memory.
+/// Nothing leaves the process, so nothing is encrypted. An account whose entries
+/// have all expired takes no memory.
 ///
 /// ```
 /// use tower_bearer::store::MemoryStore;
@@ -39,29 +39,29 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct Accounts {
-    /// By name in lower case, so that those which differ in nothing but that meet.
+    /// By name in lower case, the same for names that differ only in case.
     by_name: HashMap<String, Vec<(Account, Kept)>>,
     count: usize,
-    /// With so many accounts those of which nothing is left are forgotten.
+    /// The number of accounts from which expired ones are forgotten.
     forget_at: usize,
     /// The highest generation of a forgotten account. No generation is used twice.
     forgotten: u64,
-    /// When the store was first used, from which its clock counts.
+    /// When the store was first used: its clock counts from then.
     epoch: Option<Instant>,
 }
 
-/// What there is of one account, and who waits for a change of it.
+/// The entries of one account, and the watchers of its changes.
 #[derive(Default)]
 struct Kept {
     entries: Entries,
     changes: watch::Sender<()>,
 }
 
-/// So few accounts are not worth a search for those that can be forgotten.
+/// Fewer accounts than this are not searched for expired ones.
 const FEW: usize = 64;
 
 impl Accounts {
-    /// The time, counted from the first use.
+    /// Returns the time since the first use.
     fn now(&mut self) -> Time {
         let now = Instant::now();
         now.saturating_duration_since(*self.epoch.get_or_insert(now))
@@ -88,7 +88,7 @@ impl Accounts {
         &mut namesakes[at].1
     }
 
-    /// Forgets the accounts of which nothing is left.
+    /// Forgets the accounts whose entries have all expired.
     fn forget(&mut self, now: Time) {
         let forgotten = &mut self.forgotten;
         let mut count = 0;
@@ -111,17 +111,17 @@ impl Accounts {
 }
 
 impl MemoryStore {
-    /// Returns an empty store.
+    /// Creates an empty store.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Returns how many accounts the store remembers.
+    /// Returns the number of accounts that the store remembers.
     pub fn len(&self) -> usize {
         lock(&self.accounts).count
     }
 
-    /// Whether it remembers none.
+    /// Returns whether it remembers none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

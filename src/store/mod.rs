@@ -1,10 +1,9 @@
-//! Tokens that the processes of a fleet share.
+//! Stores for tokens that the processes of a fleet share.
 //!
-//! A [`TokenCache`](crate::TokenCache) keeps its tokens to itself unless it is
-//! given a [`TokenStore`]. With a store, the fleet makes as many token requests as
-//! one process would: a process that needs a new token
-//! [acquires](TokenStore::acquire) a lease and fetches, and the others wait for its
-//! result.
+//! A [`TokenCache`](crate::TokenCache) keeps its tokens to itself unless it is given
+//! a [`TokenStore`]. With a store, the fleet makes as many token requests as one
+//! process would: a process that needs a new token [acquires](TokenStore::acquire) a
+//! lease and fetches, and the others wait for its result.
 //!
 //! Three rules keep that safe, even if a process crashes, stalls or responds late:
 //!
@@ -13,25 +12,25 @@
 //!   the next one logs in.
 //! - Each lease has its own generation, higher than any before. The holder's result
 //!   replaces only entries with a lower generation.
-//! - A lease expires. One whose answer never reached its process is
-//!   [withdrawn](TokenStore::withdraw) by that process, whenever the store comes to
-//!   it, and its refresh token is kept.
+//! - A lease expires. If its answer never reached the process, that process
+//!   [withdraws](TokenStore::withdraw) the call, even one that is still on its way to
+//!   the store, and the refresh token is kept.
 //!
-//! An account is its name and its [holder](Account::holder): token endpoint, client and
-//! user. Two caches with one name by mistake share nothing, and both are
-//! [told](StoreWarning).
+//! An account is its name and its [holder](Account::holder): token endpoint, client,
+//! user, scope, audiences, resources and the grant's other parameters that are not
+//! secret. Two caches that use one name by mistake share nothing, and both get a
+//! [warning](StoreWarning).
 //!
-//! Failures are kept for each set of credentials, by a fingerprint of them. A refusal
-//! in one process keeps all others from sending the same credentials until its pause
-//! is over, and counts towards the next pause, whichever process makes the next
-//! attempt. Processes with other credentials are not affected.
+//! Failures are kept for each set of credentials, by a fingerprint of them. A
+//! refusal in one process keeps all others from sending the same credentials until
+//! its pause is over, and counts towards the next pause, whichever process makes the
+//! next attempt. Processes with other credentials are not affected.
 //!
 //! [`MemoryStore`] serves several caches in one process, and is the reference for
 //! other implementations. `FileStore` (feature `file-store`) serves the processes of
-//! one machine, also one after the other, and `RedisStore` (feature `redis`) those of
-//! many. The
-//! guide `fleets`, in the documentation of all features, explains when to share
-//! tokens, what it costs and how it fails.
+//! one machine, also one after the other, and `RedisStore` (feature `redis`) those
+//! of many. The guide `fleets`, in the documentation with all features, explains
+//! when to share tokens, what it costs and how it fails.
 #![cfg_attr(all(feature = "file-store", unix), doc = "")]
 #![cfg_attr(all(feature = "file-store", unix), doc = include_str!("file/guide.md"))]
 #![cfg_attr(feature = "redis", doc = "")]

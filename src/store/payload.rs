@@ -1,4 +1,4 @@
-//! What a store keeps without reading it.
+//! The data that a store keeps without reading it.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// Bytes that a store keeps without reading them. They may hold a token: they are
-/// absent from `Debug` and wiped when dropped. A store that writes them outside of
-/// the process encrypts them.
+/// absent from `Debug` and wiped when dropped. A store that writes them outside the
+/// process encrypts them.
 ///
 /// ```
 /// use tower_bearer::store::Payload;
@@ -40,7 +40,7 @@ impl fmt::Debug for Payload {
     }
 }
 
-/// A payload and how long the store keeps it.
+/// Payload with the time for which the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// The bytes to keep.
@@ -50,7 +50,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Returns a payload with its time to live.
+    /// Creates a payload with its time to live.
     pub fn new(payload: impl Into<Payload>, ttl: Duration) -> Self {
         Self {
             payload: payload.into(),

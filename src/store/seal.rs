@@ -1,4 +1,4 @@
-//! Encrypts entries for a store outside of this process, and decrypts them.
+//! Encrypts entries for a store outside this process, and decrypts them.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -20,15 +20,15 @@ const NONCE: usize = 24;
 const TAG: usize = 16;
 const HEADER: usize = 1 + KEY_ID + NONCE;
 
-/// What an entry is and where it belongs. The seal authenticates it, so no entry
-/// can be passed off as another one.
+/// The kind and place of an entry. The seal authenticates them, so no entry can be
+/// passed off as another one.
 #[derive(Clone, Copy)]
 pub(super) struct AssociatedData<'a> {
     pub(super) kind: Kind,
     pub(super) generation: u64,
     pub(super) prefix: &'a str,
     pub(super) account: &'a Account,
-    /// The fingerprint that a failure belongs to. For other entries it says nothing.
+    /// The fingerprint that a failure belongs to; unused for other entries.
     pub(super) credentials: u64,
 }
 
@@ -37,9 +37,9 @@ pub(super) enum Kind {
     Token = 1,
     RefreshToken = 2,
     Failure = 3,
-    /// Who uses a name.
+    /// The users of a name.
     Account = 4,
-    /// All that a file has of an account.
+    /// Everything that a file holds of an account.
     Entries = 5,
 }
 
@@ -87,12 +87,12 @@ pub(super) struct Sealer {
 struct Key {
     id: [u8; KEY_ID],
     cipher: XChaCha20Poly1305,
-    /// Of the hash that names credentials.
+    /// The key of the hash that names credentials.
     name_key: Zeroizing<[u8; 16]>,
 }
 
 impl Sealer {
-    /// Takes the first key separately, because there must be one.
+    /// Creates a sealer. The first key is separate because there must be one.
     pub(super) fn new(first: &StoreKey, others: &[StoreKey]) -> Self {
         let keys = std::iter::once(first).chain(others).map(|key| {
             let cipher = XChaCha20Poly1305::new(key.as_bytes().into());
@@ -127,8 +127,8 @@ impl Sealer {
         Ok(sealed)
     }
 
-    /// Returns what was sealed with one of the keys and this associated data, and
-    /// `None` for everything else.
+    /// Returns what was sealed with one of the keys and this associated data, or
+    /// `None` for anything else.
     pub(super) fn open(&self, data: AssociatedData<'_>, sealed: &[u8]) -> Option<Payload> {
         let (header, body) = sealed.split_at_checked(HEADER)?;
         let (id, nonce) = header.strip_prefix(&[VERSION])?.split_at(KEY_ID);
@@ -141,7 +141,8 @@ impl Sealer {
         Some(Payload::from(body))
     }
 
-    /// Whether this was sealed in this format with a key that is not one of these.
+    /// Returns whether this was sealed in this format with a key that is not one of
+    /// these.
     pub(super) fn lacks_key(&self, sealed: &[u8]) -> bool {
         let id = sealed
             .strip_prefix(&[VERSION])
@@ -149,16 +150,14 @@ impl Sealer {
         sealed.len() >= HEADER + TAG && id.is_some_and(|id| self.keys.iter().all(|it| it.id != id))
     }
 
-    /// Returns the names of these credentials in the store, one for each key: what is
-    /// written gets the first one, so that a process with the same keys in another
-    /// order finds it too. While keys are changed step by step, all processes find
-    /// each other's failures, and what is left under the name of a key that was
-    /// removed costs one attempt.
+    /// Returns the names of these credentials in the store, one for each key. What
+    /// is written gets the first name; a process with the same keys in another order
+    /// finds it too. While keys are being changed, all processes find each other's
+    /// failures, and an entry under the name of a removed key costs one attempt.
     ///
-    /// The fingerprint itself would be a way to try passwords for someone who reads
-    /// the store. A name is SipHash-2-4 with 128 bits of it, a pseudorandom function:
-    /// without the key it shows nothing, not even that two accounts have the same
-    /// credentials.
+    /// The fingerprint itself would let a reader of the store try passwords. A name
+    /// is SipHash-2-4 with 128 bits of it, a pseudorandom function: without the key
+    /// it reveals nothing, not even that two accounts have the same credentials.
     pub(super) fn names(&self, prefix: &str, account: &Account, credentials: u64) -> Vec<String> {
         let name = |key: &Key| {
             let mut hasher = SipHasher24::new_with_key(&key.name_key);
@@ -175,10 +174,10 @@ impl Sealer {
     }
 }
 
-/// Derives the key that names credentials: the first bytes of the cipher's key stream
-/// under a nonce that is never generated at random. The stream is a pseudorandom
-/// function of the nonce, so the derived key says nothing of the store's key, nor of
-/// what is sealed.
+/// Derives the key that names credentials: the first bytes of the cipher's key
+/// stream under a nonce that is never generated at random. The stream is a
+/// pseudorandom function of the nonce, so the derived key reveals nothing about the
+/// store's key or about what is sealed.
 fn name_key(cipher: &XChaCha20Poly1305) -> Zeroizing<[u8; 16]> {
     let mut stream = Zeroizing::new(vec![0; 16 + TAG]);
     stream.truncate(16);
@@ -192,8 +191,8 @@ fn name_key(cipher: &XChaCha20Poly1305) -> Zeroizing<[u8; 16]> {
     Zeroizing::new(std::array::from_fn(|i| stream[i]))
 }
 
-/// Returns an id that distinguishes keys and reveals nothing of them: a part of the
-/// tag of an empty message, under a nonce that is never generated at random.
+/// Returns an id that distinguishes keys and reveals nothing about them: a part of
+/// the tag of an empty message, under a nonce that is never generated at random.
 fn key_id(cipher: &XChaCha20Poly1305) -> [u8; KEY_ID] {
     let mut tag = Vec::new();
     cipher

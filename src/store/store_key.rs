@@ -1,4 +1,4 @@
-//! The key that seals the entries of a store outside of this process.
+//! The key that seals the entries of a store outside this process.
 
 use std::fmt;
 use std::fs;
@@ -18,8 +18,8 @@ use {
 
 use crate::error::ConfigError;
 
-/// A secret of 32 bytes that the processes of a fleet share, to encrypt their
-/// entries in the store. Wiped when dropped, absent from `Debug`.
+/// Key of 32 bytes that the processes of a fleet share to encrypt their entries in
+/// the store. Wiped when dropped, absent from `Debug`.
 ///
 /// `openssl rand -base64 32` generates one.
 ///
@@ -40,13 +40,13 @@ impl StoreKey {
         Self(Zeroizing::new(bytes))
     }
 
-    /// Reads a key from a file that holds 32 bytes, or the key as text as
-    /// [`str::parse`] takes it, with or without white space around it. Blocks until
+    /// Reads a key from a file that holds 32 bytes, or the key as text that
+    /// [`str::parse`] accepts, with or without surrounding white space. Blocks until
     /// the file is read.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, or does not hold a key.
+    /// Fails if the file cannot be read, or does not hold a key.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let read = fs::read(path).map_err(|error| {
@@ -55,7 +55,7 @@ impl StoreKey {
         Self::from_contents(&Zeroizing::new(read?))
     }
 
-    /// Reads a key from what a file holds.
+    /// Reads a key from the contents of a file.
     pub(super) fn from_contents(bytes: &[u8]) -> Result<Self, ConfigError> {
         if let Ok(bytes) = bytes.try_into() {
             return Ok(Self::from_bytes(bytes));
@@ -66,14 +66,14 @@ impl StoreKey {
             .parse()
     }
 
-    /// Generates a key. `None` if the system returns no random numbers.
+    /// Generates a key. Returns `None` if the system returns no random numbers.
     #[cfg(all(feature = "file-store", unix))]
     pub(super) fn generate() -> Option<Self> {
         let key = Key::try_generate().ok()?;
         Some(Self::from_bytes(key.into()))
     }
 
-    /// The key as text, as [`str::parse`] takes it.
+    /// Returns the key as text that [`str::parse`] accepts.
     #[cfg(all(feature = "file-store", unix))]
     pub(super) fn to_text(&self) -> Zeroizing<String> {
         Zeroizing::new(STANDARD_ENGINE.encode(self.as_bytes()))

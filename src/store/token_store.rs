@@ -1,4 +1,4 @@
-//! What a fleet needs from its store.
+//! The operations that a fleet needs from its store.
 
 use std::fmt;
 use std::future::Future;
@@ -11,18 +11,17 @@ use crate::error::BoxError;
 use crate::store::account::{Account, StoreWarning};
 use crate::store::payload::{Payload, Stored};
 
-/// A store that the processes of a fleet share.
+/// Store that the processes of a fleet share.
 ///
 /// Accounts with the same name and another [holder](Account::holder) share nothing:
-/// the whole [`Account`] is the key of an entry, and of its encryption. Each method is
-/// one atomic step for its account: a script in Redis, a
-/// transaction in a database. An error means that the store could not be reached
-/// or holds something unexpected; the process then fetches without the store.
-/// The caches limit the time of each call
-/// ([`store_timeout`](crate::TokenCacheBuilder::store_timeout)).
+/// the whole [`Account`] is the key of an entry, and of its encryption. Each method
+/// is one atomic step for its account: a script in Redis, a transaction in a
+/// database. An error means that the store could not be reached or holds something
+/// unexpected; the process then fetches without the store. The caches limit the time
+/// of each call ([`store_timeout`](crate::TokenCacheBuilder::store_timeout)).
 ///
-/// A store passes if it answers every call as [`MemoryStore`](super::MemoryStore)
-/// does. A process uses it like this:
+/// A store is correct if it answers every call as
+/// [`MemoryStore`](super::MemoryStore) does. A process uses it like this:
 ///
 /// ```
 /// use std::time::Duration;
@@ -49,16 +48,15 @@ use crate::store::payload::{Payload, Stored};
 /// # }
 /// ```
 pub trait TokenStore: Send + Sync + 'static {
-    /// Asks for a token, or for the right to fetch one. In this order:
+    /// Requests a token, or the right to fetch one. In this order:
     ///
     /// 1. Returns a token whose generation is above [`Acquire::newer_than`]:
     ///    [`Acquired::Token`]. Deletes any other token if the process says that it
     ///    was [`rejected`](Acquire::rejected).
     /// 2. Returns the last failure of the same [credentials](Acquire::credentials)
     ///    until its time to live is over: [`Acquired::Failure`]. Deletes it instead,
-    ///    also when that time is over, if the process
-    ///    [ignores](Acquire::ignore_failure) it. Failures of other credentials count
-    ///    for nothing, and stay.
+    ///    also after that time, if the process [ignores](Acquire::ignore_failure) it.
+    ///    Failures of other credentials have no effect, and stay.
     /// 3. Returns [`Acquired::Busy`] with the remaining time of the current lease, or
     ///    with zero if no lease was asked for, or if this
     ///    [nonce](Acquire::nonce) was [withdrawn](Self::withdraw).
@@ -72,7 +70,8 @@ pub trait TokenStore: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// If the store cannot be reached or read. No lease may be left behind then.
+    /// Fails if the store cannot be reached or read. No lease may be left behind
+    /// then.
     fn acquire(
         &self,
         account: &Account,
@@ -84,20 +83,19 @@ pub trait TokenStore: Send + Sync + 'static {
     /// `false`, and writes nothing, if the holder of a lease with a higher
     /// generation has written before.
     ///
-    /// Times to live are counted from the lease's
-    /// [start](Completion::started), not from this call: a part whose time is over by
-    /// then is absent.
+    /// Times to live are counted from the lease's [start](Completion::started), not
+    /// from this call: a part whose time is over by then is treated as absent.
     ///
-    /// Each part that is present replaces what the store has, with one exception:
-    /// a refresh token that comes alone is returned unused, and replaces none. A
-    /// failure replaces that of the same [credentials](Completion::credentials), and a
-    /// token deletes it. A store keeps the failures of [`FAILURES_KEPT`]
-    /// sets of credentials for each account; of more, the one with the lowest
-    /// generation goes.
+    /// Each part that is present replaces what the store has, with one exception: a
+    /// refresh token without any other part is returned unused, and replaces none. A
+    /// failure replaces that of the same [credentials](Completion::credentials), and
+    /// a token deletes it. A store keeps the failures of [`FAILURES_KEPT`] sets of
+    /// credentials for each account; beyond that, the one with the lowest generation
+    /// is dropped.
     ///
     /// # Errors
     ///
-    /// If the store cannot be reached. The result may have been written
+    /// Fails if the store cannot be reached. The result may have been written
     /// nevertheless.
     fn complete(
         &self,
@@ -106,14 +104,15 @@ pub trait TokenStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<bool, BoxError>> + Send;
 
     /// Withdraws a call of [`acquire`](Self::acquire) with this
-    /// [nonce](Acquire::nonce) whose answer did not arrive. If it began a lease, the
-    /// lease ends, and the refresh token that it took is kept again, unless there is
-    /// another one by now. If it is still on its way, it begins none when it arrives:
-    /// a store remembers the nonce for [`WITHDRAWAL_MEMORY`].
+    /// [nonce](Acquire::nonce) whose answer did not arrive. If the call began a
+    /// lease, the lease ends, and the refresh token that it took is kept again,
+    /// unless there is another one by now. If the call is still on its way, it
+    /// begins no lease when it arrives: a store remembers the nonce for
+    /// [`WITHDRAWAL_MEMORY`].
     ///
     /// # Errors
     ///
-    /// If the store cannot be reached. The cache then calls it again, until the lease
+    /// Fails if the store cannot be reached. The cache then retries until the lease
     /// would be over anyway.
     fn withdraw(
         &self,
@@ -122,12 +121,12 @@ pub trait TokenStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
     /// Returns a receiver that is notified when something may have changed for this
-    /// account, from now on. A notification too many is better than one too late; a
+    /// account, from now on. Too many notifications are better than a late one; a
     /// change without a notification is found about a second later.
     fn changes(&self, account: &Account) -> watch::Receiver<()>;
 
-    /// Returns what the store has noticed of this account that an operator should
-    /// know of. The default returns nothing.
+    /// Returns a problem of this account that the store has noticed and an operator
+    /// should know. The default returns `None`.
     fn warning(&self, account: &Account) -> Option<StoreWarning> {
         let _ = account;
         None
@@ -137,30 +136,32 @@ pub trait TokenStore: Send + Sync + 'static {
 /// How long a store remembers a failure after its time to live is over.
 pub const FAILURE_MEMORY: Duration = Duration::from_secs(86_400);
 
-/// Of how many sets of credentials a store keeps the failures, for each account.
+/// How many sets of credentials a store keeps failures of, for each account.
 pub const FAILURES_KEPT: usize = 8;
 
 /// How long a store remembers that a nonce was withdrawn: longer than a call can be
 /// on its way.
 pub const WITHDRAWAL_MEMORY: Duration = Duration::from_secs(600);
 
-/// What a process asks for. The fingerprint of its credentials is absent from `Debug`.
+/// Request for a token or a lease. The fingerprint of the credentials is absent from
+/// `Debug`.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Acquire {
-    /// The generation of the token that the process had last; 0 for none.
+    /// The generation of the last token that the process had; 0 for none.
     pub newer_than: u64,
-    /// An API rejected that generation.
+    /// Whether an API rejected that generation.
     pub rejected: bool,
-    /// Ignore the last failure of these credentials; its cause has been fixed.
+    /// Whether to ignore the last failure of these credentials, because its cause
+    /// has been fixed.
     pub ignore_failure: bool,
     /// A fingerprint of the process's credentials, by which failures are kept; 0 if
-    /// it is not known. Someone who can try passwords finds the credentials by it: a
-    /// store that writes it outside of the process hides it with a keyed hash.
+    /// unknown. It allows passwords to be tried against it, so a store that writes
+    /// it outside the process hides it with a keyed hash.
     pub credentials: u64,
     /// How long the fetch may take. Zero reads the store without taking a lease.
     pub lease: Duration,
-    /// A number of this call alone, by which it can be
+    /// A number that is unique to this call, by which it can be
     /// [withdrawn](TokenStore::withdraw); 0 if it will not be.
     pub nonce: u64,
 }
@@ -176,7 +177,7 @@ impl fmt::Debug for Acquire {
     }
 }
 
-/// What the process gets.
+/// Answer to a request for a token or a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Acquired {
@@ -190,7 +191,7 @@ pub enum Acquired {
     Lease(Lease),
 }
 
-/// An entry that was read from the store.
+/// Entry that was read from the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The generation of the lease under which it was written.
@@ -201,7 +202,7 @@ pub struct Entry {
     pub ttl: Duration,
 }
 
-/// The right to fetch, for the time that was asked for.
+/// Right to fetch, for the requested time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// The generation of everything that its holder writes.
@@ -214,7 +215,7 @@ pub struct Lease {
     pub failure: Option<Payload>,
 }
 
-/// The result of a lease. Without any part it only ends the lease. The fingerprint of
+/// Result of a lease. Without any part it only ends the lease. The fingerprint of
 /// the credentials is absent from `Debug`.
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -222,8 +223,7 @@ pub struct Completion {
     /// The generation of the lease.
     pub generation: u64,
     /// When the lease [began](Lease::started). All times to live are counted from
-    /// then, so that they are the same whenever this is written; 0 counts them from
-    /// this call.
+    /// then, however late this is written; 0 counts them from this call.
     pub started: u64,
     /// The new access token.
     pub token: Option<Stored>,
@@ -237,7 +237,7 @@ pub struct Completion {
 }
 
 impl Completion {
-    /// Returns a completion of this lease without any part.
+    /// Creates a completion of this lease without any part.
     pub fn of(lease: &Lease) -> Self {
         Self {
             generation: lease.generation,
@@ -304,7 +304,7 @@ impl<S: TokenStore> DynTokenStore for S {
     }
 }
 
-/// Any [`TokenStore`] as one type: for a choice at run time.
+/// Boxed [`TokenStore`], for a choice at run time.
 ///
 /// ```
 /// use tower_bearer::store::{BoxTokenStore, MemoryStore};

@@ -1,4 +1,4 @@
-//! What the store has noticed of its accounts.
+//! Problems that the store has noticed, by account.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,11 +10,11 @@ use tokio::time::Instant;
 use crate::store::account::{Account, StoreWarning};
 use crate::sync::lock;
 
-/// Of more accounts nothing is kept: the mistake is told often enough.
+/// The maximum number of accounts with a warning: enough for an operator to notice.
 const CAPACITY: usize = 1000;
 
-/// How long an unknown key is told of after it was met: processes that write over each
-/// other's entries meet it now and then.
+/// How long the warning about an unknown key is kept after it was met: processes
+/// that overwrite each other's entries meet it only now and then.
 const KEPT: Duration = Duration::from_secs(3600);
 
 fn is_kept((warning, at): &(StoreWarning, Instant), now: Instant) -> bool {

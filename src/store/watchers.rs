@@ -1,4 +1,4 @@
-//! Those who wait for a change of an account.
+//! The watchers of changes of an account.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -7,17 +7,17 @@ use tokio::sync::watch;
 
 use crate::sync::lock;
 
-/// How many accounts are kept before those without watchers are removed.
+/// The number of accounts from which those without watchers are removed.
 const PRUNE_FROM: usize = 64;
 
-/// By what the store calls an account.
+/// Watchers by the store's name for the account.
 #[derive(Default)]
 pub(super) struct Watchers(Mutex<Accounts>);
 
 #[derive(Default)]
 struct Accounts {
     senders: HashMap<String, watch::Sender<()>>,
-    /// At how many accounts those without watchers are removed.
+    /// The number of accounts at which those without watchers are next removed.
     prune_at: usize,
 }
 

@@ -12,12 +12,12 @@ pub(crate) enum Event<'a> {
         summary: FetchSummary,
         generation: u64,
         by: FetchedBy,
-        /// How long the token is valid from now on.
+        /// How long the token is valid from now.
         valid_for: Option<Duration>,
     },
-    /// The server's `expires_in` is no lifetime.
+    /// The server's `expires_in` cannot be read as a lifetime.
     LifetimeUnreadable {
-        /// How long the token is valid by what it says itself.
+        /// How long the token itself says it is valid.
         valid_for: Option<Duration>,
     },
     /// A fetch failed.
@@ -29,16 +29,16 @@ pub(crate) enum Event<'a> {
     Abandoned { reason: Reason },
     /// A request was sent a second time.
     Replayed { generation: u64, replay: Replay },
-    /// A 401 led to no renewal, because recent renewals did not help.
+    /// A rejection caused no renewal, because recent renewals did not help.
     RenewalBackedOff { generation: u64 },
-    /// The server ends the token in use at each refresh: renewals are exclusive
+    /// The server ends the token in use at each refresh, so renewals are exclusive
     /// from now on.
     RenewalExclusive,
-    /// The fleet's store failed; `first` if it worked before.
+    /// The fleet's store failed; `first` if it worked until then.
     StoreError { error: &'a TokenError, first: bool },
     /// The fleet's store works again.
     StoreRecovered,
-    /// The store has noticed something of this account.
+    /// The store noticed a problem of this account.
     StoreWarning {
         account: &'a str,
         warning: &'a dyn fmt::Display,
@@ -47,12 +47,12 @@ pub(crate) enum Event<'a> {
     Revoked { error: Option<&'a TokenError> },
 }
 
-/// What all fetches report.
+/// What every fetch reports.
 #[derive(Clone, Copy)]
 pub(crate) struct FetchSummary {
     pub(crate) reason: Reason,
     pub(crate) took: Duration,
-    /// How many callers were waiting when it ended.
+    /// How many callers waited when it ended.
     pub(crate) waiters: usize,
 }
 

@@ -1,9 +1,9 @@
 //! Metrics for the `metrics` facade, named by the rules of Prometheus: base units,
 //! `_total` for counters.
 //!
-//! Each is described where it is recorded and no handle is kept, only keys; and gauges are set
-//! to what they are, not changed by a difference: so all of them are right from the
-//! first event on when a recorder is installed late.
+//! Each is described where it is recorded, no handle is kept but only keys, and
+//! gauges are set to their value instead of being changed by a difference: so all of
+//! them are right from the first event on if a recorder is installed late.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -27,11 +27,11 @@ const BACKED_OFF: &str = "tower_bearer_renewals_backed_off_total";
 const EXPIRY: &str = "tower_bearer_token_expiry_timestamp_seconds";
 const STORE_ERRORS: &str = "tower_bearer_store_errors_total";
 
-/// What caches with one label show.
+/// The gauges of all caches with one label.
 #[derive(Debug)]
 struct Gauges {
     label: Arc<str>,
-    /// Made once, for each caller that waits needs them.
+    /// Created once, because each waiting caller needs them.
     waiters: Key,
     waits: Key,
     shown: Mutex<Shown>,
@@ -39,11 +39,11 @@ struct Gauges {
 
 #[derive(Debug, Default)]
 struct Shown {
-    /// The caches with this label.
+    /// How many caches have this label.
     caches: usize,
-    /// Less than none for a moment, where a fetch ends while a caller parks.
+    /// Briefly negative if a fetch ends while a caller parks.
     waiters: i64,
-    /// When the token that came last expires, in Unix time.
+    /// When the latest token expires, in Unix time.
     expiry: Option<f64>,
 }
 
@@ -61,9 +61,9 @@ impl Gauges {
         }
     }
 
-    /// Changes what is shown, and shows it.
+    /// Changes the values, and sets the gauges.
     fn change(&self, f: impl FnOnce(&mut Shown)) {
-        // Shown with the lock held, so that what is shown last is the latest.
+        // Set with the lock held, so that the last value is the latest.
         let mut shown = lock(&self.shown);
         f(&mut shown);
         self.show(&shown);
@@ -103,7 +103,7 @@ const METADATA: Metadata<'static> =
 
 static GAUGES: LazyLock<Mutex<HashMap<Arc<str>, Arc<Gauges>>>> = LazyLock::new(Mutex::default);
 
-/// Changes the gauges of a label, and shows them.
+/// Changes the gauges of a label, and sets them.
 fn change(label: &str, f: impl FnOnce(&mut Shown)) {
     let gauges = lock(&GAUGES).get(label).cloned();
     if let Some(gauges) = gauges {
@@ -111,7 +111,7 @@ fn change(label: &str, f: impl FnOnce(&mut Shown)) {
     }
 }
 
-/// The gauges of one cache, which end with the last cache of their label.
+/// The gauges of one cache, which end with the last cache of the label.
 #[derive(Debug)]
 pub(super) struct CacheGauges(Arc<Gauges>);
 
@@ -129,7 +129,7 @@ impl CacheGauges {
         self.0.change_waiters(1);
     }
 
-    /// Of many callers at once: they go on at the same moment.
+    /// Ends the waits of many callers at once, which go on at the same moment.
     pub(super) fn waits_ended(&self, callers: usize) {
         if callers > 0 {
             let callers = i64::try_from(callers).unwrap_or(i64::MAX);
@@ -156,8 +156,8 @@ impl Drop for CacheGauges {
         if last.caches > 0 {
             return;
         }
-        // Not a number: no alert on a time of expiry compares with it, and the facade
-        // has no way to remove a series.
+        // Not a number: no alert on the expiry time compares true with it, and the
+        // facade cannot remove a series.
         if last.expiry.is_some() {
             show_expiry(&gauges.label, f64::NAN);
         }
@@ -176,8 +176,8 @@ pub(super) fn emit(label: &str, event: &Event<'_>) {
         Event::Fetched {
             summary, valid_for, ..
         } => {
-            // The time of expiry does not change, where the remaining time would
-            // have to be set again and again.
+            // The expiry time is set once, whereas a remaining time would have to be
+            // set again and again.
             let until = valid_for.and_then(|it| SystemTime::now().checked_add(it));
             let until = until.and_then(|it| it.duration_since(SystemTime::UNIX_EPOCH).ok());
             let until = until.map_or(f64::INFINITY, |it| it.as_secs_f64());
@@ -185,7 +185,7 @@ pub(super) fn emit(label: &str, event: &Event<'_>) {
             fetched(label, summary, "ok");
         }
         Event::Failed { summary, error } => {
-            // Shows what a recorder that was installed late has not seen.
+            // Sets the gauges for a recorder that was installed late.
             change(label, |_| {});
             fetched(label, summary, outcome(error));
         }
@@ -194,14 +194,18 @@ pub(super) fn emit(label: &str, event: &Event<'_>) {
             count_fetch(label, reason.name(), "abandoned");
         }
         Event::Replayed { replay, .. } => {
-            describe_counter!(REPLAYS, Count, "Requests sent a second time after a 401");
+            describe_counter!(
+                REPLAYS,
+                Count,
+                "Requests sent a second time after a rejection"
+            );
             counter!(REPLAYS, "account" => account(), "outcome" => replay.name()).increment(1);
         }
         Event::RenewalBackedOff { .. } => {
             describe_counter!(
                 BACKED_OFF,
                 Count,
-                "401s without a renewal, because recent ones did not help"
+                "Rejections without a renewal, because recent ones did not help"
             );
             counter!(BACKED_OFF, "account" => account()).increment(1);
         }

@@ -1,8 +1,8 @@
-//! Events and spans for `tracing`, and metrics for the `metrics` facade, each behind
-//! its feature. They never hold a secret, and a request that has its token emits
-//! none.
+//! Events and spans for `tracing`, and metrics for the `metrics` facade, each with
+//! its own feature. They never contain a secret, and a request that has its token
+//! emits none.
 //!
-//! Names and fields are public, and changing them is a breaking change.
+//! Names and fields are public: changing them is a breaking change.
 
 #[cfg_attr(
     not(all(feature = "tracing", feature = "metrics")),
@@ -27,8 +27,8 @@ pub(crate) fn emit(label: &str, event: &Event<'_>) {
     let _ = (label, event);
 }
 
-/// Emits that a request was sent without a token, because its origin is not one
-/// of the layer's.
+/// Emits that a request was sent without a token, because its origin is not one of
+/// the layer's.
 #[cfg_attr(not(feature = "tracing"), allow(unused_variables, reason = "no log"))]
 pub(crate) fn origin_not_listed(origin: impl FnOnce() -> String) {
     #[cfg(feature = "tracing")]

@@ -1,4 +1,5 @@
-//! What takes time: a fetch, a caller's wait for it, and a cache's life.
+//! Spans and gauges of what takes time: a fetch, a caller's wait for it, and a
+//! cache's life.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ pub(crate) fn in_span<F: Future>(
     fetch
 }
 
-/// The span of a caller's wait for a token, from when the caller is parked on.
+/// The span of a caller's wait for a token, from when the caller is parked.
 #[derive(Debug)]
 pub(crate) struct WaitSpan {
     #[cfg(feature = "tracing")]
@@ -38,7 +39,7 @@ impl WaitSpan {
     }
 }
 
-/// What a cache shows as long as it is there.
+/// The gauges of a cache, for as long as it exists.
 #[derive(Debug)]
 pub(crate) struct CacheGauges {
     #[cfg(feature = "metrics")]
@@ -55,13 +56,13 @@ impl CacheGauges {
         }
     }
 
-    /// Shows one more caller who waits for a token.
+    /// Counts one more caller that waits for a token.
     pub(crate) fn wait_began(&self) {
         #[cfg(feature = "metrics")]
         self.gauges.wait_began();
     }
 
-    /// Shows so many waiting callers fewer.
+    /// Counts this many waiting callers fewer.
     pub(crate) fn waits_ended(&self, callers: usize) {
         let _ = callers;
         #[cfg(feature = "metrics")]

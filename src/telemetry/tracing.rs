@@ -10,7 +10,8 @@ use tracing::{Instrument, Level, Span, debug, enabled, error, info, info_span, w
 use crate::error::{TokenError, TokenErrorKind};
 use crate::telemetry::event::{Event, FetchSummary, Reason, outcome};
 
-/// Runs a fetch in a span without a parent: the fetch serves all requests, not one.
+/// Runs a fetch in a span without a parent, because the fetch serves all requests,
+/// not one.
 pub(super) fn in_span<F: Future>(
     label: &str,
     reason: Reason,
@@ -26,7 +27,7 @@ pub(super) fn in_span<F: Future>(
         generation = Empty,
         waiters = Empty,
     );
-    // Links it to the request that started it.
+    // Links the fetch to the request that started it.
     span.follows_from(Span::current());
     fetch.instrument(span)
 }
@@ -95,13 +96,13 @@ pub(super) fn emit(label: &str, event: &Event<'_>) {
             account = label,
             generation,
             outcome = replay.name(),
-            "request sent again after a 401"
+            "request sent again after a rejection"
         ),
         Event::RenewalBackedOff { generation } => warn!(
             target: "tower_bearer",
             account = label,
             generation,
-            "renewal after a 401 backed off: recent renewals did not help"
+            "renewal after a rejection backed off: recent renewals did not help"
         ),
         Event::RenewalExclusive => info!(
             target: "tower_bearer",
@@ -149,8 +150,8 @@ fn record(summary: &FetchSummary, outcome: &str) {
     span.record("waiters", summary.waiters);
 }
 
-/// Logs a failed fetch: as an error if it was refused, which needs operator action, else
-/// as a warning.
+/// Logs a failed fetch: as an error if it was refused, which needs operator action,
+/// otherwise as a warning.
 fn log_failure(label: &str, summary: &FetchSummary, error: &TokenError) {
     let FetchSummary {
         reason,

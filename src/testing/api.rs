@@ -6,12 +6,13 @@ use http::{HeaderMap, Response};
 
 use super::shared::Shared;
 
-/// Responds with 200 to a valid token, else with a rejection.
+/// Responds with 200 to a valid token, otherwise with a rejection.
 pub(super) fn respond(shared: &Shared, headers: &HeaderMap) -> Response<Bytes> {
     refusal(shared, headers).unwrap_or_else(|| shared.config.api_rejection.accepts())
 }
 
-/// Responds with the request's own body to a valid token, else with a rejection.
+/// Responds with the request's own body to a valid token, otherwise with a
+/// rejection.
 pub(super) fn echo(shared: &Shared, headers: &HeaderMap, body: Bytes) -> Response<Bytes> {
     refusal(shared, headers).unwrap_or_else(|| echo_unchecked(headers, body))
 }

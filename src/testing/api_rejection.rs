@@ -10,38 +10,37 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC: &str = "application/grpc";
 const JSON: Option<&str> = Some("application/json");
 
-/// How the API of a [`TokenServer`](super::TokenServer), and VoIPex's exchange, reject a
-/// token, for tests of a program whose API does it so. Which of these VoIPex does is not
-/// documented. See
+/// How the API of a [`TokenServer`](super::TokenServer), and VoIPex's
+/// exchange, reject a token. VoIPex does not document which of these it uses. See
 /// [`TokenServerBuilder::api_rejection`](super::TokenServerBuilder::api_rejection).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ApiRejection {
-    /// 401 with a challenge of the scheme Bearer (RFC 6750, section 3). The default.
+    /// 401 with a Bearer challenge (RFC 6750, section 3). The default.
     #[default]
     BearerChallenge,
-    /// 401 with `WWW-Authenticate: Token error="Expired token"` and JSON that says the
-    /// same, as hapi-auth-jwt2.
+    /// 401 with `WWW-Authenticate: Token error="Expired token"` and JSON that says
+    /// the same, like hapi-auth-jwt2.
     TokenChallenge,
-    /// 403 without a challenge, as Django REST framework behind `SessionAuthentication`,
-    /// NestJS' guards and salvo.
+    /// 403 without a challenge, like Django REST framework with
+    /// `SessionAuthentication`, NestJS' guards and salvo.
     Forbidden,
-    /// 200 with `grpc-status: 16` in the first headers, as tonic's interceptors. A valid
-    /// token gets an empty message and `grpc-status: 0` in the trailers, which is a
-    /// response of any message type.
+    /// 200 with `grpc-status: 16` in the first headers, like tonic's interceptors. A
+    /// valid token gets an empty message and `grpc-status: 0` in the trailers, which
+    /// is a response of any message type.
     GrpcStatus,
-    /// 200 with an empty message and then `grpc-status: 16` in the trailers, as a gRPC
-    /// server that checks the token while it answers.
+    /// 200 with an empty message and then `grpc-status: 16` in the trailers, like a
+    /// gRPC server that checks the token while it responds.
     GrpcTrailers,
-    /// 200 with an error in JSON whose code is `UNAUTHENTICATED`, as GraphQL servers.
+    /// 200 with a JSON error whose code is `UNAUTHENTICATED`, like GraphQL servers.
     GraphqlError,
 }
 
-/// In the extensions of a response that rejects a token, whatever its status.
+/// Extension of a response that rejects a token, whatever its status.
 #[derive(Clone, Copy)]
 pub(super) struct Rejected;
 
-/// In the extensions of a response with trailers.
+/// Extension of a response with trailers.
 #[derive(Clone)]
 pub(super) struct Trailers(pub(super) HeaderMap);
 
@@ -110,7 +109,7 @@ fn json(status: StatusCode, body: &'static [u8]) -> Response<Bytes> {
     with_type(status, JSON, Bytes::from_static(body))
 }
 
-/// A message of length 0 and a status in the trailers.
+/// Returns a message of length 0, with a status in the trailers.
 fn grpc_message(code: &'static str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from_static(&[0; 5]));
     let content_type = HeaderValue::from_static(GRPC);

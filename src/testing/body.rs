@@ -23,9 +23,9 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// HTTP/2 needs it: a reset discards what is still queued.
 const FLUSH: Duration = Duration::from_millis(20);
 
-/// The body of a response of a [`TokenServer`](super::TokenServer).
+/// Response body of a [`TokenServer`](super::TokenServer).
 ///
-/// It fails where a [`MockResponse`](super::MockResponse) closes the connection in the
+/// It fails if a [`MockResponse`](super::MockResponse) closes the connection in the
 /// middle of the body.
 pub struct MockBody {
     rest: Bytes,
@@ -41,7 +41,7 @@ pub(super) enum End {
         missing: u64,
         pause: Option<Pin<Box<Sleep>>>,
     },
-    /// Nothing more comes, this many bytes short of the length.
+    /// Nothing more is sent, this many bytes short of the length.
     Silence {
         missing: u64,
     },
@@ -55,7 +55,7 @@ impl MockBody {
     }
 
     /// Returns a body that breaks after this many bytes, at the latest before the
-    /// last one: the connection closes, or nothing more comes.
+    /// last one: the connection closes, or nothing more is sent.
     pub(super) fn broken(body: Bytes, at: usize, close: bool) -> Self {
         let at = at.min(body.len().saturating_sub(1));
         let missing = (body.len() - at).max(1) as u64;
@@ -144,7 +144,7 @@ impl fmt::Debug for MockBody {
     }
 }
 
-/// The error of a connection that a mock response closes.
+/// Returns the error of a connection that a mock response closes.
 pub(super) fn closed() -> io::Error {
     io::Error::new(
         io::ErrorKind::ConnectionReset,

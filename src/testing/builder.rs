@@ -22,7 +22,7 @@ const USERNAME: &str = "your@email.com";
 /// Contains every character that is easily encoded wrongly in a form or a header.
 const PASSWORD: &str = "p&ss=w+rd 100% \"ü\"";
 
-/// Configures a [`TokenServer`]. Returned by [`TokenServer::builder`].
+/// Builder of a [`TokenServer`], returned by [`TokenServer::builder`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -49,11 +49,11 @@ impl TokenServer {
     ///
     /// # Errors
     ///
-    /// If no port can be opened.
+    /// Fails if no port can be opened.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime with its I/O enabled.
+    /// Panics outside a tokio runtime with I/O enabled.
     pub async fn start() -> io::Result<Self> {
         Self::builder().start().await
     }
@@ -98,15 +98,15 @@ impl TokenServerBuilder {
         self
     }
 
-    /// Sets the id of the client that may request tokens; `api` by default.
+    /// Sets the id of the client that may request tokens. Default: `api`.
     pub fn client_id(mut self, id: impl Into<String>) -> Self {
         self.config.client_id = id.into();
         self
     }
 
-    /// Sets the client's secret, which it must send in a Basic header or in the form.
-    /// With a secret the client may also use the grant `client_credentials`. By default
-    /// there is none, and the client is public.
+    /// Sets the client's secret, which it must send in a Basic header or in the
+    /// form. With a secret the client may also use the grant `client_credentials`.
+    /// Default: none, so the client is public.
     pub fn client_secret(mut self, secret: impl Into<String>) -> Self {
         self.config.client_secret = Some(secret.into());
         self
@@ -128,15 +128,16 @@ impl TokenServerBuilder {
         self
     }
 
-    /// Sets the lifetime of access tokens; 3000 s by default. `expires_in` is rounded
+    /// Sets the lifetime of access tokens. Default: 3000 s. `expires_in` is rounded
     /// down to whole seconds.
     pub fn access_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.config.access_lifetime = lifetime;
         self
     }
 
-    /// Sets the lifetime of refresh tokens; 7200 s by default, counted from each refresh.
-    /// With zero they do not expire, and the response has `"refresh_expires_in":0`.
+    /// Sets the lifetime of refresh tokens, counted from each refresh. Default: 7200
+    /// s. With zero they do not expire, and the response has
+    /// `"refresh_expires_in":0`.
     pub fn refresh_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.config.refresh_lifetime = Some(lifetime);
         self
@@ -149,37 +150,38 @@ impl TokenServerBuilder {
     }
 
     /// Sets whether a refresh token can be used only once (Keycloak's
-    /// `revokeRefreshToken`); off by default. Using one again revokes all tokens of its
-    /// session.
+    /// `revokeRefreshToken`); reusing one revokes all tokens of its session.
+    /// Default: `false`.
     pub fn rotate_refresh_tokens(mut self, rotate: bool) -> Self {
         self.config.rotate = rotate;
         self
     }
 
-    /// Sets whether a refresh ends the access tokens of its session, as Spring
-    /// Authorization Server does by default, and Ory Hydra and others; off by
-    /// default. See [`Renewal`](crate::Renewal).
+    /// Sets whether a refresh ends the access tokens of its session, as in Spring
+    /// Authorization Server by default, Ory Hydra and others. Default: `false`. See
+    /// [`Renewal`](crate::Renewal).
     pub fn refresh_ends_access_tokens(mut self, ends: bool) -> Self {
         self.config.refresh_ends_access_tokens = ends;
         self
     }
 
     /// Sets whether a user has one refresh token at a time, as in Dex: a login ends
-    /// those of earlier logins, whose access tokens live on. Off by default.
+    /// those of earlier logins, whose access tokens stay valid. Default: `false`.
     pub fn one_refresh_token_per_account(mut self, one: bool) -> Self {
         self.config.one_refresh_token_per_account = one;
         self
     }
 
-    /// Sets whether `expires_in` and `refresh_expires_in` are sent as strings, which
-    /// some servers do though RFC 6749 has numbers; off by default.
+    /// Sets whether `expires_in` and `refresh_expires_in` are sent as strings, as
+    /// some servers do, although RFC 6749 has numbers. Default: `false`.
     pub fn lifetimes_as_text(mut self, as_text: bool) -> Self {
         self.config.lifetimes_as_text = as_text;
         self
     }
 
-    /// Sets whether the token endpoint responds with forms in place of JSON, as GitHub
-    /// does; off by default. Mock responses that edit its own response are forms too.
+    /// Sets whether the token endpoint responds with forms instead of JSON, as
+    /// GitHub does. Default: `false`. Mock responses that edit its own response are
+    /// forms too.
     pub fn form_responses(mut self, forms: bool) -> Self {
         self.config.form_responses = forms;
         self
@@ -191,20 +193,19 @@ impl TokenServerBuilder {
     ///
     /// # Panics
     ///
-    /// If it is not an HTTP status.
+    /// Panics if it is not an HTTP status.
     pub fn wrong_password_status(mut self, status: impl TryInto<StatusCode>) -> Self {
         self.config.wrong_password_status = status_code(status);
         self
     }
 
-    /// Sets whether the client may use the grant `password`; on by default.
+    /// Sets whether the client may use the grant `password`. Default: `true`.
     pub fn direct_grants(mut self, allowed: bool) -> Self {
         self.config.direct_grants = allowed;
         self
     }
 
-    /// Sets how the API rejects a token; with 401 and a challenge of the scheme Bearer by
-    /// default.
+    /// Sets how the API rejects a token. Default: 401 with a Bearer challenge.
     ///
     /// ```
     /// # use http::{Request, StatusCode};
@@ -228,7 +229,7 @@ impl TokenServerBuilder {
         self
     }
 
-    /// Sets the delay of each token response; zero by default. See
+    /// Sets the delay of each token response. Default: zero. See
     /// [`TokenServer::set_delay`].
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
@@ -246,11 +247,11 @@ impl TokenServerBuilder {
     ///
     /// # Errors
     ///
-    /// If no port can be opened.
+    /// Fails if no port can be opened.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime with its I/O enabled.
+    /// Panics outside a tokio runtime with I/O enabled.
     pub async fn start(self) -> io::Result<TokenServer> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let api_url = format!("http://{}", listener.local_addr()?);

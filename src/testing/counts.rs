@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 
 use super::api_rejection::Rejected;
 
-/// What a [`TokenServer`](super::TokenServer) has counted since it started.
+/// Counters of a [`TokenServer`](super::TokenServer) since it started.
 ///
 /// ```
 /// use tower_bearer::TokenCache;
@@ -44,24 +44,24 @@ pub struct Counts {
     /// Tokens of an API access that were exchanged for a user's at VoIPex's exchange.
     /// Each opened a session.
     pub exchanges: u64,
-    /// The highest number of requests to VoIPex's exchange that waited for a response at
-    /// one time.
+    /// The highest number of concurrent requests to VoIPex's exchange.
     pub max_concurrent_exchange_requests: u64,
     /// Successful requests for the server's metadata.
     pub discovery_requests: u64,
     /// Token requests with a response status of 400 or above, including mock
     /// responses.
     pub refused: u64,
-    /// The highest number of token requests that waited for a response at one time.
+    /// The highest number of concurrent token requests.
     pub max_concurrent_token_requests: u64,
-    /// Refresh tokens that were used again after rotation had replaced them. Each time
-    /// the session's tokens were revoked; the session itself stays open.
+    /// Refresh tokens that were used again after rotation had replaced them. Each
+    /// time the session's tokens were revoked; the session itself stays open.
     pub refresh_token_reuses: u64,
     /// Sessions that are open now.
     pub open_sessions: u64,
     /// Requests to the API, successful or not.
     pub api_requests: u64,
-    /// API requests with a 2xx response that rejects no token, including mock responses.
+    /// API requests with a 2xx response that is not a rejection, including mock
+    /// responses.
     pub api_ok: u64,
     /// API requests with a 401 response, including mock responses, or with another
     /// [`ApiRejection`](super::ApiRejection).

@@ -15,7 +15,7 @@ const PATHS: [&str; 2] = [
     "/.well-known/oauth-authorization-server",
 ];
 
-/// Whether this is the path of a metadata document.
+/// Returns whether this is the path of a metadata document.
 pub(super) fn is_metadata(path: &str) -> bool {
     PATHS.contains(&path)
 }

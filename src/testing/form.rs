@@ -27,8 +27,8 @@ impl Form {
         param.map(|(_, value)| value.as_str())
     }
 
-    /// Whether a parameter is repeated. RFC 6749, section 3.2, forbids that; RFC 8693,
-    /// section 2.1, allows it for two of them.
+    /// Returns whether a parameter is repeated. RFC 6749, section 3.2, forbids that;
+    /// RFC 8693, section 2.1, allows it for two of them.
     pub(super) fn has_duplicates(&self) -> bool {
         let must_be_unique = |name: &&String| !["audience", "resource"].contains(&name.as_str());
         let names = || self.0.iter().map(|(name, _)| name).filter(must_be_unique);
@@ -37,8 +37,8 @@ impl Form {
             .any(|(i, a)| names().skip(i + 1).any(|b| a == b))
     }
 
-    /// Returns the client's id and secret, from the Basic header if there is one, else
-    /// from the form (RFC 6749, section 2.3.1).
+    /// Returns the client's id and secret, from the Basic header if there is one,
+    /// otherwise from the form (RFC 6749, section 2.3.1).
     pub(super) fn client(&self, headers: &HeaderMap) -> Option<(String, Option<String>)> {
         if let Some((id, secret)) = basic(headers) {
             return Some((id, Some(secret)));

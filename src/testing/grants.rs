@@ -120,7 +120,7 @@ fn client_credentials(shared: &Shared) -> Result<Members, Refusal> {
     Ok(issue(shared, ticket))
 }
 
-/// Whether a public client may leave its id out (RFC 7521, section 4.1).
+/// Returns whether a public client may omit its id (RFC 7521, section 4.1).
 pub(super) fn names_its_own_subject(form: &Form) -> bool {
     let grant = form.value("grant_type");
     grant.is_some_and(|grant| [JWT_BEARER, TOKEN_EXCHANGE].contains(&grant))
@@ -186,8 +186,8 @@ fn token_exchange(shared: &Shared, form: &Form) -> Result<Members, Refusal> {
     Ok(members)
 }
 
-/// Returns the members in the order that VoIPex sends them, except the scope. Tokens are
-/// made outside of the lock, which the API needs.
+/// Returns the members in the order in which VoIPex sends them, except the scope.
+/// Tokens are created outside the lock, which the API needs.
 pub(super) fn issue(shared: &Shared, ticket: Ticket) -> Members {
     let (config, mint) = (&shared.config, &shared.mint);
     let session = &ticket.session_name;

@@ -30,7 +30,7 @@ enum Event {
     Stop,
 }
 
-/// Serves until the sender of `stop` is dropped, and closes all connections then.
+/// Serves until the sender of `stop` is dropped, then closes all connections.
 pub(super) async fn serve(listener: TcpListener, service: TokenService, stop: watch::Receiver<()>) {
     let mut connections = JoinSet::new();
     {

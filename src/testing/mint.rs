@@ -7,16 +7,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 use tokio::time::Instant;
 
-/// The end of a token, which is unique: valid tokens are looked up by it, so that a
-/// look-up need not hash a kilobyte.
+/// The end of a token, which is unique. Valid tokens are looked up by it, so that a
+/// lookup need not hash a kilobyte.
 pub(super) type Tail = [u8; 16];
 
 /// The length of an RS256 signature, in bytes.
 const SIGNATURE: usize = 256;
 
-/// Makes tokens. Their claims are for the reader; nothing verifies a signature.
+/// Creates tokens. Their claims are for the reader; no signature is verified.
 pub(super) struct Mint {
-    /// The wall clock when the server was built. From there on tokio's clock counts,
+    /// The wall clock when the server was built. From then on tokio's clock counts,
     /// which a test may pause.
     epoch: Duration,
     started: Instant,
@@ -37,7 +37,8 @@ impl Mint {
         (self.epoch + at.saturating_duration_since(self.started)).as_secs()
     }
 
-    /// Returns an access token of about 1.1 KiB. Each number makes a different token.
+    /// Returns an access token of about 1.1 KiB. Each number results in a different
+    /// token.
     pub(super) fn access(
         &self,
         number: u64,

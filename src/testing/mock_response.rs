@@ -1,4 +1,4 @@
-//! Mock responses: what the server sends in place of its own response.
+//! Mock responses, which the server sends instead of its own response.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::reply::{Edit, error, status_code};
 
-/// One mock response of the token endpoint or of the API.
+/// Mock response of the token endpoint or of the API.
 ///
-/// The constructors say what is sent, the methods when, and what goes wrong on the way.
-/// They can be combined. Statuses are numbers or [`StatusCode`]s:
+/// The constructors set what is sent, the methods when, and what goes wrong on the
+/// way. They can be combined. Statuses are numbers or [`StatusCode`]s:
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,7 +25,7 @@ use super::reply::{Edit, error, status_code};
 /// # let _ = (overloaded, slow, unusual, lost);
 /// ```
 ///
-/// They are sent by
+/// Send them with
 /// [`server.token_endpoint().enqueue(…)`](super::MockEndpoint::enqueue) and
 /// [`server.api().set_default(…)`](super::MockEndpoint::set_default).
 #[derive(Clone)]
@@ -78,7 +78,7 @@ impl MockResponse {
     ///
     /// # Panics
     ///
-    /// If it is not an HTTP status, which is 100 to 999.
+    /// Panics if it is not an HTTP status, which is 100 to 999.
     pub fn status(status: impl TryInto<StatusCode>) -> Self {
         Self::new(Kind::Fixed(status_code(status), Bytes::new()))
     }
@@ -87,7 +87,7 @@ impl MockResponse {
     ///
     /// # Panics
     ///
-    /// If it is not an HTTP status.
+    /// Panics if it is not an HTTP status.
     pub fn error(status: impl TryInto<StatusCode>, code: &str) -> Self {
         let (parts, body) = error(status_code(status), code, "A mock response").into_parts();
         Self {
@@ -100,7 +100,8 @@ impl MockResponse {
     ///
     /// # Panics
     ///
-    /// If it is not an HTTP status, or the content type is not a valid header value.
+    /// Panics if it is not an HTTP status, or the content type is not a valid header
+    /// value.
     pub fn body(
         status: impl TryInto<StatusCode>,
         content_type: &str,
@@ -113,17 +114,18 @@ impl MockResponse {
     ///
     /// # Panics
     ///
-    /// If it is not an HTTP status, or the location is not a valid header value.
+    /// Panics if it is not an HTTP status, or the location is not a valid header
+    /// value.
     pub fn redirect(status: impl TryInto<StatusCode>, location: &str) -> Self {
         Self::status(status).header(LOCATION, location)
     }
 
-    /// Responds with 401 and a `WWW-Authenticate` header for each challenge; without any
-    /// for an empty list.
+    /// Responds with 401 and a `WWW-Authenticate` header for each challenge; for an
+    /// empty list, without any.
     ///
     /// # Panics
     ///
-    /// If a challenge is not a valid header value.
+    /// Panics if a challenge is not a valid header value.
     pub fn unauthorized<I>(challenges: I) -> Self
     where
         I: IntoIterator,
@@ -141,7 +143,7 @@ impl MockResponse {
     ///
     /// # Panics
     ///
-    /// If the scope is not a valid header value.
+    /// Panics if the scope is not a valid header value.
     pub fn insufficient_scope(scope: &str) -> Self {
         Self::status(StatusCode::FORBIDDEN).header(
             WWW_AUTHENTICATE,
@@ -149,8 +151,8 @@ impl MockResponse {
         )
     }
 
-    /// Responds with 200 and the request's own body and content type. The API does so
-    /// for a valid token only.
+    /// Responds with 200 and the request's own body and content type. The API does
+    /// so only for a valid token.
     pub fn echo() -> Self {
         Self::new(Kind::Echo)
     }
@@ -161,7 +163,7 @@ impl MockResponse {
         Self::new(Kind::Close)
     }
 
-    /// Never responds, and leaves the connection open. The request has no effect on the
+    /// Sends no response, and leaves the connection open. The request has no effect on the
     /// server.
     pub fn hang() -> Self {
         Self::new(Kind::Hang)
@@ -172,9 +174,9 @@ impl MockResponse {
         Self::new(Kind::Endless).header(CONTENT_TYPE, "application/json")
     }
 
-    /// Delays the response; at the token endpoint in place of the
-    /// [server's own delay](super::TokenServer::set_delay). The token endpoint processes
-    /// the request when it arrives, the API checks the token after the delay.
+    /// Delays the response; at the token endpoint this replaces the [server's own
+    /// delay](super::TokenServer::set_delay). The token endpoint processes the
+    /// request when it arrives, the API checks the token after the delay.
     #[must_use]
     pub fn after(mut self, delay: Duration) -> Self {
         self.after = Some(delay);
@@ -185,7 +187,7 @@ impl MockResponse {
     ///
     /// # Panics
     ///
-    /// If the value is not a valid header value (RFC 9110, section 5.5).
+    /// Panics if the value is not a valid header value (RFC 9110, section 5.5).
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: impl AsRef<[u8]>) -> Self {
         let value = HeaderValue::from_bytes(value.as_ref())
@@ -198,14 +200,14 @@ impl MockResponse {
     ///
     /// # Panics
     ///
-    /// If the value is not a valid header value.
+    /// Panics if the value is not a valid header value.
     #[must_use]
     pub fn retry_after(self, value: impl AsRef<[u8]>) -> Self {
         self.header(RETRY_AFTER, value)
     }
 
-    /// Sets a member of the JSON in the server's own token response. The value is JSON
-    /// and is sent as it is: `"3000"` is a number, `"\"3000\""` a string.
+    /// Sets a member of the JSON in the server's own token response. The value is
+    /// JSON and is sent unchanged: `"3000"` is a number, `"\"3000\""` a string.
     #[must_use]
     pub fn param(mut self, name: &str, json: impl Into<String>) -> Self {
         self.edits.push(Edit::new(name, Some(json.into())));
@@ -219,9 +221,9 @@ impl MockResponse {
         self
     }
 
-    /// Closes the connection 20 ms after this many bytes of the body, and before the last
-    /// byte in any case. The request is processed: tokens in the response are issued, and
-    /// lost.
+    /// Closes the connection 20 ms after this many bytes of the body, and before the
+    /// last byte in any case. The request is processed, so tokens in the response
+    /// are issued and lost.
     #[must_use]
     pub fn close_at(mut self, bytes: usize) -> Self {
         self.breaks = Some(Break {
@@ -231,7 +233,7 @@ impl MockResponse {
         self
     }
 
-    /// Sends nothing more after this many bytes of the body. Otherwise as
+    /// Stops sending after this many bytes of the body. Like
     /// [`close_at`](Self::close_at), but the connection stays open.
     #[must_use]
     pub fn stall_at(mut self, bytes: usize) -> Self {

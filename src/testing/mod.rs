@@ -3,8 +3,8 @@
 //! [`TokenServer`] behaves like VoIPex, whose authorization server is Keycloak. It
 //! checks credentials, issues, refreshes and rotates tokens, and its API responds to
 //! valid tokens with 200 and to everything else with 401, or with another
-//! [`ApiRejection`]. [`Counts`] shows what it has
-//! received; [`MockResponse`] replaces its responses.
+//! [`ApiRejection`]. [`Counts`] counts the requests; [`MockResponse`] replaces the
+//! responses.
 //!
 //! | path | endpoint |
 //! |---|---|
@@ -55,7 +55,7 @@
 //! # Mock responses
 //!
 //! The token endpoint and the API each have a queue of responses, and a default for
-//! the time after that. Without both, the server responds by itself.
+//! when the queue is empty. Without either, the server sends its own response.
 //!
 //! ```
 //! use std::time::Duration;
@@ -85,9 +85,9 @@
 //!
 //! # VoIPex
 //!
-//! An API access that was made an [`impersonator`](TokenServerBuilder::impersonator) may
-//! exchange its token for that of any user. [`TokenServer::impersonation`] is a source
-//! that does so:
+//! An API access marked as an [`impersonator`](TokenServerBuilder::impersonator) may
+//! exchange its token for that of any user. [`TokenServer::impersonation`] is a
+//! source that does so:
 //!
 //! ```
 //! use tower_bearer::TokenCache;
@@ -108,23 +108,23 @@
 //! # }
 //! ```
 //!
-//! What the exchange answers is not documented, nor how it refuses; so the following is
-//! assumed: a token response as that of the token endpoint; for a dead token the same
-//! 401 as the API's ([`ApiRejection`]); 403 without impersonation, 404 for an unknown or
+//! VoIPex does not document the exchange's responses, so the following is assumed: a
+//! token response like that of the token endpoint; for an invalid token the same 401
+//! as the API's ([`ApiRejection`]); 403 without impersonation, 404 for an unknown or
 //! disabled user, 400 for anything but `{"email":"…"}`, each with hapi's JSON.
 //!
-//! With [`voipex_api`](TokenServerBuilder::voipex_api) the API has the documented paths
-//! of VoIPex's APIs, in JSON: `GET /calls`, `GET /ivr`, `POST /dialer/call-lists`,
-//! `GET /SMS`, `GET /SMS/allowed-numbers`, `POST /SMS` and `POST /v1/sms`. The requests
-//! and the responses to `/ivr` and `/dialer/call-lists` are those of its documentation,
-//! the other responses are assumed.
+//! With [`voipex_api`](TokenServerBuilder::voipex_api) the API has the documented
+//! paths of VoIPex's APIs, in JSON: `GET /calls`, `GET /ivr`,
+//! `POST /dialer/call-lists`, `GET /SMS`, `GET /SMS/allowed-numbers`, `POST /SMS` and
+//! `POST /v1/sms`. The requests and the responses to `/ivr` and `/dialer/call-lists`
+//! are those of its documentation; the other responses are assumed.
 //!
 //! # In process
 //!
-//! Without sockets the server is a tower service, and its time is tokio's: with paused
+//! Without sockets the server is a tower service that uses tokio's time: with paused
 //! time a test of hours takes milliseconds. Pause before the first token is fetched
-//! (`start_paused = true`): a cache that fetched its token before uses the machine's
-//! clock for a while.
+//! (`start_paused = true`): a cache that fetched its token before that uses the
+//! machine's clock for a while.
 //!
 //! ```
 //! use std::time::Duration;
@@ -150,7 +150,7 @@
 //!
 //! [`TokenServer::start`] serves the same on a free port of 127.0.0.1, over HTTP/1.1
 //! and HTTP/2 without TLS, for whole programs and real clients such as
-//! `reqwest::Client`. Do not pause the clock there: it would run ahead of the sockets.
+//! `reqwest::Client`. Do not pause time there: it would run ahead of the sockets.
 //!
 //! ```
 //! use http::{Request, StatusCode};

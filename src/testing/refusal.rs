@@ -49,7 +49,7 @@ pub(super) enum RefreshError {
     NoSession,
     Detached,
     UserDisabled,
-    /// Rotation replaced it, and it was the last one used.
+    /// Rotation replaced it, and it is the one that was used last.
     Reused,
     /// Rotation replaced it earlier.
     ReusedLate,

@@ -88,8 +88,8 @@ pub(super) fn error(status: StatusCode, code: &str, description: &str) -> Respon
     no_store(with_type(status, Some("application/json"), body.into()))
 }
 
-/// Turns a JSON object into a form. A mock response may have made it another text,
-/// which stays as it is.
+/// Turns a JSON object into a form. Any other text from a mock response stays as it
+/// is.
 pub(super) fn as_form(mut response: Response<Bytes>) -> Response<Bytes> {
     let Ok(members) = serde_json::from_slice::<Map<String, Value>>(response.body()) else {
         return response;
@@ -118,7 +118,7 @@ fn no_store(mut response: Response<Bytes>) -> Response<Bytes> {
 ///
 /// # Panics
 ///
-/// If it is not an HTTP status.
+/// Panics if it is not an HTTP status.
 pub(super) fn status_code(status: impl TryInto<StatusCode>) -> StatusCode {
     match status.try_into() {
         Ok(status) => status,

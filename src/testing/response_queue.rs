@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::mock_response::MockResponse;
 use crate::sync::lock;
 
-/// The mock responses of one endpoint of a [`TokenServer`](super::TokenServer).
-/// Returned by [`token_endpoint`](super::TokenServer::token_endpoint) and
+/// Mock responses of one endpoint of a [`TokenServer`](super::TokenServer), returned
+/// by [`token_endpoint`](super::TokenServer::token_endpoint) and
 /// [`api`](super::TokenServer::api).
 ///
 /// ```
@@ -39,14 +39,14 @@ impl MockEndpoint<'_> {
         self.0.edit(|it| it.queue.extend(responses));
     }
 
-    /// Sets the response to all requests that find the queue empty, in place of the
+    /// Sets the response to all requests that find the queue empty, instead of the
     /// server's own.
     pub fn set_default(&self, response: MockResponse) {
         self.0.edit(|it| it.default = Some(response));
     }
 
-    /// Removes the queued responses and the default: the server responds by itself
-    /// again.
+    /// Removes the queued responses and the default, so that the server sends its
+    /// own responses again.
     pub fn clear(&self) {
         self.0.edit(|it| *it = Responses::default());
     }

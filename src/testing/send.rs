@@ -17,7 +17,7 @@ impl MockResponse {
         self.after
     }
 
-    /// Whether the request's body is needed for the response.
+    /// Returns whether the request's body is needed for the response.
     pub(super) fn is_echo(&self) -> bool {
         matches!(self.kind, Kind::Echo)
     }

@@ -15,7 +15,7 @@ use super::shared::Shared;
 use super::state::{State, User};
 use crate::grant::{Credential, PasswordGrant};
 
-/// An authorization server and an API that accepts its tokens, for tests.
+/// Authorization server and API that accepts its tokens, for tests.
 ///
 /// The [module](super) describes its endpoints and has examples.
 ///
@@ -29,7 +29,7 @@ pub struct TokenServer {
     running: Option<Running>,
 }
 
-/// The task behind the sockets. It ends when `stop` is dropped.
+/// The task that serves the sockets. It ends when `stop` is dropped.
 pub(super) struct Running {
     pub(super) stop: watch::Sender<()>,
     pub(super) task: JoinHandle<()>,
@@ -51,7 +51,7 @@ impl TokenServer {
         }
     }
 
-    /// Tells this server from others in the process.
+    /// Returns an id that distinguishes this server from others in the process.
     pub(super) fn id(&self) -> u64 {
         self.shared.id
     }
@@ -120,8 +120,8 @@ impl TokenServer {
         self.grant_for(self.username(), self.password())
     }
 
-    /// Returns a password grant as [`grant`](Self::grant) does, with a different user
-    /// name and password. Test a wrong password with it:
+    /// Returns a password grant as [`grant`](Self::grant) does, with another user
+    /// name and password. Use it to test a wrong password:
     ///
     /// ```
     /// use tower_bearer::testing::TokenServer;
@@ -167,11 +167,11 @@ impl TokenServer {
         self.shared.write().push_not_before(now);
     }
 
-    /// Sets a user's password, and adds the user if there is none of that name. Tokens
-    /// stay valid.
+    /// Sets a user's password, adding the user if there is none with that name.
+    /// Tokens stay valid.
     ///
-    /// A grant that was made before keeps the old password. To test a wrong password
-    /// from the start, use [`grant_for`](Self::grant_for).
+    /// A grant that was created before keeps the old password. To test a wrong
+    /// password from the start, use [`grant_for`](Self::grant_for).
     pub fn set_password(&self, username: &str, password: impl Into<String>) {
         self.edit_user(username, |user| user.password = password.into());
     }
@@ -204,9 +204,9 @@ impl TokenServer {
         edit(&mut self.shared.write());
     }
 
-    /// Delays each token response. The server processes the request when it arrives, so a
-    /// client that leaves during the delay leaves issued tokens behind. Requests in
-    /// progress keep their delay.
+    /// Sets the delay of each token response. The server processes the request when
+    /// it arrives, so a client that leaves during the delay leaves issued tokens
+    /// behind. Requests in progress keep their delay.
     pub fn set_delay(&self, delay: Duration) {
         self.shared.write().delay = delay;
     }
@@ -250,7 +250,7 @@ impl TokenServer {
         self.api().clear();
     }
 
-    /// Returns what the server has counted since it started.
+    /// Returns the server's counters since it started.
     pub fn counts(&self) -> Counts {
         let open_sessions = self.shared.read().open_sessions();
         self.shared.counters.read(open_sessions)

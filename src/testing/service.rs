@@ -22,18 +22,17 @@ use super::shared::Shared;
 use super::voipex;
 use crate::error::BoxError;
 
-/// A [`TokenServer`](super::TokenServer) without its sockets: a tower service
-/// for requests with any body, cheap to clone.
+/// [`TokenServer`](super::TokenServer) without its sockets: a tower service for
+/// requests with any body, cheap to clone.
 ///
 /// It routes by the path, whatever the host: `/token`, `/logout`, `/revoke`,
 /// `/token-exchange` and the metadata belong to the authorization server, all other
-/// paths to the API. It is
-/// always ready. Its time is tokio's, so it runs with paused time. It keeps working
-/// after its server was dropped.
+/// paths to the API. It is always ready, and uses tokio's time, so it works with
+/// paused time. It keeps working after its server was dropped.
 ///
 /// # Errors
 ///
-/// A call fails where a mock response closes the connection: see
+/// A call fails if a mock response closes the connection: see
 /// [`MockResponse::close`].
 #[derive(Clone)]
 pub struct TokenService {
@@ -50,7 +49,8 @@ impl TokenService {
         B: Body + Send + 'static,
     {
         let shared = Arc::clone(&self.shared);
-        // Counted, and taken from the queue, in the order of the calls, not of the polls.
+        // Counted, and taken from the queue, in the order of the calls, not of the
+        // polls.
         let is_token = endpoint == Endpoint::Token;
         let (waiting, mock) = match endpoint {
             Endpoint::Token => (
@@ -86,7 +86,7 @@ impl TokenService {
         })
     }
 
-    /// An API response for which the request's body may be needed.
+    /// Returns an API response that may need the request's body.
     fn slow_api<B>(&self, mock: MockResponse, request: Request<B>) -> MockResponseFuture
     where
         B: Body + Send + 'static,
@@ -156,7 +156,7 @@ impl fmt::Debug for TokenService {
     }
 }
 
-/// The future of a [`TokenService`]'s response.
+/// Response future of a [`TokenService`].
 pub struct MockResponseFuture(Inner);
 
 /// Benches call the API, so its responses are not boxed unless they are mocked.

@@ -1,4 +1,4 @@
-//! What the server, its services and its connections share.
+//! State that the server, its services and its connections share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -35,7 +35,7 @@ pub(super) struct Config {
 }
 
 pub(super) struct Shared {
-    /// Tells it from others in the process.
+    /// Distinguishes it from others in the process.
     pub(super) id: u64,
     /// The server's own address, without a slash at the end.
     pub(super) issuer: String,

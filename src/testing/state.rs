@@ -62,7 +62,7 @@ struct Refresh {
     ends: Option<Instant>,
 }
 
-/// What is decided about tokens before they are made.
+/// Decisions about tokens before they are created.
 pub(super) struct Ticket {
     pub(super) session: Option<u64>,
     pub(super) session_name: String,
@@ -170,7 +170,7 @@ impl State {
         }
     }
 
-    /// A session lives as long as the last of its tokens.
+    /// Extends a session, which lives as long as the last of its tokens.
     fn extend_session(&mut self, session: Option<u64>, ends: Option<Instant>) {
         if let Some(session) = session.and_then(|id| self.sessions.get_mut(&id)) {
             session.ends = match (session.ends, ends) {
@@ -180,7 +180,7 @@ impl State {
         }
     }
 
-    /// Whether the API accepts this token.
+    /// Returns whether the API accepts this token.
     pub(super) fn is_live(&self, token: &[u8]) -> bool {
         tail(token)
             .and_then(|tail| self.access.get(&tail))
@@ -311,8 +311,8 @@ impl State {
         open.count() as u64
     }
 
-    /// Removes what has expired. A refresh token that was removed is refused as unknown
-    /// from then on, not as expired.
+    /// Removes what has expired. From then on a removed refresh token is refused as
+    /// unknown, not as expired.
     fn prune(&mut self) {
         self.access.retain(|_, access| is_alive(access.ends));
         self.refresh.retain(|_, refresh| is_alive(refresh.ends));

@@ -31,7 +31,7 @@ where
         let frame = frame.map_err(|e| ReadError::Broken(e.into()))?;
         let data = frame.into_data().ok().filter(Buf::has_remaining);
         let Some(mut data) = data else {
-            // A body of empty frames that never waits would outlast any timer.
+            // An endless body of empty frames would outlast any timer.
             empty += 1;
             if empty > cap {
                 return Err(ReadError::TooLarge);
@@ -52,7 +52,7 @@ where
     Ok(collected)
 }
 
-/// Makes room with a new buffer: a `Vec` that grows leaves its old bytes behind,
+/// Makes room in a new buffer: a `Vec` that grows leaves its old bytes behind,
 /// unwiped.
 fn reserve(buffer: &mut Zeroizing<Vec<u8>>, more: usize) {
     let needed = buffer.len() + more;

@@ -1,4 +1,4 @@
-//! The transport of a grant that was given no other.
+//! The default transport.
 
 use std::path::PathBuf;
 #[cfg(feature = "reqwest")]
@@ -19,28 +19,26 @@ use {
 #[cfg(feature = "reqwest")]
 use crate::{
     error::{BoxError, ConfigError},
-    transport::pem,
-    transport::reqwest::{
-        Exchange, HttpVersion, LazyClient, Pem, ProxyChoice, ResponseBody, Settings,
-    },
+    transport::pem::{self, Pem},
+    transport::reqwest::{Exchange, HttpVersion, LazyClient, ProxyChoice, ResponseBody, Settings},
 };
 
-/// The transport of a grant that was given no other.
+/// Transport of a grant that was given no other.
 ///
-/// With the feature `reqwest` it is a client with rustls that follows no
-/// redirect, keeps no cookies and no idle connection, and uses the proxies named
-/// in the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`). It is
-/// built at its first use and belongs to no runtime, so a grant can live in a
-/// `static`. If it cannot be built, for want of file descriptors or of
-/// certificates, the request fails and the next one tries again.
+/// With the feature `reqwest` it is a client with rustls that follows no redirect,
+/// keeps no cookies and no idle connection, and uses the proxies named in the
+/// environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`). It is built
+/// on first use and belongs to no runtime, so a grant can be a `static`. If it
+/// cannot be built because file descriptors or certificates are missing, the request
+/// fails and the next one tries again.
 ///
-/// Plain http on loopback never goes through a proxy, whatever the environment
-/// says, and needs no certificates. Plain http elsewhere, which only
+/// Plain http on loopback never goes through a proxy, whatever the environment says,
+/// and needs no certificates. Plain http elsewhere, which only
 /// [`allow_plain_http`](crate::allow_plain_http) permits, goes through `HTTP_PROXY`
-/// if that is set, and the proxy reads what is sent.
+/// if that is set, and the proxy can read what is sent.
 ///
 /// Without that feature it is not a [`Transport`](super::Transport), and a grant
-/// needs one by its [`transport`](crate::grant::Grant::transport) method:
+/// needs one from its [`transport`](crate::grant::Grant::transport) method:
 #[cfg_attr(feature = "reqwest", doc = "```")]
 #[cfg_attr(not(feature = "reqwest"), doc = "```compile_fail")]
 /// use tower_bearer::{PasswordGrant, TokenSource};
@@ -60,7 +58,7 @@ impl DefaultTransport {
         Self::default()
     }
 
-    /// The files of the certificate that the client presents.
+    /// Returns the files of the certificate that the client presents.
     pub(crate) fn certificate_files(&self) -> Vec<PathBuf> {
         #[cfg(feature = "reqwest")]
         let files = self.client.certificate_files();
@@ -73,8 +71,8 @@ impl DefaultTransport {
 #[cfg(feature = "reqwest")]
 impl DefaultTransport {
     /// Sets how long name resolution, TCP and TLS may take together. Default: 5
-    /// seconds. The [timeout](crate::grant::Grant::timeout) of the grant applies
-    /// as well. Needs the feature `reqwest`.
+    /// seconds. The grant's [timeout](crate::grant::Grant::timeout) applies as well.
+    /// Needs the feature `reqwest`.
     ///
     /// # Errors
     ///
@@ -110,16 +108,16 @@ impl DefaultTransport {
     /// Fails if the PEM has no certificate or no private key. The error quotes
     /// nothing.
     pub fn client_certificate(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
-        let identity =
-            pem::identity(pem).map_err(|what| ConfigError::new("client_certificate", what))?;
+        let identity = pem::identity(pem.as_ref())
+            .map_err(|what| ConfigError::new("client_certificate", what))?;
         Ok(self.set(|settings| settings.identity = Some(Pem::Parsed(identity))))
     }
 
     /// Sets the certificate that the client presents, as
     /// [`client_certificate`](Self::client_certificate) does, from PEM files: one
-    /// with both, or the certificate and its key in a file each. They are read for
-    /// each token request, so they can be replaced while the program runs. Needs
-    /// the feature `reqwest`.
+    /// with both, or one each for the certificate and its key. They are read for
+    /// each token request, so they can be replaced while the program runs. Needs the
+    /// feature `reqwest`.
     ///
     /// ```
     /// use tower_bearer::transport::DefaultTransport;
@@ -131,8 +129,8 @@ impl DefaultTransport {
     /// # let _ = transport;
     /// ```
     ///
-    /// A token request fails if one of them cannot be read then, or they do not
-    /// belong together; the error is transient and names them.
+    /// If one of them cannot be read, or they do not belong together, the token
+    /// request fails with a transient error that names them.
     #[must_use]
     pub fn client_certificate_files<P: Into<PathBuf>>(
         self,
@@ -142,27 +140,28 @@ impl DefaultTransport {
         self.set(|settings| settings.identity = Some(Pem::Files(paths)))
     }
 
-    /// Sets the certificate authorities to trust in place of the system's: PEM
-    /// with one or more certificates. Needs the feature `reqwest`.
+    /// Sets the certificate authorities to trust instead of the system's: PEM with
+    /// one or more certificates. Needs the feature `reqwest`.
     ///
     /// # Errors
     ///
     /// Fails if the PEM has no certificate.
     pub fn root_certificates(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
-        let roots = pem::roots(pem).map_err(|what| ConfigError::new("root_certificates", what))?;
+        let roots =
+            pem::roots(pem.as_ref()).map_err(|what| ConfigError::new("root_certificates", what))?;
         Ok(self.set(|settings| settings.roots = Some(Pem::Parsed(roots))))
     }
 
-    /// Sets the certificate authorities to trust in place of the system's, from a
-    /// PEM file that is read for each token request, so that it can be replaced
-    /// while the program runs. Needs the feature `reqwest`.
+    /// Sets the certificate authorities to trust instead of the system's, from a PEM
+    /// file that is read for each token request, so that it can be replaced while
+    /// the program runs. Needs the feature `reqwest`.
     #[must_use]
     pub fn root_certificates_file(self, path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         self.set(|settings| settings.roots = Some(Pem::Files(vec![path])))
     }
 
-    /// Trusts the system's certificate authorities as well as those that
+    /// Trusts the system's certificate authorities in addition to those that
     /// [`root_certificates`](Self::root_certificates) sets. Needs the feature
     /// `reqwest`.
     #[must_use]
@@ -170,11 +169,11 @@ impl DefaultTransport {
         self.set(|settings| settings.keeps_system_roots = true)
     }
 
-    /// Sends token requests through this proxy, in place of those named in the
-    /// environment: `http://proxy:3128`, with a user name and a password if it
-    /// needs them. With the feature `socks` also `socks5://` (names are resolved
-    /// here), `socks5h://` (by the proxy), `socks4://` and `socks4a://`. Plain http
-    /// on loopback does not go through it. Needs the feature `reqwest`.
+    /// Sends token requests through this proxy instead of those named in the
+    /// environment: `http://proxy:3128`, with a user name and a password if it needs
+    /// them. With the feature `socks` also `socks5://` (names are resolved locally),
+    /// `socks5h://` (by the proxy), `socks4://` and `socks4a://`. Plain http on
+    /// loopback does not go through it. Needs the feature `reqwest`.
     ///
     /// ```
     /// # fn transport() -> Result<(), tower_bearer::ConfigError> {
@@ -187,7 +186,7 @@ impl DefaultTransport {
     ///
     /// # Errors
     ///
-    /// Fails if it is not the URL of a proxy. The error does not quote it.
+    /// Fails if it is not a proxy URL. The error does not quote it.
     pub fn proxy(self, url: impl AsRef<str>) -> Result<Self, ConfigError> {
         let refuse = |reason| Err(ConfigError::new("proxy", reason));
         let Some((scheme, _)) = url.as_ref().split_once("://") else {
@@ -208,23 +207,23 @@ impl DefaultTransport {
         Ok(self.set(|settings| settings.proxy = proxy))
     }
 
-    /// Sends token requests through no proxy, whatever the environment names.
-    /// Needs the feature `reqwest`.
+    /// Sends token requests through no proxy, whatever the environment says. Needs
+    /// the feature `reqwest`.
     #[must_use]
     pub fn no_proxy(self) -> Self {
         self.set(|settings| settings.proxy = ProxyChoice::None)
     }
 
-    /// Speaks HTTP/1.1 only. Default: what the server chooses in the TLS
-    /// handshake, HTTP/2 if it has it and the feature `http2` is enabled. Needs the
-    /// feature `reqwest`.
+    /// Uses only HTTP/1.1. Default: the server's choice in the TLS handshake, HTTP/2
+    /// if it supports it and the feature `http2` is enabled. Needs the feature
+    /// `reqwest`.
     #[must_use]
     pub fn http1_only(self) -> Self {
         self.set(|settings| settings.version = HttpVersion::Http1)
     }
 
-    /// Speaks HTTP/2 only, without asking the server first (RFC 9113, section
-    /// 3.3). Needs the feature `http2`.
+    /// Uses only HTTP/2, without negotiation (RFC 9113, section 3.3). Needs the
+    /// feature `http2`.
     #[cfg(feature = "http2")]
     #[must_use]
     pub fn http2_only(self) -> Self {

@@ -3,7 +3,7 @@
 //!
 //! With the feature `reqwest`, which is enabled by default, a grant uses
 //! [`DefaultTransport`]. To use another HTTP client, an in-process router, or a
-//! stack with your own time-outs and TLS, give it to the grant's
+//! stack with your own timeouts and TLS, pass it to the grant's
 //! [`transport`](crate::grant::Grant::transport) method:
 //!
 //! ```
@@ -21,25 +21,26 @@
 //! # let _ = grant;
 //! ```
 //!
-//! The service gets one request for each token, and one more for each redirect
-//! that is followed: 307 and 308 within the endpoint's own origin. A transport
-//! must not follow redirects itself, because it would send the password along.
+//! The service gets one request for each token, and one more for each redirect that
+//! is followed: 307 and 308 within the endpoint's own origin. A transport must not
+//! follow redirects itself, because it would send the password along.
 //!
 //! # Idle connections
 //!
-//! Do not let a transport keep idle connections, unless it sends a request once
-//! more when the connection was closed under it: for hyper-util's client set
-//! `pool_max_idle_per_host(0)`. Token requests are minutes apart, and at the edge of
-//! a server's keep-alive 5 to 15 of 100 requests on a kept connection fail. Over a
-//! new connection, which [`DefaultTransport`] opens for each request, none of 900
+//! Do not let a transport keep idle connections, unless it retries a request whose
+//! connection the server closed: for hyper-util's client set
+//! `pool_max_idle_per_host(0)`. Token requests are minutes apart, and close to a
+//! server's keep-alive time 5 to 15 of 100 requests on a kept connection fail. Over
+//! a new connection, which [`DefaultTransport`] opens for each request, none of 900
 //! did.
 //!
-//! This crate sends a request once more, at once, when the connection was closed
-//! under it, unless it holds what a server may take only once: a refresh token, an
-//! assertion, a code; or a password, whose first login may still be going on. Those too
-//! are sent once more where it is certain that nobody has processed them: an HTTP/2
-//! server refused the stream or went away before it (RFC 9113, section 8.7), or nothing
-//! was sent yet. What remains is a failure to connect, after which the cache tries again soon.
+//! This crate retries a request once, immediately, if the server closed its
+//! connection, unless the request holds what a server may accept only once: a
+//! refresh token, an assertion, a code; or a password, whose first login may still
+//! be in progress. Those too are retried if it is certain that no server has
+//! processed them: an HTTP/2 server refused the stream or went away before it (RFC
+//! 9113, section 8.7), or nothing was sent yet. For what remains, a failure to
+//! connect, the cache tries again soon.
 
 mod body;
 mod default;

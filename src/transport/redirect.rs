@@ -6,11 +6,11 @@ use url::Url;
 
 use crate::error::{TokenError, TokenErrorKind};
 
-/// Returns where to post the same body again. Only 307 and 308 keep method and
-/// body (RFC 9110, sections 15.4.8 and 15.4.9), and only the endpoint's own
-/// origin may get the credentials.
+/// Returns where to post the same body again. Only 307 and 308 keep method and body
+/// (RFC 9110, sections 15.4.8 and 15.4.9), and only the endpoint's own origin may
+/// get the credentials.
 ///
-/// `echoes` says whether a text holds one of the secrets that were sent.
+/// `echoes` returns whether a text contains a secret that was sent.
 pub(super) fn target(
     from: &Uri,
     endpoint: &str,
@@ -47,7 +47,7 @@ pub(super) fn target(
     };
     if target.origin() != from.origin() {
         let origin = target.origin().ascii_serialization();
-        // A hostile server can write what it was sent into a host name.
+        // A hostile server can put what it received into a host name.
         let named = if !target.origin().is_tuple() || echoes(&origin) {
             String::new()
         } else {

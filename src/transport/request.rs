@@ -14,13 +14,13 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// A token request, or another one to the same server.
 pub(crate) struct EndpointRequest<'a> {
     pub(crate) uri: &'a Uri,
-    /// What the URL is, in words: `the token endpoint`.
+    /// The name of the URL in errors: `the token endpoint`.
     pub(crate) endpoint_name: &'static str,
     pub(crate) authorization: Option<HeaderValue>,
-    /// The form; without one the request is a GET. Its owner wipes it when the
-    /// last clone is dropped.
+    /// The form; without one the request is a GET. Its owner wipes it when the last
+    /// clone is dropped.
     pub(crate) body: Option<Bytes>,
-    /// What no error may hold, even if the server sends it back.
+    /// What no error may contain, even if the server sends it back.
     pub(crate) secrets: &'a [&'a str],
 }
 
@@ -42,13 +42,13 @@ impl EndpointRequest<'_> {
         request
     }
 
-    /// Names the endpoint with its host: `the token endpoint at a.example`.
+    /// Returns the endpoint's name with its host: `the token endpoint at a.example`.
     pub(crate) fn endpoint(&self) -> String {
         let host = self.uri.host().unwrap_or_default();
         format!("{} at {host}", self.endpoint_name)
     }
 
-    /// Whether the text holds one of the secrets.
+    /// Returns whether the text contains one of the secrets.
     pub(crate) fn echoes(&self, text: &str) -> bool {
         self.secrets.iter().any(|secret| echoes(text, secret))
     }
@@ -73,13 +73,12 @@ impl fmt::Debug for EndpointResponse {
 /// Shorter pieces of a secret occur in ordinary words.
 const MIN_PIECE: usize = 4;
 
-/// Whether the text holds the secret, in any letter case, or a piece of it
-/// between punctuation: a host name or an error code that repeats a password has
-/// to leave the punctuation out.
+/// Returns whether the text contains the secret, in any letter case, or a piece of
+/// it between punctuation: a host name or an error code that repeats a password has
+/// to omit the punctuation.
 fn echoes(text: &str, secret: &str) -> bool {
     let text = text.to_ascii_lowercase();
-    // ASCII keeps its length, so the buffer never grows and leaves nothing
-    // behind.
+    // ASCII keeps its length, so the buffer never grows and leaves a copy behind.
     let secret = Zeroizing::new(secret.to_ascii_lowercase());
     let whole = !secret.is_empty() && text.contains(secret.as_str());
     whole

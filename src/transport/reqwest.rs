@@ -16,13 +16,14 @@ use zeroize::Zeroizing;
 
 use crate::error::{BoxError, TokenError, TokenErrorKind};
 use crate::plain_http::{is_plain, stays_here};
+use crate::secret_file;
 use crate::sync::lock;
-use crate::{secret_file, transport::pem};
+use crate::transport::pem::{self, Pem};
 
 const USER_AGENT: &str = concat!("tower-bearer/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Clients that are built when they are first used. Clones share them.
+/// Clients that are built on first use and shared by clones.
 #[derive(Clone)]
 pub(super) struct LazyClient {
     settings: Settings,
@@ -31,7 +32,7 @@ pub(super) struct LazyClient {
 
 #[derive(Default)]
 struct Clients {
-    /// For plain http on this machine: through no proxy, without certificates.
+    /// For plain http on this machine: no proxy, no certificates.
     local: Mutex<Option<Built>>,
     remote: Mutex<Option<Built>>,
 }
@@ -50,14 +51,6 @@ pub(super) struct Settings {
     pub(super) keeps_system_roots: bool,
     pub(super) proxy: ProxyChoice,
     pub(super) version: HttpVersion,
-}
-
-/// What PEM holds: parsed beforehand, or in files that are read for each request
-/// and may be rewritten.
-#[derive(Clone)]
-pub(super) enum Pem<T> {
-    Parsed(T),
-    Files(Vec<PathBuf>),
 }
 
 #[derive(Clone)]
@@ -92,14 +85,15 @@ impl Settings {
         identity.iter().chain(roots)
     }
 
-    /// A client of what has nothing to do with proxies and certificates.
+    /// Returns a client builder with the settings other than proxies and
+    /// certificates.
     fn builder(&self) -> ClientBuilder {
         let builder = Client::builder()
             .user_agent(USER_AGENT)
             .connect_timeout(self.connect_timeout)
             .redirect(redirect::Policy::none())
-            // Token requests are rare, and an idle connection may belong to
-            // a runtime that has ended.
+            // Token requests are rare, and an idle connection may belong to a
+            // runtime that has ended.
             .pool_max_idle_per_host(0);
         match self.version {
             HttpVersion::Negotiated => builder,
@@ -122,42 +116,23 @@ impl Settings {
         builder.build().map_err(not_built)
     }
 
-    /// A client for plain http where no certificate can be had, which is of use
-    /// unless the proxy speaks TLS.
+    /// Builds a client for plain http when no certificates are available, which
+    /// works unless the proxy uses TLS.
     fn without_certificates(&self) -> Result<Client, TokenError> {
         let builder = self.with_proxy(self.builder()).tls_certs_only([]);
         builder.build().map_err(not_built)
     }
 
-    /// Builds the client with what the files hold, in the order of
+    /// Builds the client with the contents of the files, in the order of
     /// [`files`](Self::files).
     fn remote(&self, files: &[Zeroizing<Vec<u8>>]) -> Result<Client, TokenError> {
         let mut files = files.iter();
         let mut builder = self.with_proxy(self.builder());
         if let Some(identity) = &self.identity {
-            builder = builder.identity(match identity {
-                Pem::Parsed(identity) => identity.clone(),
-                Pem::Files(paths) => {
-                    let texts: Vec<_> = files.by_ref().take(paths.len()).collect();
-                    // A certificate and its key may be in a file each.
-                    let length = texts.iter().map(|text| text.len() + 1).sum();
-                    let mut both = Zeroizing::new(Vec::with_capacity(length));
-                    for text in texts {
-                        both.extend_from_slice(text);
-                        both.push(b'\n');
-                    }
-                    pem::identity(&*both).map_err(|what| unusable(paths, what))?
-                }
-            });
+            builder = builder.identity(identity.read(files.by_ref(), pem::identity)?);
         }
         if let Some(roots) = &self.roots {
-            let roots = match roots {
-                Pem::Parsed(roots) => roots.clone(),
-                Pem::Files(paths) => {
-                    let text = files.next().map_or(&[][..], |text| text.as_slice());
-                    pem::roots(text).map_err(|what| unusable(paths, what))?
-                }
-            };
+            let roots = roots.read(files, pem::roots)?;
             builder = match self.keeps_system_roots {
                 true => builder.tls_certs_merge(roots),
                 false => builder.tls_certs_only(roots),
@@ -167,16 +142,11 @@ impl Settings {
     }
 }
 
-/// Passing: a moment without file descriptors, or a file that is being replaced.
+/// Returns a transient error, for a moment without file descriptors or a file that
+/// is being replaced.
 fn not_built(error: reqwest::Error) -> TokenError {
     let what = "the client for token requests could not be built";
     TokenError::new(TokenErrorKind::Connect, what).with_source(error.without_url())
-}
-
-fn unusable(paths: &[PathBuf], what: &str) -> TokenError {
-    let paths: Vec<_> = paths.iter().map(|p| p.display().to_string()).collect();
-    let what = format!("{} {what}", paths.join(" with "));
-    TokenError::new(TokenErrorKind::Source, what)
 }
 
 impl LazyClient {
@@ -184,14 +154,14 @@ impl LazyClient {
         self.settings.certificate_files().to_vec()
     }
 
-    /// Changes the settings. The other clones keep theirs, and their clients.
+    /// Changes the settings. Other clones keep theirs, and their clients.
     pub(super) fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);
         self.built = Arc::default();
         self
     }
 
-    /// Returns the client for this URI, if it is there and no file has to be read.
+    /// Returns the client for this URI, if it exists and no file has to be read.
     fn ready(&self, uri: &Uri) -> Option<Client> {
         let slot = match is_local(uri) {
             true => &self.built.local,
@@ -201,8 +171,8 @@ impl LazyClient {
         lock(slot).as_ref().map(|built| built.client.clone())
     }
 
-    /// Returns the client for this URI. Reads files: those of the system's
-    /// authorities, and those that were set.
+    /// Returns the client for this URI. Reads files: the system's authorities, and
+    /// those that were set.
     fn client(&self, uri: &Uri) -> Result<Client, TokenError> {
         if is_local(uri) {
             return get_or_build(&self.built.local, Vec::new(), |_| self.settings.local());
@@ -229,12 +199,14 @@ impl LazyClient {
     }
 }
 
-/// Whether a request stays on this machine, unencrypted: no proxy may see it.
+/// Returns whether a request stays on this machine, unencrypted: no proxy may see
+/// it.
 fn is_local(uri: &Uri) -> bool {
     is_plain(uri) && stays_here(uri)
 }
 
-/// A client that could not be built is no reason not to try again.
+/// Returns the client, building it if needed. A failure is not kept: the next call
+/// tries again.
 fn get_or_build(
     slot: &Mutex<Option<Built>>,
     files: Vec<Zeroizing<Vec<u8>>>,
@@ -293,7 +265,7 @@ impl LazyClient {
                 Some(client) => client,
                 None => {
                     let uri = request.uri().clone();
-                    // It takes milliseconds, most of them for the authorities.
+                    // Takes milliseconds, most of them for the authorities.
                     tokio::task::spawn_blocking(move || this.client(&uri)).await??
                 }
             };

@@ -1,43 +1,43 @@
-//! Which failed requests are sent once more: a pure decision.
+//! Which failed requests are sent again: a pure decision.
 
 use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
 
-/// What became of a request whose connection ended before an answer came.
+/// What became of a request whose connection ended before a response came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// The server may have read it, though one that closes an idle connection while a
-    /// request is on its way has not.
+    /// The server may have read it. A server that closes an idle connection while a
+    /// request is on its way has not, but that cannot be told.
     Unknown,
     /// It was never sent, or the server said that it has not processed it.
     NotProcessed,
 }
 
-/// What hyper says when a connection ended under a request. Its errors and those of h2
-/// are known by their words, because neither is linked in where a grant has a
-/// transport of its own.
+/// hyper's messages for a connection that ended during a request. Errors of hyper
+/// and h2 are recognized by their messages, because neither is linked in if a grant
+/// has its own transport.
 const UNKNOWN: [&str; 2] = [
     "connection closed before message completed",
     "channel closed",
 ];
 
-/// What hyper-util's client says where there was no connection yet.
+/// The message of hyper-util's client if there was no connection yet.
 const NO_CONNECTION: &str = "client error (Connect)";
 
-/// What is said of a request that no server has processed.
+/// Messages about a request that no server has processed.
 const NOT_PROCESSED: [&str; 4] = [
     NO_CONNECTION,
     // hyper 1, `Error::is_canceled`: the connection was gone before it was written.
     "operation was canceled",
     // h2: RFC 9113, section 8.7.
     "stream error received: refused stream before processing any application logic",
-    // h2, of a stream: GOAWAY names a lower last one (the same section), whatever its
-    // reason. An error that this side has found is one `detected`.
+    // h2, of a stream: GOAWAY names a lower last stream (the same section), whatever
+    // its reason. An error that this side found is `detected` instead.
     "connection error received: ",
 ];
 
-/// What became of the request, if its connection was closed; `None` for another
-/// failure.
+/// Returns what became of the request, if its connection was closed; `None` for
+/// another failure.
 pub(super) fn ended(error: &(dyn StdError + 'static)) -> Option<Ended> {
     let (mut was_closed, mut not_processed) = (false, false);
     let mut next = Some(error);
@@ -45,14 +45,14 @@ pub(super) fn ended(error: &(dyn StdError + 'static)) -> Option<Ended> {
         let io = error.downcast_ref::<io::Error>();
         let words = error.to_string();
         let begins = |known: &&str| words.starts_with(known);
-        // Where no connection was made, only one that was closed is worth another.
+        // If no connection was made, only one that was closed is worth a retry.
         let no_connection = words.starts_with(NO_CONNECTION);
         let is_known = NOT_PROCESSED.iter().any(begins);
         not_processed |= is_known;
         was_closed |= (is_known && !no_connection)
             || UNKNOWN.iter().any(begins)
             || io.is_some_and(|io| is_closed(io.kind()));
-        // An `io::Error` has not the error in it as its source, but that one's.
+        // `io::Error::source` skips the inner error and returns that one's source.
         next = match io.and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),
             None => error.source(),
@@ -74,11 +74,11 @@ fn is_closed(kind: ErrorKind) -> bool {
     )
 }
 
-/// The parameters that a server may take only once: a refresh token that rotates
-/// (a second use ends the session: RFC 9700, section 4.14.2), a code, an
-/// assertion whose `jti` the server remembers (RFC 7523, section 3). And a password:
-/// Keycloak's detection of brute force refuses the right one while another login of
-/// the user goes on, as one may whose connection was closed.
+/// Parameters that a server may accept only once: a refresh token that rotates (a
+/// second use ends the session: RFC 9700, section 4.14.2), a code, an assertion
+/// whose `jti` the server remembers (RFC 7523, section 3). And a password:
+/// Keycloak's brute force detection refuses the right one while another login of the
+/// user is in progress, as the one may be whose connection was closed.
 const ONCE: [&[u8]; 5] = [
     b"refresh_token",
     b"code",
@@ -87,7 +87,7 @@ const ONCE: [&[u8]; 5] = [
     b"password",
 ];
 
-/// Whether a form may be sent a second time, though the server may have read it.
+/// Returns whether a form may be sent again, although the server may have read it.
 pub(super) fn may_repeat(form: &[u8]) -> bool {
     form.split(|byte| *byte == b'&').all(|param| {
         let name = param.split(|byte| *byte == b'=').next();
@@ -157,7 +157,8 @@ mod tests {
                 "connection error received: detected excessive load generating behavior (b\"x\")",
                 Some(NotProcessed),
             ),
-            // Refused by this side, or for what may come after it was processed.
+            // Refused by this side, or by an error that may come after the request
+            // was processed.
             (
                 "stream error detected: refused stream before processing any application logic",
                 None,
@@ -182,7 +183,7 @@ mod tests {
         assert_eq!(ended(&*nested("deadline has elapsed".into())), None);
     }
 
-    /// hyper-util's error, by its words.
+    /// An error with the words of hyper-util's.
     #[derive(Debug)]
     struct NoConnection(io::Error);
 

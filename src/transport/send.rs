@@ -15,7 +15,7 @@ use crate::transport::{Transport, redirect};
 
 const MAX_REDIRECTS: usize = 5;
 
-/// How long a request may take in all, and how many bytes a response may have.
+/// The maximum duration of a request and size of a response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) timeout: Duration,
@@ -56,9 +56,8 @@ pub(crate) async fn send_request<T: Transport>(
     let (head, body) = response.into_parts();
     let body = match timeout_at(deadline, collect(body, limits.max_response)).await {
         Ok(Ok(body)) => body,
-        // The status of a failure says what matters. If its unreadable body
-        // made the failure transient, a wrong password would be sent again and
-        // again.
+        // The status of a failure is what counts. If its unreadable body made the
+        // failure transient, a wrong password would be sent again and again.
         _ if !head.status.is_success() => Zeroizing::default(),
         Ok(Err(ReadError::TooLarge)) => {
             let (endpoint, max) = (request.endpoint(), limits.max_response);
@@ -79,7 +78,7 @@ pub(crate) async fn send_request<T: Transport>(
     })
 }
 
-/// How far ahead tokio's own `sleep` puts a deadline that is too far away.
+/// The same as tokio's `sleep` uses for a deadline too far in the future.
 const FOREVER: Duration = Duration::from_secs(86400 * 365 * 30);
 
 async fn follow<T: Transport>(

@@ -8,13 +8,13 @@ use tower_service::Service;
 
 use crate::error::BoxError;
 
-/// A tower service that can send a token request.
+/// Tower service that can send a token request.
 ///
-/// Short for `Service<http::Request<Full<Bytes>>, Response =
-/// http::Response<B>> + Clone + Send + 'static` with a future that is `Send`,
-/// an error that is `Into<BoxError>`, and a body `B` that is an
-/// [`http_body::Body`] and `Send` with all it yields. Implemented for all of
-/// these; it cannot be implemented otherwise.
+/// Short for `Service<http::Request<Full<Bytes>>, Response = http::Response<B>> +
+/// Clone + Send + 'static` with a future that is `Send`, an error that is
+/// `Into<BoxError>`, and a body `B` that is an [`http_body::Body`] and `Send`, as
+/// are its data and error. Implemented for all of these; it cannot be implemented
+/// otherwise.
 ///
 /// The service need not be `Sync`. Each token request clones it, waits until the
 /// clone is ready, and calls the same clone.

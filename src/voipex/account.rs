@@ -1,4 +1,4 @@
-//! The way to the exchange, with the account's token on each request.
+//! Requests to the exchange, with the account's token.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use crate::transport::Transport;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A transport whose requests carry JSON and the account's token. A request whose
-/// token was rejected is sent once more with a newer one, as by any layer.
+/// token was rejected is sent again with a newer one, as by any layer.
 #[derive(Clone)]
 pub(super) struct WithAccount<T>(BearerAuth<TransportService<T>>);
 
@@ -43,7 +43,7 @@ impl<T: Transport> Service<Request<Full<Bytes>>> for WithAccount<T> {
         Box::pin(async move {
             poll_fn(|cx| service.poll_ready(cx)).await.map_err(cause)?;
             let response = service.call(request).await.map_err(cause)?;
-            // Where the layer could not renew the rejected token.
+            // The layer could not renew the rejected token.
             match response.extensions().get::<TokenError>() {
                 Some(error) => Err(without_token(error.clone()).into()),
                 None => Ok(response),
@@ -59,9 +59,9 @@ fn cause(error: Error<BoxError>) -> BoxError {
     }
 }
 
-/// Wraps the error of an account without a token. It says nothing about the user,
-/// so it is no refusal of the user: as soon as the account has a token again, the
-/// next exchange may succeed.
+/// Wraps the error of an account without a token. It says nothing about the user, so
+/// it is not a refusal of the user: once the account has a token again, the next
+/// exchange may succeed.
 pub(super) fn without_token(error: TokenError) -> TokenError {
     let what = "the account that acts for this user has no token";
     TokenError::new(TokenErrorKind::Source, what).with_source(error)
@@ -76,7 +76,7 @@ impl<T: Transport> Service<Request<Full<Bytes>>> for TransportService<T> {
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
-    /// The transport's readiness is awaited by the call.
+    /// Returns ready: the call awaits the transport's readiness.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }

@@ -1,9 +1,9 @@
-//! What is sent to the exchange, and what its response means: pure decisions.
+//! The request to the exchange, and what its response means: pure decisions.
 //!
 //! VoIPex documents the request, and that an API access without impersonation may
-//! not make it. The response is not documented: what [`read`] takes it for is
-//! assumed, and to be changed here when somebody has seen a real one.
-//! `testing::TokenServer` answers by the same assumptions.
+//! not make it. The response is not documented: [`read`] relies on assumptions,
+//! which must be replaced here once a real response is known. `testing::TokenServer`
+//! makes the same assumptions.
 
 use std::time::SystemTime;
 
@@ -17,10 +17,10 @@ use crate::grant::{Secret, read_exchanged};
 use crate::token::TokenResponse;
 use crate::transport::{EndpointRequest, EndpointResponse};
 
-/// The exchange in errors.
+/// The exchange's name in errors.
 pub(super) const ENDPOINT_NAME: &str = "the token exchange";
 
-/// What a refusal refuses, in words.
+/// The refused credentials, in words.
 pub(super) const CREDENTIALS: &str = "login of the user";
 
 /// Writes `{"email":"…"}`, with the added parameters as further members. The body is
@@ -28,7 +28,7 @@ pub(super) const CREDENTIALS: &str = "login of the user";
 ///
 /// # Errors
 ///
-/// [`Config`](TokenErrorKind::Config) if there is no login.
+/// Fails with [`Config`](TokenErrorKind::Config) if the login is empty.
 pub(super) fn body(login: &str, params: &[(&str, Secret)]) -> Result<Bytes, TokenError> {
     let config = |what| TokenError::new(TokenErrorKind::Config, what);
     if login.trim().is_empty() {
@@ -50,11 +50,11 @@ pub(super) fn body(login: &str, params: &[(&str, Secret)]) -> Result<Bytes, Toke
     Ok(Bytes::from_owner(body))
 }
 
-/// Returns the user's token, or why there is none.
+/// Returns the user's token, or the error if there is none.
 ///
-/// Assumed are: a token response as that of the token endpoint, with or without a
-/// refresh token; 401 where the account's token is not accepted; 403 where the
-/// account may not act for this user; any other 4xx where there is no such user.
+/// The assumptions are: a token response like that of the token endpoint, with or
+/// without a refresh token; 401 if the account's token is not accepted; 403 if the
+/// account may not act for this user; any other 4xx if there is no such user.
 pub(super) fn read(
     response: &EndpointResponse,
     request: &EndpointRequest<'_>,
@@ -66,7 +66,7 @@ pub(super) fn read(
     let error =
         |kind, what: String| Err(TokenError::new(kind, what).with_response(response.status, None));
     match response.status {
-        // The layer has tried a newer token. Nothing is known of the user.
+        // The layer has tried a newer token. Says nothing about the user.
         StatusCode::UNAUTHORIZED => error(
             TokenErrorKind::Unavailable,
             format!("{endpoint} does not accept the token of the account that acts for the user"),

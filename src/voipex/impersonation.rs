@@ -19,13 +19,13 @@ use crate::voipex::exchange;
 const SERVER: &str = "https://auth.voipex.io";
 const FIELD: &str = "authorization_server";
 
-/// Requests tokens by which an API access of VoIPex acts for a user
-/// (impersonation), in exchange for the access's own token.
+/// Grant of tokens with which a VoIPex API access acts for a user (impersonation), in
+/// exchange for the access's own token.
 ///
-/// The access is an account with a [`TokenCache`] of its own, whose token is sent
-/// to `https://auth.voipex.io/token-exchange` with the user's login. Any number of
-/// users share it, so there is one login in all. A token that the exchange rejects
-/// is renewed once, and the exchange sent again, as by any
+/// The access is an account with its own [`TokenCache`], whose token is sent to
+/// `https://auth.voipex.io/token-exchange` with the user's login. Any number of
+/// users share it, so there is only one login. A token that the exchange rejects is
+/// renewed once, and the exchange sent again, as by any
 /// [`BearerAuthLayer`](crate::BearerAuthLayer).
 ///
 /// ```
@@ -39,8 +39,8 @@ const FIELD: &str = "authorization_server";
 /// # example("p".into()).unwrap();
 /// ```
 ///
-/// For many users, make one for each key of [`Accounts`](crate::accounts), a
-/// feature; the guide `voipex` has a program.
+/// For many users, create one for each key of [`Accounts`](crate::accounts) (a
+/// feature); the guide `voipex` has a program.
 ///
 /// A refresh token in the response is used for renewals, at the token endpoint and
 /// with the client id `api`; without one, or when it is refused, the token is
@@ -54,26 +54,27 @@ const FIELD: &str = "authorization_server";
 ///
 /// # Errors
 ///
-/// VoIPex documents the request, but not the response. Until somebody has seen a
-/// real one, it is taken for this:
+/// VoIPex documents the request, but not the response. Until a real one is known,
+/// these are assumed:
 ///
 /// | the exchange answers | the error | concerns |
 /// |---|---|---|
 /// | a token, as the token endpoint does | none | |
 /// | 401, also to a new token of the access | [`Unavailable`] | the access |
 /// | 403 | [`Refused`]: the access may not act for this user | this user |
-/// | any other 4xx that is not passing | [`Refused`]: there is no such user | this user |
+/// | 407, which is a proxy's | [`Connect`](crate::TokenErrorKind::Connect) | all users |
+/// | any other 4xx except 408, 425 and 429 | [`Refused`]: there is no such user | this user |
 /// | 408, 425, 429, 5xx | [`Unavailable`] | this user |
 /// | HTML, or anything else without a token | [`InvalidResponse`] | this user |
 ///
 /// After a refusal the exchange is tried again after 5 seconds, then after twice the
-/// pause, up to 15 minutes: nobody's password is sent, so no account is locked. Other
-/// users are not affected, nor is the access.
+/// pause, up to 15 minutes: no password of a person is sent, so no account is
+/// locked. Other users and the access are not affected.
 ///
-/// If the access has no token, because its password was refused for example, the
-/// error is a [`Source`] that includes the access's own error: it is in the message,
-/// and [`TokenError::get_ref`] returns it. Nothing is sent. Users who have a token
-/// go on with it, and with their refresh tokens.
+/// If the access has no token, for example because its password was refused, the
+/// error is a [`Source`] that includes the access's own error: in the message, and
+/// from [`TokenError::get_ref`]. Nothing is sent. Users who have a token keep using
+/// it, and their refresh tokens.
 ///
 /// An empty login is a [`Config`] error, and nothing is sent.
 ///
@@ -84,11 +85,11 @@ const FIELD: &str = "authorization_server";
 /// [`Unavailable`]: crate::TokenErrorKind::Unavailable
 pub type VoipexImpersonation<T = DefaultTransport> = Grant<Impersonation, T>;
 
-/// The kind of [`VoipexImpersonation`].
+/// Kind of [`VoipexImpersonation`].
 pub struct Impersonation {
     login: String,
     exchange: Uri,
-    /// Sends the account's token to the exchange.
+    /// Sends requests to the exchange with the account's token.
     account: BearerAuthLayer,
 }
 
@@ -110,13 +111,13 @@ impl Grant<Impersonation> {
 
 impl<T> Grant<Impersonation, T> {
     /// Sets the authorization server, whose token endpoint is `/token` and whose
-    /// exchange is `/token-exchange`: a server for tests, for example. Default:
+    /// exchange is `/token-exchange`, for example a server for tests. Default:
     /// `https://auth.voipex.io`.
     ///
     /// # Errors
     ///
-    /// Fails as [`Origins::only`] does, for an origin without scheme or with a path
-    /// for example.
+    /// Fails as [`Origins::only`] does, for example for an origin without scheme or
+    /// with a path.
     pub fn authorization_server(mut self, origin: impl AsRef<str>) -> Result<Self, ConfigError> {
         let server = Server::parse(origin.as_ref())?;
         self.kind.exchange = server.exchange;
@@ -157,7 +158,7 @@ impl GrantType for Impersonation {
     const NAME: &'static str = "VoipexImpersonation";
     const CREDENTIALS: &'static str = exchange::CREDENTIALS;
 
-    /// The token endpoint gets refresh tokens only.
+    /// Returns `refresh_token`: the token endpoint gets nothing else.
     fn grant_type(&self) -> &str {
         "refresh_token"
     }
@@ -169,8 +170,8 @@ impl GrantType for Impersonation {
     fn hash_credentials(&self, hasher: &mut Fingerprint) {
         let account = &self.account.tokens.shared;
         let account = match account.source.fingerprint() {
-            // Nobody can tell its credentials from others.
-            0 => account.cache_id,
+            // Its credentials cannot be distinguished from others.
+            0 => account.credentials(),
             fingerprint => fingerprint,
         };
         (account, self.exchange.to_string(), &self.login).hash(hasher);
@@ -182,7 +183,7 @@ impl GrantType for Impersonation {
     ) -> Result<TokenResponse, TokenError> {
         let params = config.added_params().await?;
         let body = exchange::body(&self.login, &params)?;
-        // First, for that wait has a deadline of its own.
+        // First, because that wait has its own deadline.
         let token = self.account.tokens.token().await.map_err(without_token)?;
         let mut secrets = vec![token.secret()];
         secrets.extend(params.iter().map(|(_, value)| value.secret()));

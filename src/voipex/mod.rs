@@ -1,4 +1,4 @@
-//! VoIPex's own exchange, by which an API access acts for a user.
+//! VoIPex's own exchange, with which an API access acts for a user.
 
 mod account;
 mod exchange;

@@ -1,5 +1,5 @@
-//! Services whose requests have another account each time: the token is found beside
-//! the key, and nothing else of the account is looked at. In real time, for under
+//! Services whose requests have another account each time: the token is found with
+//! the key, and nothing else of the account is read. In real time, because under
 //! paused time each request makes a lookup.
 
 use std::convert::Infallible;
@@ -137,7 +137,7 @@ async fn no_request_that_begins_after_a_token_was_given_up_carries_it() {
         let tenant = head.path().strip_prefix("/t")?;
         tenant.parse().ok()
     });
-    // No token of an account below its floor is in use any more.
+    // Tokens of an account below its floor are no longer in use.
     let floors = Arc::new([const { AtomicU64::new(0) }; TENANTS]);
     let is_over = Arc::new(AtomicBool::new(false));
     let senders: Vec<_> = (0..2)

@@ -1,4 +1,4 @@
-//! Capacity: what works and is in use stays, whatever else comes.
+//! Capacity: accounts that work and are in use stay, whatever other keys come.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,5 @@
-//! Shutdown: no request leaves after it, and no session is left that could be ended.
+//! Shutdown: no request is sent after it, and no session is left that could be
+//! ended.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -93,7 +94,7 @@ async fn a_shutdown_goes_on_when_its_caller_leaves() {
     drop(shutdown);
     sleep(secs(10)).await;
     assert_eq!(server.counts().open_sessions, 0);
-    // One who comes later learns of it.
+    // A later shutdown learns of it.
     accounts.shutdown(secs(1)).await.expect("all ended");
 }
 

@@ -155,7 +155,7 @@ async fn refused_credentials_are_read_again_after_a_reset() {
     assert_eq!(server.token_requests(), 3);
 }
 
-/// Makes sources whose fetch takes so many seconds; counts the fetches, and the
+/// Creates sources whose fetch takes this many seconds; counts the fetches, and the
 /// most that were in progress at a time.
 fn slow(seconds: u64) -> (Count, Arc<AtomicUsize>, impl Fn(usize) -> Made + Clone) {
     let (fetches, most) = (Count::default(), Arc::new(AtomicUsize::new(0)));
@@ -217,7 +217,7 @@ async fn a_fetch_that_waits_long_for_a_permit_is_not_lost() {
         tokio::spawn(async move { tokens.token().await })
     });
     let callers: Vec<_> = callers.collect();
-    // A caller arrives long after the first fetches would have been given up.
+    // A caller arrives long after the first fetches would have been abandoned.
     sleep(secs(300)).await;
     for key in 0..20 {
         let tokens = accounts.get_or_create(&key).expect("an account");

@@ -149,8 +149,8 @@ fn threads_that_evict_each_others_accounts_never_get_each_others_tokens() {
     });
     client.inner().assert_not_mixed_up();
     assert_eq!(answers.load(Ordering::Relaxed), 4000);
-    // What was in use at the last eviction, be it by a task that is about to end,
-    // goes with one of the next.
+    // Accounts in use at the last eviction, even if only by a task that is about to
+    // end, are evicted by a later one.
     let evicted = (0..100).any(|_| {
         accounts.remove(&tenant(0));
         runtime.block_on(ask(&mut client.clone(), &tenant(0)));

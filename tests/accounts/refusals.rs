@@ -1,4 +1,4 @@
-//! Refusals outlive accounts: what counts is how often a server was asked.
+//! Refusals outlive accounts: a server's count of attempts is what matters.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use tokio::time::sleep;
 
 use tower_bearer::grant::SecretFile;
+use tower_bearer::store::MemoryStore;
 use tower_bearer::testing::TokenServer;
 use tower_bearer::{AccessToken, Accounts, BoxError, TokenError, TokenErrorKind};
 
@@ -110,6 +111,34 @@ async fn sources_that_are_closures_are_remembered_by_their_key() {
     }
     let tried = tries.get();
     assert!((5..=7).contains(&tried), "{tried}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn processes_with_one_store_try_sources_that_are_closures_as_often_as_one_does() {
+    let (tries, store) = (Count::default(), MemoryStore::new());
+    let process = || {
+        let (count, store) = (tries.clone(), store.clone());
+        let make = move |_: Tenant| {
+            let count = count.clone();
+            let source = move || {
+                count.up();
+                async { Err::<AccessToken, _>(TokenError::new(TokenErrorKind::Refused, "no")) }
+            };
+            async { Ok::<_, BoxError>(source) }
+        };
+        let accounts = Accounts::builder(make)
+            .settings_for(move |Tenant(name), cache| cache.store(store.clone(), name.as_str()));
+        accounts.build().expect("settings")
+    };
+    let processes: Vec<_> = (0..4).map(|_| process()).collect();
+    for _ in 0..12 * 60 {
+        for accounts in &processes {
+            refused(accounts, 0).await;
+        }
+        sleep(secs(60)).await;
+    }
+    let tried = tries.get();
+    assert!((4..=5).contains(&tried), "{tried}");
 }
 
 #[tokio::test(start_paused = true)]

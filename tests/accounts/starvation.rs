@@ -1,4 +1,4 @@
-//! Permits: nothing that an account does keeps another from its token.
+//! Permits: no account keeps another from its token.
 
 use std::future::pending;
 use std::sync::Arc;

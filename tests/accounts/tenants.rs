@@ -1,5 +1,5 @@
-//! Tenants, a token server for them, and an API that checks whose token each
-//! request has.
+//! Tenants, a token server for them, and an API that checks whose token each request
+//! has.
 
 use std::hash::{Hash, Hasher};
 use std::io;
@@ -30,7 +30,7 @@ pub(crate) fn tenant(number: usize) -> Tenant {
     Tenant(format!("t{number}"))
 }
 
-/// Returns a server with so many tenants.
+/// Returns a server with this many tenants.
 pub(crate) fn served(tenants: usize, builder: TokenServerBuilder) -> Arc<TokenServer> {
     let add = |builder: TokenServerBuilder, n| builder.user(tenant(n).0, format!("secret of t{n}"));
     Arc::new((0..tenants).fold(builder, add).in_process())

@@ -22,7 +22,7 @@ enum Asked {
     Other,
 }
 
-/// What a token endpoint was asked for, and when.
+/// The requests to a token endpoint, and when they came.
 #[derive(Clone, Default)]
 pub(crate) struct Requests(Arc<Mutex<Vec<(Instant, Asked)>>>);
 

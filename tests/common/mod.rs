@@ -1,4 +1,4 @@
-//! What the tests of a token's life share.
+//! Helpers for the tests of a token's life.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::future::Future;
@@ -44,7 +44,7 @@ impl Count {
     }
 }
 
-/// A token that lives so many seconds.
+/// A token with a lifetime of this many seconds.
 pub(crate) fn token(text: &str, lifetime: u64) -> Result<AccessToken, TokenError> {
     Ok(AccessToken::new(text)?.with_lifetime(secs(lifetime)))
 }
@@ -89,7 +89,7 @@ pub(crate) async fn send(api: &Api) -> Answered {
     api.clone().oneshot(get("http://localhost/v1/calls")).await
 }
 
-/// One request that ends with an answer: its status and what the layer did.
+/// One request that is answered: its status and what the layer did.
 pub(crate) async fn call(api: &Api) -> (u16, Option<Outcome>) {
     read(&send(api).await.expect("an answer"))
 }
@@ -99,7 +99,7 @@ pub(crate) fn read<B>(response: &Response<B>) -> (u16, Option<Outcome>) {
     (response.status().as_u16(), outcome)
 }
 
-/// What a future comes to without waiting at all.
+/// Returns the result of a future that is ready without waiting.
 pub(crate) fn at_once<F: Future>(future: F) -> Option<F::Output> {
     let mut context = Context::from_waker(Waker::noop());
     match pin!(future).poll(&mut context) {
@@ -122,7 +122,7 @@ pub(crate) async fn parked<F: Future + Send + 'static>(future: F) -> Pin<Box<F>>
     future
 }
 
-/// A wall clock that goes with tokio's, as long as nobody sets it.
+/// A wall clock that follows tokio's, until it is set.
 #[derive(Clone)]
 pub(crate) struct Wall {
     start: tokio::time::Instant,
@@ -145,7 +145,7 @@ impl Wall {
         SystemTime::UNIX_EPOCH + secs(ahead) + self.start.elapsed()
     }
 
-    /// The machine was suspended for so many seconds, or the clock was set.
+    /// Suspends the machine for this many seconds, or sets the clock.
     pub(crate) fn jump(&self, seconds: i64) {
         let change = |ahead: u64| ahead.checked_add_signed(seconds);
         let _ = self

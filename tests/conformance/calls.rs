@@ -1,4 +1,4 @@
-//! Calls of a store, and what goes into them.
+//! Calls of a store, and their arguments.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What every store has to do, as tests.
+//! The requirements for every store, as tests.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What every `TokenStore` has to do. Each function takes a store in which its
+//! The requirements for every `TokenStore`. Each function takes a store in which its
 //! account has nothing yet.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(unused_imports, reason = "as above")]

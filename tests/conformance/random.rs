@@ -1,4 +1,4 @@
-//! Random calls of two stores, which have to answer them alike.
+//! Random calls of two stores, whose answers must be equal.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -50,7 +50,7 @@ fn describe(acquired: &Acquired, known: &[u64]) -> String {
     }
 }
 
-/// A payload of its own for each step, which is not always kept.
+/// A different payload for each step, which is not always kept.
 fn stored(kind: &str, step: usize, dice: &mut Dice) -> Stored {
     let ttl = if dice.one_in(10) {
         Duration::ZERO

@@ -1,4 +1,4 @@
-//! Files do what every store has to do.
+//! Files meet the requirements for every store.
 
 use std::time::{Duration, Instant};
 

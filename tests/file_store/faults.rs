@@ -1,4 +1,4 @@
-//! Fleets whose processes, files and clocks fail them.
+//! Fleets with failing processes, files and clocks.
 
 use std::fs;
 use std::fs::File;
@@ -194,7 +194,7 @@ async fn files_that_are_cut_while_they_are_in_use_fail_nothing() {
         }
         for file in place.files(".tokens") {
             match n % 3 {
-                // In place, as nobody but a broken disk would.
+                // In place, as only a broken disk would.
                 0 => drop(
                     File::options()
                         .write(true)

@@ -1,4 +1,4 @@
-//! A fleet of processes, and a token endpoint that counts what they do.
+//! A fleet of processes, and a token endpoint that counts their requests.
 
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! Files that were cut, changed, mixed up or put back.
+//! Files that were truncated, changed, swapped or restored.
 
 use std::fs;
 use std::path::Path;
@@ -32,7 +32,7 @@ fn put(file: &Path, bytes: &[u8]) {
     assert_eq!(mode(file), 0o600);
 }
 
-/// A fetch starts anew, without a refresh token, as in an empty store.
+/// Another fetch begins, without a refresh token, as in an empty store.
 async fn is_as_empty(place: &Place, account: &str, what: &str) {
     match place.store().acquire(&account.into(), &request(0)).await {
         Ok(Acquired::Lease(lease)) => {
@@ -49,7 +49,7 @@ async fn a_file_that_was_cut_or_changed_at_any_byte_is_as_none() {
     write(&place, "me", ("t1", "r1")).await;
     let file = place.entries();
     let whole = fs::read(&file).expect("a file");
-    // Where the account is for those who share its name only.
+    // Where the account is for others that share its name.
     let sealed_account = 4 + 4..4 + 4 + 33 + 8 + 2 + 16;
     let mut kept = 0;
     for at in 0..whole.len() {
@@ -123,7 +123,7 @@ async fn a_copy_that_is_put_back_hands_over_no_refresh_token() {
     let renewal = acquire_lease(&place.store(), "me", request(generation)).await;
     assert_eq!(refresh_payload(&renewal), Some(payload("r1")));
 
-    // From a backup, which makes a file of its own.
+    // From a backup, which creates a new file.
     fs::remove_file(&file).expect("removed");
     let restored = file.with_extension("backup");
     put_new(&restored, &copy);

@@ -1,4 +1,4 @@
-//! A key that is in the platform's keyring.
+//! A key in the platform's keyring.
 
 use std::sync::Arc;
 

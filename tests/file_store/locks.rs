@@ -1,4 +1,4 @@
-//! Leases whose holder is gone or stopped, and locks that stay.
+//! Leases whose holder has ended or was stopped, and locks that stay.
 
 use std::fs::File;
 use std::time::{Duration, Instant};
@@ -47,7 +47,7 @@ async fn a_stopped_holder_is_followed_after_its_lease_and_ends_nothing_later() {
     assert!(matches!(busy, Acquired::Busy(_)), "{busy:?}");
     tokio::time::sleep(Duration::from_millis(720)).await;
     let second = acquire_lease(&other, "me", request(0)).await;
-    // It goes on, with nothing to settle, and then with what it fetched.
+    // It continues, with nothing to complete, and then with what it fetched.
     complete(&one, "me", completion(first.generation)).await;
     let busy = acquire(&one, "me", request(0)).await;
     assert!(matches!(busy, Acquired::Busy(_)), "{busy:?}");
@@ -85,7 +85,7 @@ async fn a_lock_that_stays_is_an_error_and_no_thread_waits_for_ever() {
         "{error}"
     );
     assert!(start.elapsed() < Duration::from_secs(8));
-    // Whoever gives up earlier leaves no lease behind.
+    // A caller that leaves earlier leaves no lease behind.
     let me = "me".into();
     let call = tokio::time::timeout(Duration::from_millis(100), store.acquire(&me, &renewal));
     assert!(call.await.is_err());

@@ -14,8 +14,8 @@ use tower_bearer::{BearerAuthLayer, Origins, PasswordGrant, TokenCache};
 
 /// The variable that makes a process a member, and says of what.
 pub(crate) const VARIABLE: &str = "TOWER_BEARER_FILE_STORE_MEMBER";
-/// What a member prints: that it waits for a line of input, that it sends a token
-/// request, that it has an answer, and that its store failed or works again.
+/// The lines that a member prints: that it waits for a line of input, that it sends
+/// a token request, that it has an answer, and that its store failed or works again.
 pub(crate) const READY: &str = "<ready>";
 pub(crate) const ASKS: &str = "<asks>";
 pub(crate) const ANSWERED: &str = "<answered>";

@@ -1,4 +1,4 @@
-//! Folders for tests, and what is in them.
+//! Folders for tests, and their contents.
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tower_bearer::store::{FileStore, StoreKey};
 
-/// A folder of its own for a test, which goes with it.
+/// A folder for one test, which is removed with it.
 pub(crate) struct Place(PathBuf);
 
 impl Place {

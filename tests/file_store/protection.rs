@@ -1,4 +1,4 @@
-//! Who can read the files, and what is refused.
+//! Which users can read the files, and which files are refused.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -95,7 +95,7 @@ async fn a_planted_link_is_not_followed() {
         assert!(!elsewhere.exists(), "written through a link");
         fs::rename(&moved, &file).expect("moved");
     }
-    // What is written goes by another name first, and that name may be taken.
+    // A file is first written under another name, and that name may be taken.
     let temporary = place.entries().with_extension("new");
     symlink(&elsewhere, &temporary).expect("a link");
     let store = place.store();
@@ -132,7 +132,7 @@ async fn a_pipe_holds_nobody_up() {
     assert!(error.contains("it is no file"), "{error}");
 }
 
-/// Needs the rights to make files of somebody else.
+/// Needs the right to create files of another user.
 #[tokio::test]
 async fn another_users_folder_or_file_is_refused() {
     let place = filled().await;

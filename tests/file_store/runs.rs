@@ -1,4 +1,4 @@
-//! Programs that start one after the other, and what they leave to the next.
+//! Programs that start one after the other, and what each leaves to the next.
 
 use std::time::Duration;
 

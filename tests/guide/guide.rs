@@ -1,5 +1,5 @@
-//! The code of the guides in `src/guide`, compiled and run where it can be. It is
-//! not there but here, because it needs axum, tonic and others, which the crate
+//! Compiles the code of the guides in `src/guide`, and runs it where possible.
+//! Separate from the crate, because it needs axum, tonic and others, which the crate
 //! itself does without.
 #![cfg(all(
     doctest,

@@ -1,5 +1,5 @@
-//! Bodies that are kept while they are sent: whatever frames they have, and wherever
-//! the API answers, a replay sends the same body from its start, or there is none.
+//! Bodies that are kept while they are sent: whatever their frames, and whenever the
+//! API answers, a replay sends the same body from its start, or there is none.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -33,7 +33,7 @@ enum Step {
     Broken,
 }
 
-/// What a test is made of.
+/// The parts of a test case.
 #[derive(Clone, Debug)]
 struct Case {
     steps: Vec<Step>,
@@ -96,7 +96,7 @@ fn trailers() -> HeaderMap {
     trailers
 }
 
-/// Frames that are counted as long as any of their bytes are held.
+/// Frames that are counted while any of their bytes are held.
 struct Counted(Vec<u8>, Arc<AtomicUsize>);
 
 impl AsRef<[u8]> for Counted {
@@ -167,7 +167,7 @@ struct Seen {
     ended: bool,
 }
 
-/// Reads so many frames, and checks what the body says of itself on the way.
+/// Reads this many frames, and checks what the body reports meanwhile.
 async fn read(case: &Case, body: &mut Boxed, frames: usize) -> Seen {
     let mut seen = Seen::default();
     for _ in 0..frames {
@@ -274,7 +274,7 @@ fn check(case: &Case) {
             api.held_after_first, sent,
             "what was sent is kept, and no more"
         );
-        // Nothing of it goes where the token was rejected.
+        // Nothing more is sent where the token was rejected.
         let mut first = api.first.take().expect("the first body");
         assert!(first.is_end_stream());
         assert!(paused::block_on(first.frame()).is_none());
@@ -326,7 +326,7 @@ fn nothing_is_kept_once_the_answer_is_there() {
     let request = Request::post("https://a.example/").body(Boxed::new(body));
     paused::block_on(layer.layer(service).oneshot(request.expect("a request"))).expect("an answer");
     assert_eq!(held.load(Ordering::SeqCst), 0);
-    // A stream that goes on after the answer, as in gRPC, is read on.
+    // A stream that continues after the response, as in gRPC, is read further.
     let mut body = kept.lock().expect("no panic").take().expect("the body");
     let frame = paused::block_on(body.frame())
         .expect("a frame")
@@ -335,7 +335,8 @@ fn nothing_is_kept_once_the_answer_is_there() {
     assert_eq!(held.load(Ordering::SeqCst), 0);
 }
 
-/// Whoever waits for a frame of the first body learns that it has none any more.
+/// A connection that waits for a frame of the first body learns that there are no
+/// more.
 #[test]
 fn a_connection_that_waits_for_more_of_the_body_is_woken_when_the_replay_begins() {
     struct Silent;
@@ -357,7 +358,7 @@ fn a_connection_that_waits_for_more_of_the_body_is_woken_when_the_replay_begins(
         let mut response = Response::new(String::new());
         if first {
             let mut body = request.into_body();
-            // A task of its own, as a connection is.
+            // In a separate task, as a connection is.
             let ended = tokio::spawn(async move { body.frame().await.is_none() });
             tokio::task::yield_now().await;
             *response.status_mut() = StatusCode::UNAUTHORIZED;

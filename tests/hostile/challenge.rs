@@ -46,7 +46,7 @@ pub(crate) fn check(input: &[u8]) {
         r#"DPoP algs="ES256 Bearer""#,
         r#"Bearer error="insufficient_scope""#,
     ] {
-        // Another challenge never makes a rejection of what was none.
+        // Another challenge never turns a 401 into a rejection.
         assert!(
             !with(other) || ours,
             "{other} makes it ours: {challenges:?}"

@@ -1,10 +1,10 @@
-//! A whole exchange: bytes from the token endpoint, through an HTTP client, a
-//! grant, a cache and the layer, to what callers get.
+//! A whole exchange: bytes from the token endpoint, through an HTTP client, a grant,
+//! a cache and the layer, to the callers' results.
 //!
-//! Records end at 0x1e. The first is the API's: a letter an answer (`x` a bare
-//! 401, `b` one that names another scheme, `s` a 500, anything else a 200),
-//! and 200 from then on. Each that follows is what a connection to the endpoint
-//! answers before it is closed, 0x1f a second of silence. After the last the
+//! Records end at 0x1e. The first is the API's, one letter for each response (`x` a
+//! bare 401, `b` one that names another scheme, `s` a 500, anything else a 200), and
+//! 200 from then on. Each further record is what a connection to the endpoint
+//! answers before it is closed; 0x1f is a second of silence. After the last one the
 //! endpoint is gone.
 
 use std::collections::{HashSet, VecDeque};
@@ -40,7 +40,7 @@ pub(crate) fn check(input: &[u8]) {
     let mut records = input.split(|byte| *byte == 0x1e);
     let api = records.next().unwrap_or_default();
     let script = Script::new(records);
-    // Takes a runtime of its own.
+    // Takes a separate runtime.
     LazyLock::force(&WORDS);
     paused::block_on(calls(api, &script, input));
 }
@@ -71,7 +71,7 @@ async fn calls(api: &[u8], script: &Script, input: &[u8]) {
     let mut refused = false;
     for _ in 0..CALLS {
         if refused {
-            // Longer than the pause after what passes by itself.
+            // Longer than the pause after a transient failure.
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         let (start, before) = (Instant::now(), asked.count());
@@ -116,7 +116,7 @@ async fn calls(api: &[u8], script: &Script, input: &[u8]) {
     );
 }
 
-/// An API that asserts what it is sent.
+/// An API that checks the requests it gets.
 fn answering(
     answers: &[u8],
     asked: &Asked,
@@ -150,7 +150,7 @@ fn answering(
     })
 }
 
-/// How often a source was asked, and what it yielded.
+/// How often a source was called, and what it yielded.
 #[derive(Clone, Default)]
 struct Asked(Arc<Mutex<(usize, HashSet<String>)>>);
 
@@ -198,9 +198,9 @@ impl<S: TokenSource> TokenSource for Watched<S> {
     }
 }
 
-/// What errors say of answers with nothing of anybody's in them. The HTTP
-/// client has words of its own, which the input may come upon in part, so it
-/// takes a whole phrase to count as quoted.
+/// The words of errors about harmless responses. The HTTP client has words of its
+/// own, parts of which the input may contain by chance, so only a whole phrase
+/// counts as quoted.
 static WORDS: LazyLock<Words> = LazyLock::new(|| {
     let heads: [&[u8]; 14] = [
         b"",

@@ -1,6 +1,6 @@
-//! What comes from outside, at its worst. Each body asserts properties of one
-//! input; here they run over the seeds, over what the fuzzer found, and over
-//! made-up input. `fuzz/` runs the same bodies.
+//! Hostile input from outside. Each body asserts properties of one input; here they
+//! run over the seeds, over the fuzzer's findings, and over generated input. `fuzz/`
+//! runs the same bodies.
 
 mod buffered;
 mod challenge;

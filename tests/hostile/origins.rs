@@ -33,7 +33,7 @@ pub(crate) fn check(input: &[u8]) {
     }
 }
 
-/// What was allowed: an origin and nothing else, and not in the clear.
+/// The permitted origin: an origin and nothing else, and not plain http.
 pub(crate) fn named(allowed: &str) -> Url {
     let url = Url::parse(allowed).expect("an origin is a URL");
     assert!(
@@ -78,7 +78,7 @@ fn permitted(origins: &Origins, allowed: &Url, uri: &Uri) {
     if permits {
         let url = url.as_ref().expect("the token goes to what is no URL");
         assert_eq!(url.origin(), allowed.origin(), "{uri}");
-        // And to where a client connects that goes by the URI's own parts.
+        // And to where a client connects that uses the URI's own parts.
         let host = uri.host().expect("a host");
         let spelled = Url::parse(&format!("{}://{host}/", allowed.scheme()));
         assert_eq!(spelled.expect("a host").host(), allowed.host(), "{uri}");

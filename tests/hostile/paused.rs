@@ -1,8 +1,8 @@
-//! Time that passes only while everybody waits.
+//! Time that passes only while everything waits.
 
 use std::future::Future;
 
-/// Runs a future to its end in a runtime of its own.
+/// Runs a future to its end in a separate runtime.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread()
         .enable_time()

@@ -15,8 +15,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
 use tower::Service;
 
-/// What each connection is answered, in turn; when there is no more, there are
-/// no more connections.
+/// The answer to each connection, in turn; after the last one, no connection is
+/// accepted.
 #[derive(Clone)]
 pub(crate) struct Script(Arc<Mutex<(VecDeque<Vec<u8>>, usize)>>);
 

@@ -1,4 +1,4 @@
-//! The bodies over seeds, over findings, and over made-up input.
+//! The bodies over seeds, findings and generated input.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -15,8 +15,7 @@ use crate::{challenge, exchange, origins, retry_after, token_answer};
 
 const CASES: u32 = 2000;
 
-/// The seeds of a target; what the fuzzer found is kept among them as
-/// `found-*`.
+/// The seeds of a target, with the fuzzer's findings among them as `found-*`.
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../fuzz/seeds")

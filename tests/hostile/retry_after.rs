@@ -1,5 +1,5 @@
-//! `Retry-After`: the value of that header in a 429 of the token endpoint, which
-//! leads to no second attempt of the same fetch.
+//! `Retry-After`: the value of that header in a 429 of the token endpoint, after
+//! which the same fetch makes no second attempt.
 
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
@@ -17,10 +17,10 @@ use tower_bearer::{PasswordGrant, TokenCache, TokenErrorKind, TokenSource};
 
 use crate::paused;
 
-/// What a cache waits at most, and a grant reports at most.
+/// The longest pause that a cache waits, and that a grant reports.
 const CACHE: Duration = Duration::from_secs(300);
 const GRANT: Duration = Duration::from_secs(10 * 366 * 86_400);
-/// The pauses that a first failure leads to by itself: of a client, and of a
+/// The pauses after a first failure without `Retry-After`: of a client, and of a
 /// person, whose account may be locked.
 const CLIENT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_millis(250);
 const PERSON: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_millis(6250);
@@ -74,7 +74,7 @@ fn client(value: &HeaderValue, calls: &Arc<AtomicUsize>) -> impl TokenSource {
         .transport(endpoint(value, calls))
 }
 
-/// A person of its own each time, for failures are remembered by the password.
+/// A different person each time, because failures are remembered by the password.
 fn person(value: &HeaderValue, calls: &Arc<AtomicUsize>) -> impl TokenSource {
     static PERSONS: AtomicUsize = AtomicUsize::new(0);
     let name = format!("me-{}", PERSONS.fetch_add(1, Ordering::SeqCst));
@@ -93,7 +93,7 @@ fn endpoint(value: &HeaderValue, calls: &Arc<AtomicUsize>) -> impl Transport + u
     })
 }
 
-/// What the grant makes of the header.
+/// Returns what the grant reads from the header.
 fn asked(value: &HeaderValue) -> Option<Duration> {
     let grant = client(value, &Arc::default());
     let error = paused::block_on(grant.fetch()).expect_err("a 429");

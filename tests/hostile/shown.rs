@@ -1,4 +1,4 @@
-//! All that an error shows, and what of it came from outside.
+//! Everything that an error shows, and which parts of it came from outside.
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -17,8 +17,8 @@ pub(crate) fn whole(error: &TokenError) -> String {
     shown
 }
 
-/// The same without what is shown on purpose: status, `error` code and pause of
-/// an answer, and the origin of a redirect.
+/// The same without what is shown on purpose: status, `error` code and pause of a
+/// response, and the origin of a redirect.
 fn words(error: &TokenError) -> String {
     let mut shown = String::new();
     let mut next: Option<&dyn Error> = Some(error);
@@ -47,17 +47,17 @@ fn words(error: &TokenError) -> String {
 
 const REDIRECT: &str = "a redirect to another origin, ";
 
-/// The words of errors that saw nothing of anybody's.
+/// The words of errors about harmless input.
 ///
-/// Kept as hashes: a fuzzer sees what is compared, and would put the words of
-/// errors into its input.
+/// Kept as hashes: a fuzzer sees what is compared, and would put the words of errors
+/// into its input.
 pub(crate) struct Words {
     window: usize,
     pieces: HashSet<u64>,
 }
 
 impl Words {
-    /// `window`: so many bytes in a row are no accident.
+    /// `window`: this many bytes in a row are not a coincidence.
     pub(crate) fn of(window: usize, errors: &[TokenError]) -> Self {
         let pieces = errors
             .iter()

@@ -1,5 +1,5 @@
-//! The answer of a token endpoint: its status in a first line of three digits
-//! (200 without one), with an `f` behind them if it is a form; its body in the rest.
+//! The response of a token endpoint: its status in a first line of three digits (200
+//! if missing), followed by an `f` if it is a form; then its body.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -273,7 +273,7 @@ fn refused(status: StatusCode, is_form: bool, body: &[u8], error: &TokenError) {
     assert_eq!(error.is_transient(), kind == Unavailable);
 }
 
-/// What errors say of answers with nothing of anybody's in them.
+/// The errors about harmless responses.
 pub(crate) fn harmless() -> Vec<TokenError> {
     let mut errors = Vec::new();
     let codes = [

@@ -1,5 +1,5 @@
 //! Where a token goes with reqwest, whose requests carry a URL: input as in
-//! `origins.rs`. Not among the fuzz targets, for want of reqwest there.
+//! `origins.rs`. Not a fuzz target, because reqwest is missing there.
 
 use std::convert::Infallible;
 

@@ -1,4 +1,4 @@
-//! What an administrator sees and does, by Keycloak's admin API.
+//! What an administrator sees and does, through Keycloak's admin API.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! A protected API that believes Keycloak.
+//! A protected API that accepts Keycloak's tokens.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::world::{RESOURCE_SERVER, oidc};
 
-/// So many questions to Keycloak at a time.
+/// How many requests to Keycloak are in progress at a time.
 const AT_ONCE: usize = 32;
 
 /// How the API finds out whether a token is live.
@@ -69,12 +69,12 @@ impl Api {
         Self { url, asked, task }
     }
 
-    /// Has requests wait at the API until the guard is dropped, once those that
+    /// Makes requests wait at the API until the guard is dropped, once those that
     /// are being checked have their answer.
     ///
-    /// For Keycloak has a race of its own: a check that overlaps with the end
-    /// of its session can put the session back into Keycloak's cache, which
-    /// calls the token active from then on although the session is gone.
+    /// Keycloak has a race of its own: a check that overlaps with the end of its
+    /// session can put the session back into Keycloak's cache, which calls the token
+    /// active from then on although the session is gone.
     pub(crate) async fn hold(&self) -> RwLockWriteGuard<'_, ()> {
         self.asked.gate.write().await
     }

@@ -1,8 +1,8 @@
-//! The crate against real Keycloak servers. See `tests/keycloak/run`, which
-//! starts this; without what it sets up this fails and says so.
+//! The crate against real Keycloak servers. `tests/keycloak/run` starts this test;
+//! without its setup the test fails with a message.
 //!
 //! One server for each version, and all cases against it, one after the other.
-//! Arguments pick cases by a part of their name.
+//! Arguments select cases by a part of their name.
 
 mod admin;
 mod api;
@@ -42,7 +42,7 @@ async fn main() -> ExitCode {
     let mut results = Results::default();
     for keycloak in servers {
         let (started, version) = (Instant::now(), keycloak.version.clone());
-        // In a task, so that a panic ends it and no more.
+        // In a task, so that a panic ends only that.
         let Ok(world) = tokio::spawn(World::create(keycloak)).await else {
             results.fail(format!("Keycloak {version} did not start"));
             continue;

@@ -1,4 +1,4 @@
-//! What is logged during the run, and which secrets are in it.
+//! The logs of the run, and which secrets are in them.
 
 use std::io::{self, Write};
 use std::sync::Mutex;
@@ -51,7 +51,7 @@ pub(crate) fn watch() {
         .init();
 }
 
-/// Looks through a text that a user may come to see.
+/// Searches a text that a user may see.
 pub(crate) fn look(text: &str) {
     SEEN.records.fetch_add(1, Relaxed);
     SEEN.bytes.fetch_add(text.len() as u64, Relaxed);
@@ -67,7 +67,7 @@ fn shows_a_secret(text: &str) -> bool {
     forms().iter().any(|form| text.contains(form.as_str()))
 }
 
-/// What was looked through, or where a secret was.
+/// Returns what was searched, or where a secret was.
 pub(crate) fn result() -> Result<String, String> {
     let leaks = SEEN.leaks.lock().expect("no panic");
     let (records, bytes) = (SEEN.records.load(Relaxed), SEEN.bytes.load(Relaxed));

@@ -1,5 +1,5 @@
-//! A TCP proxy of the test's own, which does to the token endpoint's answers
-//! what a bad network does.
+//! A TCP proxy of the test, which disturbs the token endpoint's responses like a bad
+//! network.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use tokio::time::sleep;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Pass,
-    /// After so many bytes of the server's, no more comes.
+    /// Nothing more is sent after this many bytes of the server's.
     Stall(usize),
-    /// After so many bytes of the server's, the connection is closed.
+    /// The connection is closed after this many bytes of the server's.
     Cut(usize),
-    /// After so many bytes of the server's, the connection is reset.
+    /// The connection is reset after this many bytes of the server's.
     Reset(usize),
     /// A byte of the server's in a second.
     Drip,

@@ -1,4 +1,4 @@
-//! A Keycloak of the run's own: a child process in a process group of its own.
+//! A Keycloak of this run: a child process in its own process group.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,10 +9,11 @@ use http::StatusCode;
 
 use crate::process::{Process, free_port};
 
-/// Who sets realms up. The password is one of the marks that no log may hold.
+/// The administrator who sets realms up. The password is one of the marks that no
+/// log may contain.
 pub(crate) const ADMIN: (&str, &str) = ("admin", "markadmin");
 
-/// How long a start may take; it is 10 to 20 s where nothing else runs.
+/// How long a start may take; 10 to 20 s on an idle machine.
 const START: Duration = Duration::from_secs(300);
 
 pub(crate) struct Keycloak {

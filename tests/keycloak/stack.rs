@@ -1,4 +1,4 @@
-//! The two stacks in which the layer stands.
+//! The two stacks with the layer.
 
 use bytes::Bytes;
 use http::Request;
@@ -65,8 +65,7 @@ impl Kind {
     }
 }
 
-/// hyper-util's client, which trusts what the platform trusts: the run's
-/// certificate authority.
+/// hyper-util's client, which trusts the platform's authorities: here the run's own.
 pub(crate) fn https() -> Https {
     let connector = HttpsConnectorBuilder::new()
         .try_with_platform_verifier()

@@ -1,4 +1,4 @@
-//! One server, its realms, and what a case takes of them.
+//! One server, its realms, and helpers for the cases.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ pub(crate) const RESOURCE_SERVER: (&str, &str) = ("resource-server", "marksecret
 pub(crate) const SECRET: &str = "marksecret+&%= 1";
 
 pub(crate) const CASES: &str = "cases";
-/// The realm in which a refresh token is good for one use.
+/// The realm in which a refresh token can be used once.
 pub(crate) const ROTATION: &str = "rotation";
 
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,5 +1,5 @@
-//! Behind a balancer and a buffer, whatever callers do: tokens are revoked,
-//! callers leave, calls come in bursts. No call is left unanswered.
+//! Behind a balancer and a buffer, whatever callers do: tokens are revoked, callers
+//! leave, calls come in bursts. No call is left unanswered.
 
 #![cfg(feature = "testing")]
 

@@ -1,5 +1,5 @@
-//! A rejected request costs no connection: what rejected the token is read to its
-//! end, and the client has its connection back before the replay.
+//! A rejected request costs no connection: the response that rejected the token is
+//! read to its end, and the client has its connection back before the replay.
 
 #![cfg(feature = "testing")]
 
@@ -25,8 +25,8 @@ use tower_bearer::{AccessToken, BearerAuthLayer, Origins, Outcome, TokenCache};
 
 const API: &str = "https://api.example.com";
 
-/// A client that keeps its connections as hyper's does: a task reads the body, wakes
-/// who reads it, and only then the task that puts the connection into the pool.
+/// A client that keeps its connections like hyper's: a task reads the body, wakes
+/// its reader, and only then the task that returns the connection to the pool.
 #[derive(Clone, Default)]
 struct Client {
     opened: Count,
@@ -72,7 +72,7 @@ impl Client {
     }
 }
 
-/// A part of a body, so many milliseconds after what came before.
+/// A part of a body, this many milliseconds after the previous one.
 #[derive(Clone, Copy)]
 struct Part {
     after: u64,
@@ -125,7 +125,7 @@ async fn replayed(rejection: &[Part]) -> (usize, u128) {
     let origins = Origins::only([API]).expect("an origin");
     let api = BearerAuthLayer::new(tokens, origins).layer(service);
     let start = Instant::now();
-    // In a task of its own: what `block_on` runs goes after all tasks anyway.
+    // In a separate task: the future of `block_on` runs after all tasks anyway.
     let response = tokio::spawn(api.oneshot(get(API))).await;
     let response = response.expect("no panic").expect("an answer");
     assert_eq!(response.status(), 200);

@@ -1,4 +1,4 @@
-//! What the layer owes to its caller and to the service under it.
+//! The layer's duties to its caller and to the service under it.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -389,7 +389,7 @@ async fn the_policy_decides_which_requests_are_sent_again() {
     let full = || Full::new(Bytes::from_static(b"body"));
     let empty = Full::<Bytes>::default;
     let replayed = (StatusCode::OK, Some(Outcome::Replayed), 2);
-    // The newer token is there by the time that the caller hears of it.
+    // The newer token is there by the time the caller gets the response.
     let not_copied = (StatusCode::UNAUTHORIZED, Some(Outcome::NotCopied), 2);
     assert_eq!(rejected(tower_bearer::CloneBody, full()).await, replayed);
     assert_eq!(rejected(EmptyBody, empty()).await, replayed);
@@ -438,7 +438,7 @@ async fn dropping_the_future_while_it_waits_for_a_token_leaves_nothing_behind() 
     assert_eq!(Arc::strong_count(&request), 1);
     assert_eq!(Arc::strong_count(&calls.0), held - 1);
 
-    // The fetch does, for whoever comes next.
+    // The fetch continues, for the next caller.
     release.notify_one();
     sleep(Duration::from_secs(1)).await;
     assert_eq!(tokens.status().generation, Some(1));

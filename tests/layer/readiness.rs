@@ -1,4 +1,4 @@
-//! A request that waits for a token, or gets none, keeps no permit of the client
+//! A request that waits for a token, or gets none, holds no permit of the client
 //! below the layer: one limited client can serve the API and the token endpoint.
 
 #![cfg(feature = "testing")]
@@ -180,8 +180,8 @@ async fn of_many_accounts_one_that_is_refused_keeps_no_permit_from_another() {
 
 type Answer = Result<Response<Body>, tower_bearer::BoxError>;
 
-/// So many calls through a balancer over so many endpoints of limit 1, with a
-/// layer on each.
+/// Makes this many calls through a balancer over this many endpoints of limit 1,
+/// with a layer on each.
 async fn balanced(endpoints: usize, calls: usize, meet_a_401: bool) -> Vec<Answer> {
     let (tokens, revoked) = (tokens(), Count::default());
     if meet_a_401 {
@@ -226,7 +226,7 @@ async fn behind_a_balancer_all_calls_that_meet_a_401_or_a_cold_start_are_answere
     }
 }
 
-/// A place in the queue that is lost with its caller is no loss for others.
+/// A place in the queue that is lost with its caller does not cost others theirs.
 #[tokio::test(start_paused = true)]
 async fn callers_who_leave_while_they_wait_keep_no_permit() {
     let (server, client) = one_client_for_both(1);

@@ -1,5 +1,6 @@
-//! Rejections that are no 401: by status, header, gRPC status or body. Each goes the
-//! way of a 401: one renewal, one replay, and renewals that do not help are held.
+//! Rejections other than a 401: by status, header, gRPC status or body. Each is
+//! handled like a 401: one renewal, one replay, and renewals that do not help are
+//! backed off.
 
 #![cfg(feature = "testing")]
 
@@ -39,7 +40,8 @@ where
     read(&send(api).await)
 }
 
-/// What a gRPC call came to: the status in its headers or trailers, and the outcome.
+/// The result of a gRPC call: the status in its headers or trailers, and the
+/// outcome.
 async fn grpc<S>(api: &S) -> (String, Option<Outcome>)
 where
     S: Service<Request<Body>, Response = Response<GrpcBody<MockBody>>> + Clone,
@@ -66,7 +68,7 @@ async fn a_status_that_was_asked_for_is_a_rejection() {
         .layer(server.service());
     assert_eq!(sent(&rejecting).await, (200, None));
     server.revoke_access_tokens();
-    // Nobody asked for it here.
+    // Not requested here.
     assert_eq!(call(&api(&server, &tokens)).await, (403, None));
     assert_eq!(sent(&rejecting).await, (200, Some(Outcome::Replayed)));
     assert_eq!(sent(&rejecting).await, (200, None));

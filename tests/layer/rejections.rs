@@ -1,5 +1,5 @@
-//! 401: a rejected token is given up once, the request sent once more, and an
-//! API that answers 401 for its own reasons becomes no load.
+//! 401: a rejected token is renewed once, the request is sent once more, and an API
+//! that answers 401 for other reasons causes no load.
 
 #![cfg(feature = "testing")]
 
@@ -230,8 +230,8 @@ async fn a_request_dropped_during_its_replay_leaves_nothing_behind() {
     assert_eq!(server.token_requests(), 2);
 }
 
-/// Two routes: `/odd` answers 401 for reasons of its own, after a while, and
-/// the others take the token.
+/// Two routes: `/odd` answers 401 for other reasons, after a while, and the others
+/// accept the token.
 #[tokio::test(start_paused = true)]
 async fn one_route_that_always_answers_401_is_no_load_on_the_token_endpoint() {
     for (odd_takes, every) in [(0, 10), (50, 1000), (50, 10)] {

@@ -1,5 +1,5 @@
-//! `LoadShed` and `Hedge` beside the layer: what a waiting call and a replay are
-//! to them.
+//! `LoadShed` and `Hedge` around the layer: how they treat a waiting call and a
+//! replay.
 
 #![cfg(feature = "testing")]
 
@@ -59,8 +59,8 @@ impl Policy<Request<Body>> for Always {
     }
 }
 
-/// Hedging is for what the API takes, not for the wait for a token: below the
-/// layer it sees nothing of that.
+/// Hedging is for the API's time, not for the wait for a token: below the layer it
+/// does not see that wait.
 #[tokio::test(start_paused = true)]
 async fn a_call_that_waits_for_a_token_is_sent_once_over_a_hedge_below_the_layer() {
     let calls = Count::default();

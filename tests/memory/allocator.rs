@@ -1,5 +1,5 @@
-//! An allocator that never reuses memory: freed memory stays as it is. With another
-//! allocator it would be luck whether a copy that was not wiped is still found.
+//! An allocator that never reuses memory, so freed memory keeps its contents. With
+//! another allocator it would be chance whether a copy that was not wiped is found.
 #![allow(unsafe_code, reason = "an allocator needs it")]
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -1,5 +1,5 @@
-//! Secrets made at run time, and kept here only masked: the search for a secret must
-//! not be one more place where it is found.
+//! Secrets generated at run time, and kept here only masked: the search for a secret
+//! must not find it here.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

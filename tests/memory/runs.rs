@@ -1,4 +1,4 @@
-//! What programs do with a password, and what is left of it in memory.
+//! What programs do with a password, and what they leave in memory.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -239,8 +239,8 @@ mod server {
 
     use super::*;
 
-    /// Starts an endpoint that wipes what it read and wrote, so that what is left is the
-    /// client's.
+    /// Starts an endpoint that wipes what it read and wrote, so that whatever is
+    /// left is the client's.
     pub(super) fn start(secrets: &Secrets) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!(

@@ -11,7 +11,7 @@ const REFUSED: [u64; 4] = [60, 600, 3600, 6 * 3600];
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
-    /// In a row: 429 and 5xx where a person's account may be locked.
+    /// In a row: 429 and 5xx if a person's account may be locked.
     deferred: u32,
     refusals: u32,
     /// No attempt before the first, and none is denied from the second on.
@@ -45,6 +45,20 @@ impl Backoff {
         let pause = doubled(Duration::from_secs(5), self.deferred).min(Duration::from_secs(300));
         self.deferred += 1;
         self.pause = Some((now + pause, now + pause.mul_f64(1.25)));
+    }
+
+    /// The last failure may count for nothing: then what was there `before` holds.
+    pub(crate) fn may_be(&mut self, before: &Self, now: Instant) {
+        let earliest = before.pause.map_or(now, |(least, _)| least);
+        if let Some((least, _)) = &mut self.pause {
+            *least = earliest.min(*least);
+        }
+    }
+
+    /// The refusal that `other` counts holds here too.
+    pub(crate) fn refused_with(&mut self, other: &Self) {
+        (self.failures, self.deferred) = (0, 0);
+        self.pause = other.pause;
     }
 
     pub(crate) fn refused(&mut self, now: Instant) {

@@ -1,4 +1,4 @@
-//! What the histories of all kinds have in common.
+//! Code that the histories of all kinds share.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -75,7 +75,7 @@ impl<T> Shared<T> {
 pub(crate) struct Broken(Option<String>);
 
 impl Broken {
-    /// Notes a broken promise, and what was seen then. No panic here: the cache
+    /// Records a broken promise, and what was seen then. Does not panic: the cache
     /// would catch it.
     pub(crate) fn check(&mut self, holds: bool, promise: &str, seen: impl FnOnce() -> String) {
         if !holds && self.0.is_none() {

@@ -1,28 +1,28 @@
 //! Random histories against small references that are obviously right.
 //!
 //! Callers come, leave and time out; the server delays, fails, refuses, rotates,
-//! revokes and answers 401; time passes, the wall clock jumps, runtimes end. At
-//! each step of
+//! revokes and answers 401; time passes, the wall clock jumps, runtimes end. At each
+//! step of
 //!
-//! - **one cache before several origins**: never two fetches at once, never an
-//!   expired token sent, no caller waits while a valid token exists (but for an
-//!   exclusive refresh), no fetch without a cause or before its pause is over, no
-//!   password sent while a refresh token is alive, no waiter left behind; each origin
-//!   is backed off for its own rejections only, and one that always rejects costs no
-//!   more fetches than is documented; where refreshes end the token in use, renewals
-//!   turn exclusive when they should, and then no request with the old token is on
-//!   its way, even if it has expired, but for one that takes more than a second; and
-//!   a refresh token that was discarded is not sent;
+//! - **one cache with several origins**: never two fetches at once, never an expired
+//!   token sent, no caller waits while a valid token exists (except for an exclusive
+//!   refresh), no fetch without a cause or before its pause is over, no password sent
+//!   while a refresh token is alive, no waiter left behind; each origin is backed off
+//!   only for its own rejections, and one that always rejects costs no more fetches
+//!   than is documented; if refreshes end the token in use, renewals turn exclusive
+//!   when they should, and then no request with the old token is in flight, even if
+//!   it has expired, except one that takes more than a second; and a refresh token
+//!   that was discarded is not sent;
 //! - **accounts that come and go**: one fetch at a time for each, never the token of
-//!   another, no more calls at a time than is set, refusals that outlive an account,
-//!   no session ended that is in use, none evicted that fits and is in use;
+//!   another, no more concurrent calls than configured, refusals that outlive an
+//!   account, no session ended that is in use, none evicted that fits and is in use;
 //! - **several sets of credentials**: no set is sent before its pause is over,
 //!   whichever cache sends it, however the refusal is worded, and whatever becomes of
-//!   other sets; logins of one user never overlap, by whatever password.
+//!   other sets; logins of one user never overlap, whatever the password.
 //!
-//! `MODEL_HISTORIES=1000000` runs that many of one cache, a tenth of accounts and a
-//! fifth of credentials, `MODEL_SEED=17` one alone (with the name
-//! of a test, that of its kind).
+//! `MODEL_HISTORIES=1000000` runs that many histories of one cache, a tenth as many
+//! of accounts and a fifth as many of credentials; `MODEL_SEED=17` runs a single one
+//! (with the name of a test, one of its kind).
 
 #![cfg(feature = "testing")]
 

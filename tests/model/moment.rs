@@ -1,4 +1,4 @@
-//! Time on two clocks, and the tokens that live by it.
+//! Time on two clocks, and tokens whose lives depend on it.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,4 @@
-//! Redis does what every store has to do.
+//! Redis meets the requirements for every store.
 
 use tower_bearer::store::MemoryStore;
 

@@ -1,5 +1,5 @@
-//! Fleets whose Redis is far away, or behind a proxy that drops connections, and fleets
-//! of very many processes.
+//! Fleets whose Redis is far away, or behind a proxy that drops connections, and
+//! fleets of very many processes.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What happens to a fleet under load.
+//! Faults that a fleet meets under load.
 
 use std::time::Duration;
 

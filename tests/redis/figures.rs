@@ -1,4 +1,4 @@
-//! What accounts cost the server.
+//! The server's memory and work for each account.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ async fn an_account_takes_three_keys_and_some_kilobytes() {
     let (redis, server) = (Server::start().await, TokenServer::builder().in_process());
     let tokens = cache(&server, &redis.store(), "me", 0);
     let length = tokens.token().await.expect("a token").secret().len();
-    // What is withdrawn or fails is not there in the ordinary run of things.
+    // Withdrawals and failures do not occur in the ordinary run of things.
     let keys: Vec<String> = redis.ask("KEYS tower-bearer:*").await;
     let mut bytes = 0;
     for key in &keys {

@@ -1,4 +1,4 @@
-//! A fleet of real processes, and a token endpoint that counts what they do.
+//! A fleet of real processes, and a token endpoint that counts their requests.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};

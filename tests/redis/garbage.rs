@@ -55,7 +55,8 @@ async fn write_failure(server: &Server, name: &str, value: &[u8]) {
         .await;
 }
 
-/// The parts of a failure's value: its generation, its end and what is sealed.
+/// Returns the parts of a failure's value: its generation, its end and the sealed
+/// part.
 fn parts(value: &[u8]) -> (u64, u64, &[u8]) {
     let mut parts = value.splitn(3, |byte| *byte == b':');
     let mut number = || {
@@ -399,7 +400,7 @@ async fn while_keys_rotate_step_by_step_a_failure_is_found_by_all() {
             "deleted by the reader"
         );
     }
-    // Written under the new key's name, it replaces what is under the old one's.
+    // Written under the new key's name, it replaces the one under the old key's.
     fail(&second, ACCOUNT, 1, Duration::from_millis(1)).await;
     tokio::time::sleep(Duration::from_millis(20)).await;
     fail(&first, ACCOUNT, 1, MINUTE).await;
@@ -462,7 +463,7 @@ async fn stores_with_other_prefixes_have_nothing_in_common() {
             .all(|key| key.starts_with("one:") || key.starts_with("other:"))
     );
 
-    // Nor can one read what was copied from the other.
+    // Nor can it read what was copied from the other.
     let mut copy = Cmd::new();
     copy.arg("COPY")
         .arg("one:{me}:token")

@@ -1,4 +1,4 @@
-//! Requests and results that Redis comes to late, and sessions opened meanwhile.
+//! Requests and results that Redis processes late, and sessions opened meanwhile.
 
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ async fn a_token_that_is_settled_late_is_as_old_as_it_is() {
     redis.stand_still(true);
     sleep(secs(6)).await;
     fetch.await.expect("no panic").expect("a token");
-    // Nobody else writes.
+    // No other process writes.
     drop(first);
     redis.stand_still(false);
     let account = Account::new(NAME).held_by(server.grant().holder());

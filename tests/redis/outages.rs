@@ -255,7 +255,8 @@ async fn a_server_that_lost_its_last_writes_hands_over_no_refresh_token() {
     );
 }
 
-/// A master that was a replica for a while has again what it handed over before.
+/// A master that was a replica for a while has again the tokens that it handed over
+/// before.
 #[tokio::test]
 async fn a_master_that_was_a_replica_in_between_hands_over_no_refresh_token() {
     let (first, second) = (Server::start().await, Server::start().await);

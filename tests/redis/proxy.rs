@@ -18,13 +18,13 @@ pub(crate) struct Proxy {
     task: JoinHandle<()>,
 }
 
-/// What the way through a proxy is like.
+/// The properties of a proxy.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Way {
     /// How long each direction takes, and at most that at random.
     pub(crate) delay: Duration,
     pub(crate) jitter: Duration,
-    /// A connection that was idle for so long is dropped without a word.
+    /// A connection that was idle for this long is dropped silently.
     pub(crate) idle: Option<Duration>,
 }
 
@@ -50,7 +50,7 @@ impl Way {
     }
 }
 
-/// What is not forwarded.
+/// What is being held back.
 #[derive(Clone, Copy, Default)]
 struct Held {
     all: bool,

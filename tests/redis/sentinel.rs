@@ -116,7 +116,7 @@ async fn follows_a_fail_over(watched: &mut SentinelSetup, is_killed: bool) {
         let mut connection = watched.sentinel.connection().await;
         let mut command = redis::cmd("SENTINEL");
         command.arg("FAILOVER").arg("my-master");
-        // It has to hear of the replica's state first.
+        // It must first learn of the replica's state.
         until("a replica to take over", async || {
             command.query_async::<()>(&mut connection).await.is_ok()
         })
@@ -124,7 +124,7 @@ async fn follows_a_fail_over(watched: &mut SentinelSetup, is_killed: bool) {
     }
     watched.followed().await;
     if !is_killed {
-        // Until then it goes on as the master, for those who have a connection.
+        // Until then it remains the master for clients that have a connection.
         until("the old master has stepped down", async || {
             let info: String = ask(&watched.master, "INFO replication").await;
             info.contains("role:slave")

@@ -82,7 +82,7 @@ impl Server {
         }
     }
 
-    /// Lets the server stand still, or go on.
+    /// Stops the server, or lets it continue.
     pub(crate) fn stand_still(&self, still: bool) {
         let id = self.child.as_ref().expect("it runs").id().to_string();
         let signal = if still { "-STOP" } else { "-CONT" };

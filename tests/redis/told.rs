@@ -1,4 +1,4 @@
-//! What an operator is told of a store.
+//! The warnings of a store to an operator.
 
 use std::time::Duration;
 

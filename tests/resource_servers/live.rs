@@ -1,5 +1,5 @@
 //! The layer against real resource servers, which `bash tests/resource_servers/run`
-//! starts: a token that is dead before its time is replaced, at the cost of one token
+//! starts: a token that was revoked early is replaced, at the cost of one token
 //! request for any number of callers.
 
 use reqwest::{Client, Method};
@@ -9,7 +9,7 @@ use tower_bearer::{
     BearerAuthLayer, BoxError, Origins, Outcome, PasswordGrant, Rejection, TokenCache,
 };
 
-/// A server, told where it is.
+/// A server and its URL.
 struct Server {
     url: String,
     client: Client,
@@ -48,7 +48,7 @@ impl Server {
         ["tokens", "accepted", "rejected"].map(|name| counts[name].as_u64().expect("a count"))
     }
 
-    /// What it answers to a dead token: status and challenge.
+    /// Returns its response to an invalid token: status and challenge.
     async fn raw(&self, path: &str, token: &str) -> (u16, Option<String>) {
         let url = format!("{}{path}", self.url);
         let answer = self.client.get(url).bearer_auth(token).send().await;

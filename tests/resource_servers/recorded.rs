@@ -1,5 +1,5 @@
-//! What resource servers answered to a dead token, as recorded, replayed through the
-//! layer: from how many set-ups it recovers, and with which policy.
+//! Recorded responses of resource servers to an invalid token, replayed through the
+//! layer: from how many configurations it recovers, and with which policy.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -65,7 +65,7 @@ fn servers() -> Vec<Server> {
         Server {
             name: format!("{name} {version}"),
             takes: takes.to_owned(),
-            // What an expired token meets comes first, then what is like it.
+            // The response to an expired token comes first, then those like it.
             dead: [expired, unknown, signature]
                 .into_iter()
                 .filter_map(answer)
@@ -76,8 +76,8 @@ fn servers() -> Vec<Server> {
     .collect()
 }
 
-/// What a request comes to whose token gets this answer: status, outcome and
-/// fetches. A newer token gets 200, or the same answer again.
+/// Returns the result of a request whose token gets this response: status, outcome
+/// and fetches. A newer token gets 200, or the same response again.
 async fn call<S, L, B>(layer: L, dead: &Answer, always: bool) -> (u16, Option<Outcome>, usize)
 where
     L: FnOnce(BearerAuthLayer, Api) -> S,
@@ -171,8 +171,8 @@ async fn with(policy: Policy, dead: &Answer, always: bool) -> (u16, Option<Outco
     }
 }
 
-/// The set-ups from which a policy recovers, by what they take: expired tokens, or
-/// else unknown ones.
+/// Returns the setups from which a policy recovers, by what they accept: expired
+/// tokens, or else unknown ones.
 async fn recovered(policy: Policy) -> BTreeMap<String, usize> {
     let mut recovered = BTreeMap::new();
     for server in servers() {
@@ -180,7 +180,7 @@ async fn recovered(policy: Policy) -> BTreeMap<String, usize> {
         if answer == (200, Some(Outcome::Replayed), 2) {
             *recovered.entry(server.takes).or_default() += 1;
         } else {
-            // The caller gets what the API said, and nothing is fetched for it.
+            // The caller gets the API's response, and nothing is fetched for it.
             assert_eq!(answer, (server.dead[0].status, None, 1), "{}", server.name);
         }
     }
@@ -275,8 +275,8 @@ async fn with_403_asked_for_missing_rights_cost_one_renewal_at_most() {
     assert_eq!((nothing, one), (5, 15));
 }
 
-/// Dead in whatever way: what a set-up answers to one it answers to all, but for
-/// those that are named in the guide.
+/// Invalid in any way: a setup answers all kinds alike, except those that are named
+/// in the guide.
 #[tokio::test(start_paused = true)]
 async fn other_deaths_are_recovered_from_as_an_expiry_is() {
     let mut differ = Vec::new();

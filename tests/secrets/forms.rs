@@ -1,4 +1,4 @@
-//! A secret, and all the forms in which it could be readable.
+//! A secret, and all readable forms of it.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -46,7 +46,7 @@ impl Secret {
             }
         };
         let mut parts = vec![("its letters", self.own_core())];
-        // Where nothing is escaped, the letters are enough.
+        // If nothing is escaped, the letters suffice.
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
         if !self.0.bytes().all(plain) {
             parts.push(("whole", &self.0));

@@ -1,5 +1,5 @@
-//! Nothing readable holds a secret: not the logs of any crate at the finest level, not
-//! `Debug`, not `Display`, not an error's sources.
+//! No readable output contains a secret: not the logs of any crate at the finest
+//! level, nor `Debug`, `Display` or an error's sources.
 
 #![cfg(all(
     feature = "accounts",

@@ -1,4 +1,4 @@
-//! Everything that is readable: logs, and what the tests show.
+//! All readable output: logs, and what the tests print.
 
 use std::error::Error;
 use std::fmt::Debug;

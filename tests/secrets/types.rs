@@ -121,7 +121,7 @@ pub(crate) fn show_all(password: &str, seen: &Seen) {
     assert!(missing.is_empty(), "not shown: {missing:?}");
 }
 
-/// Shows all grants, and what they are made of.
+/// Shows all grants, and their parts.
 fn show_grants(password: &str, seen: &Seen) {
     let url = "https://a.example/token";
     let secret = || Secret::from(password);
@@ -175,7 +175,7 @@ fn show_grants(password: &str, seen: &Seen) {
     seen.show("ConfiguredSource", &config.source().expect("a source"));
 }
 
-/// Shows the policies, and what they make of requests and responses.
+/// Shows the policies, and their results for requests and responses.
 fn show_policies(seen: &Seen) {
     seen.show("Rejection", &Rejection::default());
     seen.show("Unauthorized", &Rejection::default());
@@ -185,7 +185,7 @@ fn show_policies(seen: &Seen) {
     seen.show("InBody", &Rejection::in_body());
     seen.show("BufferBody", &BufferBody::up_to(10));
     let seen = seen.clone();
-    // In a runtime of its own.
+    // In a separate runtime.
     let shown = std::thread::spawn(move || {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let runtime = builder.enable_time().build().expect("a runtime");
@@ -306,7 +306,7 @@ fn public() -> Vec<String> {
             names.extend(list.split(',').map(|name| name.trim().to_owned()));
         }
     }
-    // Constants are no types.
+    // Constants are not types.
     names.retain(|name| name.chars().any(char::is_lowercase));
     assert!(names.len() > 25, "{names:?}");
     names

@@ -257,7 +257,7 @@ pub(crate) async fn call(way: Way, tokens: &TokenCache, server: &TokenServer, se
     }
 }
 
-/// The innermost middleware, which shows what is sent.
+/// The innermost middleware, which shows each request.
 struct ShowRequest(Seen);
 
 #[async_trait::async_trait]

@@ -1,4 +1,4 @@
-//! What is to be known of a server: its `server.json`.
+//! The description of a server: its `server.json`.
 
 use std::path::Path;
 
@@ -43,6 +43,9 @@ pub(crate) struct About {
     /// clients would take longer than it is from one renewal to the next.
     #[serde(default)]
     pub(crate) one_at_a_time: bool,
+    /// Whether it fails to make a second token for the same user within a second.
+    #[serde(default)]
+    pub(crate) one_token_a_second: bool,
     /// When an idle connection is closed; 0 if each is closed at once.
     pub(crate) keep_alive_seconds: f64,
 }
@@ -65,7 +68,7 @@ pub(crate) enum Account {
     Password,
     /// From a token that `run --refresh-token` prints.
     RefreshToken,
-    /// There is none but the client's own.
+    /// Only the client's own grant.
     ClientCredentials,
 }
 

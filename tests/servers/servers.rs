@@ -1,8 +1,8 @@
-//! The crate against one real authorization server. See `tests/servers/run`, which
-//! starts this for each; without what it sets up this fails and says so.
+//! The crate against one real authorization server. `tests/servers/run` starts this
+//! test for each server; without its setup the test fails with a message.
 //!
-//! Arguments pick cases by a part of their name. What is counted is what reached the
-//! server: see `watch.rs`.
+//! Arguments select cases by a part of their name. The counts are of what reached
+//! the server: see `watch.rs`.
 
 mod about;
 mod cases;
@@ -28,7 +28,7 @@ use world::World;
 async fn main() -> ExitCode {
     let mut results = Results::default();
     let started = Instant::now();
-    // In a task, so that a panic ends it and no more.
+    // In a task, so that a panic ends only that.
     match tokio::spawn(World::create()).await {
         Ok(world) => {
             let name = &world.about.name;

@@ -91,7 +91,7 @@ impl Stack {
     }
 
     fn request<B>(&self, body: impl FnOnce(Full<Bytes>) -> B) -> Request<B> {
-        // Empty where the API is read by GET.
+        // Empty if the API is read by GET.
         let (text, length) = match self.method {
             Method::GET => ("", None),
             _ => ("{}", Some(2)),

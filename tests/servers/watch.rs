@@ -1,5 +1,5 @@
-//! A TCP proxy in front of a server that counts what the server is asked and what
-//! it answers. Connections live and end as those to the server itself.
+//! A TCP proxy in front of a server that counts requests and responses. Its
+//! connections live and end as those to the server do.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ pub(crate) struct Exchange {
     path: String,
     /// The `grant_type` of a token request.
     grant: Option<String>,
-    /// What it carries as `authorization`.
+    /// The value of its `authorization`.
     credentials: Option<String>,
     status: Option<u16>,
 }
@@ -45,7 +45,7 @@ impl Watch {
         Self { url, seen, task }
     }
 
-    /// Forgets what was counted so far.
+    /// Resets the counts.
     pub(crate) fn forget(&self) {
         self.seen.lock().expect("no panic").clear();
     }
@@ -173,8 +173,8 @@ async fn carry(mut client: TcpStream, to: SocketAddr, seen: Arc<Mutex<Vec<Exchan
             }
             read = server.read(&mut down) => {
                 let Ok(read @ 1..) = read else { break };
-                // Clients do not send a request before they have read an answer, so
-                // what comes first after a request is the status of its answer.
+                // Clients do not send a request before they have read a response, so
+                // the first thing after a request is the status of its response.
                 if let Some(number) = waiting.take() {
                     let status = status(&down[..read]);
                     if let Some(exchange) = seen.lock().expect("no panic").get_mut(number) {

@@ -1,4 +1,4 @@
-//! One server, and what a case takes of it.
+//! One server, and helpers for the cases.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -37,7 +37,7 @@ pub(crate) struct World {
     users: AtomicUsize,
 }
 
-/// Who logs in, and how.
+/// The user who logs in, and how.
 #[derive(Clone)]
 pub(crate) struct Login {
     pub(crate) user: String,
@@ -101,7 +101,7 @@ impl World {
         self.process.kill();
     }
 
-    /// A path of the server where nothing is counted.
+    /// Returns a path of the server where nothing is counted.
     pub(crate) fn direct(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }

@@ -141,7 +141,7 @@ async fn reqwest_with_a_stream_sends_it_once() {
     assert_eq!(counts(&s), (2, 2, 1));
 }
 
-/// A body of so many frames, none of which is there at once.
+/// A body of this many frames, none of which is ready at once.
 struct Frames(usize, bool);
 
 impl http_body::Body for Frames {
@@ -298,7 +298,7 @@ fn channel(origin: &str) -> Channel {
         .connect_lazy()
 }
 
-/// What a gRPC call came to, as HTTP would say it.
+/// The result of a gRPC call, as an HTTP status.
 fn status<T>(answer: Result<T, tonic::Status>) -> StatusCode {
     match answer {
         Ok(_) => StatusCode::OK,

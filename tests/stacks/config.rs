@@ -17,7 +17,7 @@ fn config(keys: serde_json::Value) -> SourceConfig {
     serde_json::from_value(keys).expect("a configuration")
 }
 
-/// What a source of this configuration sends.
+/// Returns what a source of this configuration sends.
 async fn sent(config: &SourceConfig) -> Result<support::Received, BoxError> {
     let log = Log::default();
     let transport = endpoint(&log, |_| answer(200, &[], TOKEN));
@@ -544,6 +544,14 @@ fn what_is_missing_or_not_used_is_named() {
             "missing",
         ),
         (
+            with(
+                json!({ "grant": "refresh_token", "refresh_token": "hunter2",
+                "rotated_token_file": "/no/where/token" }),
+            ),
+            "rotated_token_file",
+            "/no/where/token cannot be written",
+        ),
+        (
             with(json!({ "grant": "token_exchange" })),
             "subject_token_file",
             "missing",
@@ -602,6 +610,14 @@ fn no_secret_is_in_debug_or_in_the_error_of_a_value_that_does_not_fit() {
         json!({ "preset": "voipex", "password": [472_193] }),
         json!({ "preset": "voipex", "password": "" }),
         json!({ "preset": "voipex", "params": { "totp": 472_193 } }),
+        json!({ "preset": "voipex", "params": "totp=472193" }),
+        json!({ "preset": "voipex", "params": 472_193 }),
+        json!({ "preset": "voipex", "params": -472_193 }),
+        json!({ "preset": "voipex", "params": 472_193.5 }),
+        json!({ "preset": "voipex", "params": ["472193"] }),
+        json!({ "preset": "voipex", "param_files": "472193" }),
+        json!({ "preset": "voipex", "assertion_claims": "472193" }),
+        json!({ "preset": "voipex", "assertion_headers": "472193" }),
         json!({ "preset": "voipex", "timeout": "472193 weeks" }),
         json!({ "preset": "voipex", "max_response": "472193x" }),
         json!({ "preset": "voipex", "cache": { "renew_jitter": "x472193" } }),
@@ -620,6 +636,61 @@ fn no_secret_is_in_debug_or_in_the_error_of_a_value_that_does_not_fit() {
     }
 }
 
+/// Twitch's type of token has spaces, and a variable can hold no list.
+#[tokio::test]
+async fn a_type_of_token_with_spaces_is_accepted_from_a_string_too() -> Result<(), BoxError> {
+    let from_a_variable = SourceConfig::from_vars(
+        "A_",
+        [
+            ("A_GRANT", "client_credentials"),
+            ("A_CLIENT_ID", "x"),
+            ("A_TOKEN_ENDPOINT", "https://a.example/token"),
+            ("A_ACCEPT_TOKEN_TYPE", "Application Access Token"),
+        ],
+    )?;
+    let from_a_string = json!({ "accept_token_type": "Application Access Token" });
+    let from_a_list = json!({ "accept_token_type": ["bot", "Application Access Token"] });
+    for config in [
+        from_a_variable,
+        config(client(from_a_string)),
+        config(client(from_a_list)),
+    ] {
+        let body = r#"{"access_token":"t","token_type":"application access token"}"#;
+        let transport = endpoint(&Log::default(), move |_| answer(200, &[], body));
+        config.source_through(transport)?.fetch().await?;
+    }
+    let several = config(client(json!({ "accept_token_type": "bot jwt" })));
+    for (token_type, is_accepted) in [("bot", true), ("JWT", true), ("robot", false)] {
+        let body = format!(r#"{{"access_token":"t","token_type":"{token_type}"}}"#);
+        let transport = endpoint(&Log::default(), move |_| answer(200, &[], body.clone()));
+        let fetched = several.source_through(transport)?.fetch().await;
+        assert_eq!(fetched.is_ok(), is_accepted, "{token_type}");
+    }
+    let error = config(client(json!({ "accept_token_type": "bot dpop" }))).source();
+    assert_eq!(error.expect_err("never").field(), "accept_token_type");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_parameters_name_in_a_variable_keeps_its_letter_case() -> Result<(), BoxError> {
+    let config = SourceConfig::from_vars(
+        "A_",
+        [
+            ("A_GRANT", "client_credentials"),
+            ("A_CLIENT_ID", "x"),
+            ("A_TOKEN_ENDPOINT", "https://a.example/token"),
+            ("A_PARAMS__AUDIENCE", "a"),
+            ("a_params__loginHint", "b"),
+            ("A_CACHE__Wait_Timeout", "7s"),
+        ],
+    )?;
+    let body = sent(&config).await?.body;
+    assert!(body.ends_with("&audience=a&loginHint=b"), "{body}");
+    let cache = format!("{:?}", config.token_cache_builder()?);
+    assert!(cache.contains("wait_timeout: 7s"), "{cache}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn plain_http_off_loopback_is_for_the_origins_that_are_listed() -> Result<(), BoxError> {
     let keys = json!({ "grant": "client_credentials", "client_id": "x",
@@ -628,6 +699,16 @@ async fn plain_http_off_loopback_is_for_the_origins_that_are_listed() -> Result<
         "allow_plain_http": "http://calls http://keycloak:8080" });
     let sent = sent(&config(keys)).await?;
     assert_eq!(sent.uri, "http://keycloak:8080/token");
+    for (endpoint, origin) in [
+        ("http://bücher:8080/token", "http://bücher:8080"),
+        ("http://10.1:8080/token", "http://10.1:8080"),
+        ("http://[fd00::1]/token", "http://[fd00:0::1]"),
+        ("HTTP://Keycloak:80/token", "http://keycloak/"),
+    ] {
+        let keys = json!({ "grant": "client_credentials", "client_id": "x",
+            "token_endpoint": endpoint, "allow_plain_http": origin });
+        assert!(config(keys).source().is_ok(), "{endpoint}");
+    }
     let mut keys = json!({ "grant": "client_credentials", "client_id": "x",
         "issuer": "http://keycloak:8080/realms/x", "allow_plain_http": ["http://keycloak:8080"] });
     assert!(config(keys.clone()).source().is_ok());
@@ -817,7 +898,7 @@ async fn a_key_signs_with_its_id_for_its_audience() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// All that a builder can say of what a key signs.
+/// Everything that a builder can set of what a key signs.
 #[cfg(feature = "private-key-jwt")]
 #[tokio::test]
 async fn what_a_key_signs_for_a_client_has_the_claims_and_headers_that_are_set()

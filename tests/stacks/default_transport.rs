@@ -1,8 +1,8 @@
-//! The default transport: proxies, certificates, and connections that are closed
-//! under a request.
+//! The default transport: proxies, certificates, and connections that close during a
+//! request.
 //!
-//! What the environment says is read by a process of its own: a test starts its
-//! binary once more, with its own name and other variables.
+//! Settings from the environment are read by a separate process: a test starts its
+//! binary again, with its own name and other variables.
 
 #![cfg(feature = "reqwest")]
 
@@ -35,8 +35,8 @@ const TOKEN: &str = r#"{"access_token":"t0ken","expires_in":3000,"token_type":"B
 /// A name that no resolver knows: only a proxy can reach it.
 const ELSEWHERE: &str = "http://auth.tower-bearer.test/token";
 
-/// A server that handles each connection by a function of its number, from 0, and
-/// keeps what was sent.
+/// A server that handles each connection with a function of its number, from 0, and
+/// records what was sent.
 struct Server {
     address: SocketAddr,
     received: Arc<Mutex<Vec<String>>>,
@@ -117,7 +117,7 @@ fn is_child() -> bool {
     std::env::var_os(CHILD).is_some()
 }
 
-/// Runs this test in a process of its own, with these variables.
+/// Runs this test in a separate process, with these variables.
 fn run_child(test: &str, variables: &[(&str, &str)]) {
     let mut command = Command::new(std::env::current_exe().expect("this binary"));
     command
@@ -306,7 +306,7 @@ async fn without_certificates_plain_http_works_and_https_does_once_there_are_som
             "{error:?}"
         );
     }
-    // The same grant goes on once they are there.
+    // The same grant works once they are there.
     std::fs::write(&authorities, &papers.authority)?;
     grant.fetch().await?;
 
@@ -391,7 +391,7 @@ enum Close {
     Read,
 }
 
-/// Closes the first connections, so many of them, and then answers.
+/// Closes this many connections first, and then responds.
 fn closing(connections: usize, close: Close) -> Server {
     Server::start(move |number, connection| {
         if number >= connections {
@@ -443,7 +443,7 @@ async fn a_request_whose_connection_was_closed_is_sent_once_more_if_that_is_safe
     Ok(())
 }
 
-/// In place of a frame: the connection is closed.
+/// Instead of a frame: closes the connection.
 #[cfg(feature = "http2")]
 const CLOSE: (u8, u8, &[u8]) = (u8::MAX, 0, &[]);
 
@@ -491,8 +491,8 @@ async fn a_request_that_an_http_2_server_did_not_process_is_sent_once_more() -> 
     // RST_STREAM with REFUSED_STREAM, and with INTERNAL_ERROR, which says nothing.
     let refused: &[(u8, u8, &[u8])] = &[(3, 0, &[0, 0, 0, 7])];
     let failed: &[(u8, u8, &[u8])] = &[(3, 0, &[0, 0, 0, 2])];
-    // GOAWAY with NO_ERROR and ENHANCE_YOUR_CALM and no stream. And of the first stream
-    // at the most, after which nothing comes.
+    // GOAWAY with NO_ERROR and ENHANCE_YOUR_CALM and no stream. And with the first
+    // stream as the last one, after which nothing follows.
     let goes_away: &[(u8, u8, &[u8])] = &[(7, 0, b"\0\0\0\0\0\0\0\0restart")];
     let too_many: &[(u8, u8, &[u8])] = &[(7, 0, &[0, 0, 0, 0, 0, 0, 0, 11])];
     let at_work: &[(u8, u8, &[u8])] = &[(7, 0, &[0, 0, 0, 1, 0, 0, 0, 11]), CLOSE];
@@ -503,8 +503,8 @@ async fn a_request_that_an_http_2_server_did_not_process_is_sent_once_more() -> 
         (failed, false),
         (at_work, false),
     ] {
-        // With a password and a refresh token, too. reqwest repeats such a request by
-        // itself, hyper-util's client does not.
+        // With a password and a refresh token, too. reqwest itself retries such a
+        // request, hyper-util's client does not.
         for (refreshes, by_hyper) in [(false, true), (true, true), (false, false)] {
             let server = Server::start(move |number, connection| {
                 if number == 0 {

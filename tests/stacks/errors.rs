@@ -1,5 +1,4 @@
-//! Errors in the hands of those who print a chain of causes: each cause is
-//! there, and is told once.
+//! Printed chains of causes: each cause occurs, and only once.
 
 #![cfg(all(feature = "testing", feature = "reqwest"))]
 
@@ -28,7 +27,7 @@ fn assert_told_once(messages: &[String]) {
     }
 }
 
-/// A call of reqwest that fails below the layer: nobody listens there.
+/// A call of reqwest that fails below the layer: the port is closed.
 async fn inner_error() -> Error<reqwest::Error> {
     let tokens = TokenCache::new(tower_bearer::AccessToken::new("a").expect("valid"));
     let origins = Origins::only(["http://127.0.0.1:1"]).expect("an origin");

@@ -148,7 +148,10 @@ fn each_reason_has_its_name() {
     }
     assert_one(
         &lines,
-        &["request sent again after a 401", "outcome=\"accepted\""],
+        &[
+            "request sent again after a rejection",
+            "outcome=\"accepted\"",
+        ],
     );
 }
 
@@ -276,7 +279,7 @@ fn metrics_of(work: impl Future<Output = ()>) -> BTreeMap<String, DebugValue> {
 fn metrics_follow_the_naming_rules_and_count_what_they_say() {
     let counted = metrics_of(async {
         let (server, _) = served(slow_server());
-        // Of its own, for tests run at the same time.
+        // With its own label, because tests run concurrently.
         let tokens = TokenCache::builder(server.grant()).label("named").build();
         let tokens = tokens.expect("valid");
         call_once(&server, &tokens).await;

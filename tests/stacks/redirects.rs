@@ -1,5 +1,5 @@
-//! reqwest follows redirects below the layer: an answer that comes from another
-//! origin than was asked says nothing of our token.
+//! reqwest follows redirects below the layer: a response from another origin than
+//! the requested one says nothing about our token.
 
 #![cfg(all(feature = "testing", feature = "reqwest"))]
 
@@ -37,7 +37,7 @@ async fn a_401_of_another_allowed_origin_that_reqwest_was_redirected_to_takes_no
         assert_eq!(response.url().as_str(), elsewhere);
         let outcome = response.extensions().get::<Outcome>();
         assert_eq!(outcome, Some(&Outcome::Unrelated), "{status}");
-        // reqwest leaves the header out where the host changes.
+        // reqwest omits the header if the host changes.
         let token = tokens.token().await.expect("a token");
         assert_eq!(token.generation(), 1, "the good token is kept");
         let response = client

@@ -115,7 +115,7 @@ async fn a_redirect_that_reqwest_follows_takes_no_token_to_another_origin() {
     let request = reqwest::Client::new().get(&url).build().expect("a request");
     let direct = service.oneshot(request).await.expect("an answer");
     for response in [through, direct] {
-        // What the other server says to a request without a token.
+        // The other server's response to a request without a token.
         assert_eq!(response.headers()[WWW_AUTHENTICATE], "Bearer");
         assert_eq!(response.url().as_str(), elsewhere);
     }

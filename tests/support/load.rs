@@ -1,4 +1,4 @@
-//! Callers that call again and again.
+//! Callers that repeat their calls.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
@@ -58,7 +58,7 @@ impl Tally {
     }
 }
 
-/// So many callers in a loop, until they are stopped.
+/// This many callers in a loop, until they are stopped.
 pub(crate) struct Load {
     state: Arc<State>,
     callers: JoinSet<()>,
@@ -100,7 +100,7 @@ impl Load {
         self.state.tally.lock().expect("no panic").clone()
     }
 
-    /// Waits for so many more calls to end.
+    /// Waits for this many more calls to end.
     pub(crate) async fn calls(&self, more: u64) {
         let target = self.state.rounds.load(SeqCst) + more;
         while self.state.rounds.load(SeqCst) < target {

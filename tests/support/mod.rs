@@ -1,4 +1,4 @@
-//! What the tests of the way to a token endpoint share.
+//! Helpers for the tests of requests to a token endpoint.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::convert::Infallible;
@@ -15,7 +15,7 @@ use tower_bearer::transport::Transport;
 
 pub(crate) mod scrap;
 
-/// What a token endpoint got.
+/// What a token endpoint received.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
     pub(crate) uri: Uri,

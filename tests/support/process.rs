@@ -1,4 +1,4 @@
-//! A server of the run's own: a child process in a process group of its own.
+//! A server of this run: a child process in its own process group.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::fs::{self, File};
@@ -14,7 +14,7 @@ use http::StatusCode;
 use tokio::time::sleep;
 
 pub(crate) struct Process {
-    /// Where the log is, and the id while it runs.
+    /// The folder of the log, and of the id while it runs.
     run: PathBuf,
     name: String,
     child: Mutex<Option<Child>>,
@@ -96,7 +96,7 @@ impl Process {
         self.run.join(format!("{}.{extension}", self.name))
     }
 
-    /// What the server wrote last.
+    /// Returns the server's last output.
     pub(crate) fn end_of_log(&self) -> String {
         match fs::read_to_string(self.file("log")) {
             Err(error) => error.to_string(),

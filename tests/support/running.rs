@@ -1,4 +1,4 @@
-//! Cases against a server, one after the other.
+//! Runs cases against a server, one after the other.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What a case found, in words. It panics where it does not hold.
+/// A case's findings, in words. It panics if the case fails.
 pub(crate) type Running = Pin<Box<dyn Future<Output = String> + Send>>;
 
 pub(crate) struct Case<W> {
@@ -51,7 +51,7 @@ impl Results {
     ) {
         for Case { name, run } in cases {
             let started = Instant::now();
-            // In a task, so that a panic ends it and no more.
+            // In a task, so that a panic ends only that.
             let ended = tokio::spawn(run(world.clone())).await;
             let took = started.elapsed();
             match ended {

@@ -1,4 +1,4 @@
-//! Files of a test.
+//! Temporary files of a test.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::path::PathBuf;
@@ -9,7 +9,8 @@ use tower_bearer::grant::SecretFile;
 pub(crate) struct Scrap(pub(crate) PathBuf);
 
 impl Scrap {
-    /// Of this name in the folder for temporary files. There is no file yet.
+    /// Returns a file of this name in the folder for temporary files. It does not
+    /// exist yet.
     pub(crate) fn new(name: &str) -> Self {
         let name = format!("tower-bearer-{name}-{}", std::process::id());
         Self(std::env::temp_dir().join(name))

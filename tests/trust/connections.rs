@@ -1,4 +1,4 @@
-//! What a healed 401 costs in connections, over HTTP/1.1.
+//! How many connections a recovered 401 costs, over HTTP/1.1.
 
 use std::io;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::common::{Count, get, millis};
 #[derive(Clone, Copy, Debug)]
 enum Rejection {
     Whole(usize),
-    /// The body in a packet of its own, so late.
+    /// The body in a separate packet, this much later.
     BodyLater(usize, Duration),
 }
 
@@ -102,8 +102,8 @@ async fn serve(
     }
 }
 
-/// Rounds of so many calls at once. Before each round the token is revoked, so
-/// that all of them meet a 401. Returns how many connections they took.
+/// Makes rounds of this many concurrent calls. Before each round the token is
+/// revoked, so that all of them meet a 401. Returns how many connections they took.
 async fn connections(rejection: Rejection, callers: usize, rounds: usize) -> usize {
     let api = Api::start(rejection).await.expect("a port");
     let fetches = Count::default();
@@ -111,7 +111,7 @@ async fn connections(rejection: Rejection, callers: usize, rounds: usize) -> usi
     let tokens = TokenCache::new(move || {
         let number = counted.up();
         async move {
-            // So that those who come late do not meet the next token.
+            // So that late calls do not meet the next token.
             tokio::time::sleep(millis(20)).await;
             AccessToken::new(format!("t{number}"))
         }

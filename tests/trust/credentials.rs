@@ -1,12 +1,15 @@
-//! Credentials that several caches send: they count as one, whichever sends them.
+//! Credentials that several caches send: they are counted together, whichever sends
+//! them.
 
 use tokio::time::{Instant, sleep};
 
 use tower_bearer::grant::ClientCredentialsGrant;
 use tower_bearer::testing::{MockResponse, TokenServer};
-use tower_bearer::{TokenCache, TokenErrorKind};
+use tower_bearer::{
+    AccessToken, RefreshToken, TokenCache, TokenError, TokenErrorKind, TokenResponse, TokenSource,
+};
 
-use crate::common::secs;
+use crate::common::{Count, secs};
 
 #[tokio::test(start_paused = true)]
 async fn a_new_cache_for_each_call_sends_a_wrong_password_no_more_often_than_one() {
@@ -142,7 +145,7 @@ async fn logins_of_one_user_by_two_passwords_never_overlap() {
     assert_eq!(ends, [2, 4, 6], "one after the other");
 }
 
-/// Somebody resets a cache while another's login is under way.
+/// One caller resets a cache while another's login is in progress.
 #[tokio::test(start_paused = true)]
 async fn a_reset_lets_no_login_overlap_another() {
     let server = TokenServer::builder().delay(secs(2)).in_process();
@@ -184,4 +187,48 @@ async fn refusals_of_requests_that_overlap_count_as_one() {
         }
     }
     assert_eq!((server.token_requests(), refused), (40, 39));
+}
+
+/// A user's own source, whose password was changed after the first login. A refresh
+/// yields a token for as long as the session lives, but a short one.
+#[derive(Clone)]
+struct Own {
+    logins: Count,
+    session_ends: Instant,
+}
+
+impl TokenSource for Own {
+    async fn fetch(&self) -> Result<TokenResponse, TokenError> {
+        if self.logins.up() > 1 {
+            return Err(TokenError::new(TokenErrorKind::Refused, "wrong password"));
+        }
+        let token = AccessToken::new("login")?.with_lifetime(secs(600));
+        let refresh_token = RefreshToken::new("session")?;
+        Ok(TokenResponse::new(token).with_refresh_token(refresh_token))
+    }
+
+    async fn refresh(&self, _: &RefreshToken) -> Result<TokenResponse, TokenError> {
+        if Instant::now() >= self.session_ends {
+            return Err(TokenError::new(TokenErrorKind::Refused, "no session"));
+        }
+        Ok(AccessToken::new("refresh")?.with_lifetime(secs(120)).into())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn logins_for_a_longer_life_and_others_count_together_where_credentials_have_no_fingerprint()
+{
+    let (start, logins) = (Instant::now(), Count::default());
+    let tokens = TokenCache::new(Own {
+        logins: logins.clone(),
+        session_ends: start + secs(2 * 3600),
+    });
+    assert!(tokens.token().await.is_ok());
+    while start.elapsed() < secs(12 * 3600) {
+        let _ = tokens.token_valid_for(secs(300)).await;
+        let _ = tokens.token().await;
+        sleep(secs(60)).await;
+    }
+    let refused = logins.get() - 1;
+    assert!((4..=5).contains(&refused), "{refused}");
 }

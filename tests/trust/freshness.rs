@@ -1,4 +1,4 @@
-//! How long a token is handed out: minimum validity, set clocks, fixed tokens.
+//! How long a token is handed out: minimum validity, changed clocks, fixed tokens.
 
 use tokio::time::sleep;
 
@@ -89,7 +89,7 @@ async fn near_a_sessions_end_a_login_yields_the_token_that_lives_as_long_as_aske
     assert_ne!(first.secret(), second.secret());
     assert_ne!(second.secret(), "short");
     assert_eq!((requests.refreshes(), requests.logins()), (1, 2));
-    // Whoever asks for less is served without a request.
+    // A caller that asks for less is served without a request.
     assert_eq!(
         tokens
             .token_valid_for(secs(100))
@@ -185,8 +185,8 @@ async fn a_fixed_token_that_nobody_used_expires_all_the_same() {
     assert_eq!(error.kind(), TokenErrorKind::Expired);
 }
 
-/// The refresh token still works, but what it yields lives too short, and the
-/// password was changed.
+/// The refresh token still works, but its tokens live too short, and the password
+/// was changed.
 #[tokio::test(start_paused = true)]
 async fn where_no_login_can_yield_more_life_a_hundred_calls_cost_no_request_each() {
     for (case, refusal) in [
@@ -218,10 +218,10 @@ async fn where_no_login_can_yield_more_life_a_hundred_calls_cost_no_request_each
             sleep(millis(100)).await;
         }
         println!("{case}: {} requests", requests.all());
-        // Those that hang go on for a quarter of an hour, the others for ten seconds.
+        // Fetches that hang take a quarter of an hour, the others ten seconds.
         let allowed = if case == "hang" { 30 } else { 8 };
         assert!(requests.all() <= allowed, "{case}: {}", requests.all());
-        // The session goes on by refreshes.
+        // The session continues by refreshes.
         for _ in 0..600 {
             assert!(tokens.token().await.is_ok(), "{case}");
             sleep(secs(1)).await;

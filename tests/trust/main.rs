@@ -1,6 +1,5 @@
-//! What the cache believes about failures: each is read rightly, kept in the
-//! right place, and meant for the right ones. The figures are those that were
-//! promised.
+//! How the cache interprets failures: each is classified correctly, kept in the
+//! right place, and applied to the right callers, with the promised numbers.
 
 #![cfg(feature = "testing")]
 

@@ -1,4 +1,4 @@
-//! Refresh tokens that yield nothing, or nothing that an API takes.
+//! Refresh tokens that yield no token, or none that an API accepts.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -97,7 +97,7 @@ async fn of_all_refreshes_that_fail_with_no_token_left_the_first_alone_costs_a_c
         let transport = by_grant(&requests, server.service(), answering(answer));
         let (failed, most) = a_day_of_calls(&server, transport).await;
         println!("{case}: {failed} of 1440 failed, {most} in a row");
-        // Nobody asks within the time that the endpoint asked for.
+        // No attempt is made within the time that the endpoint asked for.
         let allowed = if case == "503 later" { 2 } else { 1 };
         assert!(failed <= allowed, "{case}: {failed}");
         assert_eq!(failed, most, "{case}: in the first life only");

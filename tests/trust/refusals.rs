@@ -149,7 +149,7 @@ async fn a_readiness_probe_alone_sends_a_wrong_password_seven_times_a_day_at_the
     assert!((5..=7).contains(&requests), "{requests}");
 }
 
-/// Each server has credentials of its own, so that nothing is shared in between.
+/// Each server has its own credentials, so that nothing is shared.
 #[tokio::test(start_paused = true)]
 async fn ten_processes_send_a_wrong_password_thirty_times_in_ten_minutes_and_fifty_in_twelve_hours()
 {
@@ -177,7 +177,7 @@ async fn ten_processes_send_a_wrong_password_thirty_times_in_ten_minutes_and_fif
     assert!(sum() <= 50, "{}", sum());
 }
 
-/// What comes in between is passing and takes nothing from the refusals.
+/// Transient failures in between do not reset the count of refusals.
 #[tokio::test(start_paused = true)]
 async fn refusals_between_failures_that_pass_count_as_if_those_had_not_been() {
     let (server, requests) = (TokenServer::builder().in_process(), Requests::default());

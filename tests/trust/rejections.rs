@@ -1,4 +1,4 @@
-//! Rejections: one route's 401 and one origin's habits take nothing from others.
+//! Rejections: one route's 401 or one origin's behaviour does not affect others.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -162,7 +162,7 @@ async fn an_origin_that_always_rejects_is_no_load_on_the_token_endpoint() {
         sleep(secs(1)).await;
     }
     println!("{} fetches in an hour", fetches.get());
-    // Every minute at the most, once the pause has grown, and 12 for unknown lives.
+    // At most every minute, once the pause has grown, and 12 for unknown lives.
     assert!(fetches.get() <= 80, "{}", fetches.get());
 }
 

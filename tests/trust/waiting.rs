@@ -1,4 +1,4 @@
-//! Callers who wait, in whatever runtime: none hangs, none is blamed for
+//! Callers that wait, in any runtime: none hangs, and none fails because of
 //! another's end.
 
 use std::future::Future;
@@ -64,7 +64,7 @@ impl TokenSource for Rotating {
     }
 }
 
-/// On the real clock, for it is what nobody drives in between.
+/// In real time, because the point is that the runtime is not driven in between.
 #[test]
 fn a_program_that_drives_its_runtime_for_each_call_only_fetches_once_and_keeps_rotated_tokens() {
     let (runtime, source) = (runtime(), Arc::new(Rotating::default()));
@@ -232,7 +232,7 @@ async fn a_waker_that_panics_harms_no_other_waiter() {
         assert_eq!(token.expect("a token").secret(), "t1");
     }
     assert_eq!(fetches.get(), 1);
-    // The cache goes on.
+    // The cache continues to work.
     tokens.invalidate();
     assert_eq!(tokens.token().await.expect("a token").secret(), "t2");
     let mut noop = Context::from_waker(Waker::noop());

@@ -71,7 +71,7 @@ async fn users_go_on_with_their_tokens_while_the_access_is_refused() {
         tokens(&users, number).keep_warm();
         tokens(&users, number).token().await.expect("a token");
     }
-    // The access may not log in any more, nor refresh.
+    // The access can no longer log in or refresh.
     server.disable_user(ACCESS);
     access.invalidate();
     for _hour in 0..24 {

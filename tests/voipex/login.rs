@@ -1,4 +1,4 @@
-//! The life of a user's token: refreshed or exchanged again, with an access whose own
+//! The life of a user's token: refreshed or exchanged again, while the access's own
 //! token comes and goes.
 
 use tokio::time::sleep;

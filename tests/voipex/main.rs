@@ -1,5 +1,5 @@
-//! VoIPex: its exchange, by which an API access acts for any number of users with one
-//! login in all, and the embedded server that stands for it.
+//! VoIPex: its exchange, with which an API access acts for any number of users with
+//! a single login, and the embedded server that replaces it.
 
 #![cfg(all(feature = "accounts", feature = "testing"))]
 

@@ -1,4 +1,5 @@
-//! A user who may not be impersonated: refused alone, and not for good.
+//! A user who may not be impersonated: refused without effect on others, and not for
+//! good.
 
 use tokio::time::sleep;
 use tower_bearer::testing::{MockResponse, TokenServer};
@@ -28,7 +29,7 @@ async fn an_access_without_impersonation_is_told_so_and_the_refusal_sticks() {
     assert!(access.status().last_error.is_none());
     server.set_impersonator(ACCESS, true);
     tokens(&users, 1).token().await.expect("another user");
-    // Somebody has enabled it: the next attempt is not hours away.
+    // Impersonation has been enabled: the next attempt is not hours away.
     sleep(error.retry_after().expect("a pause")).await;
     tokens(&users, 0).token().await.expect("a token");
     assert_eq!(server.counts().password_grants, 1);
@@ -67,7 +68,7 @@ async fn the_same_user_of_another_access_is_not_refused_with_it() {
             if known {
                 return known_source;
             }
-            // A source whose credentials nobody can tell from others.
+            // A source whose credentials cannot be told apart.
             TokenCache::new(move || {
                 let tokens = known_source.clone();
                 async move { tokens.token().await }

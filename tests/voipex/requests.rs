@@ -1,4 +1,4 @@
-//! What is sent, byte for byte.
+//! The requests, byte for byte.
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use tower_bearer::testing::TokenServer;

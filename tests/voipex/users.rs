@@ -1,5 +1,5 @@
-//! Many users of one access: one login, one exchange for each, and never the token of
-//! another.
+//! Many users of one access: one login, one exchange for each, and never the token
+//! of another.
 
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
@@ -95,7 +95,7 @@ async fn the_token_of_the_access_and_those_of_its_users_do_not_wait_for_each_oth
         };
         let failed = fetch_all(user).await;
         assert!(failed.is_empty(), "{:?}", failed[0]);
-        // Again, where the token of the access is dead and those of the users are.
+        // Again, when the tokens of the access and of the users are all invalid.
         server.end_sessions();
         for number in 0..USERS {
             user(number).invalidate();
@@ -161,7 +161,7 @@ impl Hash for Login {
     }
 }
 
-/// Returns the user whom a token names.
+/// Returns the user that a token names.
 fn user_of(request: &Request<Body>) -> String {
     let token = request.headers()["authorization"].to_str().expect("ascii");
     let claims = token.split('.').nth(1).expect("three parts");

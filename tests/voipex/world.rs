@@ -13,8 +13,8 @@ pub(crate) fn login(number: usize) -> String {
     format!("user{number}@company.example")
 }
 
-/// Returns a server with an access that may act for so many users, and for those that
-/// the builder has.
+/// Returns a server with an access that may act for this many users, and for those
+/// that the builder has.
 pub(crate) fn company(users: usize, builder: TokenServerBuilder) -> Arc<TokenServer> {
     let builder = builder.user(ACCESS, "secret").impersonator(ACCESS);
     let add = |builder: TokenServerBuilder, n| builder.user(login(n), "unknown to the app");

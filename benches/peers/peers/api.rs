@@ -1,5 +1,5 @@
-//! The inner service: nothing on the hot path; an API that knows an expired
-//! token during a rotation.
+//! The inner service: does nothing on the hot path; during a rotation, an API that
+//! rejects an expired token.
 
 use std::future::{Ready, ready};
 use std::hint::black_box;

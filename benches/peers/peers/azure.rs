@@ -1,7 +1,6 @@
-//! azure_core's policy has requests and a pipeline of its own, not tower's. So
-//! it is measured over its own bare pipeline: one service that builds azure's
-//! request and sends it through the policies it has, the last of which does
-//! nothing.
+//! azure_core's policy has its own requests and pipeline, not tower's. So it is
+//! measured against its own bare pipeline: one service that builds azure's request
+//! and sends it through the policies it has, the last of which does nothing.
 
 use std::fmt;
 use std::future::Future;

@@ -1,5 +1,5 @@
-//! One token endpoint for all peers: in process for those that take a closure,
-//! over loopback for those that bring their own HTTP.
+//! One token endpoint for all peers: in process for those that take a closure, over
+//! loopback for those with their own HTTP client.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

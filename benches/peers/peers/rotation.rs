@@ -1,4 +1,4 @@
-//! What callers see while a token gives way to the next.
+//! What callers see while a token is replaced by the next.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -1,17 +1,18 @@
-//! What challenges say: is it the scope that is too small?
+//! Challenges: decides whether a 401 is about the scope.
 
 use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
 
-/// Whether a 401 says that a newer token may help (RFC 9110, section 11.6.1; RFC
-/// 6750, section 3): it does, whatever scheme it names, for many APIs send another
-/// challenge than RFC 6750's or none, unless it is [about the scope](is_about_scope).
+/// Returns whether a newer token may help after a 401 (RFC 9110, section 11.6.1; RFC
+/// 6750, section 3). It may, whatever the scheme, because many APIs send another
+/// challenge than RFC 6750's or none, unless it is [about the
+/// scope](is_about_scope).
 pub(super) fn is_rejection(headers: &HeaderMap) -> bool {
     !is_about_scope(headers)
 }
 
-/// Whether a challenge says that the token's scope is too small, and no challenge of
-/// the scheme Bearer says something else.
+/// Returns whether a challenge says that the token's scope is too small, and no
+/// Bearer challenge names another error.
 pub(super) fn is_about_scope(headers: &HeaderMap) -> bool {
     let mut about_scope = false;
     for value in headers.get_all(WWW_AUTHENTICATE) {
@@ -36,7 +37,7 @@ pub(super) fn is_about_scope(headers: &HeaderMap) -> bool {
     about_scope
 }
 
-/// The parts of a list, split at commas outside quotes.
+/// Splits a list at commas outside quotes.
 fn items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let (mut quoted, mut escaped) = (false, false);
     value
@@ -51,7 +52,7 @@ fn items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .map(<[u8]>::trim_ascii)
 }
 
-/// The scheme with which an item starts, if it starts one, and its parameter.
+/// Splits an item into the scheme that it starts with, if any, and its parameter.
 fn split(item: &[u8]) -> (Option<&[u8]>, &[u8]) {
     let end = item
         .iter()
@@ -60,7 +61,7 @@ fn split(item: &[u8]) -> (Option<&[u8]>, &[u8]) {
     let (word, rest) = item.split_at(end);
     let parameter = rest.trim_ascii_start();
     if word.is_empty() || parameter.first() == Some(&b'=') {
-        // A parameter of the challenge before, or nothing that can be read.
+        // A parameter of the previous challenge, or unreadable.
         (None, item)
     } else if rest.is_empty() || rest.len() > parameter.len() {
         (Some(word), parameter)
@@ -82,7 +83,7 @@ fn is_insufficient_scope(parameter: &[u8]) -> bool {
     name.trim_ascii().eq_ignore_ascii_case(b"error") && value == b"insufficient_scope"
 }
 
-/// `tchar` of RFC 9110, section 5.6.2.
+/// Returns whether a byte is a `tchar` (RFC 9110, section 5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
@@ -144,7 +145,7 @@ mod tests {
             (&["error=insufficient_scope"], false),
             (&["Bearer error=\"insufficient_scope\", Bearer"], true),
             (&["Bearer error_description=\"insufficient_scope\""], true),
-            // Nothing in it that can be read.
+            // Unreadable.
             (&[""], true),
             (&[", ,,"], true),
             (&["=\"\"\"\\"], true),

@@ -1,5 +1,5 @@
-//! What an answer of an API says of the token that was sent: the decision, without
-//! I/O, and what is read later than the head of the response.
+//! What an API's response means for the token that was sent: the decision, without
+//! I/O, and what is read after the head of the response.
 
 mod challenge;
 mod policy;

@@ -11,21 +11,21 @@ use crate::auth::rejection::sent_token::SentToken;
 use crate::auth::rejection::trailers::GrpcBody;
 use crate::auth::rejection::verdict::{Verdict, grpc_status, rejected_if, unless_401};
 
-/// Says which responses reject the token, besides every 401 that is not about its
-/// scope.
+/// Policy that decides which responses reject the token, in addition to every 401
+/// that is not about its scope.
 ///
 /// | API | policy |
 /// |---|---|
-/// | answers 401 to a dead token | none: this is the default |
+/// | answers 401 to an invalid token | none: this is the default |
 /// | answers 403, 400 or another status | [`Rejection::statuses`] |
-/// | says it in the status and a header together | [`Rejection::when`] |
-/// | speaks gRPC | [`Rejection::grpc`] |
+/// | answers with a certain status and header | [`Rejection::when`] |
+/// | uses gRPC | [`Rejection::grpc`] |
 /// | answers 200, and says it in the body (GraphQL) | [`Rejection::in_body`] |
 ///
-/// What is found so leads to the same as a 401: one renewal for any number of
-/// requests, one replay for each, and renewals that do not help are backed off. The
-/// guide `rejections`, in the documentation of all features, says which framework
-/// answers what.
+/// A rejection found this way has the same effect as a 401: one renewal for any
+/// number of requests, one replay for each, and renewals that do not help are backed
+/// off. The guide `rejections`, in the documentation with all features, lists what
+/// the frameworks answer.
 ///
 /// ```
 /// # use tower_bearer::{AccessToken, BearerAuthLayer, Origins, TokenCache};
@@ -41,23 +41,23 @@ use crate::auth::rejection::verdict::{Verdict, grpc_status, rejected_if, unless_
 pub struct Rejection<K = Unauthorized>(K);
 
 /// Every 401 whose challenge does not say `insufficient_scope` (RFC 6750, section
-/// 3.1), whatever scheme it names. The default.
+/// 3.1), whatever its scheme. The default.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unauthorized;
 
-/// These statuses too. See [`Rejection::statuses`].
+/// 401 and these statuses. See [`Rejection::statuses`].
 #[derive(Clone, Debug)]
 pub struct Statuses(Arc<[StatusCode]>);
 
-/// What a closure says too. See [`Rejection::when`].
+/// 401 and what a closure decides. See [`Rejection::when`].
 #[derive(Clone, Copy)]
 pub struct When<F>(F);
 
-/// `grpc-status: 16` too. See [`Rejection::grpc`].
+/// 401 and `grpc-status: 16`. See [`Rejection::grpc`].
 #[derive(Clone, Copy, Debug)]
 pub struct Grpc;
 
-/// What the caller reads in the body too. See [`Rejection::in_body`].
+/// 401 and what the caller reads in the body. See [`Rejection::in_body`].
 #[derive(Clone, Copy, Debug)]
 pub struct InBody;
 
@@ -68,14 +68,14 @@ impl Default for Rejection {
 }
 
 impl Rejection<Statuses> {
-    /// Takes these statuses for a rejection, as well as 401, unless a challenge says
-    /// `insufficient_scope` (RFC 6750, section 3.1). Where an API answers a dead token
-    /// and missing rights alike, a lack of rights costs one renewal, and then one in
-    /// 1 s to 60 s, as renewals that do not help are backed off.
+    /// Treats these statuses as rejections, as well as 401, unless a challenge says
+    /// `insufficient_scope` (RFC 6750, section 3.1). Where an API answers an invalid
+    /// token and missing rights alike, missing rights cost one renewal, and then one
+    /// every 1 s to 60 s, because renewals that do not help are backed off.
     ///
     /// # Panics
     ///
-    /// If one is not an HTTP status.
+    /// Panics if one is not an HTTP status.
     pub fn statuses<I>(statuses: I) -> Self
     where
         I: IntoIterator,
@@ -93,8 +93,8 @@ impl<F> Rejection<When<F>>
 where
     F: Fn(StatusCode, &HeaderMap) -> bool + Clone,
 {
-    /// Takes what this closure says yes to for a rejection, as well as 401. It is not
-    /// asked about a 401.
+    /// Treats a response as a rejection if this closure returns true. Each 401 is
+    /// one too, and the closure is not called for it.
     ///
     /// ```
     /// # use tower_bearer::{AccessToken, BearerAuthLayer, Origins, TokenCache};
@@ -115,27 +115,27 @@ where
 }
 
 impl Rejection<Grpc> {
-    /// Takes `grpc-status: 16` (unauthenticated) for a rejection, as well as 401. In the
-    /// first headers, where servers put it that check the token before they answer, the
-    /// request is replayed; tonic's unary calls with
-    /// [`BufferBody`](crate::BufferBody). In trailers it is too late for that: they
-    /// reach the caller once the newer token is there, for the next call.
+    /// Treats `grpc-status: 16` (unauthenticated) as a rejection, as well as 401. In
+    /// the first headers, used by servers that check the token before they answer,
+    /// it leads to a replay (of tonic's unary calls with
+    /// [`BufferBody`](crate::BufferBody)). In trailers it is too late for a replay:
+    /// they reach the caller once the newer token is there, for the next call.
     ///
-    /// Responses have a [`GrpcBody`], which reads the trailers.
+    /// The response's body is a [`GrpcBody`], which reads the trailers.
     pub fn grpc() -> Self {
         Self(Grpc)
     }
 }
 
 impl Rejection<InBody> {
-    /// Lets the caller reject the token by what the body says, as well as 401. Each
-    /// response has a [`SentToken`] in its extensions, by which the caller tells.
+    /// Lets the caller reject the token after reading the body, as well as 401. Each
+    /// response has a [`SentToken`] in its extensions for that.
     pub fn in_body() -> Self {
         Self(InBody)
     }
 }
 
-/// A [`Rejection`] for this type of response. It is sealed.
+/// Trait of each [`Rejection`] for this type of response. It is sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot read `{Res}`",
     note = "each `Rejection` reads an `http::Response`; `Rejection::grpc()` reads nothing else"
@@ -145,11 +145,11 @@ pub trait RejectionPolicy<Res>: Clone + sealed::Sealed {
     type Response;
     #[doc(hidden)]
     fn verdict(&self, status: StatusCode, headers: &HeaderMap) -> Verdict;
-    /// Whether a response says nothing that has to be read, where a success is not to
-    /// be reported.
+    /// Returns whether nothing in a response has to be read, provided that a success
+    /// need not be reported.
     #[doc(hidden)]
     fn is_final(&self, response: &Res) -> bool;
-    /// What the caller gets, of a response to a request that was sent with this token.
+    /// Returns what the caller gets, for a request that was sent with this token.
     #[doc(hidden)]
     fn finish(&self, response: Res, sent: Option<SentToken>) -> Self::Response;
 }
@@ -346,7 +346,7 @@ mod tests {
                 response(200, &code("7")),
                 [Accepted, Accepted, Accepted, Accepted, Undecided],
             ),
-            // From in front of whoever reads tokens.
+            // From a proxy in front of the server that reads tokens.
             (
                 response(200, &code("14")),
                 [Accepted, Accepted, Accepted, Undecided, Undecided],

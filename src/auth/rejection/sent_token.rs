@@ -1,5 +1,4 @@
-//! A token that was sent, for a rejection that is read later than the head of the
-//! response.
+//! The token that was sent, for a rejection found after the head of the response.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,12 +7,13 @@ use crate::cache::{Carried, Rejection, Requirements, Shared, WaitForToken, regis
 use crate::error::TokenError;
 use crate::origins::OriginId;
 
-/// The token that a request was sent with, in the extensions of its response where
-/// the layer has [`Rejection::in_body`](crate::Rejection::in_body): for an API that
-/// answers 200 to a dead token and says so in the body, as GraphQL servers do.
+/// Identifies the token that a request was sent with. A layer with
+/// [`Rejection::in_body`](crate::Rejection::in_body) inserts it into the extensions
+/// of each response, for an API that answers 200 to an invalid token and says so in
+/// the body, as GraphQL servers do.
 ///
-/// Holds no token, only which one it was. So a rejection is one of exactly this
-/// token: when it comes late, and a newer one is in use already, it costs nothing.
+/// It does not hold the token, only which one it was. So it rejects exactly this
+/// token: a late rejection, when a newer token is already in use, costs nothing.
 /// Renewals that do not help are backed off, for each origin.
 ///
 /// ```
@@ -48,7 +48,7 @@ use crate::origins::OriginId;
 pub struct SentToken {
     carried: Carried,
     origin: OriginId,
-    /// A success is to be reported.
+    /// Whether a success is to be reported.
     listening: bool,
 }
 
@@ -62,8 +62,8 @@ impl SentToken {
     }
 
     /// Reports that the API rejected this token. A newer one is fetched in the
-    /// background, unless renewals are backed off; until it is there, others go on with
-    /// this one.
+    /// background, unless renewals are backed off; until it arrives, other callers
+    /// keep using this one.
     pub fn reject(&self) {
         if let Some(shared) = self.rejected() {
             shared.renew_rejected(self.carried.generation);
@@ -71,12 +71,13 @@ impl SentToken {
     }
 
     /// Reports that the API rejected this token, and waits for a newer one, so that
-    /// the request can be sent again. Returns `false` if there is none because renewals
-    /// are backed off: fresh tokens were rejected too.
+    /// the request can be sent again. Returns `false` if there is none because
+    /// renewals are backed off: fresh tokens were rejected too.
     ///
     /// # Errors
     ///
-    /// Why there is no newer token, as for [`TokenCache::token`](crate::TokenCache::token).
+    /// Fails if no newer token can be had, as
+    /// [`TokenCache::token`](crate::TokenCache::token) does.
     pub async fn renew(&self) -> Result<bool, TokenError> {
         match self.rejected() {
             Some(shared) => self.wait(shared).await.map(|_| true),
@@ -84,23 +85,23 @@ impl SentToken {
         }
     }
 
-    /// Reports that the API accepted this token. Not needed, but what ends a backoff
-    /// before its time, and without it a token that came by refresh costs each request
-    /// some more instructions.
+    /// Reports that the API accepted this token. Optional: it ends a backoff early,
+    /// and without it each request with a token that came by refresh costs some more
+    /// instructions.
     pub fn accept(&self) {
         if let Some(shared) = registry::find(self.carried.cache).filter(|_| self.listening) {
             shared.accepted(self.carried.generation, self.origin, false);
         }
     }
 
-    /// Reports the rejection; the cache if a newer token is called for.
+    /// Reports the rejection; returns the cache if a newer token is needed.
     pub(super) fn rejected(&self) -> Option<Arc<Shared>> {
         let shared = registry::find(self.carried.cache)?;
         let rejection = shared.rejected_late(self.carried.generation, self.origin);
         (rejection == Rejection::Renew).then_some(shared)
     }
 
-    /// The wait for a newer token than this one.
+    /// Returns the wait for a newer token than this one.
     pub(super) fn wait(&self, shared: Arc<Shared>) -> WaitForToken {
         let needs = Requirements {
             newer_than: self.carried.generation,

@@ -14,9 +14,9 @@ use crate::auth::rejection::verdict::{Verdict, grpc_status};
 use crate::cache::WaitForToken;
 
 pin_project! {
-    /// The body of a response where the layer has
-    /// [`Rejection::grpc`](crate::Rejection::grpc). Passes everything on; trailers that
-    /// reject the token are held back until there is a newer one.
+    /// Body of a response where the layer has
+    /// [`Rejection::grpc`](crate::Rejection::grpc). Passes everything on; trailers
+    /// that reject the token are held back until there is a newer one.
     pub struct GrpcBody<B> {
         #[pin]
         body: B,
@@ -40,13 +40,13 @@ impl<B> GrpcBody<B> {
         }
     }
 
-    /// Returns the body itself, whose trailers are then not read.
+    /// Returns the body itself, whose trailers then are not read.
     pub fn into_inner(self) -> B {
         self.body
     }
 }
 
-/// Reads trailers. What is to be waited for before they are passed on.
+/// Reads trailers. Returns what to wait for before they are passed on.
 fn read(sent: &SentToken, trailers: &HeaderMap) -> Option<Pin<Box<WaitForToken>>> {
     match grpc_status(trailers) {
         Verdict::Rejected => {
@@ -86,7 +86,8 @@ impl<B: Body> Body for GrpcBody<B> {
             }
         }
         if let Some(held) = this.held {
-            // If there is none, the caller's next request says why.
+            // If there is no newer token, the caller's next request fails with the
+            // reason.
             let _ = ready!(held.renewal.as_mut().poll(cx));
         }
         let trailers = this.held.take().map(|held| held.trailers);

@@ -1,4 +1,4 @@
-//! What a response says of the token that was sent.
+//! What a response means for the token that was sent.
 
 use http::{HeaderMap, StatusCode};
 
@@ -6,20 +6,20 @@ use crate::auth::rejection::challenge::is_rejection;
 
 const GRPC_STATUS: &str = "grpc-status";
 
-/// What the head of a response says of the token that was sent.
+/// What the head of a response means for the token that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The API took the token.
+    /// The API accepted the token.
     Accepted,
-    /// Nothing yet: the body may say it.
+    /// Not known yet: the body may tell.
     Undecided,
     /// A newer token may help.
     Rejected,
-    /// A 401 that a newer token would not help against.
+    /// A 401 that a newer token would not fix.
     Unrelated,
 }
 
-/// A 401 is a rejection or unrelated; what else there is says `other`.
+/// Decides for a 401; `other` decides for any other response.
 pub(super) fn unless_401(
     status: StatusCode,
     headers: &HeaderMap,
@@ -39,12 +39,12 @@ pub(super) fn rejected_if(rejected: bool) -> Verdict {
     }
 }
 
-/// What a gRPC status says, in the first headers or in trailers. Without one it is
-/// yet to come.
+/// Decides by the gRPC status, in the first headers or in trailers. Without one it
+/// is still to come.
 pub(super) fn grpc_status(headers: &HeaderMap) -> Verdict {
     match headers.get(GRPC_STATUS).map(|status| status.as_bytes()) {
         Some(b"16") => Verdict::Rejected,
-        // Unavailable: often from a proxy, which has read no token.
+        // Unavailable: often from a proxy, which has not read the token.
         Some(b"14") | None => Verdict::Undecided,
         Some(_) => Verdict::Accepted,
     }

@@ -11,19 +11,19 @@ use crate::auth::replay::buffered::BufferedBody;
 use crate::auth::replay::kept::{Kept, split};
 use crate::auth::replay::policy::{ReplayPolicy, with_body};
 
-/// Replays requests of any body, as long as no more than so many bytes of it were
-/// sent when the API rejected the token: their frames are kept while they are
-/// sent, and a replay sends them again and then the rest.
+/// Replay policy that keeps a request's body while it is sent, up to a number of
+/// bytes.
 ///
 /// For bodies that are not `Clone`: tonic's messages, reqwest's streams, a
-/// `BoxBody`. Nothing is copied or read ahead, for a frame is `Bytes`. Once more
-/// was sent than fits, or the response has come, nothing is kept any longer; a
-/// body that is known to be too long is not kept at all. Such a request is sent
-/// once only ([`Outcome::NotCopied`](crate::Outcome::NotCopied)).
+/// `BoxBody`. Frames are kept as they are sent, and a replay sends them again and
+/// then the rest. Nothing is copied or read ahead, because a frame is `Bytes`. The
+/// frames are dropped once more was sent than fits, or the response has arrived; a
+/// body that is known to be too long is not kept at all. Such a request is sent only
+/// once ([`Outcome::NotCopied`](crate::Outcome::NotCopied)).
 ///
-/// It serves `reqwest::Request`, and `http::Request` of http-body-util's `BoxBody`
-/// and `UnsyncBoxBody`. For other bodies [`boxed_by`](Self::boxed_by) says how one
-/// is made of any body:
+/// It serves `reqwest::Request`, and `http::Request` with http-body-util's `BoxBody`
+/// and `UnsyncBoxBody`. For other bodies, [`boxed_by`](Self::boxed_by) sets how one
+/// is made from any body:
 ///
 /// ```
 /// # use tower_bearer::{AccessToken, BearerAuthLayer, Origins, TokenCache};
@@ -44,7 +44,8 @@ pub struct BufferBody<B = ()> {
 }
 
 impl BufferBody {
-    /// Keeps at most this many bytes of each body, its trailers not counted.
+    /// Creates a policy that keeps at most this many bytes of each body, not
+    /// counting trailers.
     pub fn up_to(bytes: usize) -> Self {
         Self {
             limit: bytes,
@@ -52,9 +53,9 @@ impl BufferBody {
         }
     }
 
-    /// Sets how a body is made of a [`BufferedBody`], for bodies that this crate does
-    /// not know: `tonic::body::Body::new`, `axum::body::Body::new`. The body has to be
-    /// one that boxes any other.
+    /// Sets how a body is made from a [`BufferedBody`], for bodies that this crate
+    /// does not know: `tonic::body::Body::new`, `axum::body::Body::new`. The body
+    /// type must be one that boxes any other.
     pub fn boxed_by<B>(self, wrap: fn(BufferedBody<B>) -> B) -> BufferBody<B> {
         BufferBody {
             limit: self.limit,
@@ -79,10 +80,10 @@ impl<B> fmt::Debug for BufferBody<B> {
     }
 }
 
-/// A request that lacks its body, and what that is made of.
+/// A request without its body, and what the body is made from.
 pub struct Buffered<Req, B> {
     request: Req,
-    /// `None` if the request is whole without it.
+    /// `None` if the request is complete without it.
     body: Option<KeptBody<B>>,
 }
 
@@ -104,7 +105,7 @@ impl<Req, B> fmt::Debug for Buffered<Req, B> {
     }
 }
 
-/// Has the body of a request kept. `None` if it is known to be too long.
+/// Keeps the body of a request. Returns `None` if it is known to be too long.
 fn buffer<B>(
     request: &mut Request<B>,
     limit: usize,
@@ -176,7 +177,7 @@ impl<E: 'static> ReplayPolicy<Request<UnsyncBoxBody<Bytes, E>>> for BufferBody {
     }
 }
 
-/// What is in memory already is kept whatever its length.
+/// A body that is already in memory is kept whatever its length.
 #[cfg(feature = "reqwest")]
 impl ReplayPolicy<reqwest::Request> for BufferBody {
     type Copy = Buffered<reqwest::Request, reqwest::Body>;

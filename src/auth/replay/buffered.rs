@@ -10,12 +10,12 @@ use http_body::{Body, Frame, SizeHint};
 use crate::auth::replay::kept::SharedBody;
 use crate::sync::lock;
 
-/// A body whose frames [`BufferBody`](crate::BufferBody) keeps while they are
-/// sent, or one that is made of what was kept and the rest.
+/// Request body whose frames [`BufferBody`](crate::BufferBody) keeps while they are
+/// sent, or the body of a replay, made of the kept frames and the rest.
 ///
-/// Its frames, trailers, size and errors are those of the body that it was made
-/// from. It has an end as soon as the replay has begun: the API has rejected what
-/// it was a part of.
+/// Its frames, trailers, size and errors are those of the original body. The body of
+/// the first request ends as soon as the replay has begun, because the API has
+/// rejected that request.
 pub struct BufferedBody<B> {
     shared: SharedBody<B>,
     is_replay: bool,

@@ -1,4 +1,4 @@
-//! A body that is sent, and the frames of it that a replay would need.
+//! A body in flight, and the frames of it that a replay would need.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -11,9 +11,9 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::sync::lock;
 
-/// What a body on its way and the [`Kept`] part of it share.
+/// State shared by a body in flight and its [`Kept`] part.
 pub(super) struct Shared<B> {
-    /// What is yet to be read. `None` once it has ended.
+    /// The part that is yet to be read. `None` once it has ended.
     rest: Option<B>,
     /// Frames that were read, as long as they are kept.
     frames: VecDeque<Bytes>,
@@ -21,7 +21,7 @@ pub(super) struct Shared<B> {
     trailers: Option<HeaderMap>,
     limit: usize,
     stage: Stage,
-    /// Of the request on its way, while it waits for a frame.
+    /// The waker of the request in flight, while it waits for a frame.
     waker: Option<Waker>,
 }
 
@@ -29,20 +29,20 @@ pub(super) struct Shared<B> {
 enum Stage {
     /// Frames are kept as they are sent.
     Keeping,
-    /// There is nothing to replay: the body is too long, it has failed, or nobody
-    /// would send it again.
+    /// There is nothing to replay: the body is too long, it has failed, or no replay
+    /// will be sent.
     Released,
-    /// The replay has taken over: nothing goes to the first request any more.
+    /// The replay has taken over: the first request gets no more frames.
     Replaying,
 }
 
 pub(super) type SharedBody<B> = Arc<Mutex<Shared<B>>>;
 
-/// What is needed to send a body again. Dropped without having been used, it has
-/// no more frames kept.
+/// What is needed to send a body again. Dropping it unused ends the keeping of
+/// frames.
 pub(crate) struct Kept<B>(SharedBody<B>);
 
-/// Splits a body into what is sent and what is kept of that.
+/// Splits a body into the part that is sent and the part that is kept.
 pub(super) fn split<B>(body: B, limit: usize) -> (SharedBody<B>, Kept<B>) {
     let shared = Arc::new(Mutex::new(Shared {
         rest: Some(body),
@@ -57,8 +57,8 @@ pub(super) fn split<B>(body: B, limit: usize) -> (SharedBody<B>, Kept<B>) {
 }
 
 impl<B> Kept<B> {
-    /// Takes the body over from the request that was sent with it. `None` if not
-    /// all that was sent has been kept.
+    /// Takes the body over from the request that was sent with it. Returns `None` if
+    /// not everything that was sent has been kept.
     pub(super) fn take_over(self) -> Option<SharedBody<B>> {
         let mut shared = lock(&self.0);
         if shared.stage != Stage::Keeping {
@@ -67,8 +67,7 @@ impl<B> Kept<B> {
         shared.stage = Stage::Replaying;
         let waker = shared.waker.take();
         drop(shared);
-        // So that a connection which waits for more of it learns that there is
-        // none.
+        // Tells a connection that waits for more of the body that there is no more.
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -109,7 +108,7 @@ impl<B> Shared<B> {
 type Polled<B> = Poll<Option<Result<Frame<Bytes>, <B as Body>::Error>>>;
 
 impl<B: Body<Data = Bytes> + Unpin> Shared<B> {
-    /// Reads on, for the request that is sent first.
+    /// Reads on, for the first request.
     pub(super) fn poll_first(&mut self, cx: &mut Context<'_>) -> Polled<B> {
         if self.stage == Stage::Replaying {
             return Poll::Ready(None);
@@ -124,7 +123,7 @@ impl<B: Body<Data = Bytes> + Unpin> Shared<B> {
         polled
     }
 
-    /// Hands out what was kept, and then the rest.
+    /// Returns the kept frames, and then the rest.
     pub(super) fn poll_replay(&mut self, cx: &mut Context<'_>) -> Polled<B> {
         if let Some(data) = self.frames.pop_front() {
             self.bytes -= data.len();

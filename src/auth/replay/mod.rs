@@ -1,4 +1,4 @@
-//! Which requests can be sent a second time, and what is kept of them for that.
+//! Which requests can be sent a second time, and what is kept of them.
 
 mod buffer_body;
 mod buffered;

@@ -1,13 +1,13 @@
-//! The policies, but for the one that keeps a body while it is sent.
+//! The policies, except the one that keeps a body while it is sent.
 
 use std::convert::Infallible;
 
 use http::Request;
 use http_body::Body;
 
-/// Decides, before a request is sent, whether it could be sent again, by
-/// copying it. The copy waits beside the request and is sent if the API rejects
-/// the token and a newer one can be had.
+/// Policy that decides, before a request is sent, whether it could be sent again, by
+/// copying it. The copy is sent if the API rejects the token and a newer one is
+/// available.
 ///
 /// | policy | replays | for bodies that are |
 /// |---|---|---|
@@ -17,7 +17,7 @@ use http_body::Body;
 /// | [`NoReplay`] | none | anything |
 /// | a closure `Fn(&Request) -> Option<Request>` | what it copies | anything |
 ///
-/// A body that is not `Clone` needs another policy than the default:
+/// A body that is not `Clone` needs a policy other than the default:
 ///
 /// ```
 /// # use bytes::Bytes;
@@ -35,9 +35,9 @@ use http_body::Body;
 /// }
 /// ```
 ///
-/// The compiler names the policies wherever something asks for a service, as
-/// the return type here or tonic's clients do. A bare `.call` or `.oneshot` only
-/// gets to hear that there is no such method.
+/// The compiler names the policies only where a service is required, as by the
+/// return type here or by tonic's clients. For a bare `.call` or `.oneshot` it
+/// reports only that the method does not exist.
 ///
 /// ```compile_fail,E0277
 /// # use bytes::Bytes;
@@ -62,31 +62,30 @@ use http_body::Body;
     note = "`layer.replay(BufferBody::up_to(64 * 1024).boxed_by(Body::new))` replays what is small, for a `Body` that boxes any other (tonic's, axum's)"
 )]
 pub trait ReplayPolicy<Req> {
-    /// What is kept of a request while it is on its way.
+    /// What is kept of a request while it is in flight.
     type Copy;
 
-    /// Returns what it takes to send the request again, or `None` if it is sent once
-    /// only. May change how the request is sent, not what is sent.
+    /// Returns what is needed to send the request again, or `None` if it is sent
+    /// only once. May change how the request is sent, not what is sent.
     fn copy(&self, request: &mut Req) -> Option<Self::Copy>;
 
-    /// Returns the request to send again, or `None` if it cannot be sent again after
-    /// all. It has no token yet.
+    /// Returns the request to send again, without a token, or `None` if it cannot be
+    /// sent again after all.
     fn replay(copy: Self::Copy) -> Option<Req>;
 }
 
-/// Replays every request by cloning it, body and all. The default.
+/// Policy that replays every request by cloning it, including its body. The default.
 ///
-/// For `reqwest::Request` this is `try_clone`: a streaming body is sent once
-/// only.
+/// For `reqwest::Request` this is `try_clone`: a streaming body is sent only once.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CloneBody;
 
-/// Replays requests whose body is empty from the start
+/// Policy that replays requests whose body is empty from the start
 /// ([`Body::is_end_stream`]), for body types that are not `Clone`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EmptyBody;
 
-/// Replays nothing. A rejection still makes the token give way to a new one.
+/// Policy that replays nothing. A rejection still leads to a newer token.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoReplay;
 
@@ -116,7 +115,7 @@ impl<B: Body + Default> ReplayPolicy<Request<B>> for EmptyBody {
     }
 }
 
-/// A copy of the request with this body.
+/// Returns a copy of the request with this body.
 pub(super) fn with_body<B>(request: &Request<B>, body: B) -> Request<B> {
     let mut copy = Request::new(body);
     *copy.method_mut() = request.method().clone();

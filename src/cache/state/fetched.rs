@@ -16,9 +16,10 @@ use crate::telemetry::FetchedBy;
 use crate::token::RefreshToken;
 
 impl State {
-    /// The fetch with this id is about to send a refresh token. Returns the uses to be
-    /// waited for of the token that was in use last: it may have expired, or have been
-    /// given up, while requests that carry it are on their way.
+    /// Withholds the token in use, because the fetch with this id is about to send a
+    /// refresh token. Returns the uses to wait for of the token that was last in
+    /// use: it may have expired, or been dropped, while requests that carry it are
+    /// in flight.
     pub(crate) fn withhold(&mut self, id: u64, now: &Moment) -> Option<Arc<Uses>> {
         if !self.current_fetch.is(id) || !self.rare.exclusivity.withhold() {
             return None;
@@ -28,8 +29,9 @@ impl State {
         live.map_or_else(|| self.rare.last_uses.clone(), |live| live.uses.clone())
     }
 
-    /// The fetch with this id sends this refresh token now. Tells whether it may: not
-    /// one that was discarded, replaced or has expired meanwhile.
+    /// Records that the fetch with this id sends this refresh token now. Returns
+    /// whether it may: not a token that was discarded, replaced or has expired
+    /// meanwhile.
     pub(crate) fn start_refresh(
         &mut self,
         id: u64,
@@ -38,7 +40,7 @@ impl State {
         now: &Moment,
         settings: &Settings,
     ) -> bool {
-        // What a fetch does that was given up says nothing of what goes on now.
+        // An abandoned fetch says nothing about the current state.
         if !self.current_fetch.is(id) {
             return true;
         }
@@ -63,22 +65,23 @@ impl State {
         is_kept
     }
 
-    /// The request with a refresh token of the fetch with this id was answered, or
-    /// failed. Tells whether renewals are exclusive from now on.
+    /// Records that the refresh of the fetch with this id was answered, or failed.
+    /// Returns whether renewals have just become exclusive.
     pub(crate) fn refresh_answered(
         &mut self,
         id: u64,
         error: Option<&TokenError>,
         now: &Moment,
     ) -> bool {
-        // One that was given up says nothing of what goes on now.
+        // An abandoned fetch says nothing about the current state.
         if !self.current_fetch.is(id) {
             return false;
         }
         let processed = error.is_none_or(may_have_been_processed);
         let learned = self.rare.exclusivity.answered(processed);
         if error.is_some() {
-            // The token in use serves on. Otherwise it does until it is replaced.
+            // After a failure the token stays in use; otherwise it does until it is
+            // replaced.
             self.finish_refresh(now);
         }
         if learned {
@@ -87,7 +90,7 @@ impl State {
         learned
     }
 
-    /// What follows the request with a refresh token that returned this.
+    /// Returns what follows the request with a refresh token that returned this.
     pub(crate) fn after_refresh(
         &mut self,
         refreshed: &FetchResult,
@@ -127,8 +130,8 @@ impl State {
         next
     }
 
-    /// Records the result of the fetch with this id. After a failure a token that
-    /// is still valid stays. `None` if the fetch was given up before.
+    /// Records the result of the fetch with this id. After a failure a token that is
+    /// still valid stays. Returns `None` if the fetch was abandoned before.
     pub(crate) fn record(
         &mut self,
         id: u64,
@@ -159,15 +162,15 @@ impl State {
         }))
     }
 
-    /// A refresh, if there was one, is over. Tells whether it has shown how the server
-    /// renews.
+    /// Ends a refresh, if there was one. Returns whether renewals have just become
+    /// exclusive.
     fn finish_refresh(&mut self, now: &Moment) -> bool {
         let rare = self.rare.existing();
         rare.is_some_and(|rare| rare.exclusivity.finish(now.monotonic))
     }
 
-    /// The fetch with this id was dropped before its end. Tells whether renewals are
-    /// exclusive from now on.
+    /// Records that the fetch with this id was dropped before its end. Returns
+    /// whether renewals have just become exclusive.
     pub(crate) fn abandon(&mut self, id: u64, now: &Moment) -> bool {
         let is_current = self.current_fetch.finish(id).is_some();
         let learned = is_current && self.finish_refresh(now);
@@ -177,15 +180,16 @@ impl State {
         learned
     }
 
-    /// Counts a failure that is not the end of its fetch.
+    /// Counts a failure that does not end its fetch.
     pub(crate) fn note_failure(&mut self, fetched: &FetchResult, now: &Moment) {
         if let (Err(error), Some(pause), None) = (&fetched.answer, fetched.pause, &fetched.memory) {
             self.failures.record(error, pause, now);
         }
     }
 
-    /// The answer to a fetch that was given up is older than what came after it,
-    /// but a rotated refresh token may be the only one that is still alive.
+    /// Records the late answer to an abandoned fetch. It is older than what came
+    /// after it, but a rotated refresh token may be the only one that is still
+    /// alive.
     fn record_late(&mut self, fetched: FetchResult) {
         let FetchResult {
             answer,

@@ -1,5 +1,5 @@
-//! What the cache knows of its fleet: which token is the fleet's, and when to ask the
-//! store.
+//! What the cache knows of its fleet: which token is the fleet's, and when to call
+//! the store.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::cache::state::State;
 use crate::store::Acquire;
 
 impl State {
-    /// What to ask the fleet's store for.
+    /// Returns the request to the fleet's store.
     pub(crate) fn acquire(&mut self, lease: Duration) -> Acquire {
         let suspected = matches!((&self.live, self.rare.suspect),
             (Some(live), Some((suspect, _))) if live.generation() == suspect);
@@ -22,7 +22,7 @@ impl State {
         }
     }
 
-    /// Whether the fleet knows nothing of the token in use.
+    /// Returns whether the fleet does not know the token in use.
     pub(crate) fn is_alone(&self) -> bool {
         self.rare.alone && !self.closed
     }
@@ -31,14 +31,15 @@ impl State {
         self.rare.store_generation
     }
 
-    /// The token in use is the fleet's, of this generation in its store.
+    /// Records that the token in use is the fleet's, with this generation in its
+    /// store.
     pub(crate) fn handed_over(&mut self, generation: u64) {
         self.rare.store_generation = generation;
         self.rare.alone = false;
     }
 
-    /// Whether to look whether another process has a token, while this one may fetch
-    /// none.
+    /// Returns whether to look for another process's token, while this one may not
+    /// fetch.
     pub(crate) fn may_peek(&mut self, now: Instant) -> bool {
         let pause = self.backoff_left(now).filter(|_| !self.closed);
         let since = self
@@ -52,14 +53,15 @@ impl State {
         true
     }
 
-    /// Whether the refresh token in the fleet's store is to be left unused.
+    /// Returns whether to leave the refresh token in the fleet's store unused.
     pub(crate) fn take_discard_stored(&mut self) -> bool {
         self.rare.discard_stored && std::mem::take(&mut self.rare.discard_stored)
     }
 }
 
-/// Whether the store is to be read while no fetch may be made for this long, and it was
-/// read so long ago: after a twentieth of the pause, but between 1 and 30 seconds.
+/// Returns whether to read the store while no fetch may be made for `left` and it
+/// was last read `since` ago: after a twentieth of the pause, but between 1 and 30
+/// seconds.
 fn is_peek_due(left: Duration, since: Option<Duration>) -> bool {
     let every = (left / 20).clamp(Duration::from_secs(1), Duration::from_secs(30));
     since.is_none_or(|since| since >= every)

@@ -1,5 +1,5 @@
-//! What most caches have nothing of: apart, so that one of many accounts does not
-//! keep room for it.
+//! State that most caches do not have, kept separately, so that one of many accounts
+//! reserves no room for it.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, LazyLock};
@@ -17,45 +17,45 @@ use crate::store::StoreWarning;
 /// What is known of rejections, of refreshes and of a fleet.
 #[derive(Debug, Default)]
 pub(crate) struct Rare {
-    /// Failures of logins for a token that lives longer than those that come by
-    /// the refresh token.
+    /// Failed logins for a token that lives longer than those from the refresh
+    /// token.
     pub(crate) failed_logins: Failures,
     pub(super) rejections: Rejections,
-    /// The generation that was rejected last, and where.
+    /// The generation that was last rejected, and where.
     pub(super) suspect: Option<(u64, OriginId)>,
     pub(super) exclusivity: Exclusivity,
-    /// Requests that carry the token that was in use last, while none is.
+    /// The requests that carry the token that was last in use, while none is.
     pub(super) last_uses: Option<Arc<Uses>>,
-    /// The generation of the last token that came from the fleet's store, or
-    /// went there.
+    /// The generation of the last token that came from the fleet's store, or was
+    /// written there.
     pub(super) store_generation: u64,
-    /// The fleet knows nothing of the token in use.
+    /// Whether the fleet does not know the token in use.
     pub(super) alone: bool,
-    /// When the store was read last for a newer token, while no fetch could be made.
+    /// When the store was last read for a newer token, while no fetch could be made.
     pub(super) peeked_at: Option<Instant>,
     /// When the files of refused credentials may be read again.
     pub(super) reread_at: Option<Instant>,
-    /// What those files held whose credentials were tried last, as far as fingerprints
-    /// do not tell.
+    /// What the files of the last tried credentials held, where fingerprints do not
+    /// tell.
     pub(super) tried: Option<u64>,
-    /// The refresh token in the fleet's store is not to be used.
+    /// Whether the refresh token in the fleet's store must not be used.
     pub(super) discard_stored: bool,
-    /// Why the fleet's store could not be asked.
+    /// Why the fleet's store could not be reached.
     pub(crate) store_error: Option<TokenError>,
-    /// What the store has noticed.
+    /// The problem that the store has noticed.
     pub(crate) store_warning: Option<StoreWarning>,
-    /// The store was asked before.
+    /// Whether the store was called before.
     pub(crate) asked_store: bool,
     /// Tokens whose session a shutdown could not end.
     pub(super) unended: Option<Tokens>,
 }
 
-/// The same, allocated when it is changed first.
+/// The same, allocated when it is first changed.
 #[derive(Debug, Default)]
 pub(crate) struct OnDemand(Option<Box<Rare>>);
 
 impl OnDemand {
-    /// For a change that is none where there is nothing.
+    /// Returns the state if there is any, for a change that otherwise has no effect.
     pub(super) fn existing(&mut self) -> Option<&mut Rare> {
         self.0.as_deref_mut()
     }

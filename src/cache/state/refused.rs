@@ -1,4 +1,4 @@
-//! Refused credentials that are in files, whose contents may be others by now.
+//! Refused credentials in files whose contents may have changed.
 
 use std::time::Duration;
 
@@ -13,19 +13,20 @@ use crate::error::TokenError;
 /// How often the files are read while their credentials are refused.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// The same, where they could not be read in time: a network's file system that hangs.
+/// The same, if they could not be read in time: a network file system that hangs.
 const SELDOM: Duration = Duration::from_secs(30);
 
 impl State {
-    /// These are about to be tried: a number for what the files of the credentials
-    /// hold, beside what their fingerprint tells.
+    /// Records that credentials are about to be tried: `contents` is a number for
+    /// what their files hold, beyond what their fingerprint tells.
     pub(crate) fn note_tried(&mut self, contents: Option<u64>) {
         if self.rare.tried != contents {
             self.rare.tried = contents;
         }
     }
 
-    /// Whether to look for new credentials, while a fetch would fail with this error.
+    /// Returns whether to look for new credentials, while a fetch would fail with
+    /// this error.
     pub(crate) fn may_reread(&mut self, error: &TokenError, now: Instant) -> bool {
         let is_due = self.rare.reread_at.is_none_or(|at| now >= at);
         let may = is_due && !self.closed && classify(error) == FailureClass::Refused;
@@ -35,13 +36,13 @@ impl State {
         may
     }
 
-    /// The files could not be read in time.
+    /// Records that the files could not be read in time.
     pub(crate) fn put_off_rereading(&mut self, now: Instant) {
         self.rare.reread_at = Some(now + SELDOM);
     }
 
-    /// Forgets the refusal if the credentials are others now. Returns the failure that
-    /// is still in the way. `locks`: a person's account may be locked.
+    /// Forgets the refusal if the credentials have changed. Returns the failure that
+    /// still prevents a fetch. `locks`: a person's account may be locked.
     pub(crate) fn forget_replaced(
         &mut self,
         fingerprint: u64,
@@ -60,7 +61,7 @@ impl State {
             locks,
         ) {
             Replaced::Nothing => return Some(refused),
-            // What is remembered of the old ones holds for whoever has them.
+            // The memory of the old ones applies to anything that still has them.
             Replaced::Fingerprint => {}
             Replaced::Contents => {
                 CredentialMemory::forget(fingerprint);
@@ -81,13 +82,14 @@ enum Replaced {
     Nothing,
     /// A password or a client's secret.
     Fingerprint,
-    /// Something that has no fingerprint: an assertion, a key, a certificate.
+    /// Something without a fingerprint: an assertion, a key, a certificate.
     Contents,
 }
 
-/// What of the refused credentials, whose `memory` has this fingerprint, is another
-/// now. Beside a person's password, an assertion that changes each hour is news only
-/// if it was the client that was refused: else it would have the password sent again.
+/// Returns what has changed of the refused credentials, whose `memory` has this
+/// fingerprint. With a person's password, an assertion that changes each hour counts
+/// only if it was the client that was refused: otherwise the password would be sent
+/// again.
 fn replaced(
     memory: Option<u64>,
     fingerprint: u64,

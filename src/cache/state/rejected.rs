@@ -1,4 +1,4 @@
-//! What an API said of the token in use.
+//! What an API said about the token in use.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::origins::OriginId;
 use crate::telemetry::FetchedBy;
 
 impl State {
-    /// How tokens are renewed, as far as it is known.
+    /// Returns how tokens are renewed, as far as known.
     pub(crate) fn renewal(&self) -> Renewal {
         match self.rare.exclusivity.is_exclusive() {
             true => Renewal::Exclusive,
@@ -22,8 +22,8 @@ impl State {
         }
     }
 
-    /// Learns from a rejection how the server renews. Tells whether renewals are
-    /// exclusive from now on.
+    /// Learns from a rejection how the server renews. Returns whether renewals have
+    /// just become exclusive.
     pub(crate) fn learn_renewal(&mut self, generation: u64, now: &Moment) -> bool {
         let exclusive = self.rare.exclusivity.rejected(generation, now.monotonic);
         if exclusive {
@@ -37,8 +37,8 @@ impl State {
         self.live = self.live.take().map(|live| Arc::new(live.recounted()));
     }
 
-    /// An API rejected this generation at `origin`. Others go on with the token,
-    /// until there is a newer one or it is rejected for them too.
+    /// Records that an API rejected this generation at `origin`. Others keep using
+    /// the token, until there is a newer one or it is rejected for them too.
     pub(crate) fn rejected(
         &mut self,
         generation: u64,
@@ -76,7 +76,7 @@ impl State {
         Rejection::Renew
     }
 
-    /// An API accepted a request with this generation at `origin`.
+    /// Records that an API accepted a request with this generation at `origin`.
     pub(crate) fn accepted(&mut self, generation: u64, origin: OriginId, replayed: bool) {
         let Some(live) = self
             .live

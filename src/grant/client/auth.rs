@@ -9,11 +9,11 @@ use crate::grant::client::jwt::SignedJwt;
 use crate::grant::credential::Credential;
 use crate::grant::secret::{DynSecretSource, SecretSource};
 
-/// How a client authenticates to the token endpoint, with every grant and every
-/// refresh alike. The methods have the names of the IANA registry "OAuth Token
-/// Endpoint Authentication Methods", as in an identity provider's metadata.
+/// Client authentication at the token endpoint, the same for every grant and every
+/// refresh. The methods have the names of the IANA registry "OAuth Token Endpoint
+/// Authentication Methods", as in an identity provider's metadata.
 ///
-/// | what the server knows of the client | |
+/// | what the server knows of the client | method |
 /// |---|---|
 /// | nothing: it is public | [`none`](Self::none), the default |
 /// | a secret | [`client_secret_basic`](Self::client_secret_basic), [`client_secret_post`](Self::client_secret_post), [`client_secret_basic_unencoded`](Self::client_secret_basic_unencoded) |
@@ -34,10 +34,10 @@ use crate::grant::secret::{DynSecretSource, SecretSource};
 #[derive(Clone, Default)]
 pub struct ClientAuth(pub(super) Method);
 
-/// How id and secret are written into the header of HTTP Basic.
+/// How id and secret are written into the HTTP Basic header.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum InHeader {
-    /// As RFC 6749, section 2.3.1, says.
+    /// As RFC 6749, section 2.3.1, requires.
     Encoded,
     AsTheyAre,
 }
@@ -54,34 +54,34 @@ pub(super) enum Method {
 }
 
 impl ClientAuth {
-    /// Does not authenticate: the client is public (RFC 6749, section 2.1), and
-    /// its id identifies it.
+    /// Does not authenticate: the client is public (RFC 6749, section 2.1), and its
+    /// id identifies it.
     pub fn none() -> Self {
         Self(Method::None)
     }
 
     /// Sends id and secret in the `Authorization` header, as HTTP Basic (RFC 6749,
-    /// section 2.3.1). Every server must support this. The form has no `client_id`
-    /// then: a client must not authenticate in two places.
+    /// section 2.3.1). Every server must support this. The form then has no
+    /// `client_id`: a client must not authenticate in two places.
     ///
-    /// Id and secret are form-encoded before they are joined, as the RFC says, with
-    /// a space as `%20`, which servers decode that leave a `+` alone. What is not a
-    /// letter, a digit or one of `-._~` is no longer itself then, and some servers
-    /// do not decode it: see
+    /// Id and secret are form-encoded before they are joined, as the RFC requires,
+    /// with a space as `%20`, which servers that leave a `+` alone decode too. Only
+    /// letters, digits and `-._~` stay as they are. Some servers do not decode the
+    /// others: see
     /// [`client_secret_basic_unencoded`](Self::client_secret_basic_unencoded).
     pub fn client_secret_basic(secret: impl Into<Credential>) -> Self {
         Self(Method::Basic(secret.into(), InHeader::Encoded))
     }
 
-    /// Sends id and secret in the `Authorization` header, as HTTP Basic, just as they
-    /// are (RFC 7617): for servers that do not decode them, such as LemonLDAP::NG and
-    /// node-oauth. The id must have no colon.
+    /// Sends id and secret unencoded in the `Authorization` header, as HTTP Basic
+    /// (RFC 7617), for servers that do not decode them, such as LemonLDAP::NG and
+    /// node-oauth. The id must not contain a colon.
     pub fn client_secret_basic_unencoded(secret: impl Into<Credential>) -> Self {
         Self(Method::Basic(secret.into(), InHeader::AsTheyAre))
     }
 
-    /// Sends a secret in the form, as `client_secret` (RFC 6749, section 2.3.1):
-    /// for servers that do not read the header.
+    /// Sends a secret in the form, as `client_secret` (RFC 6749, section 2.3.1), for
+    /// servers that do not read the header.
     pub fn client_secret_post(secret: impl Into<Credential>) -> Self {
         Self(Method::Post(secret.into()))
     }
@@ -93,21 +93,21 @@ impl ClientAuth {
         Self(Method::Jwt(Arc::new(jwt)))
     }
 
-    /// Sends an assertion that something else signed (RFC 7523, section 2.2): a
+    /// Sends an assertion that a third party signed (RFC 7523, section 2.2): a
     /// [`SecretFile`](crate::grant::SecretFile) with the token of a Kubernetes
-    /// service account, or what a closure returns.
+    /// service account, or the result of a closure.
     pub fn client_assertion(source: impl SecretSource) -> Self {
         Self(Method::Assertion(Arc::new(source)))
     }
 
-    /// Relies on the certificate that the [transport](crate::transport) presents
-    /// in its TLS handshake (RFC 8705, section 2). The form carries the client id
-    /// and no secret; an issuer's `mtls_endpoint_aliases` (section 5) are used.
+    /// Relies on the certificate that the [transport](crate::transport) presents in
+    /// its TLS handshake (RFC 8705, section 2). The form carries the client id and
+    /// no secret; an issuer's `mtls_endpoint_aliases` (section 5) are used.
     pub fn tls_client_auth() -> Self {
         Self(Method::Tls)
     }
 
-    /// The secret that may have to be read from a file.
+    /// Returns the secret, which may have to be read from a file.
     pub(in crate::grant) fn credential(&self) -> Option<&Credential> {
         match &self.0 {
             Method::Basic(secret, _) | Method::Post(secret) => Some(secret),
@@ -115,7 +115,7 @@ impl ClientAuth {
         }
     }
 
-    /// The files of what authenticates the client otherwise, by an assertion.
+    /// Returns the files of an assertion that authenticates the client.
     pub(in crate::grant) fn files(&self) -> Vec<PathBuf> {
         match &self.0 {
             Method::Assertion(source) => source.files(),
@@ -144,8 +144,7 @@ impl fmt::Debug for ClientAuth {
 }
 
 impl Hash for ClientAuth {
-    /// Hashes what is known beforehand: not what a source returns or a signer
-    /// signs.
+    /// Hashes what is known in advance: not what a source returns or a signer signs.
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         std::mem::discriminant(&self.0).hash(hasher);
         match &self.0 {

@@ -29,7 +29,7 @@ impl Client {
         }
     }
 
-    /// Returns a form that begins with the client id, unless a header has it.
+    /// Returns a form that starts with the client id, unless a header has it.
     pub(in crate::grant) fn form(&self) -> Result<Form<'_>, TokenError> {
         if self.id.as_ref().is_some_and(String::is_empty) {
             let what = "the client id is empty";
@@ -43,7 +43,7 @@ impl Client {
         })
     }
 
-    /// Adds what authenticates the client to this server.
+    /// Adds the client's authentication to this server.
     pub(in crate::grant) async fn authenticate<'a>(
         &'a self,
         form: Form<'a>,
@@ -70,7 +70,7 @@ impl Client {
             .secret("client_assertion", assertion))
     }
 
-    /// Returns what else to try where the server refuses the client: servers differ in
+    /// Returns what else to try if the server refuses the client: servers differ in
     /// how they read id and secret in the header.
     pub(in crate::grant) fn hint(&self) -> Option<&'static str> {
         let Method::Basic(secret, written) = &self.auth.0 else {
@@ -104,8 +104,8 @@ impl Client {
     }
 }
 
-/// Returns the `Authorization` header of HTTP Basic, which is marked sensitive and
-/// wiped when dropped, and its credentials.
+/// Returns the `Authorization` header of HTTP Basic, marked sensitive and wiped when
+/// dropped, and its credentials.
 fn basic(id: &str, secret: &str, written: InHeader) -> Result<(HeaderValue, Secret), TokenError> {
     if written == InHeader::AsTheyAre && id.contains(':') {
         let what = "a client id with a colon cannot be sent in a header as it is: use \

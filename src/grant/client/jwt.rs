@@ -16,8 +16,8 @@ use crate::grant::secret::{Secret, SecretSource};
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
 const MAX_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// Signs an assertion for each token request (RFC 7523, section 3): one that
-/// authenticates the client, or one that is exchanged for a token.
+/// Signer of a new assertion for each token request (RFC 7523, section 3), to
+/// authenticate the client or to exchange for a token.
 ///
 /// `jti` is unique, `iat` is the current time, and `exp` follows from
 /// [`lifetime`](Self::lifetime). The other claims depend on the use:
@@ -63,7 +63,7 @@ pub struct SignedJwt {
     lifetime: Duration,
 }
 
-/// They may be about a person, and are not shown.
+/// Not shown, because they may be about a person.
 struct Claims(Map<String, Value>);
 
 impl SignedJwt {
@@ -77,36 +77,36 @@ impl SignedJwt {
         }
     }
 
-    /// Sets who issues the assertion (`iss`).
+    /// Sets the issuer of the assertion (`iss`).
     #[must_use]
     pub fn issuer(self, issuer: impl Into<String>) -> Self {
         self.claim("iss", issuer)
     }
 
-    /// Sets whom the assertion is about (`sub`).
+    /// Sets the subject of the assertion (`sub`).
     #[must_use]
     pub fn subject(self, subject: impl Into<String>) -> Self {
         self.claim("sub", subject)
     }
 
-    /// Sets whom the assertion is for (`aud`): the server's issuer, or the URL of its
-    /// token endpoint, as the server requires. The issuer is better: an assertion for
-    /// a URL that metadata names can be one for another server
+    /// Sets the audience of the assertion (`aud`): the server's issuer, or the URL
+    /// of its token endpoint, as the server requires. The issuer is safer: a URL
+    /// from metadata can make the assertion valid at another server
     /// (draft-ietf-oauth-rfc7523bis).
     #[must_use]
     pub fn audience(self, audience: impl Into<String>) -> Self {
         self.claim("aud", audience)
     }
 
-    /// Sets a claim, and replaces it if it was set before. `jti`, `iat` and
-    /// `exp` cannot be set.
+    /// Sets a claim, replacing it if it was set before. `jti`, `iat` and `exp`
+    /// cannot be set.
     #[must_use]
     pub fn claim(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.claims.0.insert(name.into(), value.into().into());
         self
     }
 
-    /// Sets a header (RFC 7515, section 4.1), and replaces the one that the signer or
+    /// Sets a header (RFC 7515, section 4.1), replacing the one that the signer or
     /// this type sets: `typ`, for servers that require `client-authentication+jwt`.
     /// `alg` cannot be set.
     #[must_use]
@@ -115,8 +115,8 @@ impl SignedJwt {
         self
     }
 
-    /// Sets how long an assertion is valid, in whole seconds. It has to cover the
-    /// difference of the clocks as well. Default: 60 seconds.
+    /// Sets how long an assertion is valid, in whole seconds. It must also cover the
+    /// difference between the clocks. Default: 60 seconds.
     ///
     /// # Errors
     ///
@@ -176,8 +176,8 @@ impl SignedJwt {
     }
 }
 
-/// Returns a string that was never used before: the time, and random numbers
-/// that differ between processes and calls.
+/// Returns a string that was never used before: the time, and random numbers that
+/// differ between processes and calls.
 fn unique(now: Duration) -> String {
     let random = || RandomState::new().hash_one(now);
     format!("{:x}-{:016x}{:016x}", now.as_nanos(), random(), random())

@@ -22,7 +22,7 @@ use crate::grant::secret::SecretFile;
 
 const FIELD: &str = "private_key";
 
-/// A private key from a PEM string or file, which signs assertions:
+/// Private key from a PEM string or file, which signs assertions:
 ///
 /// | key | [algorithm](Self::with_algorithm) (RFC 7518, section 3.1; RFC 8037) |
 /// |---|---|
@@ -48,7 +48,7 @@ pub struct PrivateKey {
     key: Arc<Key>,
     algorithm: &'static str,
     id: Option<String>,
-    /// Where it is read again.
+    /// The file that it is read from again.
     file: Option<Arc<Path>>,
     certificate: Option<Thumbprints>,
 }
@@ -71,7 +71,7 @@ struct Thumbprints {
 const OF_RSA: [&str; 6] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
 
 impl Key {
-    /// The algorithms that this key can sign with, the default first.
+    /// Returns the algorithms that this key can sign with, the default first.
     fn algorithms(&self) -> &'static [&'static str] {
         match self {
             Self::Rsa(_) => &OF_RSA,
@@ -87,7 +87,7 @@ impl PrivateKey {
     ///
     /// # Errors
     ///
-    /// Fails if there is none, or it is of another kind. The error quotes
+    /// Fails if there is none, or it is of an unsupported kind. The error quotes
     /// nothing.
     pub fn from_pem(pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         let der = PrivateKeyDer::from_pem_slice(pem.as_ref())
@@ -106,14 +106,14 @@ impl PrivateKey {
         })
     }
 
-    /// Reads the first private key in a PEM file, and again for each signature, so
-    /// that it can be replaced by another key of the same algorithm while the
-    /// program runs.
+    /// Reads the first private key in a PEM file now, blocking, and again for each
+    /// signature, so that it can be replaced by another key of the same algorithm
+    /// while the program runs.
     ///
     /// # Errors
     ///
-    /// Fails as [`from_pem`](Self::from_pem) does; also if the file cannot be
-    /// read. The error names the file.
+    /// Fails as [`from_pem`](Self::from_pem) does, and if the file cannot be read.
+    /// The error names the file.
     pub fn from_pem_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let fault = |what: &str| ConfigError::new(FIELD, format!("{}: {what}", path.display()));
@@ -126,7 +126,7 @@ impl PrivateKey {
         })
     }
 
-    /// Returns the key as its file has it now.
+    /// Returns the key that its file holds now.
     async fn current(&self) -> Result<Arc<Key>, BoxError> {
         let Some(path) = self.file.clone() else {
             return Ok(self.key.clone());
@@ -139,20 +139,19 @@ impl PrivateKey {
         Ok(now.key)
     }
 
-    /// Sets the `kid` that tells the server which key this is. Default: none is
-    /// sent.
+    /// Sets the `kid` that identifies the key to the server. Default: none is sent.
     #[must_use]
     pub fn with_key_id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self
     }
 
-    /// Sets the algorithm to sign with, for a server that requires another one than the
-    /// first in the [table](Self).
+    /// Sets the algorithm to sign with, for a server that does not accept the first
+    /// in the [table](Self).
     ///
     /// # Errors
     ///
-    /// Fails if this kind of key cannot sign so.
+    /// Fails if this key cannot sign with it.
     pub fn with_algorithm(mut self, algorithm: &str) -> Result<Self, ConfigError> {
         let known = self.key.algorithms();
         let Some(algorithm) = known.iter().find(|it| **it == algorithm) else {
@@ -166,8 +165,8 @@ impl PrivateKey {
         Ok(self)
     }
 
-    /// Adds the headers `x5t` and `x5t#S256`, which tell the server by which
-    /// certificate it knows this key: the first certificate in a PEM string. Microsoft
+    /// Adds the headers `x5t` and `x5t#S256`, by which the server identifies the
+    /// certificate of this key: the first certificate in a PEM string. Microsoft
     /// Entra ID requires one of them.
     ///
     /// # Errors
@@ -206,13 +205,13 @@ fn read(der: &PrivateKeyDer<'_>) -> Option<Key> {
     }
 }
 
-/// Reads a key by the curve that it is of.
+/// Reads a key of any supported curve.
 fn of_curve(read: impl Fn(&'static EcdsaSigningAlgorithm) -> Option<EcdsaKeyPair>) -> Option<Key> {
     let p256 = read(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Key::P256);
     p256.or_else(|| read(&ECDSA_P384_SHA384_FIXED_SIGNING).map(Key::P384))
 }
 
-/// RFC 7518, section 3.3: 2048 bits at least.
+/// Requires at least 2048 bits (RFC 7518, section 3.3).
 fn rsa(key: RsaKeyPair) -> Option<Key> {
     (key.public_modulus_len() >= 256).then_some(Key::Rsa(key))
 }

@@ -1,4 +1,4 @@
-//! What signs an assertion.
+//! The signer of an assertion.
 
 use std::fmt;
 use std::future::Future;
@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::error::BoxError;
 
-/// Signs assertions: a key in memory (`PrivateKey`, feature `private-key-jwt`),
-/// or a service that never hands out its key (an HSM, a cloud's key management).
+/// Signer of assertions: a key in memory (`PrivateKey`, feature `private-key-jwt`),
+/// or a service that never releases its key (an HSM, a cloud's key management).
 ///
 /// ```
 /// use tower_bearer::BoxError;
@@ -36,8 +36,8 @@ pub trait Signer: Send + Sync + 'static {
     /// `EdDSA` and so on.
     fn algorithm(&self) -> &str;
 
-    /// Returns the `kid` that tells the server which key it was (RFC 7515,
-    /// section 4.1.4). The default returns `None`, and no `kid` is sent.
+    /// Returns the `kid` that identifies the key to the server (RFC 7515, section
+    /// 4.1.4). The default returns `None`, and no `kid` is sent.
     fn key_id(&self) -> Option<&str> {
         None
     }
@@ -63,36 +63,36 @@ pub trait Signer: Send + Sync + 'static {
         let _ = headers;
     }
 
-    /// Returns the files that the key is in, so that another key in them counts as new
-    /// credentials. The default returns none.
+    /// Returns the files that the key is in, so that another key in them counts as
+    /// new credentials. The default returns none.
     #[doc(hidden)]
     fn files(&self) -> Vec<PathBuf> {
         Vec::new()
     }
 
-    /// Signs a message. Returns the bytes of the signature as in RFC 7518,
-    /// section 3: for ES256, r and s of 32 bytes each, not ASN.1.
+    /// Signs a message. Returns the bytes of the signature as in RFC 7518, section
+    /// 3: for ES256, r and s of 32 bytes each, not ASN.1.
     ///
     /// # Errors
     ///
-    /// Fails if it cannot sign; the error must hold no secret. It becomes
+    /// Fails if it cannot sign; the error must contain no secret. It becomes
     /// [`TokenErrorKind::Source`](crate::TokenErrorKind::Source), which is
-    /// transient; a [`TokenError`](crate::TokenError) stays as it is.
+    /// transient; a [`TokenError`](crate::TokenError) is kept unchanged.
     fn sign(&self, message: &[u8]) -> impl Future<Output = Result<Vec<u8>, BoxError>> + Send;
 }
 
-/// The headers of an assertion, which a [`Signer`] adds to.
+/// Headers of an assertion, to which a [`Signer`] adds.
 #[derive(Clone, Default)]
 pub struct JwtHeaders(pub(super) Map<String, Value>);
 
 impl JwtHeaders {
-    /// Sets a header, and replaces it if it was set before. `alg` cannot be set.
+    /// Sets a header, replacing it if it was set before. `alg` cannot be set.
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.0.insert(name.into(), value.into().into());
     }
 
-    /// Sets a header that is a list of strings, as the certificates of `x5c` are (RFC
-    /// 7515, section 4.1.6).
+    /// Sets a header that is a list of strings, such as the certificates of `x5c`
+    /// (RFC 7515, section 4.1.6).
     pub fn set_list<I>(&mut self, name: impl Into<String>, values: I)
     where
         I: IntoIterator,

@@ -21,7 +21,7 @@ const RETRY_PAUSE: Duration = Duration::from_secs(60);
 
 pub(super) struct Issuer {
     name: String,
-    urls: [Uri; 2],
+    urls: Vec<Uri>,
     /// Locked while the metadata is requested.
     known: Mutex<Option<Known>>,
 }
@@ -45,7 +45,7 @@ impl Issuer {
         &self.name
     }
 
-    /// Returns the metadata, from memory if it was requested not long ago.
+    /// Returns the metadata, from memory if it was requested recently.
     pub(super) async fn metadata<T: Transport>(
         &self,
         transport: impl Fn() -> T + Send,
@@ -83,7 +83,7 @@ impl Issuer {
         let time = limits.timeout;
         let mut worst: Option<NotHere> = None;
         for uri in &self.urls {
-            // Both requests together have the time of one.
+            // All requests together have the time of one.
             limits.timeout = time.saturating_sub(start.elapsed());
             let request = EndpointRequest {
                 uri,
@@ -98,7 +98,7 @@ impl Issuer {
                     Err(error) => error?,
                 },
                 Err(error) => match error.kind() {
-                    // A login page, or the way to one.
+                    // A login page, or a redirect to one.
                     TokenErrorKind::UnexpectedRedirect | TokenErrorKind::InvalidResponse => {
                         NotHere::Other(error)
                     }
@@ -110,14 +110,14 @@ impl Issuer {
                 None => not_here,
             });
         }
-        // There are two URLs, so there is an error.
+        // There is a URL at least, so there is an error.
         Err(worst.map_or_else(
             || TokenError::new(TokenErrorKind::Config, ENDPOINT_NAME),
             NotHere::into_error,
         ))
     }
 
-    /// Reads a response. The error is `Ok` if another place may have the metadata.
+    /// Reads a response. An `Ok` error means that another URL may have the metadata.
     fn read(
         &self,
         response: &EndpointResponse,
@@ -136,18 +136,19 @@ impl Issuer {
     }
 }
 
-/// Why one place has no metadata, though another may.
+/// Why one URL has no metadata, although another may.
 enum NotHere {
     /// There is nothing.
     Nothing(TokenError),
     /// There is something else.
     Other(TokenError),
-    /// It may be there later.
+    /// It may be available later.
     Later(TokenError),
 }
 
 impl NotHere {
-    /// Returns what says more: that it may pass, then that something is wrong.
+    /// Returns the more telling of the two: first a transient error, then another
+    /// fault.
     fn or(self, other: Self) -> Self {
         match (&self, &other) {
             (Self::Later(_), _) | (Self::Other(_), Self::Nothing(_) | Self::Other(_)) => self,
@@ -162,8 +163,8 @@ impl NotHere {
     }
 }
 
-/// Returns the error of a response without metadata as `Ok` if another place may
-/// have it, else as `Err`.
+/// Returns the error of a response without metadata as `Ok` if another URL may have
+/// it, otherwise as `Err`.
 fn no_metadata(
     response: &EndpointResponse,
     request: &EndpointRequest<'_>,
@@ -178,7 +179,7 @@ fn no_metadata(
         let wait = error::retry_after(&response.headers, now, error::MAX_RETRY_AFTER);
         let what = "is temporarily unavailable";
         let error = error(TokenErrorKind::Unavailable, what).with_retry_after(wait);
-        // Who asks too often asks no further.
+        // After a 408, 425 or 429 the other URL is not tried.
         return match status.is_server_error() {
             true => Ok(NotHere::Later(error)),
             false => Err(error),

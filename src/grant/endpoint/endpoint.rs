@@ -11,8 +11,8 @@ use crate::grant::endpoint::discovery::Issuer;
 use crate::grant::endpoint::url::{self, EndpointUrl};
 use crate::grant::fingerprint::Fingerprint;
 
-/// Where a grant requests tokens: the URL of a token endpoint, or an issuer that
-/// names it in its metadata. Where the URL is known, give it to the grant itself.
+/// Token endpoint of a grant: its URL, or an issuer that names it in its metadata.
+/// If the URL is known, pass it to the grant itself.
 #[derive(Clone)]
 pub struct Endpoint(pub(super) Location);
 
@@ -31,9 +31,9 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// Fails if the URL is not `https` (`http` is for loopback: `localhost`,
-    /// 127.0.0.0/8, `[::1]`, and for what [`allow_plain_http`] marks), or has a
-    /// user name or a fragment. The error does not quote the URL.
+    /// Fails if the URL is not `https` (plain `http` is accepted for loopback:
+    /// `localhost`, 127.0.0.0/8, `[::1]`, and where [`allow_plain_http`] marks it),
+    /// or has a user name or a fragment. The error does not quote the URL.
     ///
     /// [`allow_plain_http`]: crate::allow_plain_http
     pub fn new(url: impl EndpointUrl) -> Result<Self, ConfigError> {
@@ -58,15 +58,17 @@ impl Endpoint {
     /// ```
     ///
     /// The metadata is requested through the grant's transport before the first
-    /// token, at `…/.well-known/openid-configuration` (OpenID Connect Discovery
-    /// 1.0, section 4) and, if the server has none there (an error, a redirect, a page,
-    /// a document without an issuer), at `/.well-known/oauth-authorization-server…`
-    /// (RFC 8414, section 3). It is kept for an hour, by all clones together; if it
-    /// cannot be read again then, the old metadata stays in use.
+    /// token, at `…/.well-known/openid-configuration` (OpenID Connect Discovery 1.0,
+    /// section 4) and, if the server has none there (an error, a redirect, a page, a
+    /// document without an issuer), at `/.well-known/oauth-authorization-server…`
+    /// (RFC 8414, section 3). For an issuer with a path, a third location follows:
+    /// `/.well-known/openid-configuration…`, with the path after it (RFC 8414, section
+    /// 5). All clones share the metadata for an hour; if it cannot be requested again
+    /// then, the old metadata stays in use.
     ///
-    /// Its revocation endpoint is used by [`TokenCache::revoke`] where the grant has
-    /// none of its own, if it is of the issuer's origin; so is the logout endpoint of
-    /// a Keycloak without one. The issuer is the audience of
+    /// [`TokenCache::revoke`] uses its revocation endpoint if the grant has none of
+    /// its own and the endpoint is of the issuer's origin; for a Keycloak without
+    /// one, its logout endpoint. The issuer is the audience of
     /// [assertions](crate::grant::SignedJwt), as the document writes it.
     ///
     /// No token is requested when the metadata cannot be read or is not accepted:
@@ -88,15 +90,15 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// Fails as [`new`](Self::new) does; also if the issuer has a query.
+    /// Fails as [`new`](Self::new) does, and if the issuer has a query.
     pub fn issuer(issuer: impl EndpointUrl) -> Result<Self, ConfigError> {
         let name = issuer.text().into_owned();
         let issuer = Issuer::new(name, issuer.allows_plain_http())?;
         Ok(Self(Location::Issuer(Arc::new(issuer))))
     }
 
-    /// Returns the URL, or that of the issuer, as text that tells endpoints apart. A
-    /// query may hold a key: a few bits of a hash stand for it.
+    /// Returns the URL, or that of the issuer, as text that distinguishes endpoints.
+    /// A query may hold a key, so a few bits of its hash replace it.
     pub(in crate::grant) fn name(&self) -> String {
         let url = match &self.0 {
             Location::Known { uri, .. } => uri.to_string(),
@@ -119,7 +121,7 @@ impl Endpoint {
         })
     }
 
-    /// Returns the URL, if it is known without asking an issuer.
+    /// Returns the URL, if it is known without requesting metadata.
     pub(crate) fn uri(&self) -> Option<&Uri> {
         match &self.0 {
             Location::Known { uri, .. } => Some(uri),
@@ -137,8 +139,7 @@ impl Hash for Endpoint {
     }
 }
 
-/// What a grant accepts as its token endpoint: an [`EndpointUrl`] or an
-/// [`Endpoint`].
+/// Token endpoint as grants accept it: an [`EndpointUrl`] or an [`Endpoint`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a token endpoint",
     label = "not a URL or an `Endpoint`",

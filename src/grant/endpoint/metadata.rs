@@ -12,7 +12,7 @@ use crate::plain_http::{is_plain, stays_here};
 
 const FIELD: &str = "issuer";
 
-/// An issuer, and the endpoints that it names.
+/// An issuer and the endpoints that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Metadata {
     /// The issuer as the document writes it.
@@ -24,7 +24,7 @@ pub(super) struct Metadata {
     pub(super) mtls_revocation: Option<Uri>,
 }
 
-/// How an issuer lets a session be ended.
+/// How an issuer offers to end a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Revocation {
     /// At a revocation endpoint (RFC 7009).
@@ -36,8 +36,9 @@ pub(super) enum Revocation {
 }
 
 /// Returns the URLs of an issuer's metadata: OpenID Connect Discovery 1.0,
-/// section 4.1, then RFC 8414, section 3.1.
-pub(super) fn urls(issuer: &str, allows_plain_http: bool) -> Result<[Uri; 2], ConfigError> {
+/// section 4.1, then RFC 8414, section 3.1, and for an issuer with a path section 5 of
+/// that.
+pub(super) fn urls(issuer: &str, allows_plain_http: bool) -> Result<Vec<Uri>, ConfigError> {
     let refuse = |reason| ConfigError::new(FIELD, reason);
     let uri = parse_as(FIELD, issuer, allows_plain_http)?;
     if uri.query().is_some() || issuer.contains('?') {
@@ -50,28 +51,35 @@ pub(super) fn urls(issuer: &str, allows_plain_http: bool) -> Result<[Uri; 2], Co
         text.parse()
             .map_err(|_| refuse("has a character that HTTP cannot carry"))
     };
-    Ok([
+    let mut urls = vec![
         parse(format!("{origin}{path}/.well-known/openid-configuration"))?,
         parse(format!(
             "{origin}/.well-known/oauth-authorization-server{path}"
         ))?,
-    ])
+    ];
+    if !path.is_empty() {
+        urls.push(parse(format!(
+            "{origin}/.well-known/openid-configuration{path}"
+        ))?);
+    }
+    Ok(urls)
 }
 
-/// Why a document is no metadata.
+/// Why a document is not metadata.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) error: TokenError,
-    /// The document may not be this issuer's own: it is none, or names no issuer.
+    /// Whether the document may not be this issuer's own: it is not JSON, or names
+    /// no issuer.
     pub(super) is_no_document: bool,
 }
 
 /// Reads the metadata of an issuer (RFC 8414, section 2; RFC 8705, section 5).
-/// `place` names whose they are. What no token needs may be of any shape.
+/// `place` names it in errors. Members that no token needs may be of any type.
 ///
 /// # Errors
 ///
-/// Returns what is wrong with it, in words that quote nothing of it.
+/// Returns what is wrong with it, without quoting it.
 pub(super) fn read(asked: &str, place: &str, body: &[u8]) -> Result<Metadata, Fault> {
     let malformed = |what: &str| {
         let what = format!("the metadata of {place} {what}");
@@ -95,8 +103,8 @@ pub(super) fn read(asked: &str, place: &str, body: &[u8]) -> Result<Metadata, Fa
     if !is_same_issuer(asked, issuer) {
         return Err(fault("names another issuer"));
     }
-    // Only an issuer without TLS may have its endpoints without it: on loopback, or
-    // on its own origin, which the program spelled out.
+    // Only an issuer without TLS may have endpoints without it: on loopback, or on
+    // its own origin, which the program marked.
     let plain = asked
         .get(..5)
         .is_some_and(|s| s.eq_ignore_ascii_case("http:"));
@@ -130,8 +138,8 @@ pub(super) fn read(asked: &str, place: &str, body: &[u8]) -> Result<Metadata, Fa
     let other = |members: &Members, name| endpoint("endpoint", members.text(name)?).ok();
     let aliases = members.object("mtls_endpoint_aliases");
     let mtls_token = other(&aliases, "token_endpoint");
-    // A token that is revoked goes to no origin that the issuer's name does not
-    // vouch for, or that gets the same token anyway.
+    // A revoked token must not go to an origin other than the issuer's, unless that
+    // origin gets the same token anyway.
     let is_own = |uri: &Uri| origin(uri).is_some() && origin(uri) == issuer_origin;
     let mtls_origin = mtls_token.as_ref().and_then(origin);
     let mtls_revocation = other(&aliases, "revocation_endpoint");
@@ -158,18 +166,18 @@ fn origin(uri: &Uri) -> Option<(String, String, u16)> {
     Some((url.scheme().to_owned(), host, url.port_or_known_default()?))
 }
 
-/// Whether an `end_session_endpoint` is Keycloak's, which ends a session by its
-/// refresh token. Those of other servers are pages for a browser.
+/// Returns whether an `end_session_endpoint` is Keycloak's, which ends a session by
+/// its refresh token. Other servers have a page for a browser there.
 fn is_keycloak_logout(issuer: &str, endpoint: &Uri) -> bool {
     let issuer = issuer.trim_end_matches('/');
     let path = format!("{issuer}/protocol/openid-connect/logout");
     parse_as("endpoint", &path, true).is_ok_and(|logout| logout == *endpoint)
 }
 
-/// Whether the metadata names the issuer by the same string (OpenID Connect
+/// Returns whether the metadata names the issuer by the same string (OpenID Connect
 /// Discovery 1.0, section 4.3; RFC 8414, section 3.3). Otherwise one issuer could
-/// impersonate another. With and without a last slash an issuer has the same
-/// documents, so nobody else can have the other name.
+/// impersonate another. A trailing slash makes no difference to the documents' URLs,
+/// so no other issuer can have the other name.
 fn is_same_issuer(asked: &str, named: &str) -> bool {
     let bare = |name: &str| name.strip_suffix('/').unwrap_or(name).to_owned();
     bare(asked) == bare(named)
@@ -180,33 +188,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_documents_are_requested_where_their_standards_put_them() {
-        for (issuer, openid, oauth) in [
+    fn documents_are_requested_where_their_standards_put_them() {
+        for (issuer, openid, oauth, inserted) in [
             (
                 "https://a.example",
                 "https://a.example/.well-known/openid-configuration",
                 "https://a.example/.well-known/oauth-authorization-server",
+                None,
             ),
             (
                 "https://a.example/",
                 "https://a.example/.well-known/openid-configuration",
                 "https://a.example/.well-known/oauth-authorization-server",
+                None,
             ),
             (
                 "https://a.example:8443/realms/x",
                 "https://a.example:8443/realms/x/.well-known/openid-configuration",
                 "https://a.example:8443/.well-known/oauth-authorization-server/realms/x",
+                Some("https://a.example:8443/.well-known/openid-configuration/realms/x"),
             ),
             (
                 "http://127.0.0.1:1/x/",
                 "http://127.0.0.1:1/x/.well-known/openid-configuration",
                 "http://127.0.0.1:1/.well-known/oauth-authorization-server/x",
+                Some("http://127.0.0.1:1/.well-known/openid-configuration/x"),
             ),
         ] {
-            let found = urls(issuer, false)
-                .expect(issuer)
-                .map(|uri| uri.to_string());
-            assert_eq!(found, [openid, oauth]);
+            let found = urls(issuer, false).expect(issuer);
+            let found: Vec<_> = found.iter().map(Uri::to_string).collect();
+            let expected = [openid, oauth].into_iter().chain(inserted);
+            assert_eq!(found, expected.collect::<Vec<_>>());
         }
     }
 

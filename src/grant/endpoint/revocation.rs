@@ -7,7 +7,7 @@ use crate::error::{ConfigError, TokenError, TokenErrorKind};
 use crate::grant::endpoint::metadata::{Metadata, Revocation};
 use crate::grant::endpoint::url::{self, EndpointUrl};
 use crate::grant::params::{Form, Sent};
-use crate::grant::response::body::Members;
+use crate::grant::response::body::{Members, without_byte_order_mark};
 use crate::grant::response::error::{self, Refusable};
 use crate::token::{AccessToken, RefreshToken};
 use crate::transport::{EndpointRequest, EndpointResponse};
@@ -30,11 +30,11 @@ impl RevocationMethod {
         url::parse("revocation_endpoint", endpoint).map(Self::Revocation)
     }
 
-    /// Returns what an issuer offers, and prefers the standard, revocation.
+    /// Returns what an issuer offers; revocation, the standard, is preferred.
     ///
     /// # Errors
     ///
-    /// Fails if it offers nothing that can be used.
+    /// Fails if it offers nothing usable.
     pub(super) fn of_issuer(metadata: &Metadata, by_certificate: bool) -> Result<Self, TokenError> {
         let alias = metadata.mtls_revocation.as_ref().filter(|_| by_certificate);
         if let Some(alias) = alias {
@@ -54,7 +54,7 @@ impl RevocationMethod {
         }
     }
 
-    /// Names the endpoint for errors.
+    /// Returns the endpoint's name for errors.
     pub(super) fn endpoint_name(&self) -> &'static str {
         match self {
             Self::Logout(_) => "the logout endpoint",
@@ -62,7 +62,8 @@ impl RevocationMethod {
         }
     }
 
-    /// Returns where to post which form, or `None` if there is no token to revoke.
+    /// Returns the URL and the form to post, or `None` if there is no token to
+    /// revoke.
     pub(super) fn request<'a>(
         &self,
         form: Form<'a>,
@@ -90,18 +91,22 @@ impl RevocationMethod {
     }
 }
 
-/// Whether a response is a page for a browser.
+/// Codes about a token that has ended already, for which the RFC wants a success (RFC
+/// 7009, section 2.2).
+const ALREADY_ENDED: [&str; 2] = ["invalid_token", "invalid_grant"];
+
+/// Returns whether a response is a page for a browser.
 fn is_page(response: &EndpointResponse) -> bool {
-    let body = response.body.trim_ascii_start();
+    let body = without_byte_order_mark(&response.body).trim_ascii_start();
     let value = response.headers.get(CONTENT_TYPE);
     let value = value.and_then(|value| value.to_str().ok());
     let value = value.unwrap_or_default().to_ascii_lowercase();
-    // Without a body the type says nothing: it is the default of many frameworks.
+    // Ignores the type without a body: it is the default of many frameworks.
     body.starts_with(b"<") || (!body.is_empty() && value.contains("html"))
 }
 
-/// Reads the response, of which a refusal matters. A page is no success either: a
-/// login or a logout in a browser begins with one.
+/// Reads the response; only a refusal matters, whatever its status. A page is a
+/// failure too, because a login or a logout in a browser begins with one.
 pub(super) fn read(
     response: &EndpointResponse,
     request: &EndpointRequest<'_>,
@@ -112,10 +117,14 @@ pub(super) fn read(
         credentials: "token",
         client_hint,
     };
-    if response.status.is_success() {
-        if !is_page(response) {
+    let members = Members::parse(&response.headers, &response.body).ok();
+    let members = members.as_ref();
+    if response.status.is_success() && !is_page(response) {
+        let code = members.and_then(Members::code);
+        if code.is_none_or(|code| code.is_empty() || ALREADY_ENDED.contains(&code)) {
             return Ok(());
         }
+    } else if response.status.is_success() {
         let what = format!(
             "{} answered with a page, so the session may not be ended",
             request.endpoint()
@@ -123,7 +132,5 @@ pub(super) fn read(
         let error = TokenError::new(TokenErrorKind::InvalidResponse, what);
         return Err(error.with_response(response.status, None));
     }
-    let members = Members::parse(&response.headers, &response.body).ok();
-    let members = members.as_ref();
     Err(error::read(response, members, request, sent, refusable))
 }

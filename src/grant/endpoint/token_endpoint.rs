@@ -92,7 +92,7 @@ impl<T> Hash for TokenEndpoint<T> {
 }
 
 impl<T: Transport> TokenEndpoint<T> {
-    /// The files of the certificate that the default transport presents.
+    /// Returns the files of the certificate that the default transport presents.
     pub(in crate::grant) fn certificate_files(&self) -> Vec<PathBuf> {
         let transport: &dyn Any = &*lock(&self.transport);
         let default = transport.downcast_ref::<DefaultTransport>();
@@ -166,8 +166,9 @@ impl<T: Transport> TokenEndpoint<T> {
     }
 
     /// Returns the URL of the token endpoint, and the audience of an assertion that
-    /// authenticates the client: the issuer where it is known
-    /// (draft-ietf-oauth-rfc7523bis), else the token endpoint as the user wrote it.
+    /// authenticates the client: the issuer if it is known
+    /// (draft-ietf-oauth-rfc7523bis), otherwise the token endpoint as the user wrote
+    /// it.
     async fn server(&self) -> Result<(Uri, Arc<str>), TokenError> {
         let metadata = match &self.endpoint.0 {
             Location::Known { uri, written } => return Ok((uri.clone(), written.clone())),

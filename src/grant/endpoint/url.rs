@@ -1,4 +1,4 @@
-//! The URL of an endpoint: which ones are accepted, and what can be one.
+//! The URL of an endpoint: which URLs are accepted, and which types.
 
 use http::Uri;
 use url::Url;
@@ -6,8 +6,8 @@ use url::Url;
 use crate::error::ConfigError;
 use crate::plain_http::{PlainHttp, is_loopback};
 
-/// The URL of an endpoint: a `&str`, `String`, [`Uri`] or [`Url`], a reference to
-/// one, or an [`allow_plain_http`](crate::allow_plain_http).
+/// URL of an endpoint: a `&str`, `String`, [`Uri`] or [`Url`], a reference to one,
+/// or an [`allow_plain_http`](crate::allow_plain_http).
 ///
 /// ```
 /// # fn grant() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,7 +34,7 @@ mod sealed {
 
     use super::*;
 
-    /// Anything that is a URL, as the string whose form is checked.
+    /// Converts anything that is a URL into the string that is checked.
     pub trait Text {
         fn text(&self) -> Cow<'_, str>;
 

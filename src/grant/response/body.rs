@@ -1,4 +1,4 @@
-//! The members of a response: JSON, or a form where its content type says so.
+//! The members of a response: JSON, or a form if its content type says so.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,17 +13,17 @@ use zeroize::Zeroizing;
 use crate::grant::response::json_text;
 use crate::token::ResponseMembers;
 
-/// A value. It has no `Debug`, because it may be secret.
+/// A JSON value. Has no `Debug`, because it may be secret.
 #[derive(PartialEq, Eq)]
 pub(in crate::grant) enum JsonValue {
     Null,
     Text(Zeroizing<String>),
     Number(Zeroizing<String>),
-    /// Any other value: what it is, in words, and its JSON.
+    /// Any other value: its kind in words, and its JSON.
     Other(&'static str, Zeroizing<String>),
 }
 
-/// A member that comes twice with different values: parsers differ in which one
+/// A member that occurs twice with different values: parsers differ in which one
 /// they take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::grant) struct Twice;
@@ -45,7 +45,7 @@ impl Members {
     /// Fails as [`parse_json`](Self::parse_json) does.
     pub(in crate::grant) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Self, &'static str> {
         let body = without_byte_order_mark(body);
-        // JSON with the content type of a form is JSON all the same.
+        // JSON is read as JSON even with the content type of a form.
         if is_form(headers) && !body.trim_ascii_start().starts_with(b"{") {
             return match body.trim_ascii() {
                 b"" => Err("is empty"),
@@ -56,12 +56,12 @@ impl Members {
     }
 
     /// Reads a JSON object. Skips a byte order mark, as RFC 8259, section 8.1,
-    /// permits. Bytes that are not UTF-8 become U+FFFD, so that they spoil no
-    /// other member.
+    /// permits. Bytes that are not UTF-8 become U+FFFD, so that they do not spoil
+    /// other members.
     ///
     /// # Errors
     ///
-    /// Returns what is wrong with the body, in words that quote nothing of it.
+    /// Returns what is wrong with the body, without quoting it.
     pub(in crate::grant) fn parse_json(body: &[u8]) -> Result<Self, &'static str> {
         let body = without_byte_order_mark(body);
         if body.trim_ascii().is_empty() {
@@ -102,7 +102,7 @@ impl Members {
             value: JsonValue::Null,
             is_ambiguous: false,
         });
-        // A null says as little as a missing member.
+        // A null means the same as a missing member.
         if first.value == JsonValue::Null {
             first.value = value;
         } else if value != JsonValue::Null && value != first.value {
@@ -114,7 +114,7 @@ impl Members {
     ///
     /// # Errors
     ///
-    /// Fails if it is there twice with different values.
+    /// Fails if it occurs twice with different values.
     pub(in crate::grant) fn get(&self, name: &str) -> Result<Option<&JsonValue>, Twice> {
         match self.0.get(name) {
             Some(member) if member.is_ambiguous => Err(Twice),
@@ -136,7 +136,8 @@ impl Members {
         self.text("error")
     }
 
-    /// Returns the members of an object within this one; none if it is no object.
+    /// Returns the members of an object within this one; none if it is not an
+    /// object.
     pub(in crate::grant) fn object(&self, name: &str) -> Self {
         match self.get(name) {
             Ok(Some(JsonValue::Other(_, json))) => {
@@ -146,8 +147,8 @@ impl Members {
         }
     }
 
-    /// Returns all members with a value but the tokens, which have their own place: a
-    /// string as it is, anything else as JSON.
+    /// Returns all members that have a value, except the tokens: a string as it is,
+    /// anything else as JSON.
     pub(in crate::grant) fn into_response_members(mut self) -> ResponseMembers {
         self.0.remove("access_token");
         self.0.remove("refresh_token");
@@ -177,7 +178,7 @@ impl JsonValue {
         }
     }
 
-    /// Returns what the value is, in words.
+    /// Returns the kind of value, in words.
     pub(in crate::grant) fn what(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -188,8 +189,7 @@ impl JsonValue {
     }
 }
 
-/// Reads an object without a copy of any value: a parser's own buffers are not
-/// wiped.
+/// Reads an object without copying any value: a parser's own buffers are not wiped.
 struct Reader;
 
 impl<'de> Visitor<'de> for Reader {
@@ -209,7 +209,7 @@ impl<'de> Visitor<'de> for Reader {
     }
 }
 
-fn without_byte_order_mark(body: &[u8]) -> &[u8] {
+pub(in crate::grant) fn without_byte_order_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
 
@@ -233,8 +233,8 @@ fn decode(text: &[u8]) -> Zeroizing<String> {
     replace_invalid(&decoded)
 }
 
-/// Returns a text with U+FFFD in place of what is not UTF-8. Its buffer never
-/// grows: that would leave the old bytes behind, unwiped.
+/// Returns the text with U+FFFD for what is not UTF-8. Its buffer never grows, which
+/// would leave the old bytes behind, unwiped.
 fn replace_invalid(bytes: &[u8]) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(3 * bytes.len()));
     for chunk in bytes.utf8_chunks() {

@@ -13,7 +13,7 @@ use crate::transport::{EndpointRequest, EndpointResponse};
 
 const CLIENT: &str = "client";
 
-/// What an `error` member says, whatever the status.
+/// The meaning of an `error` member, whatever the status.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     Later,
@@ -24,9 +24,9 @@ enum Meaning {
 /// What a request can be refused for.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::grant) struct Refusable {
-    /// What was sent, in words: `user name or password`.
+    /// The credentials that were sent, in words: `user name or password`.
     pub(in crate::grant) credentials: &'static str,
-    /// What else to try where the server refused the client.
+    /// What else to try if the server refused the client.
     pub(in crate::grant) client_hint: Option<&'static str>,
 }
 
@@ -81,7 +81,7 @@ fn error(
     };
     let (kind, what) = match meaning {
         Meaning::Later => later(),
-        // Busy servers say so whatever they were asked.
+        // Busy servers say so whatever the request was.
         Meaning::Refused(_) if matches!(status.as_u16(), 429 | 503) => later(),
         _ if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
             let what = format!("a proxy in front of {endpoint} refused the request");
@@ -106,20 +106,20 @@ fn error(
             (InvalidResponse, what)
         }
     };
-    // A code that is well known is no echo, even if a password is part of it.
+    // A well-known code is not an echo, even if a password is part of it.
     let code = code.filter(|code| {
         meaning != Meaning::Unknown || (looks_like_a_code(code) && !request.echoes(code))
     });
     TokenError::new(kind, what).with_response(status, code)
 }
 
-/// Whether a status by itself says that the same request may succeed later.
+/// Returns whether a status alone says that the same request may succeed later.
 pub(in crate::grant) fn is_retryable(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
 }
 
-/// Whether a string is `[a-z][a-z0-9_-]{0,63}`: anything else may be a sentence,
-/// a page, or what was sent.
+/// Returns whether a string is `[a-z][a-z0-9_-]{0,63}`: anything else may be a
+/// sentence, a page, or what was sent.
 fn looks_like_a_code(text: &str) -> bool {
     text.len() <= 64
         && text.starts_with(|c: char| c.is_ascii_lowercase())
@@ -128,13 +128,13 @@ fn looks_like_a_code(text: &str) -> bool {
             .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
 }
 
-/// The longest pause that is read, which can be added to a clock without
-/// overflow. The cache decides how much of it to wait.
+/// The longest pause that is read, which can be added to a clock without overflow.
+/// The cache decides how much of it to wait.
 pub(in crate::grant) const MAX_RETRY_AFTER: Duration = Duration::from_secs(10 * 366 * 86_400);
 
-/// Reads `Retry-After` (RFC 9110, section 10.2.3): returns how long the server asks
-/// to wait from `now`, at most `max`. `None` if
-/// it does not: no header, an unreadable one, zero, or a date in the past.
+/// Reads `Retry-After` (RFC 9110, section 10.2.3). Returns how long the server asks
+/// to wait from `now`, at most `max`, or `None` for a missing or unreadable header,
+/// zero, or a date in the past.
 pub(in crate::grant) fn retry_after(
     headers: &HeaderMap,
     now: SystemTime,
@@ -230,15 +230,15 @@ mod tests {
             (400, Some("invalid_request"), Refused),
             (403, Some("access_denied"), Refused),
             (200, Some("invalid_grant"), Refused),
-            // It does not undo a refusal that the server itself failed, but that
-            // it is too busy says more than what it read.
+            // A 500 does not undo a refusal, but a busy server's status says more
+            // than its `error`.
             (500, Some("invalid_grant"), Refused),
             (429, Some("invalid_grant"), Unavailable),
             (503, Some("invalid_client"), Unavailable),
-            // What a proxy says is not about the credentials.
+            // A proxy's answer is not about the credentials.
             (407, None, Connect),
             (407, Some("invalid_client"), Connect),
-            // A status of refusal is not final when the server is only busy.
+            // A 4xx is not final if the server is only busy.
             (400, Some("temporarily_unavailable"), Unavailable),
             (401, Some("server_error"), Unavailable),
             (400, Some("slow_down"), Unavailable),

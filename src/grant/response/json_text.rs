@@ -1,13 +1,13 @@
-//! Reads a JSON string into memory that is wiped. A parser unescapes into a
-//! buffer of its own, which is not.
+//! Reads a JSON string into memory that is wiped. A parser unescapes into its own
+//! buffer, which is not.
 
 use zeroize::Zeroizing;
 
-/// Returns the text of a JSON string with its quotes (RFC 8259, section 7);
-/// `None` if it is none, or has half of a surrogate pair.
+/// Returns the text of a JSON string given with its quotes (RFC 8259, section 7).
+/// `None` if it is not one, or has half of a surrogate pair.
 pub(super) fn unescape(json: &str) -> Option<Zeroizing<String>> {
     let mut rest = json.strip_prefix('"')?.strip_suffix('"')?;
-    // No escape is shorter than what it stands for, so the buffer never grows.
+    // No escape is shorter than its character, so the buffer never grows.
     let mut text = Zeroizing::new(String::with_capacity(rest.len()));
     while let Some(at) = rest.find('\\') {
         text.push_str(&rest[..at]);
@@ -19,7 +19,7 @@ pub(super) fn unescape(json: &str) -> Option<Zeroizing<String>> {
     Some(text)
 }
 
-/// Returns the character that an escape stands for, and what follows it.
+/// Returns the character that an escape stands for, and the rest of the text.
 fn character(escape: &str) -> Option<(char, &str)> {
     let (kind, rest) = escape.split_at_checked(1)?;
     let c = match kind {

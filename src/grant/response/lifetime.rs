@@ -1,4 +1,4 @@
-//! Reads how long a token lives: pure decisions.
+//! Reads a token's lifetime: pure decisions.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,20 +9,20 @@ use zeroize::Zeroizing;
 
 use crate::grant::response::body::{JsonValue, Members, Twice};
 
-/// A hundred years, which any clock can add.
+/// A hundred years, which can be added to any clock.
 pub(super) const MAX_LIFETIME: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// How long an access token lives.
+/// Lifetime of an access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lifetime {
-    /// `None` if nobody knows.
+    /// `None` if unknown.
     pub(super) known: Option<Duration>,
-    /// The server said something that is no lifetime.
+    /// Whether the server sent a value that is not a lifetime.
     pub(super) is_unreadable: bool,
 }
 
-/// Reads `expires_in` (RFC 6749, section 5.1). What is no lifetime costs no token:
-/// it counts as not said, unless the token itself knows its end.
+/// Reads `expires_in` (RFC 6749, section 5.1). An unreadable value does not lose the
+/// token: it counts as missing, unless the token itself says when it expires.
 pub(super) fn of_access_token(
     expires_in: Result<Option<&JsonValue>, Twice>,
     token: &str,
@@ -44,15 +44,15 @@ pub(super) fn of_access_token(
     }
 }
 
-/// Returns a number of seconds, at most [`MAX_LIFETIME`]: a number or a string
-/// that is one. `None` for anything else, for zero and for a negative number.
+/// Returns a number of seconds, given as a number or a string, at most
+/// [`MAX_LIFETIME`]. `None` for anything else, for zero and for a negative number.
 pub(super) fn seconds(value: &JsonValue) -> Option<Duration> {
     let seconds = number(value).filter(|number| *number > 0.0)?;
     let lifetime = Duration::try_from_secs_f64(seconds).unwrap_or(MAX_LIFETIME);
     Some(lifetime.min(MAX_LIFETIME)).filter(|lifetime| !lifetime.is_zero())
 }
 
-/// Returns the value of a number, or of a string that is one.
+/// Returns the value of a number, or of a string that holds one.
 fn number(value: &JsonValue) -> Option<f64> {
     let text = match value {
         JsonValue::Number(text) | JsonValue::Text(text) => text.trim_ascii(),
@@ -63,12 +63,11 @@ fn number(value: &JsonValue) -> Option<f64> {
     text.parse().ok().filter(|_| text.bytes().all(is_numeric))
 }
 
-/// Returns what is left until the `exp` of a JWT (RFC 7519, section 4.1.4), and no
-/// more than the time from its `iat` to then, if a clock is wrong. `None` if there
-/// is nothing left, or the token is no JWT.
+/// Returns the time until the `exp` of a JWT (RFC 7519, section 4.1.4), and at most
+/// the time from its `iat` to then, if a clock is wrong. `None` if that has passed,
+/// or the token is not a JWT.
 ///
-/// Nothing is verified, so this is for scheduling only: it says when to fetch
-/// another token.
+/// Nothing is verified, so this only schedules the next fetch.
 fn of_jwt(token: &str, now: SystemTime) -> Option<Duration> {
     const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)

@@ -1,6 +1,6 @@
 //! Reads the response of a token endpoint (RFC 6749, sections 5.1 and 5.2).
 //!
-//! No error quotes the body, nor a parser's message, which may quote it too.
+//! Errors quote neither the body nor a parser's message, which may quote it too.
 
 use std::time::SystemTime;
 
@@ -16,14 +16,13 @@ use crate::transport::{EndpointRequest, EndpointResponse};
 /// What a grant sent, and which tokens it accepts.
 pub(in crate::grant) struct Expected<'a> {
     pub(in crate::grant) refusal: error::Refusable,
-    /// The types of token beside bearer that are sent as bearer tokens, in lower
-    /// case.
+    /// Token types other than bearer that are sent as bearer tokens, in lower case.
     pub(in crate::grant) token_types: &'a [String],
-    /// Whether a token of this `issued_token_type` is accepted.
+    /// Returns whether a token of this `issued_token_type` is accepted.
     pub(in crate::grant) accepts_issued: &'a (dyn Fn(Option<&str>) -> bool + Sync),
 }
 
-/// Returns the token, or why there is none.
+/// Returns the token, or the error if there is none.
 pub(in crate::grant) fn read(
     response: &EndpointResponse,
     request: &EndpointRequest<'_>,
@@ -58,8 +57,8 @@ pub(in crate::grant) fn read(
     .map_err(|what| malformed(what).with_response(status, None))
 }
 
-/// Returns the token, or what is wrong with the response. What a token does not need
-/// costs none: the login may not succeed a second time.
+/// Returns the token, or what is wrong with the response. Optional members never
+/// lose the token: the login may not succeed a second time.
 fn token(
     members: Members,
     expected: &Expected<'_>,
@@ -92,7 +91,7 @@ fn token(
     let issued = match members.get("issued_token_type") {
         Ok(Some(JsonValue::Text(text))) => Some(text.as_str()),
         Ok(None) => None,
-        // No grant that asks for a type accepts this one, and others do not mind.
+        // No grant that requests a type accepts this one, and the others ignore it.
         Ok(Some(_)) | Err(Twice) => Some(""),
     };
     if !(expected.accepts_issued)(issued) {
@@ -114,17 +113,16 @@ fn token(
     })
 }
 
-/// The types of token whose senders prove more than that they have it: sent as a
-/// bearer token they are of no use. `N_A` is no access token at all (RFC 8693,
-/// section 2.2.1).
+/// Token types that require a proof of possession: as bearer tokens they are
+/// useless. `N_A` is not an access token at all (RFC 8693, section 2.2.1).
 const NEVER_BEARER: [&str; 4] = ["dpop", "mac", "n_a", "pop"];
 
 pub(in crate::grant) fn is_never_bearer(token_type: &str) -> bool {
     NEVER_BEARER.contains(&token_type.to_ascii_lowercase().as_str())
 }
 
-/// Whether a token of this type can be sent as a bearer token. An empty type says
-/// as little as a missing one.
+/// Returns whether a token of this type can be sent as a bearer token. An empty type
+/// counts as missing.
 fn is_bearer(token_type: &str, accepted: &[String]) -> bool {
     let token_type = token_type.trim_ascii().to_ascii_lowercase();
     matches!(token_type.as_str(), "" | "bearer")
@@ -132,8 +130,8 @@ fn is_bearer(token_type: &str, accepted: &[String]) -> bool {
 }
 
 /// Reads a refresh token. An unreadable one counts as none, and an unreadable
-/// lifetime as unknown: the server may refuse the token, and the grant's own
-/// credentials are used then. Keycloak says 0 for no fixed end.
+/// lifetime as unknown: if the server refuses the token, the grant's own credentials
+/// are used. Keycloak sends 0 for no fixed end.
 fn refresh_token(members: &Members) -> Option<RefreshToken> {
     let text = Zeroizing::new(members.text("refresh_token")?.to_owned());
     let token = RefreshToken::of(text).ok()?;
@@ -306,7 +304,7 @@ mod tests {
                 &with(r#""token_type":"hunter2""#),
                 "`token_type` other than bearer",
             ),
-            // Even if the grant was told to take it.
+            // Even if the grant was told to accept it.
             (
                 &with(r#""token_type":"MAC""#),
                 "`token_type` other than bearer",
@@ -396,7 +394,7 @@ mod tests {
         assert_eq!(token.lifetime(), Some(Duration::from_secs(3600)));
         assert_eq!(response.refresh_token().map(|it| it.secret()), Some("a b"));
         assert_eq!(response.get("scope"), Some("a b"));
-        // GitHub refuses with a status of success.
+        // GitHub refuses with a success status.
         for status in [200, 400] {
             let body = "error=bad_verification_code&error_description=no+hunter2";
             let error = read_answer(&form(status, body)).expect_err("refused");

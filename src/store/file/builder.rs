@@ -9,7 +9,7 @@ use super::place::Place;
 use crate::error::ConfigError;
 use crate::store::store_key::StoreKey;
 
-/// Configures a [`FileStore`]. Returned by [`FileStore::user_cache`] and
+/// Builder of a [`FileStore`], returned by [`FileStore::user_cache`] and
 /// [`FileStore::folder`].
 ///
 /// ```
@@ -34,9 +34,9 @@ pub struct FileStoreBuilder {
 }
 
 impl FileStore {
-    /// Returns a builder for a store of this user's, in a folder that is named after
+    /// Returns a builder for a store of this user, in a folder that is named after
     /// the program, where the platform keeps caches: `~/.cache/my-tool/tokens`, or
-    /// beneath `$XDG_CACHE_HOME`; `~/Library/Caches/my-tool/tokens` on macOS.
+    /// under `$XDG_CACHE_HOME`; `~/Library/Caches/my-tool/tokens` on macOS.
     ///
     /// A [`key`](FileStoreBuilder::key), a [`key_file`](FileStoreBuilder::key_file) or a
     /// [`user_key`](FileStoreBuilder::user_key) is required.
@@ -51,9 +51,9 @@ impl FileStore {
         FileStoreBuilder::new(("user_cache", Place::UserCache(program.into())))
     }
 
-    /// Returns a builder for a store in this folder, which the store makes when it is
-    /// first used, with those that it lies in. It has to belong to the user, and no
-    /// other user may be able to write to it. Nothing else should be in it.
+    /// Returns a builder for a store in this folder, which is created with its
+    /// parents on first use. It must belong to the user, no other user may be able
+    /// to write to it, and it should contain nothing else.
     ///
     /// A [`key`](FileStoreBuilder::key), a [`key_file`](FileStoreBuilder::key_file) or a
     /// [`user_key`](FileStoreBuilder::user_key) is required.
@@ -74,41 +74,43 @@ impl FileStoreBuilder {
         }
     }
 
-    /// Adds a key. The first one encrypts, all of them decrypt. An entry that none of
-    /// the keys decrypts counts as absent and is replaced.
+    /// Adds a key. The first one encrypts, all of them decrypt. An entry that no key
+    /// decrypts counts as absent and is replaced.
     pub fn key(mut self, key: StoreKey) -> Self {
         self.keys.push(key);
         self
     }
 
-    /// Reads the key from this file when the store is first used, and makes it if there
-    /// is none: 32 random bytes as text, readable for the user only. A file that others
-    /// can read, or a link, is refused; [`StoreKey::from_file`] takes those.
+    /// Reads the key from this file on first use of the store, creating it if there
+    /// is none: 32 random bytes as text, readable only for the user. A file that
+    /// others can read, or a link, is refused; [`StoreKey::from_file`] accepts
+    /// those.
     ///
-    /// Whoever can read both the file and the store can read the tokens: keep them
-    /// apart, so that a copy of one is of no use.
+    /// A user who can read both the file and the store can read the tokens: keep
+    /// them apart, so that a copy of one is of no use.
     pub fn key_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.key_file = Some(("key_file", Place::Path(path.into())));
         self
     }
 
-    /// Does what [`key_file`](Self::key_file) does, with a file where the platform keeps
-    /// what a program wants to keep: `~/.local/share/my-tool/token-store.key`, or
-    /// beneath `$XDG_DATA_HOME`; `~/Library/Application Support` on macOS. Unlike the
-    /// cache, that is not deleted to make room.
+    /// Does what [`key_file`](Self::key_file) does, with a file where the platform
+    /// keeps a program's data: `~/.local/share/my-tool/token-store.key`, or under
+    /// `$XDG_DATA_HOME`; `~/Library/Application Support` on macOS. Unlike the cache,
+    /// that is not deleted to make room.
     pub fn user_key(mut self, program: impl Into<String>) -> Self {
         self.key_file = Some(("user_key", Place::UserData(program.into())));
         self
     }
 
-    /// Reads the key from the platform's keyring when the store is first used, and makes
-    /// the entry of this service and user if there is none. Needs the feature `keyring`.
+    /// Reads the key from the platform's keyring on first use of the store, creating
+    /// the entry of this service and user if there is none. Needs the feature
+    /// `keyring`.
     ///
-    /// Which keyring that is, the program says once, at its start, by
-    /// `keyring_core::set_default_store`, with the crate of its platform:
+    /// The program chooses the keyring once, at its start, with
+    /// `keyring_core::set_default_store` and the crate of its platform:
     /// `zbus-secret-service-keyring-store` for the desktops of Linux,
-    /// `apple-native-keyring-store` for macOS. A keyring that is locked or cannot be
-    /// reached leaves the process without the store, with an event that says why.
+    /// `apple-native-keyring-store` for macOS. If the keyring is locked or cannot be
+    /// reached, the process works without the store, and an event gives the reason.
     ///
     /// ```
     /// use tower_bearer::store::FileStore;
@@ -124,22 +126,22 @@ impl FileStoreBuilder {
         self
     }
 
-    /// Leaves the tokens readable for everybody who can read the files: other programs
-    /// of the user, the administrator, backups. Whoever reads them can also try
-    /// passwords, where a wrong one was refused.
+    /// Leaves the tokens readable to anyone who can read the files: other programs
+    /// of the user, the administrator, backups. Where a password was refused, a
+    /// reader can also use the files to try passwords.
     pub fn unsealed(mut self) -> Self {
         self.unsealed = true;
         self
     }
 
-    /// Builds the store. It touches no file until it is first used, which needs a tokio
-    /// runtime; building it does not.
+    /// Builds the store. It touches no file before its first use, which needs a
+    /// tokio runtime; building it does not.
     ///
     /// # Errors
     ///
-    /// If there is no key and [`unsealed`](Self::unsealed) was not called, or there are
-    /// several kinds of them; if the program's name is not one part of a path, or the
-    /// user has no home folder.
+    /// Fails if there is no key and [`unsealed`](Self::unsealed) was not called, if
+    /// there are several kinds of key, if the program's name is not a single part of
+    /// a path, or if the user has no home folder.
     pub fn build(self) -> Result<FileStore, ConfigError> {
         let (field, place) = self.place;
         let path = place.path(field)?;

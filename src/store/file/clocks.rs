@@ -1,16 +1,16 @@
-//! The time that all processes of a machine read alike.
+//! The time, the same for all processes of a machine.
 
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// When something was written, by two clocks.
 ///
-/// Linux counts the time since the machine started, also while it is suspended; no one
-/// can set that clock. It says nothing of another run of the machine: there, and on
-/// other systems, the wall clock is all there is.
+/// Linux counts the time since the machine started, including suspension, and that
+/// clock cannot be set. It says nothing about other boots: for those, and on other
+/// systems, only the wall clock is left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Clocks {
-    /// Which run of the machine it was; zero if that is not known.
+    /// Identifies the boot of the machine; zero if unknown.
     pub(super) run: u64,
     pub(super) since_start: Duration,
     pub(super) wall: Duration,
@@ -27,7 +27,8 @@ impl Clocks {
         }
     }
 
-    /// How much time has passed since `earlier`; zero if it lies ahead.
+    /// Returns the time that has passed since `earlier`; zero if that is in the
+    /// future.
     pub(super) fn since(&self, earlier: &Self) -> Duration {
         match self.run != 0 && self.run == earlier.run {
             true => self.since_start.saturating_sub(earlier.since_start),
@@ -35,7 +36,7 @@ impl Clocks {
         }
     }
 
-    /// The wall clock in milliseconds.
+    /// Returns the wall clock in milliseconds.
     pub(super) fn wall_millis(&self) -> u64 {
         u64::try_from(self.wall.as_millis()).unwrap_or(u64::MAX)
     }
@@ -56,7 +57,7 @@ fn run_of_machine() -> (u64, Duration) {
         };
         let mut hasher = SipHasher24::new();
         hasher.write(&id);
-        // Where a container counts from another moment, it is another run.
+        // A container that counts from another moment is treated as another boot.
         if let Ok(namespace) = fs::read_link("/proc/self/ns/time") {
             hasher.write(namespace.as_os_str().as_encoded_bytes());
         }
@@ -89,10 +90,10 @@ mod tests {
     fn a_wall_clock_that_is_set_changes_nothing_in_one_run_of_the_machine() {
         for (earlier, now, passed) in [
             (clocks(1, 10, 1000), clocks(1, 15, 1005), 5),
-            // Set back by an hour, and forth by a minute.
+            // Set back by an hour, and forward by a minute.
             (clocks(1, 10, 5000), clocks(1, 15, 1405), 5),
             (clocks(1, 10, 1000), clocks(1, 15, 1065), 5),
-            // The machine was started again; what is known is the wall clock.
+            // The machine was restarted; only the wall clock is known.
             (clocks(1, 10, 1000), clocks(2, 3, 1060), 60),
             (clocks(1, 10, 1000), clocks(2, 3, 900), 0),
             (clocks(0, 0, 1000), clocks(0, 0, 1007), 7),

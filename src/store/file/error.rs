@@ -1,4 +1,4 @@
-//! What can go wrong with a store in files.
+//! Errors of a store in files.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -13,11 +13,11 @@ use crate::store::seal::SealError;
 /// Why the files could not be used.
 #[derive(Debug)]
 pub(super) enum Error {
-    /// What was being done to this file or folder.
+    /// The operation on this file or folder failed.
     Io(&'static str, PathBuf, io::Error),
-    /// Why this file or folder is refused.
+    /// This file or folder is refused for a reason.
     Refused(PathBuf, &'static str),
-    /// Another process has locked the account, and does not let go.
+    /// Another process has locked the account and does not release it.
     Locked(PathBuf),
     /// The runtime of the call ended before the call did.
     RuntimeEnded,
@@ -32,7 +32,7 @@ impl Error {
         Self::Io(doing, path.to_owned(), error.into())
     }
 
-    /// An error of opening without following links.
+    /// Returns the error of opening without following links.
     pub(super) fn opening(path: &Path, error: Errno) -> Self {
         match error {
             Errno::LOOP | Errno::MLINK => Self::refused(path, "it is a link"),

@@ -19,11 +19,12 @@ use crate::store::seal::Sealer;
 use crate::store::token_store::{Acquire, Acquired, Completion, Lease, TokenStore};
 use crate::store::warnings::Warnings;
 
-/// A store in files, for the processes of one machine that run as one user, at the same
-/// time or one after the other. Cheap to clone; clones are the same store. On Unix only.
+/// Store in files, for the processes of one machine that run as one user, at the
+/// same time or one after the other. Cheap to clone; clones are the same store. On
+/// Unix only.
 ///
-/// Built by [`FileStore::user_cache`] or [`FileStore::folder`]. The documentation of the
-/// [module](crate::store) explains what it keeps and how it fails.
+/// Built by [`FileStore::user_cache`] or [`FileStore::folder`]. The documentation of
+/// the [module](crate::store) explains what it keeps and how it fails.
 #[derive(Clone)]
 pub struct FileStore {
     inner: Arc<Inner>,
@@ -32,7 +33,7 @@ pub struct FileStore {
 struct Inner {
     path: PathBuf,
     key: KeySource,
-    /// Made from the key, once that could be read.
+    /// Created from the key, once that has been read.
     sealer: OnceLock<Sealer>,
     held: HeldLeases,
     watch: LeaseWatch,
@@ -53,8 +54,9 @@ impl FileStore {
         }
     }
 
-    /// Calls the store on a thread for what blocks. `f` is told whether somebody still
-    /// waits for its answer; an answer that nobody takes goes to `unused`.
+    /// Calls the store on a thread for blocking work. `f` can check whether the
+    /// caller still waits for its answer; an answer that is not taken goes to
+    /// `unused`.
     async fn call<R: Send + 'static>(
         &self,
         account: &Account,
@@ -129,7 +131,7 @@ impl Inner {
         is_wanted: &dyn Fn() -> bool,
     ) -> Result<Acquired, Error> {
         let names = Names::of(account);
-        // A token that is there costs no lock, and nothing is written for it.
+        // A token that is there needs no lock, and nothing is written for it.
         if let Some(folder) = Folder::open(&self.path)?
             && let Some(folder) = folder.open_folder(&names.folder)?
         {
@@ -157,7 +159,7 @@ impl Inner {
         Ok(self.answer(files, acquired))
     }
 
-    /// Notes what the files show besides the answer.
+    /// Records what the files show besides the answer.
     fn answer(&self, files: Files<'_>, acquired: Acquired) -> Acquired {
         self.warnings.set(files.account, files.warning());
         if let (Acquired::Busy(_), Some(file)) = (&acquired, files.lease_file) {
@@ -175,7 +177,7 @@ impl Inner {
     ) -> Result<bool, Error> {
         let names = Names::of(account);
         let written = self.write_completion(account, &names, completion, is_wanted);
-        // Also after an error: nothing else comes of this lease.
+        // Also after an error: this lease has no other result.
         self.held.remove(&names.account, completion.generation);
         self.watch.watchers.notify(names.account.as_bytes());
         written
@@ -224,13 +226,13 @@ impl Inner {
         Ok(())
     }
 
-    /// Ends a lease whose caller is gone, and keeps its refresh token.
+    /// Ends a lease whose caller has left, and keeps its refresh token.
     fn return_lease(&self, account: &Account, unused: Lease) {
         let completion = Completion {
             refresh_token: unused.refresh_token.clone(),
             ..Completion::of(&unused)
         };
-        // After an error nobody holds the lease any more.
+        // After an error the lease has no holder any more.
         let _ = self.complete(account, &completion, &|| true);
     }
 
@@ -243,7 +245,7 @@ impl Inner {
     }
 }
 
-/// Whether the answer to this changes what the files say.
+/// Returns whether the answer changes the content of the files.
 fn has_to_write(acquire: &Acquire, acquired: &Acquired) -> bool {
     match acquired {
         Acquired::Token(_) => false,

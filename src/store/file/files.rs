@@ -1,13 +1,12 @@
-//! What the files of an account say, and how they are changed.
+//! The files of an account: reading and changing them.
 
 use std::fs::File;
 
 use super::clocks::Clocks;
 use super::error::Error;
 use super::folder::Folder;
-use super::image::Image;
+use super::image::{Image, Sealed};
 use super::names::{ENTRIES, Names};
-use super::sealed::Sealed;
 use crate::store::account::{Account, StoreWarning};
 use crate::store::entries::Time;
 use crate::store::seal::{AssociatedData, Kind, Sealer};
@@ -15,7 +14,7 @@ use crate::store::token_store::{Acquire, Acquired, Lease};
 
 const DAY_MILLIS: u64 = 86_400_000;
 
-/// The files of an account, as they were read.
+/// The files of an account, as read.
 pub(super) struct Files<'a> {
     folder: &'a Folder,
     pub(super) names: &'a Names,
@@ -26,12 +25,12 @@ pub(super) struct Files<'a> {
     pub(super) now: Time,
     /// The file of the lease, if a process holds one.
     pub(super) lease_file: Option<File>,
-    /// The entries were encrypted with an unknown key.
+    /// Whether entries were encrypted with an unknown key.
     lacks_key: bool,
 }
 
 impl<'a> Files<'a> {
-    /// Reads what there is of the account.
+    /// Reads the files of the account.
     pub(super) fn read(
         folder: &'a Folder,
         names: &'a Names,
@@ -54,7 +53,7 @@ impl<'a> Files<'a> {
         let mut lease_file = None;
         if image.entries.lease.is_some() {
             lease_file = folder.locked_by_another(&names.lease())?;
-            // The system let go of it when its holder ended.
+            // The system released the lock when its holder ended.
             image.entries.lease.take_if(|_| lease_file.is_none());
         }
         Ok(Self {
@@ -72,8 +71,8 @@ impl<'a> Files<'a> {
 
     pub(super) fn acquire(&mut self, acquire: &Acquire) -> Acquired {
         let clock = self.clocks.wall_millis();
-        // The clock is a lower bound where the files were lost. A generation of more
-        // than a day ahead comes from elsewhere.
+        // The clock is a lower bound if the files were lost. A generation more than
+        // a day ahead comes from elsewhere.
         let least = match acquire.newer_than < clock.saturating_add(DAY_MILLIS) {
             true => clock.max(acquire.newer_than + 1),
             false => clock,
@@ -81,8 +80,8 @@ impl<'a> Files<'a> {
         self.image.entries.acquire(acquire, self.now, least)
     }
 
-    /// Writes what a lease changes. The refresh token that it hands over must not be
-    /// there again after the machine lost its power.
+    /// Writes the changes of a lease. The refresh token that it hands over must not
+    /// reappear after the machine loses power.
     pub(super) fn write_lease(&self, lease: &Lease) -> Result<(), Error> {
         self.write()?;
         match lease.refresh_token {
@@ -116,7 +115,7 @@ impl<'a> Files<'a> {
         })
     }
 
-    /// What there is to tell of those who use the account's name.
+    /// Returns the warning about other users of the account's name, if any.
     pub(super) fn warning(&self) -> Option<StoreWarning> {
         let mut lacks_key = self.lacks_key;
         let own = self.names.entries();
@@ -140,7 +139,7 @@ impl<'a> Files<'a> {
         lacks_key.then_some(StoreWarning::UnknownKey)
     }
 
-    /// The account of a file, if something is left of it.
+    /// Returns the account of a file, if anything is left of it.
     fn namesake(&self, name: &str, sealed: &Sealed<'_>) -> Option<Account> {
         let place = place(self.names, name);
         let data = associated_data(Kind::Account, &place);
@@ -151,8 +150,8 @@ impl<'a> Files<'a> {
     }
 }
 
-/// Where an account's name is sealed: in a file of this name, for those who use the
-/// account's name in whichever spelling.
+/// Returns what an account's name is sealed for: a file of this name, and all
+/// spellings of the account's name.
 fn place(names: &Names, file: &str) -> Account {
     Account::new(names.folded.as_str()).held_by(file)
 }
@@ -162,7 +161,7 @@ fn open(sealer: &Sealer, account: &Account, sealed: &Sealed<'_>) -> Option<Image
     Image::decode(&sealer.open(data, sealed.entries)?)
 }
 
-/// The prefix tells the entries of files from those in Redis.
+/// Returns the associated data. Its prefix distinguishes files from Redis.
 fn associated_data(kind: Kind, account: &Account) -> AssociatedData<'_> {
     AssociatedData {
         kind,

@@ -1,5 +1,5 @@
-//! A folder that is open, and the files in it: links are not followed, and what others
-//! can write to is refused.
+//! An open folder and its files: links are not followed, and what others can write
+//! to is refused.
 
 use std::fs::{DirBuilder, File};
 use std::io::{Read, Write};
@@ -22,29 +22,28 @@ use super::error::Error;
 /// The longest file that is read, in bytes: far more than the longest token response.
 pub(super) const MAX_FILE: u64 = 1024 * 1024;
 
-/// The pauses between two looks at a lock that another process has. The system wakes
-/// nobody who gives up in time.
+/// The shortest and longest pause between attempts to take a lock that another
+/// process has: a blocking wait for the lock would have no timeout.
 const PAUSES: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(5));
 
-/// How long a lock is waited for by somebody who does not give up earlier.
+/// How long to wait for a lock, unless the caller leaves earlier.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
-/// A folder that nobody else can write to.
+/// A folder that no other user can write to.
 pub(super) struct Folder {
     folder: OwnedFd,
     path: PathBuf,
 }
 
-/// Tells a file from its copies: the inode, which a file system gives to another file
-/// later, and when that was made, in nanoseconds since 1970; zero where that is not
-/// known.
+/// Distinguishes a file from its copies: the inode, which a file system may reuse,
+/// and when that was created, in nanoseconds since 1970; zero if unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct FileId {
     pub(super) inode: u64,
     pub(super) born: u64,
 }
 
-/// What a file holds, and which file it is.
+/// The contents of a file, and which file it is.
 pub(super) type Contents = (Zeroizing<Vec<u8>>, FileId);
 
 impl FileId {
@@ -64,7 +63,7 @@ const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
-/// A pipe that lies there does not hold anybody up.
+/// Opening a pipe must not block.
 const FILE: OFlags = OFlags::NOFOLLOW
     .union(OFlags::CLOEXEC)
     .union(OFlags::NONBLOCK);
@@ -83,7 +82,7 @@ impl Folder {
         }
     }
 
-    /// Opens a folder, and makes it if there is none, and those that it lies in.
+    /// Opens a folder, creating it and its parents if there is none.
     pub(super) fn open_or_make(path: &Path) -> Result<Self, Error> {
         if let Some(folder) = Self::open(path)? {
             return Ok(folder);
@@ -96,7 +95,7 @@ impl Folder {
         Self::open(path)?.ok_or_else(gone)
     }
 
-    /// The same for a folder in this one.
+    /// Opens a folder in this one; `None` if there is none.
     pub(super) fn open_folder(&self, name: &str) -> Result<Option<Self>, Error> {
         let path = self.path.join(name);
         match openat(&self.folder, name, FOLDER, Mode::empty()) {
@@ -163,21 +162,22 @@ impl Folder {
         file.ok_or_else(gone)
     }
 
-    /// Reads a file; `None` if there is none. One that is too long is read in part.
+    /// Reads a file; `None` if there is none. A file that is too long is read in
+    /// part.
     pub(super) fn read(&self, name: &str) -> Result<Option<Contents>, Error> {
         let Some(mut file) = self.open_file(name, OFlags::RDONLY)? else {
             return Ok(None);
         };
         let length = file.metadata().map_or(0, |it| it.len()).min(MAX_FILE);
-        // All at once, so that nothing is left of it elsewhere.
+        // Read at once, so that no other buffer keeps a copy.
         let mut bytes = Zeroizing::new(Vec::with_capacity(length as usize + 1));
         let read = (&mut file).take(length).read_to_end(&mut bytes);
         read.map_err(|error| Error::io("read", &self.path_of(name), error))?;
         Ok(Some((bytes, FileId::of(&file).unwrap_or_default())))
     }
 
-    /// Replaces a file by what is written for the new one, or makes it. `temporary` is
-    /// its name until it is whole.
+    /// Replaces or creates a file with what is written for it. `temporary` is its
+    /// name until it is complete.
     pub(super) fn replace(
         &self,
         (name, temporary): (&str, &str),
@@ -213,7 +213,7 @@ impl Folder {
         file.sync_all().map_err(failed)
     }
 
-    /// Makes a file with these contents unless there is one by now.
+    /// Creates a file with these contents, unless it exists by now.
     pub(super) fn make_once(
         &self,
         (name, temporary): (&str, &str),
@@ -229,7 +229,7 @@ impl Folder {
         }
     }
 
-    /// Makes sure that what was renamed stays so if the machine loses its power.
+    /// Makes a rename durable if the machine loses power.
     pub(super) fn sync(&self) -> Result<(), Error> {
         fsync(&self.folder).map_err(|error| Error::io("write", &self.path, error))
     }
@@ -241,7 +241,7 @@ impl Folder {
         }
     }
 
-    /// The names of the files.
+    /// Returns the names of the files.
     pub(super) fn names(&self) -> Result<Vec<String>, Error> {
         let failed = |error| Error::io("list", &self.path, error);
         let mut names = Vec::new();
@@ -252,8 +252,8 @@ impl Folder {
         Ok(names)
     }
 
-    /// Locks a file, which is made for that, as long as somebody waits for it. The
-    /// lock ends with the file that is returned, or with the process.
+    /// Locks a file, creating it if needed, unless the caller stops waiting. The
+    /// lock ends with the returned file, or with the process.
     pub(super) fn lock(&self, name: &str, is_wanted: &dyn Fn() -> bool) -> Result<File, Error> {
         let path = || self.path_of(name);
         let (start, mut pause) = (Instant::now(), PAUSES.0);
@@ -261,7 +261,7 @@ impl Folder {
         let mut file = self.open_or_make_file(name, OFlags::RDWR)?;
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                // Somebody may have emptied the folder meanwhile.
+                // The folder may have been emptied meanwhile.
                 Ok(()) if self.is_at(&file, name) => return Ok(file),
                 Ok(()) => file = self.open_or_make_file(name, OFlags::RDWR)?,
                 Err(Errno::WOULDBLOCK | Errno::INTR) if goes_on() => {
@@ -279,9 +279,9 @@ impl Folder {
         matches!((fstat(file), there), (Ok(ours), Ok(there)) if ours.st_ino == there.st_ino)
     }
 
-    /// Makes a file that is locked already, in place of the one that may be there.
-    /// Whoever has locked the former file keeps that lock, which means nothing any
-    /// more. `temporary` is its name until it is locked.
+    /// Creates a file that is already locked, replacing the one that may be there. A
+    /// process that has locked the old file keeps a lock without meaning.
+    /// `temporary` is its name until it is locked.
     pub(super) fn make_locked(&self, (name, temporary): (&str, &str)) -> Result<File, Error> {
         self.remove(temporary)?;
         let file = self.open_or_make_file(temporary, OFlags::RDWR | OFlags::EXCL)?;
@@ -291,7 +291,7 @@ impl Folder {
         Ok(file)
     }
 
-    /// The file, if a process has locked it by now.
+    /// Returns the file, if a process has locked it.
     pub(super) fn locked_by_another(&self, name: &str) -> Result<Option<File>, Error> {
         let Some(file) = self.open_file(name, OFlags::RDWR)? else {
             return Ok(None);
@@ -304,7 +304,7 @@ impl Folder {
     }
 }
 
-/// Waits until nobody has locked the file for itself any more.
+/// Waits until no process holds an exclusive lock on the file.
 pub(super) fn wait_until_unlocked(file: &impl AsFd) {
     while let Err(Errno::INTR) = flock(file, FlockOperation::LockShared) {}
 }

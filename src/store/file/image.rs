@@ -1,4 +1,4 @@
-//! What a file holds, before it is sealed.
+//! The content of a file, sealed and before it is.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use crate::store::entries::{CurrentLease, Entries, Record, Time};
 use crate::store::payload::Payload;
 use crate::store::token_store::FAILURES_KEPT;
 
-/// All that a file holds of an account, before it is sealed.
+/// Everything that a file holds of an account, before it is sealed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Image {
     pub(super) entries: Entries,
-    /// The time by which the entries count, when it was written.
+    /// The time that the entries refer to, when it was written.
     pub(super) written_at: Time,
-    /// The same moment, by the machine's clocks.
+    /// The same moment by the machine's clocks.
     pub(super) clocks: Clocks,
     /// The file that it was written to.
     pub(super) file: FileId,
@@ -26,7 +26,7 @@ pub(super) struct Image {
 const VERSION: u8 = 1;
 
 impl Image {
-    /// What an account without a file has.
+    /// Returns the content of an account without a file.
     pub(super) fn empty(clocks: Clocks) -> Self {
         Self {
             written_at: clocks.wall,
@@ -35,13 +35,13 @@ impl Image {
         }
     }
 
-    /// The time by which the entries count.
+    /// Returns the time that the entries refer to.
     pub(super) fn now(&self, clocks: &Clocks) -> Time {
         self.written_at.saturating_add(clocks.since(&self.clocks))
     }
 
     /// Forgets the refresh tokens if this was found in another file than it was
-    /// written to: a copy that was put back may have one that was sent before.
+    /// written to: a restored copy may have one that was sent before.
     pub(super) fn found_in(&mut self, file: FileId) {
         if self.file != file {
             self.entries.refresh_token = None;
@@ -68,7 +68,7 @@ impl Image {
             .chain(kept)
             .map(|it| it.payload.as_bytes().len())
             .sum();
-        // No token is left in memory where a buffer grows.
+        // Large enough: a buffer that grows would leave a token in memory.
         let room = 256 + payloads + 32 * (failures.len() + withdrawn.len());
         let mut writer = Writer(Zeroizing::new(Vec::with_capacity(room)));
         writer.0.push(VERSION);
@@ -102,7 +102,7 @@ impl Image {
         Payload::from(std::mem::take(&mut *writer.0))
     }
 
-    /// `None` for anything that [`encode`](Self::encode) does not write.
+    /// Returns `None` for anything that [`encode`](Self::encode) does not write.
     pub(super) fn decode(payload: &Payload) -> Option<Self> {
         let mut reader = Reader(payload.as_bytes().strip_prefix(&[VERSION])?);
         let mut image = Self {
@@ -210,6 +210,30 @@ impl Reader<'_> {
             true => self.record().map(Some),
             false => Some(None),
         }
+    }
+}
+
+/// The content of a file: an account, sealed for all spellings of its name, and its
+/// entries, sealed for that account.
+pub(super) struct Sealed<'a> {
+    pub(super) account: &'a [u8],
+    pub(super) entries: &'a [u8],
+}
+
+/// The first bytes of a file of this format.
+const MAGIC: &[u8; 4] = b"tbf1";
+
+impl<'a> Sealed<'a> {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let length = (self.account.len() as u32).to_be_bytes();
+        [MAGIC.as_slice(), &length, self.account, self.entries].concat()
+    }
+
+    pub(super) fn from_bytes(bytes: &'a [u8]) -> Option<Self> {
+        let (length, rest) = bytes.strip_prefix(MAGIC)?.split_first_chunk()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let (account, entries) = rest.split_at_checked(length)?;
+        Some(Self { account, entries })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where the key comes from that the files are sealed with.
+//! The source of the key that the files are sealed with.
 
 use std::path::{Path, PathBuf};
 
@@ -12,22 +12,21 @@ use crate::store::seal::Sealer;
 use crate::store::store_key::StoreKey;
 
 pub(super) enum KeySource {
-    /// The first one seals, all of them open.
+    /// Keys, of which the first one seals and all of them open.
     Keys(StoreKey, Vec<StoreKey>),
-    /// A file, which is made when the key is first needed.
+    /// A file, which is created when the key is first needed.
     File(PathBuf),
-    /// An entry of the platform's keyring, by service and user, which is made when the
-    /// key is first needed.
+    /// An entry of the platform's keyring, by service and user, which is created
+    /// when the key is first needed.
     #[cfg(feature = "keyring")]
     Keyring(String, String),
-    /// A key that everybody knows: what was changed by accident is noticed, and that is
-    /// all.
+    /// A key that is public: accidental changes are noticed, and that is all.
     Unsealed,
 }
 
 impl KeySource {
-    /// Reads or makes the key of the store in this folder. Blocks. `is_wanted` tells
-    /// whether somebody still waits for it.
+    /// Reads or creates the key of the store in this folder. Blocks. `is_wanted`
+    /// returns whether the caller still waits for it.
     #[cfg_attr(not(feature = "keyring"), expect(unused_variables))]
     pub(super) fn sealer(
         &self,
@@ -62,7 +61,7 @@ fn read_or_make(path: &Path) -> Result<StoreKey, Error> {
         return StoreKey::from_contents(&contents).map_err(Error::Key);
     }
     let key = generate()?;
-    // Of processes that make it at the same time the first one wins.
+    // If several processes create it at the same time, the first one wins.
     let temporary = format!(".{name}.{:016x}", fastrand::u64(..));
     folder.make_once(
         (name, &temporary),
@@ -87,8 +86,8 @@ fn read_entry(entry: &keyring_core::Entry) -> Result<Option<StoreKey>, Error> {
     }
 }
 
-/// Makes the key. A keyring lets the last one win that writes, so the processes that
-/// share a store go one after the other.
+/// Creates the key. In a keyring the last writer wins, so the processes that share a
+/// store take turns.
 #[cfg(feature = "keyring")]
 fn make_entry(
     entry: &keyring_core::Entry,
@@ -104,7 +103,7 @@ fn make_entry(
     Ok(key)
 }
 
-/// The error as text, for as a value it may hold what the entry holds.
+/// Keeps only the error's text, because the error may hold what the entry holds.
 #[cfg(feature = "keyring")]
 fn keyring_error(error: keyring_core::Error) -> Error {
     let why = match error {

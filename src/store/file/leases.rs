@@ -14,7 +14,7 @@ use crate::sync::lock;
 /// The stack of a thread that waits for a lock, in bytes.
 const STACK: usize = 64 * 1024;
 
-/// The locked files of the leases. The operating system lets go of them when this
+/// The locked files of the leases. The operating system releases them when this
 /// process ends, however it ends.
 #[derive(Default)]
 pub(super) struct HeldLeases(Mutex<HashMap<(String, u64), Held>>);
@@ -32,7 +32,7 @@ impl HeldLeases {
             ends_at: now.checked_add(span).unwrap_or(now),
         };
         let mut all = lock(&self.0);
-        // Whoever has not settled by now does not hold a lease any more.
+        // A lease whose time is over is no longer held.
         all.retain(|_, it| it.ends_at > now);
         all.insert((account.to_owned(), generation), held);
     }
@@ -42,9 +42,9 @@ impl HeldLeases {
     }
 }
 
-/// Threads that wait for the end of others' leases, one for each lease at the most.
-/// The operating system wakes them; meanwhile they cost nothing. A task of the runtime
-/// would keep it from ending.
+/// Threads that wait for the end of other processes' leases, at most one for each
+/// lease. They sleep until the operating system wakes them. A task for blocking work
+/// would keep the runtime from ending.
 #[derive(Default)]
 pub(super) struct LeaseWatch {
     /// The inodes of the files that are waited for, by account.
@@ -53,7 +53,7 @@ pub(super) struct LeaseWatch {
 }
 
 impl LeaseWatch {
-    /// Notifies the watchers of the account as soon as nobody has locked the file.
+    /// Notifies the watchers of the account as soon as the file is unlocked.
     pub(super) fn notify_when_unlocked(&self, account: &str, file: File) {
         let Ok(inode) = file.metadata().map(|it| it.ino()) else {
             return;
@@ -71,7 +71,7 @@ impl LeaseWatch {
                 waiting.remove(&name);
             }
             drop(waiting);
-            // Not before: another file would get its inode.
+            // Not earlier: another file would get its inode.
             drop(file);
             if let Some(watchers) = watchers.upgrade() {
                 watchers.notify(name.as_bytes());
@@ -81,7 +81,7 @@ impl LeaseWatch {
             .name("tower-bearer lease".to_owned())
             .stack_size(STACK);
         if thread.spawn(wait).is_err() {
-            // The cache asks again in a while.
+            // The cache will ask again later.
             lock(&self.waiting).remove(account);
         }
     }

@@ -1,5 +1,5 @@
-//! A store in files, for the processes of one machine. Its documentation is that of
-//! the parent module.
+//! A store in files, for the processes of one machine. Documented in the parent
+//! module.
 
 mod builder;
 mod clocks;
@@ -12,7 +12,6 @@ mod key_source;
 mod leases;
 mod names;
 mod place;
-mod sealed;
 
 pub use builder::FileStoreBuilder;
 pub use file_store::FileStore;

@@ -1,17 +1,17 @@
-//! What an account is called in the store.
+//! The names of an account in the store.
 
 use crate::store::account::Account;
 
-/// What an account is called in the store: a folder for its name, in whichever
-/// spelling, and in that files for each account.
+/// The names of an account in the store: a folder for the account's name in any
+/// spelling, and files for each account in it.
 pub(super) struct Names {
-    /// The name in lower case: those which differ in nothing but that meet.
+    /// The name in lower case, the same for names that differ only in case.
     pub(super) folded: String,
     pub(super) folder: String,
     pub(super) account: String,
 }
 
-/// How the names of files end that hold entries.
+/// The ending of files that hold entries.
 pub(super) const ENTRIES: &str = ".tokens";
 
 impl Names {
@@ -28,17 +28,17 @@ impl Names {
         format!("{}{ENTRIES}", self.account)
     }
 
-    /// The name of what is written until it is whole.
+    /// Returns the name of the entries' file until it is complete.
     pub(super) fn temporary(&self) -> String {
         format!("{}.new", self.account)
     }
 
-    /// Locked by whoever reads and writes the entries.
+    /// Returns the name of the file that is locked to read or write the entries.
     pub(super) fn lock(&self) -> String {
         format!("{}.lock", self.account)
     }
 
-    /// Locked by the holder of the lease.
+    /// Returns the name of the file that the holder of the lease locks.
     pub(super) fn lease(&self) -> String {
         format!("{}.lease", self.account)
     }

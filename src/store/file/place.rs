@@ -1,4 +1,4 @@
-//! Where the files lie.
+//! The place of the files.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -6,18 +6,19 @@ use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 
 use crate::error::ConfigError;
 
-/// A folder of the program's, or one of the user's by the program's name.
+/// A folder that the program chose, or one of the user's by the program's name.
 #[derive(Clone, Debug)]
 pub(super) enum Place {
     Path(PathBuf),
     /// In the folder for caches.
     UserCache(String),
-    /// In the folder for what a program keeps.
+    /// In the folder for a program's data.
     UserData(String),
 }
 
 impl Place {
-    /// Returns the path, which is absolute: programs go to other folders.
+    /// Returns the path, which must be absolute, because programs change their
+    /// working directory.
     pub(super) fn path(&self, field: &'static str) -> Result<PathBuf, ConfigError> {
         let refused = |why: String| Err(ConfigError::new(field, why));
         let user = |name: &str, folder: fn(&dyn Folders) -> PathBuf| {

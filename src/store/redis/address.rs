@@ -19,7 +19,7 @@ pub(super) enum Address {
     Server(String),
     Sentinels {
         sentinels: Vec<String>,
-        /// A URL with its name in place of the host.
+        /// The URL of the master, with its name as the host.
         master: String,
     },
     Cluster(Vec<String>),
@@ -110,8 +110,8 @@ fn cluster_target(
         .response_timeout(timeouts.response)
         // A retry could run a script twice.
         .retries(0)
-        // The crate's pauses before it connects to a node again are the same in every
-        // process; after an error the whole connection is made anew.
+        // The crate's pauses before it reconnects to a node are the same in every
+        // process; after an error the whole connection is replaced instead.
         .max_connection_attempts(NonZeroUsize::MIN);
     if let Some(certificates) = certificates {
         builder = builder.certs(certificates);
@@ -127,8 +127,8 @@ fn parse(field: &'static str, url: impl IntoConnectionInfo) -> Result<Connection
         .map_err(|_| ConfigError::new(field, NOT_A_URL))
 }
 
-/// Checks that all servers have the same credentials and no database: the redis crate
-/// takes them from one for all.
+/// Checks that all servers have the same credentials and no database: the redis
+/// crate takes these from one server for all.
 fn check_alike(field: &'static str, all: &[ConnectionInfo]) -> Result<(), ConfigError> {
     let Some(first) = all.first() else {
         return Err(ConfigError::new(field, "at least one URL is required"));
@@ -169,7 +169,7 @@ fn client(
 }
 
 fn certificates(pem: Vec<u8>) -> Result<TlsCertificates, ConfigError> {
-    // The redis crate would accept an empty list, and fail when it connects.
+    // The redis crate would accept an empty list, and fail on connecting.
     if CertificateDer::pem_slice_iter(&pem).next().is_none() {
         return Err(no_certificates());
     }

@@ -16,7 +16,7 @@ use crate::store::seal::Sealer;
 use crate::store::store_key::StoreKey;
 use crate::store::warnings::Warnings;
 
-/// Configures a [`RedisStore`]. Returned by [`RedisStore::builder`],
+/// Builder of a [`RedisStore`], returned by [`RedisStore::builder`],
 /// [`RedisStore::sentinel`] and [`RedisStore::cluster`].
 ///
 /// ```
@@ -61,13 +61,13 @@ impl RedisStore {
     }
 
     /// Returns a builder for a store in the master that these sentinels know. They
-    /// are asked in this order each time that the store connects, so it follows a
-    /// fail-over.
+    /// are asked in this order each time the store connects, so it follows a
+    /// failover.
     ///
     /// The sentinels are `redis://[user:password@]host[:port]` or `rediss://`, all
     /// with the same user and password; the port is 26379 by default. The master is
-    /// a URL with its name in place of the host:
-    /// `redis://[user:password@]name[/database]`, or `rediss://`.
+    /// a URL with its name as the host: `redis://[user:password@]name[/database]`,
+    /// or `rediss://`.
     ///
     /// A [`key`](RedisStoreBuilder::key) is required.
     ///
@@ -93,8 +93,8 @@ impl RedisStore {
 
     /// Returns a builder for a store in a Redis Cluster, reached through these seed
     /// nodes: `redis://[user:password@]host[:port]`, or `rediss://`, all with the
-    /// user and password of the whole cluster. Each time that the store connects,
-    /// one seed node that answers is enough to find the other nodes.
+    /// user and password of the whole cluster. Each time the store connects, one
+    /// seed node that answers is enough to find the others.
     ///
     /// A [`key`](RedisStoreBuilder::key) is required.
     ///
@@ -128,50 +128,50 @@ impl RedisStoreBuilder {
 
     /// Adds a key. The first one encrypts, all of them decrypt. To change keys, add
     /// the new key as the second one everywhere, then make it the first one
-    /// everywhere, then remove the old one. An entry that none of the keys decrypts
-    /// counts as absent and is deleted.
+    /// everywhere, then remove the old one. An entry that no key decrypts counts as
+    /// absent and is deleted.
     pub fn key(mut self, key: StoreKey) -> Self {
         self.keys.push(key);
         self
     }
 
-    /// Sets the prefix of all keys and of the channel; `tower-bearer` by default.
+    /// Sets the prefix of all keys and of the channel. Default: `tower-bearer`.
     /// Fleets with different prefixes share nothing.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// Sets the root certificates (PEM) that the server's certificate is verified
-    /// with, in place of those that the system trusts. For `rediss://` only.
+    /// Sets the root certificates (PEM) for verifying the server's certificate,
+    /// instead of those that the system trusts. For `rediss://` only.
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.root_certificates = Some(pem.into());
         self
     }
 
-    /// Sets how long connecting may take; 2 s by default. The caches wait less
-    /// ([`store_timeout`](crate::TokenCacheBuilder::store_timeout)) and fetch without
-    /// the store meanwhile.
+    /// Sets how long connecting may take. Default: 2 seconds. The caches wait less
+    /// ([`store_timeout`](crate::TokenCacheBuilder::store_timeout)) and fetch
+    /// without the store meanwhile.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Sets how long a response may take; 500 ms by default. After that the
+    /// Sets how long a response may take. Default: 500 milliseconds. After that the
     /// connection counts as dead and is replaced.
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.response_timeout = timeout;
         self
     }
 
-    /// Builds the store. It connects when it is first used, which needs a tokio
-    /// runtime; building it does not.
+    /// Builds the store. It connects on first use, which needs a tokio runtime;
+    /// building it does not.
     ///
     /// # Errors
     ///
-    /// If there is no key, a timeout is zero, a URL is missing or is not a Redis URL,
-    /// the URLs of sentinels or nodes differ in user, password or scheme, or the
-    /// certificates cannot be read or no URL is `rediss://`.
+    /// Fails if there is no key, a timeout is zero, a URL is missing or is not a
+    /// Redis URL, the URLs of sentinels or nodes differ in user, password or scheme,
+    /// or the certificates cannot be read or no URL is `rediss://`.
     pub fn build(self) -> Result<RedisStore, ConfigError> {
         for (field, timeout) in [
             ("connect_timeout", self.connect_timeout),
@@ -184,8 +184,8 @@ impl RedisStoreBuilder {
         let Some((first, others)) = self.keys.split_first() else {
             return Err(ConfigError::new("key", "at least one key is required"));
         };
-        // An empty hash tag in the prefix would replace the account's: its keys would
-        // share a slot only by chance.
+        // An empty hash tag in the prefix would replace the account's, and its keys
+        // would share a slot only by chance.
         if matches!(self.address, Address::Cluster(_)) && self.prefix.contains("{}") {
             return Err(ConfigError::new(
                 "prefix",

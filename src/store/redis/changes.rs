@@ -34,7 +34,7 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    /// `timeout` limits each connection and each response.
+    /// Creates the subscription; `timeout` limits each connection and each response.
     pub(super) fn new(
         target: Target,
         channel: String,
@@ -65,8 +65,8 @@ impl Changes {
         self.watchers.notify(account.as_bytes());
     }
 
-    /// Subscribes if there are watchers, and again in this runtime if the one that
-    /// the subscription ran in has ended.
+    /// Subscribes if there are watchers, and again in this runtime if the runtime of
+    /// the subscription has ended.
     pub(super) fn ensure_subscribed(&self) {
         if self.watchers.is_empty() {
             return;

@@ -17,13 +17,13 @@ use crate::sync::lock;
 use crate::task::BackgroundTask;
 
 /// How long the connection may be idle before it is pinged: less than proxies and
-/// firewalls take until they drop it without a word.
+/// firewalls take to drop it silently.
 const PING_AFTER: Duration = Duration::from_secs(5);
-/// After so long a ping was missed, for the process or its runtime stood still, and the
-/// connection is tried before it is used.
+/// After this time a ping was missed, because the process or its runtime stood
+/// still, and the connection is tested before it is used.
 const TRY_AFTER: Duration = Duration::from_secs(8);
 
-/// A connection that is made when it is first needed, kept alive while it is idle, and
+/// A connection that is opened when first needed, kept alive while idle, and
 /// replaced after an error.
 pub(super) struct Connection {
     inner: Arc<Inner>,
@@ -34,11 +34,11 @@ struct Inner {
     target: Target,
     timeouts: Timeouts,
     current: Mutex<Arc<Current>>,
-    /// The server refuses the user or the password.
+    /// Whether the server refuses the user or the password.
     denied: Arc<AtomicBool>,
 }
 
-/// One connection, once it is there.
+/// One connection, once it is open.
 #[derive(Default)]
 struct Current {
     backend: OnceCell<Backend>,
@@ -67,7 +67,8 @@ impl Connection {
         self.pings.ensure_running(|| keep_alive(inner));
         self.inner.replace_if_dead().await;
         match self.inner.attempt(call).await {
-            // It did not run there. A new connection leads to the right server.
+            // The script did not run there. A new connection leads to the right
+            // server.
             Err(error) if is_redirected(&error) => self.inner.attempt(call).await,
             result => result,
         }
@@ -102,7 +103,7 @@ impl Inner {
         result
     }
 
-    /// Returns the connection, which is made unless it is there.
+    /// Returns the connection, opening it if needed.
     async fn connect(&self, current: &Current) -> Result<Backend, Error> {
         let connect = || async {
             let limit = self.target.hops() * self.timeouts.connect;
@@ -116,7 +117,7 @@ impl Inner {
     }
 
     /// Pings a connection that was idle for a while, and replaces it if there is no
-    /// answer: nobody may have told that it was cut.
+    /// answer: it may have been cut silently.
     async fn replace_if_dead(&self) {
         let current = self.current();
         if current.idle().is_some_and(|idle| idle >= TRY_AFTER) {
@@ -124,7 +125,7 @@ impl Inner {
         }
     }
 
-    /// Pings, with the time that a response took before, or a few times that.
+    /// Sends a ping, and waits a few times as long as a response took before.
     async fn ping(&self, current: &Arc<Current>) {
         let (Some(backend), Some((_, took))) = (current.backend.get(), *lock(&current.used)) else {
             return;
@@ -160,15 +161,15 @@ impl Current {
         *lock(&self.used) = Some((now, now.saturating_duration_since(start)));
     }
 
-    /// How long it was idle, once it was used.
+    /// Returns how long it has been idle, once it was used.
     fn idle(&self) -> Option<Duration> {
         lock(&self.used).map(|(at, _)| at.elapsed())
     }
 }
 
-/// Pings the connection while it is idle, and makes the next one when it is gone, so
-/// that it is there before it is needed. At a time of each process's own: a fleet that
-/// loses its server does not come back in the same moment.
+/// Pings the connection while it is idle, and opens the next one when it is gone,
+/// before it is needed. The times differ between processes, so that a fleet that
+/// loses its server does not reconnect all at once.
 async fn keep_alive(inner: Weak<Inner>) {
     loop {
         sleep(PING_AFTER.mul_f64(0.6 + 0.4 * fastrand::f64())).await;
@@ -197,7 +198,7 @@ async fn run<T: FromRedisValue>(
         1 << call.kind as u8,
         ErrorKind::Server(ServerErrorKind::NoScript),
     );
-    // Where a response takes long, asking whether the script is known costs as much as
+    // If a response takes long, asking whether the script is known costs as much as
     // sending it.
     if known.load(Ordering::Relaxed) & bit == 0 {
         let result = query(backend, &call.by_text()).await;
@@ -228,7 +229,7 @@ async fn query<T: FromRedisValue>(
     }
 }
 
-/// Notes whether the server refuses the user or the password.
+/// Records whether the server refuses the user or the password.
 pub(super) fn note_access(denied: &AtomicBool, error: &RedisError) {
     let by_code = matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"));
     if by_code || error.kind() == ErrorKind::AuthenticationFailed {
@@ -236,14 +237,14 @@ pub(super) fn note_access(denied: &AtomicBool, error: &RedisError) {
     }
 }
 
-/// Whether the connection was lost, so that the script may never have reached the
-/// server.
+/// Returns whether the connection was lost, so that the script may never have
+/// reached the server.
 pub(super) fn lost_connection(error: &Error) -> bool {
     matches!(error, Error::Redis(error) if error.is_connection_dropped())
 }
 
-/// Whether the server did not run the script because another server has to: a slot
-/// that moved, or a former master that is now a replica.
+/// Returns whether the server did not run the script because another server has to:
+/// a slot that moved, or a former master that is now a replica.
 fn is_redirected(error: &Error) -> bool {
     let kinds = [ServerErrorKind::Moved, ServerErrorKind::ReadOnly];
     matches!(error, Error::Redis(error) if kinds.map(ErrorKind::Server).contains(&error.kind()))

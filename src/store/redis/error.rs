@@ -1,4 +1,4 @@
-//! What can go wrong with a store in Redis.
+//! Errors of a store in Redis.
 
 use std::error::Error as StdError;
 use std::fmt;

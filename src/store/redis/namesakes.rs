@@ -1,4 +1,4 @@
-//! Others who use an account's name in Redis, which is a mistake that is told.
+//! Other users of an account's name in Redis: a mistake that leads to a warning.
 
 use super::error::Error;
 use super::redis_store::Inner;
@@ -7,8 +7,8 @@ use crate::store::account::{Account, StoreWarning};
 use crate::store::seal::Kind;
 
 impl Inner {
-    /// Notes what there is to tell of those who use the account's name. `unreadable`: an
-    /// entry of the account was encrypted with an unknown key.
+    /// Records the warning about other users of the account's name, if any.
+    /// `unreadable`: an entry of the account was encrypted with an unknown key.
     pub(super) fn note_namesakes(
         &self,
         account: &Account,
@@ -41,7 +41,7 @@ impl Inner {
         no_key.then_some(StoreWarning::UnknownKey)
     }
 
-    /// The account, for others who use its name.
+    /// Returns the account, sealed for other users of its name.
     pub(super) fn sealed_account(
         &self,
         names: &Names,

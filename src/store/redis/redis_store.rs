@@ -23,13 +23,13 @@ use crate::store::token_store::{
 use crate::store::warnings::Warnings;
 
 /// How often one call deletes an entry that it cannot open: a token, a failure, and
-/// what others write meanwhile.
+/// what other processes write meanwhile.
 const MAX_DELETIONS: usize = 4;
 
-/// The room that the scripts need in an entry for what they put before it, in bytes.
+/// The space that the scripts need in an entry for what precedes it, in bytes.
 const ENTRY_PREFIX: usize = 128;
 
-/// A store in Redis or Valkey, for many processes. Cheap to clone; clones share one
+/// Store in Redis or Valkey, for many processes. Cheap to clone; clones share one
 /// connection for the scripts and one for the subscription.
 ///
 /// Built by [`RedisStore::builder`], [`RedisStore::sentinel`] or
@@ -58,7 +58,7 @@ impl RedisStore {
 
 // `acquire` runs in its own task: if the caller stops waiting, a lease that arrives
 // late is returned, and a connection that takes long is ready for the next call.
-// `complete` ends with its caller: a result that nobody waits for is handed over again.
+// `complete` ends with its caller: an abandoned result is handed over again.
 impl TokenStore for RedisStore {
     async fn acquire(&self, account: &Account, acquire: &Acquire) -> Result<Acquired, BoxError> {
         self.inner.changes.ensure_subscribed();
@@ -98,8 +98,8 @@ impl Inner {
         let mut acquire = *acquire;
         for _ in 0..MAX_DELETIONS {
             let result = match self.ask(account, &acquire, &mut unreadable).await {
-                // The call may be on its way. With a nonce of its own the second one is
-                // told from it.
+                // The first call may still be on its way. Another nonce
+                // distinguishes the second one from it.
                 Err(error) if lost_connection(&error) => {
                     if !acquire.lease.is_zero() && acquire.nonce != 0 {
                         self.withdraw_one(account, acquire.nonce).await?;
@@ -150,7 +150,7 @@ impl Inner {
         self.connection.run(&call).await
     }
 
-    /// Opens what was acquired; `None` if it is to be deleted and asked for again.
+    /// Opens what was acquired; `None` if it must be deleted and requested again.
     fn read(
         &self,
         account: &Account,
@@ -279,19 +279,19 @@ impl Inner {
         Ok(())
     }
 
-    /// The fields of these credentials in the hash of failures.
+    /// Returns the fields of these credentials in the hash of failures.
     fn credentials(&self, account: &Account, credentials: u64) -> impl Iterator<Item = Vec<u8>> {
         let names = self.sealer.names(&self.prefix, account, credentials);
         names.into_iter().map(String::into_bytes)
     }
 
-    /// Ends a lease whose caller is gone, and keeps its refresh token.
+    /// Ends a lease whose caller has left, and keeps its refresh token.
     async fn return_lease(&self, account: &Account, unused: Lease) {
         let completion = Completion {
             refresh_token: unused.refresh_token.clone(),
             ..Completion::of(&unused)
         };
-        // On an error the lease expires.
+        // After an error the lease expires.
         let _ = self.complete(account, &completion).await;
     }
 
@@ -311,17 +311,17 @@ impl Inner {
     }
 }
 
-/// The nonce of a second attempt.
+/// Returns the nonce of a second attempt.
 fn second(nonce: u64) -> u64 {
     nonce.rotate_left(32) ^ 1
 }
 
-/// The values of entries that could not be opened, which are to be deleted.
+/// The entries that could not be opened, which must be deleted.
 #[derive(Default)]
 struct Unreadable {
     token: Vec<u8>,
     failure: Vec<u8>,
-    /// One of them was encrypted with an unknown key.
+    /// Whether one of them was encrypted with an unknown key.
     any: bool,
 }
 

@@ -14,8 +14,8 @@ use crate::store::token_store::{FAILURE_MEMORY, WITHDRAWAL_MEMORY};
 /// The longest entry that is read back, in bytes: far more than the longest token
 /// response.
 pub(super) const MAX_ENTRY: usize = 256 * 1024;
-/// How long generations are remembered after the last one, and the longest that an
-/// entry is kept. After that nothing is left that a generation has to protect.
+/// How long generations are remembered after the last one, and the longest time that
+/// an entry is kept. After that no entry is left that a generation has to protect.
 const META_TTL: Duration = Duration::from_secs(60 * 86_400);
 
 /// A script, and whether it is known to the server on the other end of a connection.
@@ -70,9 +70,9 @@ impl ScriptCall {
 }
 
 /// The result of the script `acquire`: what was acquired, its generation, a sealed
-/// payload, its time to live in milliseconds, the generation of the refresh token, the
-/// sealed failure that a lease hands over, its generation, the server's clock, and who
-/// uses the account's name.
+/// payload, its time to live in milliseconds, the generation of the refresh token,
+/// the sealed failure that a lease hands over, its generation, the server's clock,
+/// and the users of the account's name.
 pub(super) type AcquireResult = (
     String,
     u64,
@@ -88,11 +88,11 @@ pub(super) type AcquireResult = (
 /// Characters that would end a hash tag, or look like another separator.
 const RESERVED: &AsciiSet = &CONTROLS.add(b'%').add(b'{').add(b'}').add(b':').add(b' ');
 
-/// What an account is called in Redis.
+/// The names of an account in Redis.
 pub(super) struct Names {
-    /// The name in lower case: those which differ in nothing but that meet.
+    /// The name in lower case, the same for names that differ only in case.
     pub(super) folded: String,
-    /// What tells this account from others with the same name.
+    /// Distinguishes this account from others with the same name.
     pub(super) suffix: String,
     prefix: String,
 }
@@ -105,7 +105,7 @@ impl Names {
             true => String::new(),
             false => format!(":{}", URL_SAFE_NO_PAD.encode(account.hash())),
         };
-        // An empty tag would not count as one, so it is written `%`, which no escaped
+        // An empty hash tag has no effect, so it is written as `%`, which no escaped
         // name is.
         let tag = match folded.as_str() {
             "" => "%".to_owned(),
@@ -119,9 +119,9 @@ impl Names {
     }
 
     /// Returns the keys in the order of the scripts: token, refresh token, failures,
-    /// lease, meta, and the one that says that this nonce was withdrawn. The name is
-    /// their hash tag, so a cluster keeps them in one slot. All but `meta`, which
-    /// accounts of one name share, have the suffix.
+    /// lease, meta, and the one that records that this nonce was withdrawn. The name
+    /// is their hash tag, so a cluster keeps them in one slot. All have the suffix
+    /// except `meta`, which accounts of one name share.
     pub(super) fn keys(&self, nonce: u64) -> [String; 6] {
         let Self { prefix, suffix, .. } = self;
         let key = |kind: &str| format!("{prefix}{suffix}:{kind}");
@@ -135,7 +135,7 @@ impl Names {
         ]
     }
 
-    /// Returns what is published when the account changes.
+    /// Returns the message that is published when the account changes.
     pub(super) fn text(&self) -> String {
         format!("{}{}", self.folded, self.suffix)
     }
@@ -159,7 +159,7 @@ pub(super) fn millis(duration: Duration) -> Vec<u8> {
     text(duration.min(META_TTL).as_millis())
 }
 
-/// Rounds down to whole milliseconds, but never to zero, which would ask for no
+/// Rounds down to whole milliseconds, but never to zero, which would request no
 /// lease.
 pub(super) fn lease_millis(duration: Duration) -> Vec<u8> {
     let least = if duration.is_zero() { 0 } else { 1 };

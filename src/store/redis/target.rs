@@ -26,7 +26,7 @@ pub(super) enum Target {
 #[derive(Clone)]
 pub(super) struct Sentinels {
     pub(super) sentinels: Vec<ConnectionInfo>,
-    /// Its host is the master's name.
+    /// The host in it is the master's name.
     pub(super) master: ConnectionInfo,
     pub(super) name: String,
     pub(super) certificates: Option<TlsCertificates>,
@@ -41,9 +41,9 @@ pub(super) struct Timeouts {
     pub(super) response: Duration,
 }
 
-/// A connection of the redis crate. None of them sends a command a second time, and
-/// none connects again by itself: the crate's pauses between attempts are the same in
-/// every process.
+/// A connection of the redis crate. None of them sends a command a second time or
+/// reconnects on its own: the crate's pauses between attempts are the same in every
+/// process.
 #[derive(Clone)]
 pub(super) enum Backend {
     Server(MultiplexedConnection),
@@ -51,13 +51,13 @@ pub(super) enum Backend {
 }
 
 impl Target {
-    /// Returns how many connections have to be made, one after the other, until the
-    /// scripts can run.
+    /// Returns how many connections must be opened in sequence before the scripts
+    /// can run.
     pub(super) fn hops(&self) -> u32 {
         match self {
             Self::Server(_) => 1,
             Self::Cluster(..) => 2,
-            // A sentinel, the master to confirm its role, the master.
+            // A sentinel, the master to confirm its role, the master again.
             Self::Sentinels(_) => 3,
         }
     }
@@ -67,7 +67,7 @@ impl Target {
     }
 
     async fn connect_unboxed(&self, timeouts: Timeouts) -> RedisResult<Backend> {
-        // The caller has limits of its own, for all of it.
+        // The caller limits the whole operation.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(4 * timeouts.connect))
             .set_response_timeout(None);
@@ -89,7 +89,7 @@ impl Target {
     }
 
     /// Returns a client of a server that publishes the changes. In a cluster every
-    /// node does, and each attempt takes the next one.
+    /// node does, and each attempt uses the next one.
     pub(super) fn pubsub_client(&self, attempt: usize) -> BoxFuture<'_, Client> {
         Box::pin(async move {
             let client = match self {
@@ -150,12 +150,12 @@ pub(super) fn is_tls(address: &ConnectionAddr) -> bool {
     matches!(address, ConnectionAddr::TcpTls { .. })
 }
 
-/// Installs a provider of cryptography for rustls, which `rediss://` needs, unless
-/// the program has installed its own. Called as late as possible, right before a
-/// connection is made, so that the program comes first.
+/// Installs a cryptography provider for rustls, which `rediss://` needs, unless the
+/// program has installed its own. Called right before a connection is opened, so
+/// that the program comes first.
 fn ensure_crypto_provider(address: &ConnectionAddr) {
     if is_tls(address) && CryptoProvider::get_default().is_none() {
-        // Another thread may have installed one in between.
+        // Another thread may have installed one meanwhile.
         let _ = aws_lc_rs::default_provider().install_default();
     }
 }

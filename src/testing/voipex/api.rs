@@ -6,10 +6,10 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::hapi;
 use crate::sync::lock;
 use crate::testing::api::{bearer, refusal};
 use crate::testing::mint::uuid;
+use crate::testing::reply::with_type;
 use crate::testing::shared::Shared;
 
 /// The number that every user may send from, as in the documentation.
@@ -36,9 +36,25 @@ pub(in crate::testing) fn respond(shared: &Shared, head: &Parts, body: &[u8]) ->
         _ => Err((StatusCode::NOT_FOUND, "Not Found".to_owned())),
     };
     match response {
-        Ok(body) => hapi::json(StatusCode::OK, &body),
-        Err((status, message)) => hapi::error(status, &message),
+        Ok(body) => reply(StatusCode::OK, &body),
+        Err((status, message)) => error(status, &message),
     }
+}
+
+/// Returns JSON, as hapi sends it.
+fn reply(status: StatusCode, body: &Value) -> Response<Bytes> {
+    let content_type = Some("application/json; charset=utf-8");
+    with_type(status, content_type, body.to_string().into())
+}
+
+/// Returns an error with its message.
+pub(super) fn error(status: StatusCode, message: &str) -> Response<Bytes> {
+    let body = json!({
+        "statusCode": status.as_u16(),
+        "error": status.canonical_reason(),
+        "message": message,
+    });
+    reply(status, &body)
 }
 
 type Answer = Result<Value, (StatusCode, String)>;
@@ -47,13 +63,13 @@ fn bad_request(message: String) -> (StatusCode, String) {
     (StatusCode::BAD_REQUEST, message)
 }
 
-/// Returns a member that has to be a text.
+/// Returns a member that must be a text.
 fn text<'a>(body: &'a Value, member: &str) -> Result<&'a str, (StatusCode, String)> {
     let text = body[member].as_str().filter(|text| !text.is_empty());
     text.ok_or_else(|| bad_request(format!("\"{member}\" is required")))
 }
 
-/// One call of the user.
+/// Returns one call of the user.
 fn calls(user: &str) -> Value {
     json!([{ "id": 1, "from": "+420607608609", "to": NUMBER, "direction": "IN", "user": user }])
 }
@@ -78,7 +94,7 @@ fn call_list(body: &Value) -> Answer {
     }))
 }
 
-/// The messages of the user, with the members that a webhook gets.
+/// Returns the messages of the user, with the members that a webhook gets.
 fn messages(shared: &Shared, user: &str) -> Value {
     let messages = lock(&shared.messages);
     let of_user = messages.iter().filter(|(name, _)| name == user);

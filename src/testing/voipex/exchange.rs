@@ -1,7 +1,7 @@
 //! The exchange of an API access's token for a user's.
 //!
-//! The request is VoIPex's. What it answers, and how it refuses, is not documented:
-//! all of that is assumed here.
+//! The request is VoIPex's. Its responses and refusals are not documented: they are
+//! assumed here.
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use serde_json::Value;
 
-use super::hapi::error;
+use super::api::error;
 use crate::testing::api::{bearer, refusal};
 use crate::testing::counts::add;
 use crate::testing::grants::issue;

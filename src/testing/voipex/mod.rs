@@ -1,6 +1,5 @@
-//! What VoIPex has beside Keycloak: its exchange, and its APIs.
+//! What VoIPex has in addition to Keycloak: its exchange, and its APIs.
 
 pub(super) mod api;
 pub(super) mod exchange;
-mod hapi;
 mod settings;

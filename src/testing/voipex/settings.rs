@@ -1,4 +1,4 @@
-//! What a test sets of VoIPex's own.
+//! Settings of VoIPex's own features.
 
 use crate::cache::TokenCache;
 use crate::testing::builder::TokenServerBuilder;
@@ -8,8 +8,9 @@ use crate::testing::service::TokenService;
 use crate::voipex::VoipexImpersonation;
 
 impl TokenServerBuilder {
-    /// Lets this user, an API access, act for all other users: the field "Impersonation"
-    /// in VoIPex's portal. By default nobody may, and the exchange answers 403.
+    /// Lets this user, an API access, act for all other users: the field
+    /// "Impersonation" in VoIPex's portal. By default no user may, and the exchange
+    /// answers 403.
     pub fn impersonator(mut self, username: impl Into<String>) -> Self {
         self.impersonators.push(username.into());
         self
@@ -22,8 +23,8 @@ impl TokenServerBuilder {
     }
 
     /// Serves the documented paths of VoIPex's APIs, which the
-    /// [module](crate::testing#voipex) lists, and 404 at all others. By default any path
-    /// responds with `{"ok":true}`.
+    /// [module](crate::testing#voipex) lists, and 404 for all others. By default any
+    /// path responds with `{"ok":true}`.
     pub fn voipex_api(mut self) -> Self {
         self.config.voipex_api = true;
         self
@@ -47,8 +48,8 @@ impl TokenServer {
             .salted(self.id())
     }
 
-    /// Sets whether this user, an API access, may act for others, as
-    /// [`impersonator`](TokenServerBuilder::impersonator) does at the start.
+    /// Sets whether this user, an API access, may act for others, like
+    /// [`impersonator`](TokenServerBuilder::impersonator) at the start.
     pub fn set_impersonator(&self, username: &str, allowed: bool) {
         self.edit_user(username, |user| user.impersonates = allowed);
     }

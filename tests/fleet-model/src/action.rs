@@ -7,7 +7,8 @@ pub enum Action {
     /// A process asks the store and does not wait for the answer. The lease is lost,
     /// or, with the flag, the store's client returns it.
     AcquireAbandoned(usize, bool),
-    /// A process asks the store, hears nothing in time, goes on, and withdraws.
+    /// A process calls the store, receives nothing in time, continues, and
+    /// withdraws.
     AcquireWithdrawn(usize),
     /// A request whose process has gone on arrives.
     RequestArrives(usize),
@@ -45,6 +46,6 @@ pub enum Answer {
     Refused,
     /// The response is 429 or 503.
     PutOff,
-    /// There is no answer, and the request may have been processed.
+    /// There is no answer, but the request may have been processed.
     None,
 }

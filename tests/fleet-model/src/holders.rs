@@ -1,5 +1,5 @@
 //! Two holders of accounts with one name, by mistake: production and staging, or two
-//! users. Somebody who can write to the store may copy entries.
+//! users. An attacker who can write to the store may copy entries.
 
 use stateright::{Model, Property};
 
@@ -13,7 +13,7 @@ const HOLDERS: usize = 2;
 pub struct HolderRules {
     /// The holder is a part of an entry's key.
     pub in_key: bool,
-    /// The holder is a part of what the seal authenticates.
+    /// The holder is part of what the seal authenticates.
     pub in_seal: bool,
 }
 
@@ -45,7 +45,7 @@ pub struct HolderState {
 pub enum HolderAction {
     Write(usize),
     Read(usize),
-    /// Somebody copies an entry to another key.
+    /// An attacker copies an entry to another key.
     Copy(usize, usize),
 }
 
@@ -76,7 +76,7 @@ impl Model for Holders {
             HolderAction::Write(holder) => {
                 let key = self.key(holder);
                 let old = next.entries[key].replace(holder);
-                // What was copied there is nobody's loss.
+                // Overwriting a copied entry harms no holder.
                 next.changed_anothers |= !next.copied && old.is_some_and(|old| old != holder);
                 next.written = true;
             }

@@ -1,14 +1,14 @@
 //! The protocol between a fleet and its store (`src/store`), small enough for a
 //! checker that tries every order of events.
 //!
-//! Three processes share an account. Each may stop for as long as it likes
-//! between any two steps, or crash. Messages to the store and its answers may be
-//! late or lost. A lease may end at any time. The store may lose everything, or be
-//! restored to an earlier state.
+//! Three processes share an account. Each may stop for as long as it likes between
+//! any two steps, or crash. Messages to the store and its answers may be late or
+//! lost. A lease may end at any time. The store may lose everything, or be restored
+//! to an earlier state.
 //!
-//! Breaking one of the [`Rules`] must break one of the properties. How a fleet counts
-//! refusals is a model of its own, [`Refusals`]; so are accounts with one name and two
-//! holders, [`Holders`], and the lives of tokens, [`Lives`].
+//! Breaking one of the [`Rules`] must break one of the properties. Separate models
+//! show how a fleet counts refusals ([`Refusals`]), accounts with one name and two
+//! holders ([`Holders`]), and the lives of tokens ([`Lives`]).
 
 mod action;
 mod fleet;

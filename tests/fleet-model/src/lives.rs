@@ -1,5 +1,5 @@
-//! The life of a token, from the lease to whoever reads it: the store may stand still
-//! before a result is written, and the request may take its time.
+//! The life of a token, from the lease to its readers: the store may stand still
+//! before a result is written, and the request may take long.
 
 use stateright::{Model, Property};
 

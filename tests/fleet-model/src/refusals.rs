@@ -1,8 +1,9 @@
-//! The protocol by which a fleet counts refusals, as a model of its own: with the
-//! refresh tokens in it too, there would be too many states.
+//! The protocol by which a fleet counts refusals. Separate from the model with
+//! refresh tokens, because together they would have too many states.
 //!
 //! Four processes share an account, two with one set of credentials, two with
-//! another. None of them remembers anything: what holds here holds by the store alone.
+//! another. None of them remembers anything, so the properties hold by the store
+//! alone.
 
 use stateright::{Model, Property};
 
@@ -63,12 +64,12 @@ struct Failure {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Process {
     credentials: usize,
-    /// The generation of its lease, and what the fleet has counted before.
+    /// The generation of its lease, and the fleet's earlier count.
     lease: Option<(u8, u8)>,
     sent: bool,
 }
 
-/// What is true of a set of credentials, whatever the store has.
+/// The truth about a set of credentials, whatever the store has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Truth {
     /// Attempts since the last token or reset.

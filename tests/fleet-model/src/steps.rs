@@ -24,7 +24,7 @@ impl Fleet {
             Action::RequestArrives(n) => {
                 state.requests[n].is_on_its_way = false;
                 let Request { nonce, had, .. } = state.requests[n];
-                // Nobody hears of what it gets.
+                // The answer reaches no process.
                 self.acquire_from_store(state, (had, false, nonce));
             }
             Action::WithdrawalArrives(n) => {
@@ -122,8 +122,8 @@ impl Fleet {
         }
     }
 
-    /// The operating system lets go of the lock of a process that crashed, if no other
-    /// has made one of its own since.
+    /// The operating system releases the lock of a process that crashed, unless
+    /// another process has created a new one.
     fn release(&self, state: &mut State, crashed: &Process) {
         let generation = match &crashed.phase {
             Phase::Idle => return,

@@ -1,4 +1,4 @@
-//! The store, which does what the scripts in Redis do.
+//! The store, which behaves like the scripts in Redis.
 
 /// The rules that keep a fleet safe. All hold unless a test breaks one.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +23,7 @@ pub struct Rules {
     pub crash_ends_lease: bool,
     /// A nonce that was withdrawn begins no lease when it comes late.
     pub withdrawals_are_remembered: bool,
-    /// A withdrawal ends the lease of its own nonce only.
+    /// A withdrawal ends only the lease of its own nonce.
     pub withdraws_its_own: bool,
     /// A withdrawal keeps the refresh token that its lease had taken.
     pub withdrawal_keeps_refresh_token: bool,

@@ -1,4 +1,4 @@
-//! The end of a session at the client's wish.
+//! The client ends a session.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Several programs on one account, all without a token.
+//! Several programs with one account, all without a token.
 
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ const USER: &str = "fleet";
 pub(crate) async fn a_fleet_with_a_store_logs_in_once(world: Arc<World>) -> String {
     let api = world.api(Check::Introspection).await;
     let realm = world.realm();
-    // Each by itself: with its detection of brute force on, Keycloak may refuse
-    // logins of a user that overlap. How many is its own affair.
+    // One after the other: with brute force detection on, Keycloak may refuse logins
+    // of a user that overlap, and how many is not fixed.
     let before = realm.start_afresh(USER).await;
     let alone = at_once(&world, &api, 1, |cache| cache).await;
     let each = realm.requests().await.since(before);

@@ -1,4 +1,4 @@
-//! A session that comes to its end.
+//! A session that reaches its maximum lifetime.
 
 use std::sync::Arc;
 use std::time::Duration;

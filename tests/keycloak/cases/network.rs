@@ -19,10 +19,11 @@ const CALLERS: usize = 50;
 /// One each: with its detection of brute force on, Keycloak refuses a login
 /// while another one of the same user is going on.
 const USERS: [&str; 2] = ["hyper", "reqwest"];
-/// What one exchange with the token endpoint may take, and what a caller waits.
+/// How long one exchange with the token endpoint may take, and how long a caller
+/// waits.
 const EXCHANGE: Duration = Duration::from_secs(2);
 const WAIT: Duration = Duration::from_secs(3);
-/// What a busy machine may add to it.
+/// How much a busy machine may add to it.
 const GRACE: Duration = Duration::from_secs(1);
 const TROUBLE: Duration = Duration::from_secs(4);
 /// The longest that a pause can be after as many failures as fit in there.
@@ -57,8 +58,8 @@ async fn through(world: &World, kind: Kind, user: &str, api: &str) -> String {
     };
     let stack = kind.stack(&tokens, api);
     assert_eq!(stack.call().await.expect("a token"), 200);
-    // As long as those to come: TLS goes on from where it was. The last
-    // thousand bytes are of the answer, the first ones of TLS.
+    // As long as later ones: TLS resumes its session. The last thousand bytes are of
+    // the response, the first ones of TLS.
     proxy.set(Mode::Pass);
     // hyper's pool is to notice that its connection was closed.
     sleep(Duration::from_millis(200)).await;

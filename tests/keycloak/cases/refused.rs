@@ -1,4 +1,4 @@
-//! What somebody has set up wrongly.
+//! Wrong configurations.
 
 use std::sync::Arc;
 

@@ -15,9 +15,8 @@ const CALLERS: usize = 20;
 /// Of the tokens for `api-minutes`.
 const LIFE: Duration = Duration::from_secs(180);
 
-/// The API goes by what they say of their end, for
-/// Keycloak cannot be asked. Tokens are due after 9 s, so that renewals are tried
-/// and fail while it is down.
+/// The API uses the expiry in the tokens, because Keycloak cannot be asked. Tokens
+/// are due after 9 s, so that renewals are tried and fail while it is down.
 pub(crate) async fn a_restart_within_a_tokens_life_fails_nobody(world: Arc<World>) -> String {
     let (realm, kind) = (world.realm(), Kind::Hyper);
     let before = realm.start_afresh("restart").await;
@@ -94,7 +93,7 @@ pub(crate) async fn an_outage_longer_than_a_tokens_life_is_told_and_got_over(
     let error = load.tally().last_error.expect("an error");
     let ok = load.tally().ok;
     world.keycloak.start().await;
-    // It is back when somebody else can log in; the first login takes a while.
+    // It is back when another user can log in; the first login takes a while.
     let another = kind
         .tokens(world.grant("api", "plain"))
         .wait_timeout(LIFE)
@@ -105,7 +104,7 @@ pub(crate) async fn an_outage_longer_than_a_tokens_life_is_told_and_got_over(
         sleep(Duration::from_millis(100)).await;
     }
     let back = Instant::now();
-    // What is left of the pause, and the time of a login on a busy machine.
+    // The rest of the pause, and the time of a login on a busy machine.
     let held = tokens.status().fetch_backoff.unwrap_or_default();
     until("a call that succeeds", || load.tally().ok > ok).await;
     let recovered = back.elapsed();

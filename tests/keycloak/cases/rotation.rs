@@ -1,4 +1,4 @@
-//! Refresh tokens that are good for one use.
+//! Refresh tokens that can be used once.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The API, which looks whose token each request has.
+//! The API, which checks whose token each request has.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};

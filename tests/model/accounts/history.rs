@@ -108,7 +108,8 @@ impl History {
         found.status().generation == tokens.status().generation
     }
 
-    /// All is well again, and every account gets a token; then none does any more.
+    /// All is well again, and every account gets a token; then nothing fetches any
+    /// more.
     async fn end(&mut self) {
         let seed = self.log.seed;
         self.handles.clear();
@@ -125,7 +126,7 @@ impl History {
         for key in (0..KEYS).map(Key) {
             TokenCache::new(Source::new(self.world.clone(), key)).reset();
         }
-        // Two waits of half a minute, and a pause after what was not answered.
+        // Two waits of half a minute, and the pause after an unanswered request.
         sleep(Duration::from_secs(100)).await;
         self.settle().await;
         assert!(self.callers.is_empty(), "MODEL_SEED={seed}: left waiting");

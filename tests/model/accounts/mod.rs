@@ -1,5 +1,5 @@
-//! Accounts that come and go: several keys, a small capacity, endpoints with moods
-//! of their own.
+//! Accounts that come and go: several keys, a small capacity, endpoints that change
+//! their behaviour.
 
 mod api;
 mod history;

@@ -1,4 +1,4 @@
-//! The token endpoints. Each decides when a request arrives, and tells later.
+//! The token endpoints. Each decides when a request arrives, and answers later.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the server knows, and what has to be true of the accounts.
+//! What the server knows, and the properties that accounts must have.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
@@ -194,7 +194,7 @@ impl State {
         }
     }
 
-    /// Somebody is handed a token, or sends it. Returns its session.
+    /// A caller gets or sends a token. Returns its session.
     pub(crate) fn handed(&mut self, key: Key, text: &str) -> u64 {
         let serial = text.strip_prefix('a').and_then(|text| text.parse().ok());
         let serial: u64 = serial.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What happens in a history of accounts.
+//! The steps of a history of accounts.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -29,7 +29,7 @@ impl History {
             8..=13 => self.send(key, rng).await,
             14..=16 => sleep(Duration::from_millis(rng.u64(..2000))).await,
             17..=18 => sleep(Duration::from_secs(rng.u64(..100))).await,
-            // At one go, if nobody waits: the maintenance runs each second.
+            // At once, if no caller waits: the maintenance runs each second.
             19 if self.callers.is_empty() && self.world.lock().calls.is_empty() => {
                 advance(Duration::from_secs(rng.u64(..10_000))).await;
             }

@@ -1,4 +1,4 @@
-//! What the answers of the token endpoint lead to.
+//! What follows from the responses of the token endpoint.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl Reference {
             self.failed_refreshes = 0;
         }
         if !token.refreshed {
-            self.login_backoff = Backoff::default();
+            (self.password_backoff, self.login_backoff) = Default::default();
         }
         if refresh.is_some() || !token.refreshed {
             self.refresh = refresh;
@@ -55,7 +55,7 @@ impl Reference {
         }
     }
 
-    /// What may pass by itself; `refreshing`: a request with a refresh token.
+    /// A transient failure; `refreshing`: of a request with a refresh token.
     pub(crate) fn failed(
         &mut self,
         refreshing: bool,
@@ -95,10 +95,15 @@ impl Reference {
             }
         }
         if refreshing && self.failed_refreshes >= 2 {
-            let must = !served;
-            if must {
+            let denied = self.password_backoff.may_deny(now.awake);
+            if !served {
                 self.retry = None;
             }
+            if !served && denied {
+                // Then the refresh that failed counts for nothing.
+                self.backoff.may_be(&before.backoff, now.awake);
+            }
+            let must = !served && !denied;
             self.login = Some(Login {
                 at: now.awake,
                 must,
@@ -111,11 +116,11 @@ impl Reference {
     /// The password was refused.
     pub(crate) fn refused(&mut self, now: &Moment) {
         self.exclusive.over(now.awake);
+        self.password_backoff.refused(now.awake);
         if let Some(short) = self.too_short.take() {
             self.take_in(short, now);
-            return self.login_backoff.refused(now.awake);
+            self.login_backoff.refused_with(&self.password_backoff);
         }
-        self.backoff.refused(now.awake);
     }
 
     /// The refresh token was refused.
@@ -125,7 +130,7 @@ impl Reference {
         self.failed_refreshes += 1;
         self.login = Some(Login {
             at: now.awake,
-            must: true,
+            must: !self.password_backoff.may_deny(now.awake),
             before: Box::new(self.clone()),
             too_short: None,
         });

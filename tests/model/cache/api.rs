@@ -1,4 +1,4 @@
-//! The origins, and what they hold against each request that carries a token.
+//! The origins, and how each judges a request that carries a token.
 
 use std::convert::Infallible;
 use std::future::Future;

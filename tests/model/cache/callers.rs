@@ -1,4 +1,4 @@
-//! Those who come for a token, or for an answer of the API.
+//! Callers that need a token, or a response of the API.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -46,7 +46,7 @@ type Handed = Result<AccessToken, TokenError>;
 type Answered = Result<Response<String>, Error<std::convert::Infallible>>;
 
 impl History {
-    /// Somebody comes, and perhaps leaves after a while.
+    /// A caller comes, and perhaps leaves after a while.
     pub(crate) async fn call(&mut self, rng: &mut Rng) {
         let patience = match rng.u32(..3) {
             0 => Duration::from_millis(rng.u64(..40_000)),
@@ -63,7 +63,7 @@ impl History {
         }
     }
 
-    /// Whether a caller is served at once who needs this much life.
+    /// Returns whether a caller that needs this much life is served at once.
     fn expected(&self, span: Duration) -> Served {
         let is_fetching = self.tokens.status().is_fetching;
         let state = self.world.lock();
@@ -278,7 +278,7 @@ impl State {
     }
 }
 
-/// Somebody who asks for more life than the token in use may have.
+/// A caller that asks for more life than the token in use may have.
 struct Longer(World);
 
 impl Longer {

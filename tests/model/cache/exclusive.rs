@@ -1,4 +1,4 @@
-//! How a cache finds out that refreshes end the token in use.
+//! How a cache learns that refreshes end the token in use.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ impl Exclusive {
         });
     }
 
-    /// It was answered; `processed`: the server may have done what it asked for.
+    /// It was answered; `processed`: the server may have processed it.
     pub(crate) fn answered(&mut self, processed: bool, now: Instant) {
         let Some(last) = &mut self.last else {
             return;

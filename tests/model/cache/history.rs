@@ -1,4 +1,4 @@
-//! One history: what happens to a cache and a layer, drawn from a seed.
+//! One history of a cache and a layer, drawn from a seed.
 
 use std::time::Duration;
 
@@ -108,7 +108,7 @@ impl History {
         if !requesting && let Err(broken) = state.reference.settled(between, &now) {
             state.check(false, broken);
         }
-        // Who is not at the API waits for a token.
+        // Callers that are not at the API wait for a token.
         let waiting = self.callers.len() > state.at_api.len();
         state.check(!waiting || fetching, "a waiter was left behind");
         let broken = state.broken.take();
@@ -116,7 +116,7 @@ impl History {
         self.log.expect_kept(broken);
     }
 
-    /// All is well again, and everybody gets what they came for.
+    /// All is well again, and every caller gets what it came for.
     async fn end(&mut self) {
         let seed = self.log.seed;
         {
@@ -142,7 +142,7 @@ impl History {
         assert_eq!(self.world.lock().fetching, 0);
     }
 
-    /// What was under way in a runtime that ended is as if it had not been.
+    /// Work in a runtime that ended counts as never done.
     fn runtime_ended(&mut self, was_fetching: bool, now: &Moment) {
         self.callers.clear();
         let mut state = self.world.lock();

@@ -1,4 +1,4 @@
-//! One cache and its layer, before one token endpoint and several origins.
+//! One cache and its layer, with one token endpoint and several origins.
 
 mod answers;
 mod api;

@@ -1,4 +1,4 @@
-//! What the cache has to know, and what follows from it.
+//! What the cache must know, and what follows from it.
 
 use std::time::Duration;
 
@@ -38,11 +38,11 @@ pub(super) struct Login {
     pub(super) must: bool,
     /// As if the request with the refresh token had not been.
     pub(super) before: Box<Reference>,
-    /// What the request yielded, if that lives shorter than was asked for.
+    /// The result of the request, if it lives shorter than was asked for.
     pub(super) too_short: Option<Yield>,
 }
 
-/// A token, and the refresh token beside it.
+/// A token, and the refresh token that came with it.
 pub(super) type Yield = (Known, Option<Known>);
 
 /// The cache as it should be.
@@ -61,7 +61,9 @@ pub(crate) struct Reference {
     /// The rejection that the fetch in progress is due to.
     pub(super) forced: Forced,
     pub(super) backoff: Backoff,
-    /// That of logins for a longer life than a refresh yields.
+    /// That of the password, which a token that came by refresh does not end.
+    pub(super) password_backoff: Backoff,
+    /// That of logins for a longer life than a refresh yields, which got no answer.
     pub(super) login_backoff: Backoff,
 
     /// Requests with the refresh token that failed in a row.
@@ -69,17 +71,17 @@ pub(crate) struct Reference {
     pub(super) login: Option<Login>,
     /// The task of the fetch that made the last request: each fetch has its own.
     task: Option<Id>,
-    /// What a login goes on with if it fails.
+    /// What a login falls back to if it fails.
     pub(super) too_short: Option<Yield>,
     pub(super) started: Option<Instant>,
     /// Since when a fetch waits for requests with the token that was in use last.
     waiting: Option<Instant>,
-    /// Somebody wanted a token that lives longer when it began.
+    /// Whether a caller wanted a token that lives longer when it began.
     pub(super) for_longer: bool,
     pub(super) attempt: Attempt,
     pub(super) retry: Option<Retry>,
 
-    /// The refresh token may have been discarded for what it yielded.
+    /// The refresh token may have been discarded because of what it yielded.
     pub(super) may_discard: bool,
     origins: Origins,
     pub(crate) exclusive: Exclusive,
@@ -94,23 +96,28 @@ impl Reference {
         self.refresh.as_ref().filter(|token| token.is_valid(now))
     }
 
-    /// Whether a caller may get an error from memory, who asks for so much life.
+    /// Returns whether a caller that asks for this much life may get an error from
+    /// memory.
     pub(crate) fn may_deny(&self, longer: bool, now: &Moment) -> bool {
         let longer = longer && self.valid(now).is_some();
-        self.backoff.may_deny(now.awake) || (longer && self.login_backoff.may_deny(now.awake))
+        self.backoff.may_deny(now.awake)
+            || self.password_backoff.may_deny(now.awake)
+            || (longer && self.login_backoff.may_deny(now.awake))
     }
 
-    /// A token request comes, with this refresh token or with the password;
-    /// `asked`: somebody wants a token that lives longer. The promise that it
-    /// breaks.
+    /// A token request comes, with this refresh token or with the password; `asked`:
+    /// a caller wants a token that lives longer. Returns the promise that it breaks.
     pub(crate) fn arrived(
         &mut self,
         refresh: Option<u64>,
         asked: bool,
         now: &Moment,
     ) -> Result<(), &'static str> {
-        // A fetch that begins at the moment when another ends is no part of it.
+        // A fetch that begins at the moment when another ends is not part of it.
         let task = try_id();
+        if refresh.is_none() && !self.password_backoff.may_try(now.awake) {
+            return Err("the password is sent during its pause");
+        }
         let goes_on = std::mem::replace(&mut self.task, task) == task;
         if let Some(login) = self.login.take() {
             if refresh.is_none() && login.at == now.awake && goes_on {
@@ -146,7 +153,7 @@ impl Reference {
             self.exclusive.unsure |= self.doubted;
             self.exclusive.begins(serial);
         }
-        // What called for it may be over, where requests were waited for.
+        // Its cause may be over, if requests were waited for.
         self.begin(asked, waiting.is_some() || self.exclusive.on, now)
     }
 
@@ -195,8 +202,8 @@ impl Reference {
         }
     }
 
-    /// Nothing more happens at this moment. The promise that was not kept;
-    /// whether a fetch goes on between two attempts is for the cache to say.
+    /// Nothing more happens at this moment. Returns the promise that was not kept;
+    /// the cache decides whether a fetch continues between two attempts.
     pub(crate) fn settled(&mut self, goes_on: bool, now: &Moment) -> Result<(), &'static str> {
         if self.login.take().is_some_and(|login| login.must) {
             return Err("no login after a refresh that failed");
@@ -233,7 +240,7 @@ impl Reference {
 
     /// Everything that went wrong is forgotten.
     pub(crate) fn reset(&mut self) {
-        (self.backoff, self.login_backoff) = Default::default();
+        (self.backoff, self.password_backoff, self.login_backoff) = Default::default();
         self.origins = Origins::default();
     }
 

@@ -1,4 +1,4 @@
-//! What origins have said of tokens, and what follows for each.
+//! The origins' rejections of tokens, and what follows for each.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::moment::{Forced, Known, Moment};
 /// How many origins there are.
 pub(crate) const ORIGINS: usize = 3;
 
-/// What a rejection leads to, as far as it is known.
+/// What follows from a rejection, as far as it is known.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Verdict {
     /// A newer token is fetched.
@@ -37,7 +37,7 @@ struct Origin {
     /// The token whose rejection was counted last.
     counted: u64,
     takes_refreshed: bool,
-    /// It rejected what a login yielded.
+    /// It rejected the token of a login.
     rejects_logins: bool,
     /// Fetches in vain.
     vain: u32,

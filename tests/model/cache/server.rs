@@ -1,4 +1,4 @@
-//! The token endpoint. It decides when a request arrives, and tells later.
+//! The token endpoint. It decides when a request arrives, and answers later.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ struct Request {
     answered: bool,
 }
 
-/// What the server has decided on.
+/// The server's decision.
 enum Decided {
     Issued { access: u64, refresh: Option<u64> },
     Refused,
@@ -81,8 +81,8 @@ impl State {
         }
     }
 
-    /// The promises about requests with the token that was in use last before it is
-    /// refreshed: it may have expired since, or have been given up.
+    /// The promises about requests with the token that was last in use before it is
+    /// refreshed: it may have expired since, or have been invalidated.
     fn refresh_is_exclusive(&mut self, now: &Moment) {
         let last = self.reference.last;
         let waited_for = |since| now.awake >= since + LONGEST_WAIT;
@@ -120,7 +120,7 @@ impl State {
 }
 
 impl Request {
-    /// What the reference makes of the answer, and the answer.
+    /// Returns what the reference makes of the response, and the response.
     fn answer(mut self, decided: Decided) -> Result<TokenResponse, TokenError> {
         self.answered = true;
         let world = self.world.clone();

@@ -1,4 +1,4 @@
-//! What happens in a history.
+//! The steps of a history.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ impl History {
             20 => self.world.lock().ahead += rng.u64(..4_000_000),
             21 => {
                 let mut state = self.world.lock();
-                // One that had expired is back, if nobody has noticed.
+                // A token that had expired is back, if that was not noticed.
                 let now = state.now();
                 state.reference.doubted |= state.reference.valid(&now).is_none();
                 state.ahead -= rng.u64(..4_000_000);

@@ -1,5 +1,5 @@
-//! All that a history has besides the cache: clocks, a server with its moods,
-//! and the reference.
+//! The surroundings of the cache in a history: clocks, a server that changes its
+//! behaviour, and the reference.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
@@ -80,7 +80,7 @@ pub(crate) struct State {
     pub(crate) at_api: HashMap<u64, Sending>,
     /// What each request to the API was sent with so far.
     pub(crate) sent: HashMap<u64, Vec<u64>>,
-    /// What the first rejection of each of them leads to.
+    /// What follows from the first rejection of each of them.
     pub(crate) verdicts: HashMap<u64, Verdict>,
     pub(crate) fetches: u64,
     pub(crate) broken: Broken,

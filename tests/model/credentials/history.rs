@@ -48,7 +48,7 @@ impl History {
         history
     }
 
-    /// A new cache with this password of the user, whom no other history has.
+    /// A new cache with this password of the user, who is in no other history.
     fn cache(&self, password: usize) -> (usize, TokenCache) {
         let user = format!("u{}", self.log.seed);
         let url = "http://localhost/token";
@@ -126,7 +126,7 @@ impl History {
     }
 
     /// All is well again: the right password yields a token at once, unless it was
-    /// refused, and a wrong one is denied as long as it should be.
+    /// refused, and a wrong one is denied for as long as it should be.
     async fn end(&mut self) {
         let seed = self.log.seed;
         {

@@ -1,4 +1,4 @@
-//! Several caches that send a right or a wrong password, each of the same user.
+//! Several caches that send a right or a wrong password of the same user.
 
 mod history;
 mod server;

@@ -1,5 +1,4 @@
-//! A token endpoint as the process sees it over HTTP, and what it holds against each
-//! login.
+//! A token endpoint as seen over HTTP, and its count for each login.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -18,7 +17,7 @@ use crate::common::{Broken, Shared};
 
 pub(crate) const PASSWORDS: usize = 2;
 
-/// How a wrong password is refused. What counts is that it is no token.
+/// How a wrong password is refused. What counts is that the response is not a token.
 const REFUSALS: [(u16, &str); 9] = [
     (400, r#"{"error":"invalid_grant"}"#),
     (401, r#"{"error":"access_denied"}"#),
@@ -39,7 +38,7 @@ pub(crate) enum Mood {
     Failing(u16),
 }
 
-/// A password, and what has become of it.
+/// A password, and its fate.
 #[derive(Debug, Default)]
 pub(crate) struct Password {
     pub(crate) backoff: Backoff,
@@ -100,7 +99,7 @@ impl State {
         self.check(may_try, "a login before its pause is over");
     }
 
-    /// What becomes of a login, by what the server thinks when it answers.
+    /// Decides a login's fate by the server's mood when it answers.
     fn answer(&mut self, at: usize, mood: Mood, right: usize) -> (u16, String) {
         let now = Instant::now();
         let password = &mut self.passwords[at];

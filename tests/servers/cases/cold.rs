@@ -50,7 +50,7 @@ async fn one_token_request(world: &World, login: Login) -> String {
     format!("{requests}, {calls}")
 }
 
-/// So many callers, each of whom calls once.
+/// This many callers, each of which calls once.
 pub(crate) async fn call_at_once(stack: &Stack, callers: u64) -> Tally {
     let (mut calls, started) = (JoinSet::new(), Instant::now());
     for _ in 0..callers {

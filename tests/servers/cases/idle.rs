@@ -1,4 +1,4 @@
-//! Connections that the server closes when they are idle.
+//! Idle connections that the server closes.
 
 use std::sync::Arc;
 use std::time::Duration;

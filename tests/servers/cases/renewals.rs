@@ -1,4 +1,4 @@
-//! Renewals while callers go on.
+//! Renewals while calls continue.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use crate::world::{LIFE, World, until};
 const TIMES: u64 = 5;
 const CALLERS: usize = 8;
 
-/// Requests that can be sent again hide what a refresh does to the token in use. Those
-/// that cannot be show it at two refreshes, unless renewals are exclusive.
+/// Requests that can be replayed hide what a refresh does to the token in use. The
+/// others show it at two refreshes, unless renewals are exclusive.
 pub(crate) async fn five_renewals_under_load_fail_nobody(world: Arc<World>) -> String {
     let at_once = Semaphore::new(match world.about.one_at_a_time {
         true => 1,

@@ -55,7 +55,7 @@ async fn restart(world: &World, login: Login) -> String {
     let stack = world.stack(&watch, &tokens, Bodies::Copied);
     call_at_once(&stack, CALLERS).await.assert_all_ok();
 
-    // Nobody asked for anything meanwhile.
+    // No caller needed anything meanwhile.
     world.kill();
     world.start().await;
     watch.forget();

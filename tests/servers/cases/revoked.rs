@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::sleep;
 use tower_bearer::TokenCache;
 
 use crate::about::{Account, Api};
@@ -37,6 +38,9 @@ async fn revoke(world: &World, kill: &str, api: &Api) -> String {
     load.calls(CALLERS as u64).await;
     if world.about.kill_ends_session && world.about.account == Account::RefreshToken {
         return told(world, kill, &tokens, &watch, load).await;
+    }
+    if world.about.one_token_a_second {
+        sleep(Duration::from_secs(1)).await;
     }
     let before = watch.tokens();
     let token = tokens.token().await.expect("a token");

@@ -1,4 +1,4 @@
-//! What the server says of a request's form and of clients.
+//! The server's responses about a request's form and about clients.
 
 use super::table::{Table, USER, password};
 use crate::world::{CASES, PASSWORD, SECRET, oidc};

@@ -1,4 +1,4 @@
-//! The ends of sessions, and what succeeds.
+//! The ends of sessions, and successful responses.
 
 use std::fmt::Write;
 
@@ -17,7 +17,7 @@ impl Table {
             "400 invalid_grant: Invalid refresh token",
         );
         let answer = self.post(CASES, "logout", &garbage[..1]).await;
-        // A page for whoever came by a browser.
+        // A page for a browser.
         self.row("logout, no token", &answer, "200");
         let session = self.login(CASES, "api").await;
         let token = session.param("refresh_token");
@@ -85,7 +85,7 @@ impl Table {
         );
     }
 
-    /// The members of what succeeds, and what a protected endpoint says.
+    /// The members of successful responses, and what a protected endpoint says.
     pub(super) async fn successes(&mut self) {
         let session = self.login(CASES, "api").await;
         let plain = self.login(CASES, "api-no-refresh").await;

@@ -1,5 +1,5 @@
-//! What the server answers, so that what the documentation and
-//! `testing::TokenServer` say of it is known to be so.
+//! The server's responses, which prove what the documentation and
+//! `testing::TokenServer` assume.
 
 mod clients;
 mod endings;

@@ -1,4 +1,4 @@
-//! Sends requests, and writes down what came back.
+//! Sends requests, and records the responses.
 
 use std::fmt::Write;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the server says of refresh tokens.
+//! The server's responses about refresh tokens.
 
 use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,4 +1,4 @@
-//! What the server says of users and their passwords.
+//! The server's responses about users and their passwords.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! A program asks for itself, with a secret.
+//! A program requests tokens for itself, with a secret.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! An issuer in place of a token endpoint.
+//! An issuer instead of a token endpoint.
 
 use std::sync::Arc;
 
@@ -30,12 +30,13 @@ pub(crate) async fn an_issuer_tells_where_to_ask_and_where_to_end(world: Arc<Wor
         assert_eq!(realm.sessions(USER).await, 1, "{kind:?}");
         tokens.revoke().await.expect("the end of the session");
         assert_eq!(realm.sessions(USER).await, 0, "{kind:?}");
-        // The last slash is no other issuer, and the metadata says which it is.
+        // A trailing slash does not make another issuer, and the metadata has the
+        // exact name.
         let tokens = cache(format!("{realms}/{CASES}/"));
         let answer = kind.stack(&tokens, &api.url).call().await;
         assert_eq!(answer.expect("a token"), 200, "{kind:?}");
         tokens.revoke().await.expect("the end of the session");
-        // No password goes to what is no issuer.
+        // No password goes to something that is not an issuer.
         let tokens = cache(format!("{realms}/no-such"));
         let stack = kind.stack(&tokens, &api.url);
         for _ in 0..CALLS {

@@ -1,4 +1,4 @@
-//! A grant by its name and members.
+//! A grant by its name and parameters.
 
 use std::sync::Arc;
 

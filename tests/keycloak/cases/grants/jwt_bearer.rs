@@ -1,5 +1,5 @@
-//! An assertion about a user. Keycloak takes those of an identity provider that
-//! is set up for it, which none is here, so this is about the refusal.
+//! An assertion about a user. Keycloak accepts only those of a configured identity
+//! provider, and none is configured here, so this tests the refusal.
 
 use std::sync::Arc;
 

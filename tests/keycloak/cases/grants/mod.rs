@@ -1,4 +1,4 @@
-//! Each grant but the password's, and each way in which a client proves itself.
+//! Each grant except the password grant, and each method of client authentication.
 
 pub(super) mod client_credentials;
 pub(super) mod discovery;

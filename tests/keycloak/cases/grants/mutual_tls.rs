@@ -1,4 +1,4 @@
-//! A client shows its certificate.
+//! A client presents its certificate.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! A client signs with its private key. The run makes the keys, and an
-//! administrator the clients that have them.
+//! A client signs with its private key. The run generates the keys, and an
+//! administrator creates the clients that have them.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A refresh token from an earlier login, good for one use.
+//! A refresh token from an earlier login that can be used once.
 
 use std::sync::{Arc, Mutex};
 
@@ -28,7 +28,7 @@ pub(crate) async fn a_token_that_the_user_brings_is_stored_as_it_rotates(
     let login = login.fetch().await.expect("a login");
     let brought = login.refresh_token().expect("a refresh token").clone();
     let kept = Kept::new(Mutex::new(brought.clone()));
-    // One after the other starts with what the one before has stored.
+    // Each program starts with what the previous one stored.
     for _ in 0..PROGRAMS {
         renewed_once(&cache(&endpoint, &kept), &api).await;
     }

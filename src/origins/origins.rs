@@ -1,21 +1,17 @@
-//! Where a token may be sent.
+//! The origins of a layer.
 
 use std::fmt;
-use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use http::Uri;
 use http::uri::Authority;
+#[cfg(feature = "reqwest")]
 use url::Url;
 
+use super::origin::{FIELD, Origin, OriginId, OriginUrl, port, same_host};
 use crate::error::ConfigError;
-use crate::plain_http::is_loopback;
 
-use self::sealed::Text;
-
-const FIELD: &str = "origins";
-
-/// The hosts of voipex.io that take the token, as its documentation has them.
+/// The hosts of voipex.io that accept the token, according to its documentation.
 const VOIPEX: [&str; 3] = [
     "https://ipbxapi.voipex.io",
     "https://ipbxapiv2.voipex.io",
@@ -36,7 +32,7 @@ const VOIPEX: [&str; 3] = [
 #[derive(Clone)]
 pub struct Origins {
     allowed: Allowed,
-    /// Where requests go whose URI has only a path.
+    /// The origin of requests whose URI has only a path.
     relative: Option<OriginId>,
 }
 
@@ -46,73 +42,17 @@ enum Allowed {
     AnyHttps,
 }
 
-#[derive(Clone)]
-struct Origin {
-    https: bool,
-    /// Lower case, international names in their ASCII form, IPv6 in brackets.
-    host: Box<str>,
-    port: u16,
-    /// As nearly every request spells it: with a port only if it is not the
-    /// scheme's default.
-    authority: Box<str>,
-    id: OriginId,
-}
-
-impl Origin {
-    /// Whether a URI is spelled as the origin is.
-    #[inline(always)]
-    fn is_spelled(&self, scheme: &str, authority: &Authority) -> bool {
-        let is_scheme = match self.https {
-            true => scheme == "https",
-            false => scheme == "http",
-        };
-        is_scheme && same_bytes(self.authority.as_bytes(), authority.as_str().as_bytes())
-    }
-}
-
-/// Tells an origin from others where rejections are remembered: a hash, so that
-/// a request on its way carries no copy of a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OriginId(u32);
-
-impl OriginId {
-    /// Of a rejection that was seen elsewhere than by a layer.
-    pub(crate) const UNKNOWN: Self = Self(0);
-
-    #[cfg(test)]
-    pub(crate) const fn new(id: u32) -> Self {
-        Self(id)
-    }
-
-    /// FNV-1a, with what spells a host otherwise left out.
-    fn of(https: bool, host: &str, port: u16) -> Self {
-        let [high, low] = port.to_be_bytes();
-        let bytes = host.bytes().map(|byte| byte.to_ascii_lowercase());
-        let bytes = bytes.chain([u8::from(https), high, low]);
-        Self(bytes.fold(0x811c_9dc5, |hash, byte| {
-            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-        }))
-    }
-
-    /// The origin of a URL, whoever may see a token there.
-    #[cfg(feature = "reqwest")]
-    pub(crate) fn of_url(url: &Url) -> Option<Self> {
-        let (host, port) = (url.host_str()?, url.port_or_known_default()?);
-        Some(Self::of(url.scheme() == "https", host, port))
-    }
-}
-
 impl Origins {
     /// Permits only these origins, each written as `https://host` or
-    /// `https://host:port`; `http` is for loopback (`localhost`, 127.0.0.0/8,
-    /// `[::1]`), and elsewhere for an origin that is marked by
+    /// `https://host:port`. Plain `http` is accepted for loopback (`localhost`,
+    /// 127.0.0.0/8, `[::1]`), and elsewhere for an origin that is marked by
     /// [`allow_plain_http`](crate::allow_plain_http).
     ///
     /// # Errors
     ///
-    /// Fails if there is none, or one has no scheme, another scheme, plain `http`
-    /// off loopback, a user name, a path, a query, a fragment, or a host that no
-    /// request can have: a wildcard, a placeholder, `a..example`.
+    /// Fails if the list is empty, or if an origin has no scheme, another scheme,
+    /// plain `http` off loopback, a user name, a path, a query, a fragment, or a
+    /// host that no request can have: a wildcard, a placeholder, `a..example`.
     pub fn only<I>(origins: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator,
@@ -120,7 +60,7 @@ impl Origins {
     {
         let origins = origins
             .into_iter()
-            .map(|url| Origin::parse(url.text(), url.allows_plain_http()))
+            .map(Origin::parse)
             .collect::<Result<Arc<[_]>, _>>()?;
         if origins.is_empty() {
             return Err(ConfigError::new(
@@ -141,7 +81,7 @@ impl Origins {
         }
     }
 
-    /// Permits these origins too, written as for [`only`](Self::only).
+    /// Permits these origins as well, written as for [`only`](Self::only).
     ///
     /// ```
     /// use tower_bearer::{Origins, allow_plain_http};
@@ -157,7 +97,7 @@ impl Origins {
     ///
     /// # Errors
     ///
-    /// Fails as [`only`](Self::only) does; also if every https host is permitted
+    /// Fails as [`only`](Self::only) does, and if every https host is permitted
     /// already ([`any_https`](Self::any_https)).
     pub fn and<I>(self, origins: I) -> Result<Self, ConfigError>
     where
@@ -178,9 +118,9 @@ impl Origins {
         })
     }
 
-    /// Permits every host, if the request is https. Use this only in programs
-    /// whose requests all go to servers that may see the token: a redirect, or a
-    /// URL from a user, gets the token as well.
+    /// Permits every host if the request is https. Use this only in programs whose
+    /// requests all go to servers that may see the token: a redirect, or a URL from
+    /// a user, gets the token as well.
     pub fn any_https() -> Self {
         Self::new(Allowed::AnyHttps)
     }
@@ -192,13 +132,12 @@ impl Origins {
         }
     }
 
-    /// Says that requests whose URI has neither scheme nor host go to this one of the
-    /// origins: for a client that is bound to one server, such as a tonic `Channel`,
-    /// whose generated clients send only the path. Without it such a request fails,
-    /// for its destination is unknown.
+    /// Sets which of these origins receives the requests whose URI has neither
+    /// scheme nor host. Use it for a client that is bound to one server, such as a
+    /// tonic `Channel`, whose generated clients send only the path. Without it such
+    /// a request fails, because its destination is unknown.
     ///
-    /// Use it only where the client below the layer sends to that server and to no
-    /// other.
+    /// The client below the layer must send to that server and to no other.
     ///
     /// ```
     /// use tower_bearer::Origins;
@@ -211,11 +150,12 @@ impl Origins {
     ///
     /// # Errors
     ///
-    /// Fails if it is no origin, as for [`only`](Self::only), or not one of these.
+    /// Fails if it is not an origin as for [`only`](Self::only), or not one of
+    /// these.
     pub fn for_relative_uris(mut self, origin: impl OriginUrl) -> Result<Self, ConfigError> {
         let Origin {
             https, host, port, ..
-        } = Origin::parse(origin.text(), origin.allows_plain_http())?;
+        } = Origin::parse(origin)?;
         self.relative = self.find(https, &host, port);
         match self.relative {
             Some(_) => Ok(self),
@@ -231,13 +171,14 @@ impl Origins {
         self.origin_of(uri).is_some()
     }
 
-    /// The origin of a URI, if a token may go there.
+    /// Returns the origin of a URI, if a token may go there.
     #[inline(always)]
     pub(crate) fn origin_of(&self, uri: &Uri) -> Option<OriginId> {
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return self.origin_of_relative(uri);
         };
-        // Nearly every request is spelled as its origin is, and most have one.
+        // Nearly every request spells its origin as here, and most caches have only
+        // one.
         if let Allowed::Only(origins) = &self.allowed
             && let Some(first) = origins.first()
             && first.is_spelled(scheme, authority)
@@ -297,166 +238,6 @@ impl Origins {
     }
 }
 
-/// The URL of an origin: anything that is a string, or an
-/// [`allow_plain_http`](crate::allow_plain_http).
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not the URL of an origin",
-    label = "not a string",
-    note = "a `&str` or a `String` is one; so is `allow_plain_http(\"http://host\")`"
-)]
-pub trait OriginUrl: Text {}
-
-#[diagnostic::do_not_recommend]
-impl<T: Text> OriginUrl for T {}
-
-mod sealed {
-    use crate::plain_http::PlainHttp;
-
-    pub trait Text {
-        fn text(&self) -> &str;
-
-        fn allows_plain_http(&self) -> bool {
-            false
-        }
-    }
-
-    #[diagnostic::do_not_recommend]
-    impl<T: AsRef<str>> Text for T {
-        fn text(&self) -> &str {
-            self.as_ref()
-        }
-    }
-
-    impl Text for PlainHttp {
-        fn text(&self) -> &str {
-            self.as_str()
-        }
-
-        fn allows_plain_http(&self) -> bool {
-            true
-        }
-    }
-}
-
-/// Compares without a function call what most host names need: two words that
-/// may overlap.
-#[inline]
-fn same_bytes(a: &[u8], b: &[u8]) -> bool {
-    fn word(chunk: Option<&[u8; 8]>) -> Option<u64> {
-        chunk.copied().map(u64::from_ne_bytes)
-    }
-    if a.len() != b.len() {
-        return false;
-    }
-    match a.len() {
-        8..=16 => {
-            word(a.first_chunk()) == word(b.first_chunk())
-                && word(a.last_chunk()) == word(b.last_chunk())
-        }
-        _ => a == b,
-    }
-}
-
-/// Returns the port of an authority, or `None` if it is not a valid one. `http`
-/// reads a port that is too large as no port, and one with a sign as the number.
-fn port(authority: &Authority, default: u16) -> Option<u16> {
-    let text = authority.as_str();
-    let text = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
-    let rest = text.strip_prefix(authority.host())?;
-    match rest.strip_prefix(':') {
-        None => rest.is_empty().then_some(default),
-        Some("") => Some(default),
-        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => port.parse().ok(),
-        Some(_) => None,
-    }
-}
-
-fn same_host(origin: &str, host: &str) -> bool {
-    if origin.eq_ignore_ascii_case(host) {
-        return true;
-    }
-    let address = |text: &str| -> Option<Ipv6Addr> {
-        text.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
-    };
-    matches!((address(origin), address(host)), (Some(a), Some(b)) if a == b)
-}
-
-impl Origin {
-    fn scheme(&self) -> &'static str {
-        if self.https { "https" } else { "http" }
-    }
-
-    fn parse(text: &str, allows_plain_http: bool) -> Result<Self, ConfigError> {
-        let refuse = |reason: &str| ConfigError::new(FIELD, format!("`{text}` {reason}"));
-        // Before any error that quotes the text: what comes before an `@` may be
-        // a password.
-        if text.contains('@') {
-            let reason = "one has a user name or password: remove it";
-            return Err(ConfigError::new(FIELD, reason));
-        }
-        let Some((scheme, _)) = text.split_once("://") else {
-            return Err(refuse("has no scheme: write `https://host`"));
-        };
-        if !["https", "http"].contains(&scheme.to_ascii_lowercase().as_str()) {
-            return Err(refuse(
-                "has a scheme other than https: write `https://host`",
-            ));
-        }
-        // The parser of the URL standard accepts these.
-        if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
-            return Err(refuse(
-                "has a space, a control character or a backslash: remove it",
-            ));
-        }
-        let url = Url::parse(text).map_err(|e| refuse(&format!("is not an origin: {e}")))?;
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(refuse(
-                "has a query or a fragment: write only scheme, host and port",
-            ));
-        }
-        if url.path() != "/" {
-            return Err(refuse("has a path: write only scheme, host and port"));
-        }
-        if let Some(reason) = url.domain().and_then(matches_nothing) {
-            return Err(refuse(reason));
-        }
-        let https = url.scheme() == "https";
-        if !https && !allows_plain_http && !is_loopback(&url) {
-            return Err(refuse(
-                "is plain http, which is only for loopback (`localhost`, 127.0.0.0/8, `[::1]`): \
-                 use https, or `allow_plain_http` where nobody can listen",
-            ));
-        }
-        match (url.host_str(), url.port_or_known_default()) {
-            (Some(host), Some(port)) if port != 0 => Ok(Self {
-                id: OriginId::of(https, host, port),
-                https,
-                host: host.into(),
-                port,
-                authority: url.authority().into(),
-            }),
-            _ => Err(refuse("has no host or port 0: write `https://host`")),
-        }
-    }
-}
-
-/// Returns why no request can have this host name, though the parser of the URL
-/// standard accepts it.
-fn matches_nothing(name: &str) -> Option<&'static str> {
-    let is_usual = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    // A dot at the end is the root of all names.
-    let labels = name.strip_suffix('.').unwrap_or(name);
-    if name.contains('*') {
-        Some("has a wildcard, which matches no host: name each origin")
-    } else if !name.chars().all(is_usual) {
-        Some("has a character that no host name has: is a placeholder not filled in?")
-    } else if labels.split('.').any(str::is_empty) {
-        Some("has an empty part between the dots of its host: remove a dot")
-    } else {
-        None
-    }
-}
-
 impl fmt::Debug for Origins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.allowed {
@@ -466,12 +247,6 @@ impl fmt::Debug for Origins {
                 f.debug_list().entries(origins.iter()).finish()
             }
         }
-    }
-}
-
-impl fmt::Debug for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}:{}", self.scheme(), self.host, self.port)
     }
 }
 
@@ -496,6 +271,9 @@ mod tests {
             ("https://[2001:db8::1]", "https://[2001:DB8:0:0::1]/"),
             ("http://localhost:80", "http://localhost/"),
             ("http://127.0.0.1:8080", "http://127.0.0.1:8080/"),
+            ("http://127.1:8080", "http://127.1:8080/"),
+            ("http://127.1:8080", "http://127.0.0.1:8080/"),
+            ("http://127.0.0.1", "http://0x7f.0.0.1/"),
             ("http://[::1]:8080", "http://[0:0::1]:8080/"),
             ("https://a.example", "https://user:password@a.example/"),
             ("https://a.example", "https://a.example:/"),
@@ -526,6 +304,9 @@ mod tests {
             ("https://api.example.com", "https://api.example.com.:443/"),
             ("https://api.example.com", "ftp://api.example.com:443/"),
             ("http://localhost:80", "https://localhost:80/"),
+            ("http://127.0.0.1", "http://127.0.0.2/"),
+            ("http://127.0.0.1", "http://127.2/"),
+            ("http://127.0.0.1", "http://127.0.0.1.evil.test/"),
             // Not valid ports, though `http` parses them.
             ("https://api.example.com", "https://api.example.com:65979/"),
             ("https://api.example.com", "https://api.example.com:+443/"),
