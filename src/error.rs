@@ -90,6 +90,8 @@ pub struct TokenError {
 struct Shown {
     inner: Arc<Inner>,
     retry_after: Option<Duration>,
+    /// Whether a cache returned it to its caller.
+    is_of_cache: bool,
 }
 
 struct Inner {
@@ -122,6 +124,7 @@ impl TokenError {
             shown: Arc::new(Shown {
                 inner: Arc::new(inner),
                 retry_after: None,
+                is_of_cache: false,
             }),
         }
     }
@@ -170,6 +173,18 @@ impl TokenError {
     pub fn with_retry_after(mut self, after: Option<Duration>) -> Self {
         Arc::make_mut(&mut self.shown).retry_after = after;
         self
+    }
+
+    /// Marks the error that a cache returns to its caller.
+    pub(crate) fn of_cache(mut self) -> Self {
+        Arc::make_mut(&mut self.shown).is_of_cache = true;
+        self
+    }
+
+    /// Returns whether a cache returned it to its caller: in the source of another
+    /// cache it says nothing of that source's own credentials.
+    pub(crate) fn is_of_cache(&self) -> bool {
+        self.shown.is_of_cache
     }
 
     /// Creates the error of a source that does not support the operation.

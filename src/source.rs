@@ -42,7 +42,8 @@ pub trait TokenSource: Send + Sync + 'static {
     /// Fails if no token can be had. The [kind](crate::TokenErrorKind) of the error
     /// decides what the cache does next: it repeats a `Refused` error from memory
     /// for a long time; after any other it calls the source again soon, with growing
-    /// pauses.
+    /// pauses. So it does after any error that another cache returned, which remembers
+    /// its own refusals.
     fn fetch(&self) -> impl Future<Output = Result<TokenResponse, TokenError>> + Send;
 
     /// Requests a token with a refresh token that this source returned earlier
@@ -81,6 +82,14 @@ pub trait TokenSource: Send + Sync + 'static {
     #[doc(hidden)]
     fn local_fingerprint(&self) -> u64 {
         self.fingerprint()
+    }
+
+    /// Returns the same for the credentials together with what they are sent for: the
+    /// scope, the audience. A refusal of these says nothing of the credentials. The
+    /// default is the [`local_fingerprint`](Self::local_fingerprint).
+    #[doc(hidden)]
+    fn request_fingerprint(&self) -> u64 {
+        self.local_fingerprint()
     }
 
     /// Returns a number that is the same for sources with the same token endpoint,
@@ -205,6 +214,10 @@ impl<S: TokenSource> TokenSource for Arc<S> {
         (**self).local_fingerprint()
     }
 
+    fn request_fingerprint(&self) -> u64 {
+        (**self).request_fingerprint()
+    }
+
     fn endpoint(&self) -> u64 {
         (**self).endpoint()
     }
@@ -257,6 +270,7 @@ pub(crate) trait DynTokenSource: Send + Sync + 'static {
     fn fingerprint(&self) -> u64;
     fn holder(&self) -> String;
     fn local_fingerprint(&self) -> u64;
+    fn request_fingerprint(&self) -> u64;
     fn endpoint(&self) -> u64;
     fn user(&self) -> u64;
     fn is_prepared(&self) -> bool;
@@ -295,6 +309,10 @@ impl<S: TokenSource> DynTokenSource for S {
 
     fn local_fingerprint(&self) -> u64 {
         TokenSource::local_fingerprint(self)
+    }
+
+    fn request_fingerprint(&self) -> u64 {
+        TokenSource::request_fingerprint(self)
     }
 
     fn endpoint(&self) -> u64 {
@@ -378,6 +396,10 @@ impl TokenSource for BoxTokenSource {
 
     fn local_fingerprint(&self) -> u64 {
         self.0.local_fingerprint()
+    }
+
+    fn request_fingerprint(&self) -> u64 {
+        self.0.request_fingerprint()
     }
 
     fn endpoint(&self) -> u64 {

@@ -15,11 +15,12 @@ use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep};
 
 use common::secs;
+use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant, JwtBearerGrant};
 use tower_bearer::store::{
     Account, Acquire, Acquired, Completion, FAILURE_MEMORY, MemoryStore, TokenStore,
 };
 use tower_bearer::testing::{MockResponse, TokenServer, TokenService};
-use tower_bearer::{BoxError, PasswordGrant, TokenCache, TokenErrorKind};
+use tower_bearer::{BoxError, BoxTokenSource, PasswordGrant, TokenCache, TokenErrorKind};
 
 const ACCOUNT: &str = "me";
 
@@ -428,5 +429,43 @@ mod accounts {
         let mine = accounts(("one", &server), &store, &password);
         let error = mine.get_or_create(&key).expect("an account").token().await;
         assert_eq!(error.expect_err("none").kind(), TokenErrorKind::Source);
+    }
+}
+
+/// What the transport or a closure has is unknown in advance, so each process has its
+/// own memory of it; the store's is for all of them.
+#[tokio::test(start_paused = true)]
+async fn a_fleet_tries_a_client_whose_secret_is_unknown_as_often_as_one_process_does() {
+    const URL: &str = "https://unknown-secret.localhost/token";
+    type Make = fn(TokenService) -> BoxTokenSource;
+    let cases: [(&str, Make); 2] = [
+        ("a certificate", |service| {
+            let grant = ClientCredentialsGrant::new(URL, "c").expect("valid");
+            let grant = grant.client_auth(ClientAuth::tls_client_auth());
+            BoxTokenSource::new(grant.transport(service))
+        }),
+        ("a closure's assertion", |service| {
+            let assertion = || async { Ok::<_, BoxError>(String::from("assertion")) };
+            let grant = JwtBearerGrant::new(URL, assertion).expect("valid");
+            BoxTokenSource::new(grant.transport(service))
+        }),
+    ];
+    for (case, make) in cases {
+        let (server, store) = (TokenServer::builder().in_process(), MemoryStore::new());
+        let refused = MockResponse::error(401, "invalid_client");
+        server.token_endpoint().set_default(refused);
+        let processes: Vec<_> = (0..10)
+            .map(|_| TokenCache::builder(make(server.service())).store(store.clone(), ACCOUNT))
+            .map(|cache| cache.build().expect("valid"))
+            .collect();
+        for _ in 0..600 {
+            for process in &processes {
+                fails(process).await;
+            }
+            sleep(secs(1)).await;
+        }
+        // After 5, 10, 20 s and so on, each with up to a quarter more.
+        let requests = server.token_requests();
+        assert!((6..=8).contains(&requests), "{case}: {requests}");
     }
 }

@@ -17,8 +17,8 @@ use aws_lc_rs::signature::{
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use tower_bearer::grant::{ClientAuth, ClientCredentialsGrant, PrivateKey, SignedJwt, Signer};
-use tower_bearer::testing::TokenServer;
-use tower_bearer::{BoxError, TokenSource};
+use tower_bearer::testing::{MockResponse, TokenServer};
+use tower_bearer::{BoxError, TokenCache, TokenSource};
 
 use support::scrap::Scrap;
 use support::{Log, TOKEN, answer, endpoint};
@@ -236,5 +236,25 @@ async fn a_key_in_a_file_can_be_replaced_by_another_of_its_algorithm() -> Result
         let error = Signer::sign(&key, b"message").await.expect_err(reason);
         assert!(error.to_string().contains(reason), "{error}");
     }
+    Ok(())
+}
+
+/// Also if neither has a `kid`: the server may know either.
+#[tokio::test]
+async fn a_refused_key_of_a_client_is_no_refusal_of_another_one() -> Result<(), BoxError> {
+    let (first, second) = (cases().remove(1), cases().remove(1));
+    let cache = |case: &Case, answer: MockResponse| {
+        let jwt = SignedJwt::new(PrivateKey::from_pem(&case.pems[0])?);
+        let grant = ClientCredentialsGrant::new("https://keys.localhost/token", "c")?;
+        let server = TokenServer::builder().in_process();
+        server.token_endpoint().set_default(answer);
+        let grant = grant.client_auth(ClientAuth::private_key_jwt(jwt));
+        Ok::<_, BoxError>(TokenCache::new(grant.transport(server.service())))
+    };
+    let refusal = MockResponse::error(401, "invalid_client");
+    let token = MockResponse::body(200, "application/json", TOKEN);
+    assert!(cache(&first, refusal)?.token().await.is_err());
+    assert!(cache(&first, token.clone())?.token().await.is_err());
+    cache(&second, token)?.token().await?;
     Ok(())
 }

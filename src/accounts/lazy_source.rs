@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::accounts::maintenance;
-use crate::accounts::shared::{MakeSource, Shared, SourceFuture};
+use crate::accounts::shared::{CredentialsOfKey, MakeSource, Shared, SourceFuture};
 use crate::error::{BoxError, TokenError, TokenErrorKind};
 use crate::source::{DynTokenSource, TokenSource};
 use crate::sync::lock;
@@ -41,8 +41,11 @@ pub(crate) struct LazySource<K> {
     accounts: Weak<Shared<K>>,
     make_source: Arc<MakeSource<K>>,
     source: Mutex<Source>,
-    /// The fingerprint, or else a number that is unique to the key.
-    local_fingerprint: AtomicU64,
+    /// The number that stands for credentials that nothing distinguishes: unique to
+    /// the key.
+    own: u64,
+    /// The fingerprint of the credentials; zero if they have none.
+    fingerprint: AtomicU64,
 }
 
 enum Source {
@@ -55,13 +58,19 @@ enum Source {
 impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
     pub(crate) fn new(key: K, hash: u64, accounts: &Arc<Shared<K>>) -> Self {
         let refused = lock(&accounts.refused).get(&key).copied();
+        let (own, fingerprint) = match refused {
+            Some(CredentialsOfKey::Own(own)) => (own, 0),
+            Some(CredentialsOfKey::Fingerprint(fingerprint)) => (fastrand::u64(1..), fingerprint),
+            None => (fastrand::u64(1..), 0),
+        };
         Self {
             key,
             hash,
             accounts: Arc::downgrade(accounts),
             make_source: accounts.settings.make_source.clone(),
             source: Mutex::new(Source::None),
-            local_fingerprint: AtomicU64::new(refused.unwrap_or_else(|| fastrand::u64(1..))),
+            own,
+            fingerprint: AtomicU64::new(fingerprint),
         }
     }
 
@@ -92,15 +101,30 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
     }
 
     fn remember_fingerprint(&self, source: &dyn DynTokenSource) {
-        let fingerprint = source.fingerprint();
-        if fingerprint != 0 {
-            self.local_fingerprint.store(fingerprint, Ordering::Relaxed);
+        let fingerprint = source.local_fingerprint();
+        self.fingerprint.store(fingerprint, Ordering::Relaxed);
+    }
+
+    fn credentials(&self) -> CredentialsOfKey {
+        match self.fingerprint.load(Ordering::Relaxed) {
+            0 => CredentialsOfKey::Own(self.own),
+            fingerprint => CredentialsOfKey::Fingerprint(fingerprint),
         }
     }
 
-    /// Remembers the fingerprint under which the failures of this key's credentials
-    /// are kept, also after the account is evicted.
-    fn remember(&self, fetched: &Result<TokenResponse, TokenError>) {
+    /// Remembers the key's own number before it is used: the account may be removed,
+    /// and come back, while the request is in progress. Returns whether nothing was
+    /// remembered of the key.
+    fn remember_own(&self) -> bool {
+        let credentials = self.credentials();
+        let is_own = matches!(credentials, CredentialsOfKey::Own(_));
+        let accounts = self.accounts.upgrade().filter(|_| is_own);
+        accounts.is_some_and(|accounts| accounts.remember_refused(&self.key, credentials))
+    }
+
+    /// Remembers under which number the failures of this key's credentials are kept,
+    /// also after the account is evicted. `is_new`: nothing was remembered before.
+    fn remember(&self, fetched: &Result<TokenResponse, TokenError>, is_new: bool) {
         let Some(accounts) = self.accounts.upgrade() else {
             return;
         };
@@ -111,8 +135,10 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
                 maintenance::on_worked(&accounts, self.hash, &self.key);
             }
             Err(Refused | Unavailable | InvalidResponse | UnexpectedRedirect) => {
-                let fingerprint = self.local_fingerprint.load(Ordering::Relaxed);
-                accounts.remember_refused(&self.key, fingerprint);
+                accounts.remember_refused(&self.key, self.credentials());
+            }
+            Err(_) if is_new => {
+                lock(&accounts.refused).remove(&self.key);
             }
             Err(_) => {}
         }
@@ -121,14 +147,16 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
 
 impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenSource for LazySource<K> {
     async fn fetch(&self) -> Result<TokenResponse, TokenError> {
-        let fetched = self.get_or_make().await?.fetch().await;
+        let source = self.get_or_make().await?;
+        let is_new = self.remember_own();
+        let fetched = source.fetch().await;
         if matches!(&fetched, Err(error) if error.kind() == TokenErrorKind::Refused) {
             // The closure may return other credentials next time.
             if let Some(source) = self.get() {
                 *lock(&self.source) = Source::Refused(source);
             }
         }
-        self.remember(&fetched);
+        self.remember(&fetched, is_new);
         fetched
     }
 
@@ -149,7 +177,15 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenSource for LazySource<K>
     }
 
     fn local_fingerprint(&self) -> u64 {
-        self.local_fingerprint.load(Ordering::Relaxed)
+        match self.credentials() {
+            CredentialsOfKey::Own(number) | CredentialsOfKey::Fingerprint(number) => number,
+        }
+    }
+
+    fn request_fingerprint(&self) -> u64 {
+        let last = self.last().map(|source| source.request_fingerprint());
+        last.filter(|it| *it != 0)
+            .unwrap_or_else(|| TokenSource::local_fingerprint(self))
     }
 
     fn endpoint(&self) -> u64 {

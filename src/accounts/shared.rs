@@ -39,13 +39,21 @@ pub(crate) struct Shared<K> {
     /// source calls, because ending a session may wait for a fetch, which may wait
     /// for its permit.
     pub(crate) revoke_permits: Arc<Semaphore>,
-    /// The fingerprints under which the failures of keys' credentials are kept, for
-    /// keys whose last fetch was refused.
-    pub(crate) refused: Mutex<LinkedHashMap<K, u64>>,
+    /// Under which number the failures of keys' credentials are kept, for keys whose
+    /// last fetch was refused, or is in progress.
+    pub(crate) refused: Mutex<LinkedHashMap<K, CredentialsOfKey>>,
     /// The caches that a shutdown has yet to end, by their id.
     pub(crate) leaving: Mutex<HashMap<u64, TokenCache>>,
     /// Held by the shutdown that ends those sessions.
     pub(crate) shutdown: tokio::sync::Mutex<()>,
+}
+
+/// The number that stands for a key's credentials in the memory of refusals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CredentialsOfKey {
+    /// One of the key's own, where nothing distinguishes the credentials.
+    Own(u64),
+    Fingerprint(u64),
 }
 
 /// The settings of an [`AccountsBuilder`](crate::accounts::AccountsBuilder).
@@ -98,13 +106,14 @@ impl<K> Shared<K> {
 }
 
 impl<K: Clone + Eq + Hash> Shared<K> {
-    /// Remembers the fingerprint under which the failures of this key's credentials
-    /// are kept.
-    pub(crate) fn remember_refused(&self, key: &K, fingerprint: u64) {
+    /// Remembers under which number the failures of this key's credentials are kept.
+    /// Returns whether nothing was remembered of it.
+    pub(crate) fn remember_refused(&self, key: &K, credentials: CredentialsOfKey) -> bool {
         let mut refused = lock(&self.refused);
-        refused.insert(key.clone(), fingerprint);
+        let is_new = refused.insert(key.clone(), credentials).is_none();
         while refused.len() > MAX_REFUSED {
             refused.pop_front();
         }
+        is_new
     }
 }

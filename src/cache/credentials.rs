@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::cache::failures::{FailureCounts, Failures};
-use crate::cache::turn::Turn;
+use crate::cache::failures::{About, FailureCounts, Failures};
+use crate::cache::turn::{Taken, Turn};
 use crate::error::TokenError;
 use crate::sync::lock;
 
@@ -25,6 +25,27 @@ static REGISTRY: LazyLock<Mutex<Registry>> = LazyLock::new(Mutex::default);
 
 fn registry() -> MutexGuard<'static, Registry> {
     lock(&REGISTRY)
+}
+
+/// The fingerprints of a request: of its credentials, and of these with what they are
+/// sent for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) credentials: u64,
+    pub(crate) request: u64,
+}
+
+impl Sent {
+    pub(crate) fn of(self, about: About) -> u64 {
+        match about {
+            About::Credentials => self.credentials,
+            About::Request => self.request,
+        }
+    }
+
+    pub(crate) fn includes(self, fingerprint: u64) -> bool {
+        [self.credentials, self.request].contains(&fingerprint)
+    }
 }
 
 /// What is known of the credentials with one fingerprint, while an attempt with them
@@ -62,9 +83,13 @@ impl CredentialMemory {
     }
 
     /// Returns what is known of these credentials, if they may not be sent yet.
-    pub(crate) fn find_blocking(fingerprint: u64) -> Option<Arc<Self>> {
-        let memory = registry().get(&fingerprint)?.clone();
-        memory.blocking(Instant::now()).is_some().then_some(memory)
+    pub(crate) fn find_blocking(sent: Sent) -> Option<Arc<Self>> {
+        let blocking = |fingerprint| {
+            let memory = registry().get(&fingerprint)?.clone();
+            memory.blocking(Instant::now()).is_some().then_some(memory)
+        };
+        let of_request = || blocking(sent.request).filter(|_| sent.request != sent.credentials);
+        blocking(sent.credentials).or_else(of_request)
     }
 
     /// Takes over what another process knows of these credentials: its counts, and
@@ -92,9 +117,17 @@ impl CredentialMemory {
         memory.map_or_else(FailureCounts::default, |it| lock(&it.failures).counts())
     }
 
-    /// Forgets what is known of these credentials, except an attempt in progress,
-    /// for which the next one still waits.
-    pub(crate) fn forget(fingerprint: u64) {
+    /// Forgets what is known of these credentials, except an attempt in progress, for
+    /// which the next one still waits.
+    pub(crate) fn forget(sent: Sent) {
+        Self::forget_one(sent.credentials);
+        if sent.request != sent.credentials {
+            Self::forget_one(sent.request);
+        }
+    }
+
+    /// Forgets what is kept under this fingerprint.
+    pub(crate) fn forget_one(fingerprint: u64) {
         let mut registry = registry();
         let Some(memory) = registry.get(&fingerprint).cloned() else {
             return;
@@ -153,8 +186,11 @@ pub(crate) enum Locks {
 /// of a user overlap.
 #[derive(Debug)]
 pub(crate) struct Attempt {
+    sent: Sent,
     memory: Arc<CredentialMemory>,
     turn: Arc<Turn>,
+    /// Its number among those of the turn.
+    number: u64,
     began: Instant,
 }
 
@@ -165,11 +201,11 @@ impl Attempt {
     ///
     /// Returns the memory, if the credentials may not be sent yet.
     pub(crate) async fn begin(
-        fingerprint: u64,
+        sent: Sent,
         limit: Duration,
         locks: Locks,
     ) -> Result<Self, Arc<CredentialMemory>> {
-        let memory = CredentialMemory::of(fingerprint);
+        let memory = CredentialMemory::of(sent.credentials);
         let turn = match locks {
             Locks::User(user) if user != 0 => Turn::of_user(user),
             _ => memory.turn.clone(),
@@ -180,20 +216,26 @@ impl Attempt {
             let began = Instant::now();
             let taken = turn.take(began, limit, || {
                 let waits = locks != Locks::Nobody || !memory.proven.load(Ordering::Relaxed);
-                match memory.blocking(began) {
-                    Some(_) => Err(memory.clone()),
-                    None => Ok(waits),
+                if memory.blocking(began).is_some() {
+                    return Err(memory.clone());
                 }
+                CredentialMemory::find_blocking(sent).map_or(Ok(waits), Err)
             })?;
-            let Some(until) = taken else {
-                drop(ended);
-                return Ok(Self {
-                    memory,
-                    turn,
-                    began,
-                });
-            };
-            let _ = timeout_at(until, ended).await;
+            match taken {
+                Taken::Yes(number) => {
+                    drop(ended);
+                    return Ok(Self {
+                        sent,
+                        memory,
+                        turn,
+                        number,
+                        began,
+                    });
+                }
+                Taken::No(until) => {
+                    let _ = timeout_at(until, ended).await;
+                }
+            }
         }
     }
 
@@ -201,6 +243,9 @@ impl Attempt {
     pub(crate) fn succeeded(self) {
         self.memory.proven.store(true, Ordering::Relaxed);
         lock(&self.memory.failures).clear();
+        if self.sent.request != self.sent.credentials {
+            CredentialMemory::forget_one(self.sent.request);
+        }
     }
 
     /// Records that they did not, unless an overlapping attempt has recorded it:
@@ -209,17 +254,27 @@ impl Attempt {
     pub(crate) fn failed(
         self,
         error: &TokenError,
+        about: About,
         record: impl FnOnce(&mut Failures) -> TokenError,
     ) -> (Arc<CredentialMemory>, TokenError) {
-        let fingerprint = self.memory.fingerprint;
-        // A success may have removed it meanwhile.
-        let memory = registry()
-            .entry(fingerprint)
-            .or_insert_with(|| self.memory.clone())
-            .clone();
+        let fingerprint = self.sent.of(about);
+        let is_shared = fingerprint == self.memory.fingerprint;
+        let memory = match is_shared {
+            // A success may have removed it meanwhile.
+            true => registry()
+                .entry(fingerprint)
+                .or_insert_with(|| self.memory.clone())
+                .clone(),
+            false => CredentialMemory::of(fingerprint),
+        };
         memory.proven.store(false, Ordering::Relaxed);
+        let counts = self.memory.with_failures(|failures| failures.counts());
         let error = {
             let mut failures = lock(&memory.failures);
+            // The server has counted those too.
+            if !is_shared && counts != FailureCounts::default() {
+                failures.adopt(error, counts, Instant::now());
+            }
             match failures.pause_since(error, self.began, Instant::now()) {
                 Some(left) => error.clone().with_retry_after(Some(left)),
                 None => record(&mut failures),
@@ -231,7 +286,7 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        self.turn.end();
+        self.turn.end(self.number);
         // Held during the check, so that no failure is added after it.
         let mut registry = registry();
         if lock(&self.memory.failures).is_clear() {

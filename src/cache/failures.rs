@@ -18,6 +18,8 @@ pub(crate) fn classify(error: &TokenError) -> FailureClass {
     use TokenErrorKind::{InvalidResponse, Refused, Unavailable, UnexpectedRedirect};
     let status = error.status().map(|status| status.as_u16());
     match (error.kind(), status) {
+        // The source asks another cache, which remembers its own failures.
+        _ if error.is_of_cache() => FailureClass::Unanswered,
         (Refused, _) => FailureClass::Refused,
         // Without a status no token endpoint answered: a source of the user's made a
         // token that cannot be sent.
@@ -39,19 +41,26 @@ pub(crate) fn is_worth_another_attempt(error: &TokenError) -> bool {
     }
 }
 
-/// Returns whether a failure is remembered for the credentials, whichever cache
-/// sends them, and not only for one cache. `locks`: a person's account may be
-/// locked.
-pub(crate) fn is_about_credentials(error: &TokenError, locks: bool) -> bool {
+/// What a failure is remembered for, whichever cache makes the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    /// The credentials, whatever they are sent for.
+    Credentials,
+    /// The credentials with what they are sent for, which another cache with the
+    /// same credentials need not ask for.
+    Request,
+}
+
+/// Returns what a failure is remembered for; `None`: only for the cache that met it.
+/// `locks`: a person's account may be locked.
+pub(crate) fn about(error: &TokenError, locks: bool) -> Option<About> {
     match classify(error) {
-        // These concern something else in the request, which another cache with the
-        // same credentials need not send.
-        FailureClass::Refused => !matches!(
-            error.oauth_error(),
-            Some("invalid_scope" | "invalid_target" | "unsupported_grant_type")
-        ),
-        FailureClass::Deferred => locks,
-        FailureClass::Unanswered => false,
+        FailureClass::Refused => Some(match error.oauth_error() {
+            Some("invalid_scope" | "invalid_target" | "access_denied") => About::Request,
+            _ => About::Credentials,
+        }),
+        FailureClass::Deferred => locks.then_some(About::Credentials),
+        FailureClass::Unanswered => None,
     }
 }
 
@@ -211,7 +220,9 @@ impl Failures {
     ) -> Duration {
         let class = classify(error);
         let count = self.counts().with(class).of(class);
-        schedule::pause(settings, class, locks, count, error.retry_after(), random)
+        // Another cache answers from its memory, and may have a token sooner.
+        let asked = error.retry_after().filter(|_| !error.is_of_cache());
+        schedule::pause(settings, class, locks, count, asked, random)
     }
 
     pub(crate) fn clear(&mut self) {

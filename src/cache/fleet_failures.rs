@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cache::codec::{self, SharedFailure};
 use crate::cache::credentials::CredentialMemory;
-use crate::cache::failures::{FailureCounts, classify};
+use crate::cache::failures::{About, FailureCounts, about, classify};
 use crate::cache::fleet_store::LONGEST;
 use crate::cache::in_flight::FetchResult;
 use crate::cache::shared::Shared;
@@ -27,7 +27,7 @@ impl Shared {
             Some(memory) => (
                 // Other processes do not know what this one has for itself.
                 match self.source.fingerprint() {
-                    0 => 0,
+                    shared if shared != self.credentials().credentials => shared,
                     _ => memory.fingerprint(),
                 },
                 SharedFailure {
@@ -42,7 +42,7 @@ impl Shared {
                 let failure = SharedFailure {
                     error,
                     of_credentials: false,
-                    credentials: CredentialMemory::counts(self.credentials()),
+                    credentials: CredentialMemory::counts(self.credentials().credentials),
                     others: others.with(class),
                 };
                 (self.source.fingerprint(), failure)
@@ -93,8 +93,12 @@ impl Shared {
             return None;
         }
         let credentials = match credentials {
-            0 => self.credentials(),
-            _ => credentials,
+            shared if shared == self.source.fingerprint() => {
+                let about = of_credentials.then(|| about(error, self.source.may_lock()));
+                let about = about.flatten().unwrap_or(About::Credentials);
+                self.credentials().of(about)
+            }
+            others => others,
         };
         let counts = failure.credentials;
         let memory = CredentialMemory::adopt(credentials, error, counts, until(of_credentials));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::cache::credentials::{Attempt, CredentialMemory, Locks};
-use crate::cache::failures::is_about_credentials;
+use crate::cache::failures::about;
 use crate::cache::in_flight::FetchResult;
 use crate::cache::permitted_call;
 use crate::cache::shared::Shared;
@@ -66,11 +66,12 @@ impl Shared {
         let answer = self.with_timeout(call).await;
         let mut fetched = FetchResult::new(answer, requested_at);
         let locks = self.source.may_lock();
-        match &fetched.answer {
-            Ok(_) => attempt.succeeded(),
-            Err(error) if is_about_credentials(error, locks) => {
+        let about = fetched.answer.as_ref().err().map(|it| about(it, locks));
+        match (&fetched.answer, about.flatten()) {
+            (Ok(_), _) => attempt.succeeded(),
+            (Err(error), Some(about)) => {
                 let (settings, now) = (&self.settings, self.settings.clock.now());
-                let (memory, error) = attempt.failed(error, |failures| {
+                let (memory, error) = attempt.failed(error, about, |failures| {
                     let pause = failures.pause(error, locks, settings, fastrand::f64());
                     failures.record(error, pause, &now)
                 });
@@ -78,7 +79,7 @@ impl Shared {
                 fetched.answer = Err(error);
                 fetched.memory = Some(memory);
             }
-            Err(_) => self.draw_pause(&mut fetched, locks),
+            (Err(_), None) => self.draw_pause(&mut fetched, locks),
         }
         fetched
     }

@@ -32,6 +32,6 @@ pub(crate) fn find(cache_id: u64) -> Option<Arc<Shared>> {
 impl Drop for Shared {
     fn drop(&mut self) {
         caches().remove(&self.cache_id);
-        CredentialMemory::forget(own_credentials(self.cache_id));
+        CredentialMemory::forget_one(own_credentials(self.cache_id));
     }
 }

@@ -17,12 +17,12 @@ impl Shared {
     /// otherwise returns the refusal.
     pub(crate) async fn fetch_if_replaced(self: &Arc<Self>, context: FetchContext) -> FetchResult {
         let read = timeout(LONGEST_READ, self.with_timeout(self.source.reread())).await;
-        let (fingerprint, contents) = (self.credentials(), self.source.contents());
+        let (credentials, contents) = (self.credentials(), self.source.contents());
         let (needs, locks) = (context.needs, self.source.may_lock());
         let blocking = self.with_state(|state, now| {
             let now = now.monotonic;
             match read {
-                Ok(Ok(())) => state.forget_replaced(fingerprint, contents, locks, needs, now),
+                Ok(Ok(())) => state.forget_replaced(credentials, contents, locks, needs, now),
                 Ok(Err(_)) => state.blocking_for(needs, now),
                 Err(_) => {
                     state.put_off_rereading(now);

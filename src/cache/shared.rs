@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cache::clock::Moment;
+use crate::cache::credentials::Sent;
 use crate::cache::current::{CachedToken, CurrentToken};
 use crate::cache::settings::FleetMember;
 use crate::cache::settings::SharedSettings;
@@ -139,12 +140,17 @@ impl Shared {
         }
     }
 
-    /// Returns the number that failures of the source's credentials are found by in this
-    /// process: their fingerprint, or one of this cache's own where they have none.
-    pub(crate) fn credentials(&self) -> u64 {
-        match self.source.local_fingerprint() {
+    /// Returns the numbers that failures of the source's credentials are found by in
+    /// this process: their fingerprints, or one of this cache's own where they have
+    /// none.
+    pub(crate) fn credentials(&self) -> Sent {
+        let or_own = |fingerprint| match fingerprint {
             0 => own_credentials(self.cache_id),
             fingerprint => fingerprint,
+        };
+        Sent {
+            credentials: or_own(self.source.local_fingerprint()),
+            request: or_own(self.source.request_fingerprint()),
         }
     }
 

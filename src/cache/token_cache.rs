@@ -102,8 +102,8 @@ impl TokenCache {
     }
 
     async fn acquire(&self, needs: Requirements) -> Result<AccessToken, TokenError> {
-        let live = WaitForToken::new(self.shared.clone(), needs).await?;
-        Ok(live.token.clone())
+        let live = WaitForToken::new(self.shared.clone(), needs).await;
+        Ok(live.map_err(TokenError::of_cache)?.token.clone())
     }
 
     /// Invalidates the token in use: the next caller starts a fetch. To report a

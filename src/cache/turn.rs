@@ -18,9 +18,25 @@ static USERS: LazyLock<Mutex<HashMap<u64, Weak<Turn>>>> = LazyLock::new(Mutex::d
 #[derive(Debug, Default)]
 pub(crate) struct Turn {
     user: u64,
-    /// Until when the attempt in progress may take.
-    until: Mutex<Option<Instant>>,
+    current: Mutex<Current>,
     ended: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Current {
+    /// The number of the attempt that last took the turn.
+    attempt: u64,
+    /// Until when it may take, while it is in progress.
+    until: Option<Instant>,
+}
+
+/// What an attempt gets that asks for its turn.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// The turn, with the attempt's number.
+    Yes(u64),
+    /// Another attempt has it until then.
+    No(Instant),
 }
 
 impl Turn {
@@ -31,7 +47,7 @@ impl Turn {
         known.unwrap_or_else(|| {
             let turn = Arc::new(Self {
                 user,
-                until: Mutex::default(),
+                current: Mutex::default(),
                 ended: Notify::new(),
             });
             users.insert(user, Arc::downgrade(&turn));
@@ -39,8 +55,8 @@ impl Turn {
         })
     }
 
-    /// Takes the turn for at most `limit`. If it is taken, and `waits` returns that
-    /// this matters, returns until when.
+    /// Takes the turn for at most `limit`, unless another attempt has it and `waits`
+    /// returns that this matters.
     ///
     /// # Errors
     ///
@@ -50,14 +66,15 @@ impl Turn {
         now: Instant,
         limit: Duration,
         waits: impl FnOnce() -> Result<bool, E>,
-    ) -> Result<Option<Instant>, E> {
-        let mut until = lock(&self.until);
+    ) -> Result<Taken, E> {
+        let mut current = lock(&self.current);
         let waits = waits()?;
-        let busy = until.filter(|until| now < *until && waits);
-        if busy.is_none() {
-            *until = Some(now + limit);
+        if let Some(until) = current.until.filter(|until| now < *until && waits) {
+            return Ok(Taken::No(until));
         }
-        Ok(busy)
+        current.attempt += 1;
+        current.until = Some(now + limit);
+        Ok(Taken::Yes(current.attempt))
     }
 
     /// Resolves when an attempt ends from now on.
@@ -65,10 +82,13 @@ impl Turn {
         self.ended.notified()
     }
 
-    /// Ends the attempt in progress.
-    pub(crate) fn end(&self) {
-        *lock(&self.until) = None;
-        self.ended.notify_waiters();
+    /// Ends an attempt. One that took too long does not end the turn of the next.
+    pub(crate) fn end(&self, attempt: u64) {
+        let mut current = lock(&self.current);
+        if current.attempt == attempt {
+            current.until = None;
+            self.ended.notify_waiters();
+        }
     }
 }
 
@@ -85,5 +105,24 @@ impl Drop for Turn {
         {
             users.remove(&self.user);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_that_took_too_long_does_not_end_the_turn_of_the_next() {
+        let (turn, limit) = (Turn::default(), Duration::from_secs(11));
+        let take = |now| turn.take(now, limit, || Ok::<_, ()>(true));
+        let start = Instant::now();
+        assert_eq!(take(start), Ok(Taken::Yes(1)));
+        assert_eq!(take(start), Ok(Taken::No(start + limit)));
+        assert_eq!(take(start + limit), Ok(Taken::Yes(2)));
+        turn.end(1);
+        assert_eq!(take(start + limit), Ok(Taken::No(start + 2 * limit)));
+        turn.end(2);
+        assert_eq!(take(start + limit), Ok(Taken::Yes(3)));
     }
 }

@@ -15,7 +15,7 @@ use crate::grant::fingerprint::Fingerprint;
 use crate::grant::grant_type::{GrantConfig, GrantType, Observer};
 use crate::grant::params::Param;
 use crate::grant::response::token::is_never_bearer;
-use crate::grant::secret::{Secret, SecretSource};
+use crate::grant::secret::{DynSecretSource, Secret, SecretSource};
 use crate::secret_file;
 use crate::source::TokenSource;
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
@@ -334,17 +334,66 @@ impl<K: GrantType, T> Grant<K, T> {
 }
 
 impl<K: GrantType, T: Transport> Grant<K, T> {
-    /// Returns the credential files that the fingerprint does not cover.
-    fn other_files(&self) -> Vec<PathBuf> {
+    /// Returns the sources of secrets that are neither a person's nor the client's own.
+    fn sources(&self) -> impl Iterator<Item = &dyn DynSecretSource> {
         let GrantConfig {
             endpoint, params, ..
         } = &self.config;
-        let mut files = self.kind.files();
-        files.extend(endpoint.client.auth.files());
-        files.extend(params.iter().flat_map(Param::files));
-        files.extend(endpoint.certificate_files());
+        let of_client = endpoint.client.auth.source();
+        let sources = self.kind.sources().into_iter().chain(of_client);
+        sources.chain(params.iter().filter_map(Param::source))
+    }
+
+    /// Returns the credential files that the fingerprint does not cover.
+    fn other_files(&self) -> Vec<PathBuf> {
+        let mut files: Vec<_> = self.sources().flat_map(|it| it.files()).collect();
+        files.extend(self.config.endpoint.certificate_files());
         files
     }
+
+    fn hash(&self, of: Of) -> u64 {
+        let mut hasher = Fingerprint::new();
+        let GrantConfig {
+            endpoint,
+            scope,
+            targets,
+            params,
+            salt,
+            token_types: _,
+            observer: _,
+            contents: _,
+        } = &self.config;
+        (endpoint, salt).hash(&mut hasher);
+        // The same number for both, where nothing in particular is asked for.
+        if of == Of::Request && (scope.is_some() || !targets.is_empty()) {
+            (scope, targets).hash(&mut hasher);
+        }
+        for param in params {
+            if of == Of::Request || param.public().is_none() {
+                param.hash(&mut hasher);
+            }
+        }
+        self.kind.hash_credentials(&mut hasher);
+        for source in self.sources() {
+            source.fingerprint().hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    /// Returns whether nothing is known in advance of one of the secrets, so that two
+    /// grants that look the same may have different ones.
+    fn has_unknown_secret(&self) -> bool {
+        let is_unknown = |it: &dyn DynSecretSource| it.fingerprint() == 0 && it.files().is_empty();
+        self.config.endpoint.client.auth.is_tls() || self.sources().any(is_unknown)
+    }
+}
+
+/// What a fingerprint is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Credentials,
+    /// And of what they are sent for.
+    Request,
 }
 
 impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
@@ -357,33 +406,38 @@ impl<K: GrantType, T: Transport> TokenSource for Grant<K, T> {
     }
 
     fn fingerprint(&self) -> u64 {
-        let mut hasher = Fingerprint::new();
-        let GrantConfig {
-            endpoint,
-            scope,
-            targets,
-            params,
-            salt,
-            token_types: _,
-            observer: _,
-            contents: _,
-        } = &self.config;
-        (endpoint, scope, targets, params, salt).hash(&mut hasher);
-        self.kind.hash_credentials(&mut hasher);
-        hasher.finish()
+        self.hash(Of::Request)
     }
 
     fn holder(&self) -> String {
         self.config.holder(&self.kind)
     }
 
-    /// Returns 0 for a certificate, which only the transport knows: another cache may
-    /// present another one, so each cache has its own refusal. That locks out no
-    /// person.
+    /// Returns 0 if a secret is not known in advance (a certificate, which only the
+    /// transport has, or what a closure returns): another cache may send another one,
+    /// so each cache has its own refusal. That locks out no person. A person's
+    /// password is the same for whatever it is sent.
     fn local_fingerprint(&self) -> u64 {
-        match self.config.endpoint.client.auth.is_tls() && !K::MAY_LOCK {
-            true => 0,
-            false => self.fingerprint(),
+        if K::MAY_LOCK {
+            return self.hash(Of::Credentials);
+        }
+        if self.has_unknown_secret() {
+            return 0;
+        }
+        let files = self.other_files();
+        if files.is_empty() {
+            return self.fingerprint();
+        }
+        // Which may hold other secrets than files elsewhere.
+        let mut hasher = Fingerprint::new();
+        (self.fingerprint(), files).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn request_fingerprint(&self) -> u64 {
+        match K::MAY_LOCK {
+            true => self.hash(Of::Request),
+            false => self.local_fingerprint(),
         }
     }
 

@@ -2,7 +2,6 @@
 //! share.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 
 use crate::error::TokenError;
@@ -12,7 +11,7 @@ use crate::grant::fingerprint::Fingerprint;
 use crate::grant::params::{Form, Param};
 use crate::grant::response::error::Refusable;
 use crate::grant::response::token::Expected;
-use crate::grant::secret::Secret;
+use crate::grant::secret::{DynSecretSource, Secret};
 use crate::token::{AccessToken, RefreshToken, TokenResponse};
 use crate::transport::{Limits, Transport};
 
@@ -243,8 +242,8 @@ mod sealed {
             None
         }
 
-        /// Returns the files of other secrets.
-        fn files(&self) -> Vec<PathBuf> {
+        /// Returns the sources of other secrets.
+        fn sources(&self) -> Vec<&dyn DynSecretSource> {
             Vec::new()
         }
 

@@ -1,7 +1,6 @@
 //! The JWT bearer grant.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use crate::error::{ConfigError, TokenError};
 use crate::grant::client::Client;
@@ -79,8 +78,8 @@ impl GrantType for JwtBearer {
         Ok(form.secret("assertion", assertion))
     }
 
-    fn files(&self) -> Vec<PathBuf> {
-        self.assertion.files()
+    fn sources(&self) -> Vec<&dyn DynSecretSource> {
+        vec![&*self.assertion]
     }
 }
 

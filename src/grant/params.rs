@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::path::PathBuf;
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -101,11 +100,11 @@ impl Param {
         }
     }
 
-    /// Returns the files that the value is in.
-    pub(super) fn files(&self) -> Vec<PathBuf> {
+    /// Returns the source of the value, if it is not fixed.
+    pub(super) fn source(&self) -> Option<&dyn DynSecretSource> {
         match &self.value {
-            Value::Fixed(_) => Vec::new(),
-            Value::Source(source) => source.files(),
+            Value::Fixed(_) => None,
+            Value::Source(source) => Some(&**source),
         }
     }
 

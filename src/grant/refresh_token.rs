@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -210,7 +210,7 @@ impl Held {
 }
 
 fn hash(token: &RefreshToken) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = Fingerprint::new();
     token.secret().hash(&mut hasher);
     hasher.finish()
 }

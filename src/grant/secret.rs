@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::hash::{Hash, Hasher};
 #[cfg(any(feature = "config", feature = "private-key-jwt"))]
 use std::io;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use crate::error::{BoxError, TokenError, TokenErrorKind};
+use crate::grant::fingerprint::Fingerprint;
 use crate::secret_file;
 use crate::token::AccessToken;
 
@@ -107,6 +109,13 @@ pub trait SecretSource: Send + Sync + 'static {
     fn files(&self) -> Vec<PathBuf> {
         Vec::new()
     }
+
+    /// Returns a fingerprint of the secret, or of the key that signs it. The default
+    /// returns 0: it is not known in advance.
+    #[doc(hidden)]
+    fn fingerprint(&self) -> u64 {
+        0
+    }
 }
 
 impl<F, Fut, S, E> SecretSource for F
@@ -127,6 +136,12 @@ where
 impl SecretSource for Secret {
     async fn secret(&self) -> Result<Secret, TokenError> {
         Ok(self.clone())
+    }
+
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = Fingerprint::new();
+        Secret::secret(self).hash(&mut hasher);
+        hasher.finish()
     }
 }
 
@@ -190,9 +205,10 @@ impl SecretSource for SecretFile {
 type SecretFuture<'a> = Pin<Box<dyn Future<Output = Result<Secret, TokenError>> + Send + 'a>>;
 
 /// [`SecretSource`] as a trait object.
-pub(super) trait DynSecretSource: Send + Sync + 'static {
+pub trait DynSecretSource: Send + Sync + 'static {
     fn secret(&self) -> SecretFuture<'_>;
     fn files(&self) -> Vec<PathBuf>;
+    fn fingerprint(&self) -> u64;
 }
 
 impl<S: SecretSource> DynSecretSource for S {
@@ -202,6 +218,10 @@ impl<S: SecretSource> DynSecretSource for S {
 
     fn files(&self) -> Vec<PathBuf> {
         SecretSource::files(self)
+    }
+
+    fn fingerprint(&self) -> u64 {
+        SecretSource::fingerprint(self)
     }
 }
 

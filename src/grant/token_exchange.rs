@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::hash::Hash;
-use std::path::PathBuf;
 
 use crate::error::{ConfigError, TokenError};
 use crate::grant::client::Client;
@@ -151,13 +150,14 @@ impl GrantType for TokenExchange {
         Ok(form.optional("requested_token_type", self.requested_type.as_deref()))
     }
 
-    fn files(&self) -> Vec<PathBuf> {
-        let actor = self.actor.iter().flat_map(|(actor, _)| actor.files());
-        self.subject.files().into_iter().chain(actor).collect()
+    fn sources(&self) -> Vec<&dyn DynSecretSource> {
+        let actor = self.actor.iter().map(|(actor, _)| &**actor);
+        [&*self.subject].into_iter().chain(actor).collect()
     }
 
     fn hash_credentials(&self, hasher: &mut Fingerprint) {
-        (&self.subject_type, &self.requested_type).hash(hasher);
+        let actor_type = self.actor.as_ref().map(|(_, actor_type)| actor_type);
+        (&self.subject_type, actor_type, &self.requested_type).hash(hasher);
     }
 
     fn accepts_token_type(&self, issued: Option<&str>) -> bool {

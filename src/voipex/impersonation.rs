@@ -171,7 +171,7 @@ impl GrantType for Impersonation {
         let account = &self.account.tokens.shared;
         let account = match account.source.fingerprint() {
             // Its credentials cannot be distinguished from others.
-            0 => account.credentials(),
+            0 => account.credentials().credentials,
             fingerprint => fingerprint,
         };
         (account, self.exchange.to_string(), &self.login).hash(hasher);

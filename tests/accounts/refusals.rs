@@ -5,10 +5,10 @@ use std::sync::Mutex;
 
 use tokio::time::sleep;
 
-use tower_bearer::grant::SecretFile;
+use tower_bearer::grant::{JwtBearerGrant, SecretFile};
 use tower_bearer::store::MemoryStore;
-use tower_bearer::testing::TokenServer;
-use tower_bearer::{AccessToken, Accounts, BoxError, TokenError, TokenErrorKind};
+use tower_bearer::testing::{MockResponse, TokenServer};
+use tower_bearer::{AccessToken, Accounts, BoxError, BoxTokenSource, TokenError, TokenErrorKind};
 
 use crate::common::{Count, millis, secs};
 use crate::tenants::{Tenant, tenant};
@@ -204,4 +204,78 @@ async fn a_reset_reaches_a_refusal_from_before_an_eviction() {
     tokens.reset();
     tokens.token().await.expect("a token");
     assert_eq!(server.token_requests(), 2);
+}
+
+/// Nothing distinguishes the sources but the key, and no answer has come yet when the
+/// next one is made.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_removed_while_its_closure_is_called_is_tried_as_often_as_one_cache_is() {
+    for takes in [secs(2), secs(9)] {
+        let tries = Count::default();
+        let count = tries.clone();
+        let accounts = Accounts::new(move |_: Tenant| {
+            let count = count.clone();
+            let source = move || {
+                count.up();
+                async move {
+                    sleep(takes).await;
+                    Err::<AccessToken, _>(TokenError::new(TokenErrorKind::Refused, "no"))
+                }
+            };
+            async { Ok::<_, BoxError>(source) }
+        });
+        for _ in 0..12 * HOUR {
+            let tokens = accounts.get_or_create(&tenant(0)).expect("an account");
+            assert!(tokens.ready().is_err());
+            accounts.remove(&tenant(0)).expect("there");
+            sleep(secs(1)).await;
+        }
+        let tried = tries.get();
+        assert!((4..=5).contains(&tried), "{tried} with {takes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closure_is_called_at_once_for_a_key_whose_password_was_refused() {
+    let server = wrong(1);
+    let made = Count::default();
+    let accounts = Accounts::new(move |Tenant(name)| {
+        let (server, n) = (server.clone(), made.up());
+        async move {
+            Ok::<_, BoxError>(match n {
+                1 => BoxTokenSource::new(server.grant_for(name, "wrong")),
+                _ => BoxTokenSource::new(|| async { AccessToken::new("t") }),
+            })
+        }
+    });
+    refused(&accounts, 0).await;
+    accounts.remove(&tenant(0)).expect("there");
+    let tokens = accounts.get_or_create(&tenant(0)).expect("an account");
+    tokens.token().await.expect("a token");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenants_refused_assertion_holds_up_no_other_tenant() {
+    let server = Arc::new(TokenServer::builder().in_process());
+    let refusal = MockResponse::error(400, "invalid_grant");
+    server.token_endpoint().set_default(refusal);
+    let made = server.clone();
+    let accounts = Accounts::new(move |_: Tenant| {
+        let service = made.service();
+        async move {
+            let assertion = || async { Ok::<_, TokenError>(String::from("assertion")) };
+            let grant = JwtBearerGrant::new("https://tenants.localhost/token", assertion)?;
+            Ok::<_, BoxError>(grant.transport(service))
+        }
+    });
+    for _ in 0..2 {
+        refused(&accounts, 0).await;
+        accounts.remove(&tenant(0)).expect("there");
+    }
+    assert_eq!(server.token_requests(), 1);
+    let token = r#"{"access_token":"t","token_type":"bearer"}"#;
+    let token = MockResponse::body(200, "application/json", token);
+    server.token_endpoint().set_default(token);
+    let other = accounts.get_or_create(&tenant(1)).expect("an account");
+    other.token().await.expect("a token");
 }

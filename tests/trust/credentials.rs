@@ -3,13 +3,18 @@
 
 use tokio::time::{Instant, sleep};
 
-use tower_bearer::grant::ClientCredentialsGrant;
+use tower_bearer::grant::{
+    ClientAuth, ClientCredentialsGrant, ExtensionGrant, JwtBearerGrant, Secret, SecretSource,
+    TokenExchangeGrant,
+};
 use tower_bearer::testing::{MockResponse, TokenServer};
 use tower_bearer::{
-    AccessToken, RefreshToken, TokenCache, TokenError, TokenErrorKind, TokenResponse, TokenSource,
+    AccessToken, BoxTokenSource, ConfigError, RefreshToken, TokenCache, TokenError, TokenErrorKind,
+    TokenResponse, TokenSource,
 };
 
 use crate::common::{Count, secs};
+use crate::endpoint::answering;
 
 #[tokio::test(start_paused = true)]
 async fn a_new_cache_for_each_call_sends_a_wrong_password_no_more_often_than_one() {
@@ -231,4 +236,178 @@ async fn logins_for_a_longer_life_and_others_count_together_where_credentials_ha
     }
     let refused = logins.get() - 1;
     assert!((4..=5).contains(&refused), "{refused}");
+}
+
+/// The grants that send this secret, of which nothing else tells from others, as
+/// those of many tenants do.
+fn with_secret<S: SecretSource>(
+    secret: impl Fn() -> S,
+    answer: MockResponse,
+) -> Result<Vec<BoxTokenSource>, ConfigError> {
+    const URL: &str = "https://with-secret.localhost/token";
+    let to = || answering(answer.clone());
+    let client = |auth| ClientCredentialsGrant::new(URL, "c").map(|it| it.client_auth(auth));
+    let exchange = TokenExchangeGrant::new(URL, secret())?;
+    let actor = TokenExchangeGrant::new(URL, Secret::from("subject"))?;
+    let actor = actor.actor_token(secret(), "jwt");
+    let extension = ExtensionGrant::new(URL, "one-time")?;
+    let of_client = client(ClientAuth::client_assertion(secret()))?;
+    let param = client(ClientAuth::none())?.param_from("key", secret())?;
+    Ok(vec![
+        BoxTokenSource::new(JwtBearerGrant::new(URL, secret())?.transport(to())),
+        BoxTokenSource::new(exchange.transport(to())),
+        BoxTokenSource::new(actor.transport(to())),
+        BoxTokenSource::new(extension.param_from("code", secret())?.transport(to())),
+        BoxTokenSource::new(of_client.transport(to())),
+        BoxTokenSource::new(param.transport(to())),
+    ])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_assertion_is_no_refusal_of_another_one() -> Result<(), ConfigError> {
+    let fixed = |text| move || Secret::from(text);
+    let returned = |text| move || move || async move { Ok::<_, TokenError>(Secret::from(text)) };
+    let refusal = MockResponse::error(400, "invalid_grant");
+    let token = r#"{"access_token":"t","token_type":"bearer"}"#;
+    let token = MockResponse::body(200, "application/json", token);
+    for (case, bad, good) in [
+        (
+            "fixed",
+            with_secret(fixed("bad"), refusal.clone())?,
+            with_secret(fixed("good"), token.clone())?,
+        ),
+        (
+            "returned by a closure",
+            with_secret(returned("bad"), refusal.clone())?,
+            with_secret(returned("good"), token.clone())?,
+        ),
+    ] {
+        for (n, (bad, good)) in bad.into_iter().zip(good).enumerate() {
+            let error = TokenCache::new(bad).token().await.expect_err("refused");
+            assert_eq!(error.kind(), TokenErrorKind::Refused, "{case} {n}");
+            let token = TokenCache::new(good).token().await;
+            assert!(token.is_ok(), "{case} {n}: {token:?}");
+        }
+    }
+    Ok(())
+}
+
+/// What is known of it in advance is remembered after its cache is gone.
+#[tokio::test(start_paused = true)]
+async fn a_new_cache_for_each_call_sends_a_refused_assertion_no_more_often_than_one()
+-> Result<(), ConfigError> {
+    let server = TokenServer::builder().in_process();
+    let refusal = MockResponse::error(400, "invalid_grant");
+    server.token_endpoint().set_default(refusal);
+    let start = Instant::now();
+    while start.elapsed() < secs(600) {
+        let grant =
+            JwtBearerGrant::new("https://again.localhost/token", Secret::from("assertion"))?;
+        let tokens = TokenCache::new(grant.transport(server.service()));
+        assert!(tokens.token().await.is_err());
+        sleep(secs(1)).await;
+    }
+    // After 5, 10, 20 s and so on, each with up to a quarter more.
+    let requests = server.token_requests();
+    assert!((6..=8).contains(&requests), "{requests}");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_cache_for_each_call_sends_a_refused_password_three_times_an_hour_in_whatever_words()
+{
+    for (status, code) in [
+        (400, "invalid_scope"),
+        (200, "invalid_target"),
+        (500, "unsupported_grant_type"),
+        (403, "access_denied"),
+        (400, "invalid_request"),
+        (401, "unauthorized_client"),
+        (402, "PAYMENT"),
+    ] {
+        let server = TokenServer::builder().in_process();
+        let refusal = MockResponse::error(status, code);
+        server.token_endpoint().set_default(refusal);
+        let start = Instant::now();
+        while start.elapsed() < secs(3600) {
+            let tokens = TokenCache::new(server.grant());
+            assert!(tokens.token().await.is_err());
+            sleep(secs(10)).await;
+        }
+        let requests = server.token_requests();
+        assert!((2..=3).contains(&requests), "{status} {code}: {requests}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_password_is_sent_as_often_for_ten_scopes_as_for_one() {
+    let server = TokenServer::builder().in_process();
+    let grant = || server.grant_for(server.username(), "wrong");
+    let scopes = (0..5).map(|n| grant().scope(format!("s{n}")));
+    let audiences = (0..5).map(|n| grant().audience(format!("a{n}")));
+    let caches: Vec<_> = scopes.chain(audiences).map(TokenCache::new).collect();
+    let start = Instant::now();
+    while start.elapsed() < secs(12 * 3600) {
+        for tokens in &caches {
+            assert!(tokens.token().await.is_err());
+        }
+        sleep(secs(30)).await;
+    }
+    let requests = server.token_requests();
+    assert!((4..=5).contains(&requests), "{requests}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_scope_is_no_refusal_of_the_password_for_another_scope() {
+    let server = TokenServer::builder().in_process();
+    let with_scope = |scope: &str| TokenCache::new(server.grant().scope(scope));
+    let refusal = MockResponse::error(400, "invalid_scope");
+    server.token_endpoint().enqueue([refusal]);
+    assert!(with_scope("admin").token().await.is_err());
+    assert!(with_scope("calls").token().await.is_ok());
+    let again = with_scope("admin");
+    assert!(again.token().await.is_err());
+    assert_eq!(server.token_requests(), 2);
+    again.reset();
+    assert!(again.token().await.is_ok());
+    assert_eq!(server.token_requests(), 3);
+}
+
+/// The refusal is the other cache's, which remembers it: nothing else was sent.
+#[tokio::test(start_paused = true)]
+async fn a_source_that_asks_another_cache_has_a_token_soon_after_that_cache_has_one()
+-> Result<(), ConfigError> {
+    let server = TokenServer::builder().in_process();
+    server.disable_user(server.username());
+    let account = TokenCache::new(server.grant());
+    let of_account = || {
+        let account = account.clone();
+        move || {
+            let account = account.clone();
+            async move { account.token().await }
+        }
+    };
+    let token = r#"{"access_token":"t","token_type":"bearer"}"#;
+    let token = answering(MockResponse::body(200, "application/json", token));
+    let exchange = TokenExchangeGrant::new("https://of-account.localhost/token", of_account())?;
+    let caches = [
+        TokenCache::new(of_account()),
+        TokenCache::new(exchange.transport(token)),
+    ];
+    for _ in 0..12 * 60 {
+        for tokens in &caches {
+            let error = tokens.token().await.expect_err("no account");
+            assert_eq!(error.kind(), TokenErrorKind::Refused);
+        }
+        sleep(secs(60)).await;
+    }
+    let logins = server.token_requests();
+    assert!((4..=5).contains(&logins), "{logins}");
+    server.enable_user(server.username());
+    account.reset();
+    sleep(secs(30)).await;
+    for tokens in &caches {
+        assert!(tokens.token().await.is_ok());
+    }
+    Ok(())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cache::credentials::CredentialMemory;
+use crate::cache::credentials::{CredentialMemory, Sent};
 use crate::cache::failures::classify;
 use crate::cache::schedule::FailureClass;
 use crate::cache::state::{Requirements, State};
@@ -45,7 +45,7 @@ impl State {
     /// still prevents a fetch. `locks`: a person's account may be locked.
     pub(crate) fn forget_replaced(
         &mut self,
-        fingerprint: u64,
+        credentials: Sent,
         contents: Option<u64>,
         locks: bool,
         needs: Requirements,
@@ -55,7 +55,7 @@ impl State {
         let memory = self.memory.as_ref().map(|memory| memory.fingerprint());
         match replaced(
             memory,
-            fingerprint,
+            credentials,
             self.rare.tried != contents,
             &refused,
             locks,
@@ -64,7 +64,7 @@ impl State {
             // The memory of the old ones applies to anything that still has them.
             Replaced::Fingerprint => {}
             Replaced::Contents => {
-                CredentialMemory::forget(fingerprint);
+                CredentialMemory::forget(credentials);
                 self.ignore_failures = true;
             }
         }
@@ -92,14 +92,14 @@ enum Replaced {
 /// again.
 fn replaced(
     memory: Option<u64>,
-    fingerprint: u64,
+    credentials: Sent,
     others: bool,
     refused: &TokenError,
     locks: bool,
 ) -> Replaced {
     let of_client = !locks || refused.oauth_error() == Some("invalid_client");
     match memory {
-        Some(memory) if memory != fingerprint => Replaced::Fingerprint,
+        Some(memory) if !credentials.includes(memory) => Replaced::Fingerprint,
         _ if others && of_client => Replaced::Contents,
         _ => Replaced::Nothing,
     }
@@ -117,6 +117,7 @@ mod tests {
         use Replaced::{Contents, Fingerprint, Nothing};
         for (memory, others, code, locks, expected) in [
             (Some(1), false, "invalid_grant", true, Nothing),
+            (Some(3), false, "invalid_scope", true, Nothing),
             (Some(2), false, "invalid_grant", true, Fingerprint),
             (Some(2), true, "invalid_client", true, Fingerprint),
             (Some(1), true, "invalid_grant", true, Nothing),
@@ -127,7 +128,11 @@ mod tests {
         ] {
             let error = TokenError::new(TokenErrorKind::Refused, "test");
             let error = error.with_response(StatusCode::BAD_REQUEST, Some(code));
-            let replaced = replaced(memory, 1, others, &error, locks);
+            let credentials = Sent {
+                credentials: 1,
+                request: 3,
+            };
+            let replaced = replaced(memory, credentials, others, &error, locks);
             assert_eq!(replaced, expected, "{memory:?} {others} {code} {locks}");
         }
     }

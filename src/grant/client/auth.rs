@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::grant::client::jwt::SignedJwt;
@@ -115,12 +114,12 @@ impl ClientAuth {
         }
     }
 
-    /// Returns the files of an assertion that authenticates the client.
-    pub(in crate::grant) fn files(&self) -> Vec<PathBuf> {
+    /// Returns the source of an assertion that authenticates the client.
+    pub(in crate::grant) fn source(&self) -> Option<&dyn DynSecretSource> {
         match &self.0 {
-            Method::Assertion(source) => source.files(),
-            Method::Jwt(jwt) => SecretSource::files(&**jwt),
-            _ => Vec::new(),
+            Method::Assertion(source) => Some(&**source),
+            Method::Jwt(jwt) => Some(&**jwt),
+            _ => None,
         }
     }
 
@@ -144,14 +143,13 @@ impl fmt::Debug for ClientAuth {
 }
 
 impl Hash for ClientAuth {
-    /// Hashes what is known in advance: not what a source returns or a signer signs.
+    /// Hashes a fixed secret; [`source`](ClientAuth::source) knows of others.
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         std::mem::discriminant(&self.0).hash(hasher);
         match &self.0 {
-            Method::None | Method::Tls | Method::Assertion(_) => {}
+            Method::None | Method::Tls | Method::Assertion(_) | Method::Jwt(_) => {}
             Method::Basic(secret, written) => (secret, written).hash(hasher),
             Method::Post(secret) => secret.hash(hasher),
-            Method::Jwt(jwt) => jwt.hash(hasher),
         }
     }
 }

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{ConfigError, TokenError, TokenErrorKind};
 use crate::grant::client::signer::{DynSigner, JwtHeaders, Signer};
+use crate::grant::fingerprint::Fingerprint;
 use crate::grant::secret::{Secret, SecretSource};
 
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
@@ -197,16 +198,18 @@ impl SecretSource for SignedJwt {
     fn files(&self) -> Vec<PathBuf> {
         self.signer.files()
     }
-}
 
-impl Hash for SignedJwt {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
+    /// Returns that of the headers, the claims and the key.
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = Fingerprint::new();
         for (name, value) in self.head() {
-            (name, value.to_string()).hash(hasher);
+            (name, value.to_string()).hash(&mut hasher);
         }
         for (name, value) in &self.claims.0 {
-            (name, value.as_str()).hash(hasher);
+            (name, value.as_str()).hash(&mut hasher);
         }
+        self.signer.fingerprint().hash(&mut hasher);
+        hasher.finish()
     }
 }
 

@@ -1,6 +1,7 @@
 //! A private key in memory.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,8 +9,8 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
-    EcdsaSigningAlgorithm, Ed25519KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512,
-    RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
+    EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384,
+    RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,6 +19,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::error::{BoxError, ConfigError};
 use crate::grant::client::signer::{JwtHeaders, Signer};
+use crate::grant::fingerprint::Fingerprint;
 use crate::grant::secret::SecretFile;
 
 const FIELD: &str = "private_key";
@@ -234,6 +236,19 @@ impl Signer for PrivateKey {
 
     fn files(&self) -> Vec<PathBuf> {
         self.file.iter().map(|path| path.to_path_buf()).collect()
+    }
+
+    fn fingerprint(&self) -> u64 {
+        if self.file.is_some() {
+            return 0;
+        }
+        let mut hasher = Fingerprint::new();
+        match &*self.key {
+            Key::Rsa(key) => key.public_key().as_ref().hash(&mut hasher),
+            Key::P256(key) | Key::P384(key) => key.public_key().as_ref().hash(&mut hasher),
+            Key::Ed25519(key) => key.public_key().as_ref().hash(&mut hasher),
+        }
+        hasher.finish()
     }
 
     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, BoxError> {

@@ -70,6 +70,14 @@ pub trait Signer: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Returns a fingerprint of the key, so that another one counts as new
+    /// credentials. The default returns 0: it is unknown, or is read from
+    /// [`files`](Self::files).
+    #[doc(hidden)]
+    fn fingerprint(&self) -> u64 {
+        0
+    }
+
     /// Signs a message. Returns the bytes of the signature as in RFC 7518, section
     /// 3: for ES256, r and s of 32 bytes each, not ASN.1.
     ///
@@ -117,6 +125,7 @@ pub(super) trait DynSigner: Send + Sync + 'static {
     fn key_id(&self) -> Option<&str>;
     fn add_headers(&self, headers: &mut JwtHeaders);
     fn files(&self) -> Vec<PathBuf>;
+    fn fingerprint(&self) -> u64;
     fn sign<'a>(&'a self, message: &'a [u8]) -> Signed<'a>;
 }
 
@@ -135,6 +144,10 @@ impl<S: Signer> DynSigner for S {
 
     fn files(&self) -> Vec<PathBuf> {
         Signer::files(self)
+    }
+
+    fn fingerprint(&self) -> u64 {
+        Signer::fingerprint(self)
     }
 
     fn sign<'a>(&'a self, message: &'a [u8]) -> Signed<'a> {
