@@ -58,11 +58,22 @@ impl fmt::Debug for PlainHttp {
 /// Returns whether the host is `localhost` or a loopback address.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => is_localhost(name),
+        Some(Host::Ipv4(address)) => is_loopback_address(address.into()),
+        Some(Host::Ipv6(address)) => is_loopback_address(address.into()),
         None => false,
     }
+}
+
+/// Compares without the dot of the root of all names.
+fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost")
+}
+
+/// Reads an IPv4-mapped address (`::ffff:127.0.0.1`) as the IPv4 address that it is.
+fn is_loopback_address(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
 }
 
 /// Returns whether a request to this URI needs no TLS.
@@ -76,10 +87,7 @@ pub(crate) fn is_plain(uri: &Uri) -> bool {
 pub(crate) fn stays_here(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || address
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+    is_localhost(host) || address.parse().is_ok_and(is_loopback_address)
 }
 
 #[cfg(test)]
@@ -94,9 +102,17 @@ mod tests {
             ("http://127.0.0.1/", true),
             ("http://127.9.8.7:1/", true),
             ("http://[::1]:80/", true),
+            ("http://localhost./", true),
+            ("http://LocalHost.:8080/", true),
+            ("http://[::ffff:127.0.0.1]/", true),
+            ("http://[::ffff:7f00:1]/", true),
             ("http://128.0.0.1/", false),
             ("http://0.0.0.0/", false),
             ("http://[::2]/", false),
+            ("http://[::ffff:128.0.0.1]/", false),
+            ("http://[::127.0.0.1]/", false),
+            ("http://localhost../", false),
+            ("http://x.localhost/", false),
             ("http://localhost.evil.test/", false),
             ("http://127.0.0.1.evil.test/", false),
         ] {

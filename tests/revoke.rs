@@ -245,7 +245,7 @@ async fn each_way_to_end_a_session_sends_its_own_form() {
 /// Some servers answer a token that is posted to their logout by a page that asks
 /// whether to log out.
 #[tokio::test]
-async fn a_page_is_no_success_and_errors_name_their_endpoint() {
+async fn a_page_or_a_refusal_is_no_success_and_errors_name_their_endpoint() {
     const HTML: &[(&str, &str)] = &[("content-type", "text/html; charset=utf-8")];
     let refresh = RefreshToken::new("r3fresh").expect("valid");
     for (status, headers, body, kind) in [
@@ -255,6 +255,9 @@ async fn a_page_is_no_success_and_errors_name_their_endpoint() {
         (200, HTML, "", None),
         (200, HTML, " \r\n", None),
         (200, &[], r#"{"error":"invalid_token"}"#, None),
+        (200, &[], r#"{"error":"invalid_grant"}"#, None),
+        (200, &[], r#"{"error":"","error_description":null}"#, None),
+        (200, &[], r#"{"result":"revoked"}"#, None),
         (200, &[], "OK", None),
         (200, HTML, "Really?", Some(TokenErrorKind::InvalidResponse)),
         (
@@ -268,6 +271,31 @@ async fn a_page_is_no_success_and_errors_name_their_endpoint() {
             &[("location", "/login")],
             "",
             Some(TokenErrorKind::UnexpectedRedirect),
+        ),
+        // Refusals by servers that answer 200 to everything.
+        (
+            200,
+            &[],
+            r#"{"error":"invalid_client"}"#,
+            Some(TokenErrorKind::Refused),
+        ),
+        (
+            200,
+            &[],
+            r#"{"error":"unsupported_token_type"}"#,
+            Some(TokenErrorKind::Refused),
+        ),
+        (
+            200,
+            &[],
+            r#"{"error":"server_error"}"#,
+            Some(TokenErrorKind::Unavailable),
+        ),
+        (
+            200,
+            &[],
+            "\u{feff}<!DOCTYPE html><p>Really?",
+            Some(TokenErrorKind::InvalidResponse),
         ),
         (
             400,

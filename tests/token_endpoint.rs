@@ -65,7 +65,12 @@ async fn an_answer_that_is_not_understood_is_named() {
             InvalidResponse,
             "is not JSON: is this the token endpoint? (200)",
         ),
-        (401, &html, Refused, "without a readable `error` (401)"),
+        (
+            401,
+            &html,
+            Refused,
+            "without a readable `error`: is this the token endpoint? (401)",
+        ),
         (502, &html, Unavailable, "is temporarily unavailable (502)"),
         (
             200,
@@ -736,8 +741,8 @@ mod default_transport {
         drop(listener);
         let grant = grant(&format!("http://{address}/token?key=s3cret"));
         let result = grant.fetch().await;
-        let reason = "127.0.0.1 could not be reached";
-        let error = assert_fault(result, TokenErrorKind::Connect, reason);
+        let reason = format!("{address} could not be reached");
+        let error = assert_fault(result, TokenErrorKind::Connect, &reason);
         assert!(error.is_transient() && error.source().is_some());
     }
 

@@ -19,9 +19,6 @@ use crate::support::table::{Table, verdict};
 const ACCOUNTS: u64 = 100_000;
 const ROUNDS: usize = 301;
 const REQUESTS: usize = 6_400;
-
-/// The part of the rounds that nothing has disturbed: noise only ever adds.
-const QUIET: f64 = 0.1;
 const TARGET: f64 = 2.0;
 const TARGET_OF_ALL: f64 = 5.0;
 
@@ -138,7 +135,7 @@ pub(crate) fn measure(summary: &mut Summary) {
         } else {
             TARGET
         };
-        let cost = |one| series.at(one, QUIET) - series.at(0, QUIET);
+        let cost = |one| series.quiet_cost(one, 0);
         let ratio = cost(2) / cost(1);
         summary.number(format!("time_ratio_{key}"), ratio);
         if key == "all_1_thread" {

@@ -18,6 +18,7 @@ use tokio::runtime::Runtime;
 use crate::exact::{Instructions, allocations};
 use crate::support::alloc::Counting;
 use crate::support::drive::{Pattern, Stack};
+use crate::support::paired::{self, Paired};
 use crate::support::rounds::{Series, interleave};
 use crate::support::stack::live_cache;
 use crate::support::summary::Summary;
@@ -28,12 +29,6 @@ static ALLOCATOR: Counting = Counting;
 
 const ROUNDS: usize = 41;
 const REQUESTS: usize = 100_000;
-
-const SHORT_ROUNDS: usize = 1001;
-const SHORT: usize = 1280;
-
-/// The part of the rounds that nothing has disturbed.
-const QUIET: f64 = 0.1;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -65,7 +60,7 @@ fn measure_paired() {
     let token = stacks::with_token(&tokens);
     heading("Hot path", "cargo bench --bench hot_path -- --paired");
     let mut summary = Summary::new("hot_path_paired");
-    paired(&[&*bare, &*constant, &*token], &mut summary);
+    short_rounds(&[&*bare, &*constant, &*token], &mut summary);
     clone_body(&tokens, &mut summary);
     summary.write();
 }
@@ -122,7 +117,7 @@ fn measure() {
         ]);
     }
     times.print();
-    paired(&[&*bare, &*constant, &*token], &mut summary);
+    short_rounds(&[&*bare, &*constant, &*token], &mut summary);
     clone_body(&tokens, &mut summary);
     exact_figures(&mut summary, allocations(&*token, &*bare));
     summary.write();
@@ -136,21 +131,16 @@ fn rounds(stacks: &[&dyn Stack], pattern: Pattern) -> Series {
     interleave(ROUNDS, &mut measures)
 }
 
-/// A cost is the small difference of two large times, which the machine's noise hides,
-/// most of all at two threads. So there are many rounds, too short to be interrupted
-/// often, the times of one round are divided by each other, and the ratio of the costs
-/// is that of the fastest tenth of each stack: noise only ever adds.
-fn paired(stacks: &[&dyn Stack; 3], summary: &mut Summary) {
-    const PARTS: [f64; 5] = [0.05, 0.25, 0.5, 0.75, 0.95];
+fn short_rounds(stacks: &[&dyn Stack; 3], summary: &mut Summary) {
     println!(
         "The whole time of a request divided by that of another stack in the same round, each \
-         thread on its own core: {SHORT_ROUNDS} rounds of {SHORT} requests. A cost is what a layer \
-         adds to the bare stack in the fastest tenth of each stack's rounds.\n"
+         thread on its own core: {} rounds of {} requests. A cost is what a layer adds to the \
+         bare stack in the fastest tenth of each stack's rounds.\n",
+        paired::ROUNDS,
+        paired::REQUESTS,
     );
-    let head = [
-        "pattern", "compared", "5 %", "25 %", "median", "75 %", "95 %", "cost, ns", "ratio",
-        "target", "",
-    ];
+    let last = ["cost, ns", "ratio", "target", ""];
+    let head = [&["pattern", "compared"][..], &paired::HEAD, &last].concat();
     let mut table = Table::new(&head);
     for (name, key, pattern, target) in [
         ("1 thread", "1_thread", Pattern::Kept(1), 1.2),
@@ -162,20 +152,15 @@ fn paired(stacks: &[&dyn Stack; 3], summary: &mut Summary) {
             1.05,
         ),
     ] {
-        let mut measures: Vec<Box<dyn FnMut() -> f64>> = Vec::new();
-        for stack in stacks {
-            measures.push(Box::new(move || stack.time(pattern, SHORT)));
-        }
-        let series = interleave(SHORT_ROUNDS, &mut measures);
-        let cost = |one| series.at(one, QUIET) - series.at(0, QUIET);
-        let ratio = cost(2) / cost(1);
+        let times = Paired::measure(paired::ROUNDS, stacks, pattern);
+        let ratio = times.cost(2, 0) / times.cost(1, 0);
         for (what, one, other, costs) in [
             ("live token / constant", 2, 1, None),
-            ("constant / bare", 1, 0, Some(cost(1))),
-            ("live token / bare", 2, 0, Some(cost(2))),
+            ("constant / bare", 1, 0, Some(times.cost(1, 0))),
+            ("live token / bare", 2, 0, Some(times.cost(2, 0))),
         ] {
             let mut cells = vec![name.to_owned(), what.to_owned()];
-            let ratios = series.ratios_at(one, other, &PARTS);
+            let ratios = times.ratios(one, other);
             cells.extend(ratios.iter().map(|ratio| format!("{ratio:.3}")));
             let costs = costs.map_or_else(String::new, |costs: f64| format!("{costs:.1}"));
             let last = match other {
@@ -190,7 +175,7 @@ fn paired(stacks: &[&dyn Stack; 3], summary: &mut Summary) {
             cells.extend(last);
             table.row(&cells);
         }
-        summary.number(format!("paired_ratio_{key}"), series.ratio(2, 1).median);
+        summary.number(format!("paired_ratio_{key}"), times.median_ratio(2, 1));
         summary.number(format!("quiet_cost_ratio_{key}"), ratio);
     }
     table.print();
@@ -200,19 +185,17 @@ fn clone_body(tokens: &tower_bearer::TokenCache, summary: &mut Summary) {
     let token = stacks::with_clone_body(tokens);
     let (bare, retry) = (stacks::bare_with_body(), stacks::with_retry());
     let both = stacks::with_retry_and_constant();
-    let mut measures: Vec<Box<dyn FnMut() -> f64>> = Vec::new();
-    for stack in [&*bare, &*retry, &*both, &*token] {
-        measures.push(Box::new(move || stack.time(Pattern::Kept(1), SHORT)));
-    }
-    let series = interleave(SHORT_ROUNDS, &mut measures);
-    let cost = |one| series.at(one, QUIET) - series.at(0, QUIET);
+    let stacks = [&*bare, &*retry, &*both, &*token];
+    let times = Paired::measure(paired::ROUNDS, &stacks, Pattern::Kept(1));
+    let cost = |one| times.cost(one, 0);
     let (over_retry, over_both) = (cost(3) / cost(1), cost(3) / cost(2));
     summary.number("clone_body_over_retry", over_retry);
     summary.number("clone_body_ratio", over_both);
     println!(
         "`CloneBody` with a `Full<Bytes>` body, 1 thread, compared with tower's retry: what each \
-         adds to the bare stack, in the fastest tenth of {SHORT_ROUNDS} rounds of {SHORT} \
-         requests.\n"
+         adds to the bare stack, in the fastest tenth of {} rounds of {} requests.\n",
+        paired::ROUNDS,
+        paired::REQUESTS,
     );
     let mut table = Table::new(&["stack", "added, ns", "live token / this", "target", ""]);
     let row = |table: &mut Table, name: &str, measure, ratio: Option<f64>| {

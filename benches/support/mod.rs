@@ -6,6 +6,7 @@ pub(crate) mod alloc;
 pub(crate) mod by_hand;
 pub(crate) mod drive;
 pub(crate) mod histogram;
+pub(crate) mod paired;
 pub(crate) mod park;
 pub(crate) mod plot;
 pub(crate) mod rounds;

@@ -37,11 +37,24 @@ impl Series {
         Spread::new(self.0[measure].clone())
     }
 
-    /// The sample of one measure that so large a part of them is not above.
-    pub(crate) fn at(&self, measure: usize, part: f64) -> f64 {
-        let mut samples = self.0[measure].clone();
-        samples.sort_by(f64::total_cmp);
-        samples[((samples.len() - 1) as f64 * part).round() as usize]
+    /// What one measure gave in the fastest tenth of its rounds: noise only ever adds.
+    pub(crate) fn quiet(&self, measure: usize) -> f64 {
+        at(&sorted(self.0[measure].iter().copied()), 0.1)
+    }
+
+    /// The difference of two measures in the fastest tenth of each one's rounds.
+    pub(crate) fn quiet_cost(&self, one: usize, other: usize) -> f64 {
+        self.quiet(one) - self.quiet(other)
+    }
+
+    /// The rounds in so many stretches of the same length, one after the other.
+    pub(crate) fn stretches(&self, count: usize) -> Vec<Self> {
+        let length = self.0.first().map_or(0, Vec::len) / count;
+        let stretch = |number: usize| {
+            let samples = self.0.iter().map(|samples| &samples[number * length..]);
+            Self(samples.map(|samples| samples[..length].to_vec()).collect())
+        };
+        (0..count).map(stretch).collect()
     }
 
     /// The difference of two measures, by round.
@@ -57,11 +70,8 @@ impl Series {
     /// The same, as it is distributed: what so large parts of the rounds are not above.
     pub(crate) fn ratios_at(&self, one: usize, other: usize, parts: &[f64]) -> Vec<f64> {
         let pairs = self.0[one].iter().zip(&self.0[other]);
-        let mut ratios: Vec<f64> = pairs.map(|(one, other)| one / other).collect();
-        ratios.sort_by(f64::total_cmp);
-        let last = (ratios.len() - 1) as f64;
-        let at = |part: &f64| ratios[(last * part).round() as usize];
-        parts.iter().map(at).collect()
+        let ratios = sorted(pairs.map(|(one, other)| one / other));
+        parts.iter().map(|part| at(&ratios, *part)).collect()
     }
 
     /// The ratio of what two measures cost over a third, by round.
@@ -77,6 +87,17 @@ impl Series {
                 .collect(),
         )
     }
+}
+
+fn sorted(samples: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut samples: Vec<f64> = samples.collect();
+    samples.sort_by(f64::total_cmp);
+    samples
+}
+
+/// What so large a part of the sorted samples is not above.
+fn at(sorted: &[f64], part: f64) -> f64 {
+    sorted[((sorted.len() - 1) as f64 * part).round() as usize]
 }
 
 /// A median and the quartiles beside it.

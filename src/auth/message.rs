@@ -21,8 +21,30 @@ mod sealed {
 /// A request that a token can be attached to: an [`http::Request`] of any body
 /// and, with the feature `reqwest`, a `reqwest::Request`.
 ///
-/// Use it to write code that is generic over the two, as the layer is. This trait is
-/// sealed.
+/// Code that is generic over the two needs one bound, that the layer's service can send
+/// the request:
+///
+/// ```
+/// use tower::{BoxError, Service, ServiceExt};
+/// use tower_bearer::{BearerAuth, HttpRequest, HttpResponse};
+///
+/// struct Api<S> {
+///     service: BearerAuth<S>,
+/// }
+///
+/// impl<S: Clone> Api<S> {
+///     async fn send<Req, Res>(&self, request: Req) -> Result<Res, BoxError>
+///     where
+///         Req: HttpRequest,
+///         Res: HttpResponse,
+///         BearerAuth<S>: Service<Req, Response = Res, Error: Into<BoxError>>,
+///     {
+///         self.service.clone().oneshot(request).await.map_err(Into::into)
+///     }
+/// }
+/// ```
+///
+/// This trait is sealed.
 #[diagnostic::on_unimplemented(
     message = "a token cannot be attached to `{Self}`",
     note = "it can be to an `http::Request` of any body and, with the feature `reqwest`, to a `reqwest::Request` (of reqwest 0.13)"
@@ -45,7 +67,7 @@ pub trait HttpRequest: sealed::Sealed {
 /// [`http::Response`] whose body is a [`Body`] and, with the feature `reqwest`,
 /// a `reqwest::Response`.
 ///
-/// Use it to write code that is generic over the two, as the layer is. This trait is
+/// For code that is generic over the two: [`HttpRequest`] shows how. This trait is
 /// sealed.
 #[diagnostic::on_unimplemented(
     message = "the layer cannot read `{Self}`",

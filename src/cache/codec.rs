@@ -144,19 +144,19 @@ pub(crate) fn decode_failure(payload: &Payload) -> Option<SharedFailure> {
     let (kind, what) = match record.kind {
         Kind::Refused => (
             TokenErrorKind::Refused,
-            "the token endpoint refused another process of the fleet",
+            "the token endpoint refused another process that uses this account",
         ),
         Kind::InvalidResponse => (
             TokenErrorKind::InvalidResponse,
-            "the token endpoint gave another process of the fleet no token",
+            "the token endpoint gave another process that uses this account no token",
         ),
         Kind::UnexpectedRedirect => (
             TokenErrorKind::UnexpectedRedirect,
-            "the token endpoint redirected another process of the fleet",
+            "the token endpoint redirected another process that uses this account",
         ),
         Kind::Unavailable => (
             TokenErrorKind::Unavailable,
-            "the token endpoint had another process of the fleet come again later",
+            "the token endpoint asked another process that uses this account to come again later",
         ),
     };
     let error = TokenError::new(kind, what);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
+use super::known_keys::KnownKey;
 use super::values::{DurationValue, Number, Text};
 use crate::cache::{Renewal, Setting, Settings, TokenCacheBuilder};
 use crate::error::ConfigError;
@@ -34,6 +35,12 @@ fn key(setting: &Setting) -> &'static str {
     match setting {
         Setting::Duration(key, _) | Setting::Fraction(key, _) => key,
     }
+}
+
+/// Returns all keys.
+pub(super) fn keys() -> impl Iterator<Item = &'static str> + Clone {
+    let settings = Settings::ALL.iter().copied().flatten().map(key);
+    settings.chain([LABEL, RENEWAL])
 }
 
 impl CacheConfig {
@@ -80,7 +87,7 @@ impl<'de> Deserialize<'de> for CacheConfig {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<CacheConfig, A::Error> {
                 let mut config = CacheConfig::default();
-                while let Some(name) = map.next_key::<String>()? {
+                while let Some(name) = map.next_key_seed(KnownKey(keys()))? {
                     if name == LABEL {
                         if config.label.replace(map.next_value::<Text>()?.0).is_some() {
                             return Err(A::Error::duplicate_field(LABEL));
@@ -103,7 +110,7 @@ impl<'de> Deserialize<'de> for CacheConfig {
                     }
                     let mut settings = Settings::ALL.iter().copied().flatten();
                     let Some(setting) = settings.find(|it| key(it) == name) else {
-                        return Err(unknown(&name));
+                        continue;
                     };
                     let value = match setting {
                         Setting::Duration(_, place) => {
@@ -123,16 +130,6 @@ impl<'de> Deserialize<'de> for CacheConfig {
 
         deserializer.deserialize_map(Reader)
     }
-}
-
-fn unknown<E: Error>(name: &str) -> E {
-    let keys = Settings::ALL.iter().copied().flatten().map(key);
-    let keys: Vec<_> = keys
-        .chain([LABEL, RENEWAL])
-        .map(|key| format!("`{key}`"))
-        .collect();
-    let keys = keys.join(", ");
-    E::custom(format!("unknown field `{name}`, expected one of {keys}"))
 }
 
 #[cfg(test)]

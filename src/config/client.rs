@@ -77,9 +77,12 @@ impl SecretSource for ShortLived {
     }
 }
 
+/// How the reason of an error for a missing key begins.
+pub(super) const MISSING: &str = "is missing";
+
 /// Returns the error for two keys of which one must be set.
 pub(super) fn one_of(name: &'static str, other: &'static str) -> ConfigError {
-    let reason = format!("is missing, and so is `{other}`: set one of them");
+    let reason = format!("{MISSING}, and so is `{other}`: set one of them");
     ConfigError::new(name, reason)
 }
 
@@ -92,12 +95,28 @@ pub(super) fn read_file(name: &'static str, path: &Path) -> Result<grant::Secret
 
 /// Returns the value of a key that is required.
 pub(super) fn needed<T>(name: &'static str, value: Option<T>) -> Result<T, ConfigError> {
-    value.ok_or_else(|| ConfigError::new(name, "is missing"))
+    value.ok_or_else(|| ConfigError::new(name, MISSING))
 }
 
 /// Returns the error for two keys of which only one may be set.
 pub(super) fn only_one(name: &'static str, other: &'static str) -> ConfigError {
     ConfigError::new(name, format!("conflicts with `{other}`: set only one"))
+}
+
+/// The values of `client_auth`.
+const METHODS: [&str; 7] = [
+    "none",
+    "client_secret_basic",
+    "client_secret_basic_unencoded",
+    "client_secret_post",
+    "private_key_jwt",
+    "client_assertion",
+    "tls_client_auth",
+];
+
+fn unknown_method() -> ConfigError {
+    let reason = format!("is none of `{}`", METHODS.join("`, `"));
+    ConfigError::new("client_auth", reason)
 }
 
 impl SourceConfig {
@@ -125,6 +144,10 @@ impl SourceConfig {
             () if assertion.is_some() => "client_assertion",
             () => "none",
         });
+        // Before a key is called unused, which it may be only by the method's name.
+        if !METHODS.contains(&method) {
+            return Err(unknown_method());
+        }
         let of_secret = &[
             "client_secret_basic",
             "client_secret_basic_unencoded",
@@ -171,12 +194,7 @@ impl SourceConfig {
                 .needed(assertion)
                 .map(ClientAuth::client_assertion),
             "private_key_jwt" => self.private_key_jwt(),
-            _ => {
-                let reason = "is none of `none`, `client_secret_basic`, \
-                              `client_secret_basic_unencoded`, `client_secret_post`, \
-                              `private_key_jwt`, `client_assertion`, `tls_client_auth`";
-                Err(ConfigError::new("client_auth", reason))
-            }
+            _ => Err(unknown_method()),
         }
     }
 
@@ -224,7 +242,7 @@ impl SourceConfig {
         if let Some(subject) = &self.assertion_subject {
             jwt = jwt.subject(subject);
         }
-        for (name, value) in self.assertion_claims.iter().flatten() {
+        for (name, value) in self.assertion_claims.iter().flat_map(|table| &table.0) {
             jwt = jwt.claim(name, &value.0);
         }
         jwt
@@ -262,7 +280,7 @@ impl SourceConfig {
                 .map_err(|error| fault(error.reason()))?;
         }
         let mut jwt = SignedJwt::new(key);
-        for (name, value) in self.assertion_headers.iter().flatten() {
+        for (name, value) in self.assertion_headers.iter().flat_map(|table| &table.0) {
             jwt = jwt.header(name, &value.0);
         }
         match &self.assertion_lifetime {

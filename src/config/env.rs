@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
+use super::client::MISSING;
 use super::source_config::SourceConfig;
 use crate::error::ConfigError;
 use crate::secret_file;
@@ -18,10 +19,15 @@ const TABLES: [&str; 5] = [
     "params",
 ];
 
+/// The table whose keys this crate defines. Those of the others are the server's.
+const CACHE: &str = "cache";
+
 impl SourceConfig {
     /// Reads the variables whose names begin with `prefix`, in any letter case; the
     /// rest of the name is a key of the configuration. Two underscores separate a
-    /// table from a key in it. An empty variable counts as not set. A byte order
+    /// table from a key in it; the name of a parameter, a claim or a header keeps its
+    /// letter case if it has a lower-case letter (`AUTH_PARAMS__loginHint`) and
+    /// otherwise becomes lower-case. An empty variable counts as not set. A byte order
     /// mark at the start of a value and line ends and blanks at its end are dropped;
     /// a secret that ends in a blank has to be set in the program.
     ///
@@ -85,6 +91,12 @@ impl SourceConfig {
                 }
                 None => drop(config.insert(name, value.into())),
                 Some((table, name)) => {
+                    let written = &variable[variable.len() - name.len()..];
+                    let has_lower_case = written.contains(|c: char| c.is_ascii_lowercase());
+                    let name = match table != CACHE && has_lower_case {
+                        true => written,
+                        false => name,
+                    };
                     let table = config.entry(table);
                     let table = table.or_insert_with(|| Value::Object(Map::new()));
                     if let Value::Object(table) = table {
@@ -93,7 +105,9 @@ impl SourceConfig {
                 }
             }
         }
-        serde_json::from_value(Value::Object(config)).map_err(refused)
+        let mut config: Self = serde_json::from_value(Value::Object(config)).map_err(refused)?;
+        config.variables = Some(prefix.to_owned());
+        Ok(config)
     }
 
     /// Reads the environment of this process, as [`from_vars`](Self::from_vars)
@@ -110,6 +124,18 @@ impl SourceConfig {
             Some((name, value.to_string_lossy().into_owned()))
         });
         Self::from_vars(prefix, variables)
+    }
+}
+
+impl SourceConfig {
+    /// Adds the name of the variable to the error for a key that is missing.
+    pub(super) fn named_variable(&self, error: ConfigError) -> ConfigError {
+        let (Some(prefix), true) = (&self.variables, error.reason().starts_with(MISSING)) else {
+            return error;
+        };
+        let variable = format!("{prefix}{}", error.field()).to_ascii_uppercase();
+        let reason = format!("{} (`{variable}` in the environment)", error.reason());
+        ConfigError::new(error.field(), reason)
     }
 }
 

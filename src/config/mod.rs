@@ -74,7 +74,8 @@
 //! | `private_key`, `key_id`, `key_algorithm`, `key_certificate_file` | for `private_key_jwt`: the key in PEM, its `kid` and `alg`, and the certificate, in PEM, whose hashes are sent as `x5t` and `x5t#S256` |
 //! | `assertion_audience`, `assertion_issuer`, `assertion_subject`, `assertion_lifetime`, `assertion_claims`, `assertion_headers` | the assertion that this key signs, as in [`SignedJwt`](crate::grant::SignedJwt); the last two are tables. If it signs both a grant's assertion and the client's, the client's has only the lifetime and the headers |
 //! | `client_assertion_file` or `client_assertion` | for `client_assertion` |
-//! | `scope`, `audience`, `resource`, `accept_token_type` | as in [`Grant`](crate::grant::Grant): a string of words separated by spaces, or a list |
+//! | `scope`, `audience`, `resource` | as in [`Grant`](crate::grant::Grant): a string of words separated by spaces, or a list |
+//! | `accept_token_type` | as in [`Grant`](crate::grant::Grant): a string that is one type (`Application Access Token`) or several separated by spaces, or a list |
 //! | `params`, `param_files` | tables of further parameters of the token request: their values, and the files that hold them |
 //! | `logout_endpoint` or `revocation_endpoint` | the URL where a session is ended |
 //! | `client_certificate_file`, `client_key_file` | PEM files for `tls_client_auth`: the certificate, and its key if that is in a separate file; or both as PEM in `client_certificate` |
@@ -98,9 +99,10 @@
 //!
 //! A refresh token that the server rotated is written to `rotated_token_file`. A token in
 //! that file is used instead of `refresh_token`, so empty or delete the file when you set
-//! a new one. It may be a link, which stays one, or a file that is mounted by itself. At
-//! any moment the latest token is in it or in the file of the same name followed by
-//! `.new`, from which it is read at the next start.
+//! a new one. It may be a link, which stays one, or a file that is mounted by itself; if
+//! it can be written nowhere, for example because its folder is missing, no source is
+//! built. At any moment the latest token is in it or in the file of the same name
+//! followed by `.new`, from which it is read at the next start.
 //!
 //! A duration is a number of seconds, or a string of numbers with units, the longer
 //! unit first: `500ms`, `1.5s`, `90s`, `1m30s`, `2h`, `7d`.
@@ -108,6 +110,7 @@
 mod cache_config;
 mod client;
 mod env;
+mod known_keys;
 mod preset;
 mod rotated_token;
 mod source;

@@ -28,6 +28,35 @@ pub(super) fn read(path: &Path) -> Result<Option<Secret>, ConfigError> {
     })
 }
 
+/// Checks that a token could be written, because the one that is in use is worthless by
+/// then. Leaves nothing behind.
+pub(super) fn check(path: &Path) -> Result<(), ConfigError> {
+    is_writable(&follow_links(path)).map_err(|error| {
+        let reason = format!("{} cannot be written: {error}", path.display());
+        ConfigError::new(FIELD, reason)
+    })
+}
+
+fn is_writable(path: &Path) -> io::Result<()> {
+    let open = |path| OpenOptions::new().write(true).open(path);
+    let Err(error) = open(path) else {
+        return Ok(());
+    };
+    if path.is_dir() {
+        return Err(error);
+    }
+    let new = beside(path);
+    let mut options = OpenOptions::new();
+    match options.write(true).create_new(true).open(&new) {
+        Ok(_) => fs::remove_file(&new),
+        // It may hold the latest token.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => open(&new).map(drop),
+        // What is wrong with the file says more, unless it is only missing.
+        Err(other) if error.kind() == ErrorKind::NotFound => Err(other),
+        Err(_) => Err(error),
+    }
+}
+
 /// Writes the token to the file, readable by its owner only.
 pub(super) async fn write(path: PathBuf, token: RefreshToken) -> Result<(), BoxError> {
     let written = tokio::task::spawn_blocking(move || replace(&follow_links(&path), &token));
@@ -235,6 +264,40 @@ mod tests {
     }
 
     #[cfg(unix)]
+    /// A folder that is a file stands for one that may not be written, which nothing is
+    /// for root.
+    #[test]
+    fn a_file_that_cannot_be_written_is_refused_before_a_token_is_rotated() {
+        let folder = Folder::new("check");
+        let file = folder.0.join("file");
+        fs::write(&file, "old\n").expect("written");
+        let link = folder.0.join("link");
+        let targets = [
+            (file.clone(), true),
+            (folder.0.join("missing"), true),
+            (folder.0.join("no/folder/token"), false),
+            (file.join("token"), false),
+            (folder.0.clone(), false),
+        ];
+        for (path, is_writable) in &targets {
+            assert_eq!(check(path).is_ok(), *is_writable, "{path:?}");
+            #[cfg(unix)]
+            {
+                std::os::unix::fs::symlink(path, &link).expect("a link");
+                assert_eq!(check(&link).is_ok(), *is_writable, "a link to {path:?}");
+                fs::remove_file(&link).expect("removed");
+            }
+        }
+        let error = check(&targets[2].0).expect_err("no folder");
+        assert_eq!(error.field(), FIELD);
+        assert!(error.to_string().contains("no/folder/token"), "{error}");
+        fs::write(beside(&targets[1].0), "new\n").expect("written");
+        check(&targets[1].0).expect("can be written");
+        assert_eq!(held(&file).as_deref(), Some("old"));
+        assert_eq!(held(&targets[1].0).as_deref(), Some("new"));
+        assert_eq!(fs::read_dir(&folder.0).expect("a folder").count(), 2);
+    }
+
     #[test]
     fn a_link_stays_one_and_its_target_is_replaced() {
         use std::os::unix::fs::symlink;

@@ -28,7 +28,8 @@ impl SourceConfig {
     /// # Errors
     ///
     /// Fails if a key is missing, is not used by the grant, or has an invalid value,
-    /// or if a file cannot be read. The error names the key and the file.
+    /// or if a file cannot be read. The error names the key and the file; if the
+    /// configuration is from the environment, it names a missing variable.
     #[cfg(feature = "reqwest")]
     pub fn source(&self) -> Result<impl TokenSource + fmt::Debug + use<>, ConfigError> {
         self.through(self.default_transport()?)
@@ -50,6 +51,10 @@ impl SourceConfig {
     }
 
     fn through<T: Transport>(&self, transport: T) -> Result<BoxTokenSource, ConfigError> {
+        self.build(transport).map_err(|e| self.named_variable(e))
+    }
+
+    fn build<T: Transport>(&self, transport: T) -> Result<BoxTokenSource, ConfigError> {
         if self.preset.is_some() {
             return self.of_preset(transport);
         }
@@ -99,7 +104,9 @@ impl SourceConfig {
         let is_listed = !origins.is_empty() && {
             let origins = Origins::only(origins)
                 .map_err(|e| ConfigError::new("allow_plain_http", e.reason().to_owned()))?;
-            url.parse().is_ok_and(|uri| origins.permit(&uri))
+            // The URL as it is requested: `http` reads no international host name.
+            let requested = url::Url::parse(url).map(|url| url.as_str().parse());
+            matches!(requested, Ok(Ok(uri)) if origins.permit(&uri))
         };
         Ok(match is_listed {
             true => Url::Plain(allow_plain_http(url)),
@@ -166,6 +173,7 @@ impl SourceConfig {
             .map_err(|e| ConfigError::new("refresh_token", e.to_string()))?;
         let id = self.needed_client_id()?;
         let grant = RefreshTokenGrant::new(self.endpoint()?, id, token)?;
+        rotated.map(rotated_token::check).transpose()?;
         Ok(match self.rotated_token_file.clone() {
             Some(path) => grant.on_rotation(move |token| rotated_token::write(path.clone(), token)),
             None => grant,
@@ -255,11 +263,12 @@ impl SourceConfig {
         mut grant: Grant<K>,
         transport: impl Transport,
     ) -> Result<BoxTokenSource, ConfigError> {
-        for (name, value) in self.params.iter().flatten() {
+        for (name, value) in self.params.iter().flat_map(|table| &table.0) {
             grant = grant.param(name, value.0.clone())?;
         }
-        for (name, path) in self.param_files.iter().flatten() {
-            if self.params.as_ref().is_some_and(|it| it.contains_key(name)) {
+        for (name, path) in self.param_files.iter().flat_map(|table| &table.0) {
+            let params = self.params.as_ref().map(|table| &table.0);
+            if params.is_some_and(|it| it.contains_key(name)) {
                 return Err(only_one("param_files", "params"));
             }
             read_file("param_files", path)?;

@@ -1,9 +1,11 @@
 //! Values in a file or in the environment. No error quotes a value.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
-use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::grant;
 
@@ -29,10 +31,22 @@ pub(super) struct Number<T>(pub(super) T);
 /// A string whose words are separated by spaces, or a list of strings.
 pub(super) struct StringList(pub(super) Vec<String>);
 
+/// Names of token types: a list of strings, or a string, which may be one type of
+/// several words or several types.
+pub(super) struct TokenTypes(pub(super) Vec<String>);
+
+/// A table.
+pub(super) struct Table<T>(pub(super) BTreeMap<String, T>);
+
+/// Replaces serde's own message, which quotes the value.
+const WRONG_TYPE: &str = "this value is of the wrong type";
+const NOT_A_TABLE: &str = "this must be a table";
+
 /// Any value that one of these can be parsed from.
 enum Value {
     Text(String),
     Whole(u64),
+    Negative,
     Fraction(f64),
     Flag(bool),
     List(Vec<String>),
@@ -41,9 +55,6 @@ enum Value {
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
-
-        /// Replaces serde's own message, which quotes the value.
-        const WRONG_TYPE: &str = "this value is of the wrong type";
 
         impl<'de> Visitor<'de> for Reader {
             type Value = Value;
@@ -65,8 +76,7 @@ impl<'de> Deserialize<'de> for Value {
             }
 
             fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
-                let number = u64::try_from(number);
-                number.map(Value::Whole).map_err(|_| E::custom(WRONG_TYPE))
+                Ok(u64::try_from(number).map_or(Value::Negative, Value::Whole))
             }
 
             fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
@@ -90,6 +100,46 @@ impl<'de> Deserialize<'de> for Value {
         }
 
         deserializer.deserialize_any(Reader)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Table<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Reader<T> {
+            type Value = Table<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Table<T>, A::Error> {
+                let mut table = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry()? {
+                    table.insert(name, value);
+                }
+                Ok(Table(table))
+            }
+
+            fn visit_str<E: Error>(self, _: &str) -> Result<Table<T>, E> {
+                Err(E::custom(NOT_A_TABLE))
+            }
+
+            fn visit_u64<E: Error>(self, _: u64) -> Result<Table<T>, E> {
+                Err(E::custom(NOT_A_TABLE))
+            }
+
+            fn visit_i64<E: Error>(self, _: i64) -> Result<Table<T>, E> {
+                Err(E::custom(NOT_A_TABLE))
+            }
+
+            fn visit_f64<E: Error>(self, _: f64) -> Result<Table<T>, E> {
+                Err(E::custom(NOT_A_TABLE))
+            }
+        }
+
+        deserializer.deserialize_any(Reader(PhantomData))
     }
 }
 
@@ -132,7 +182,7 @@ impl<'de> Deserialize<'de> for DurationValue {
             Value::Whole(seconds) => Some(Duration::from_secs(seconds)),
             Value::Fraction(seconds) => Duration::try_from_secs_f64(seconds).ok(),
             Value::Text(text) => duration(&text),
-            Value::Flag(_) | Value::List(_) => None,
+            Value::Negative | Value::Flag(_) | Value::List(_) => None,
         })
         .map(Self)
     }
@@ -209,7 +259,7 @@ impl<'de> Deserialize<'de> for Number<f64> {
             Value::Fraction(number) => Some(number),
             Value::Whole(number) => u32::try_from(number).ok().map(f64::from),
             Value::Text(text) => text.trim().parse().ok(),
-            Value::Flag(_) | Value::List(_) => None,
+            Value::Negative | Value::Flag(_) | Value::List(_) => None,
         })
         .map(Self)
     }
@@ -221,7 +271,7 @@ impl<'de> Deserialize<'de> for Number<usize> {
         read(deserializer, what, |value| match value {
             Value::Whole(number) => usize::try_from(number).ok(),
             Value::Text(text) => text.trim().parse().ok(),
-            Value::Fraction(_) | Value::Flag(_) | Value::List(_) => None,
+            Value::Negative | Value::Fraction(_) | Value::Flag(_) | Value::List(_) => None,
         })
         .map(Self)
     }
@@ -233,7 +283,23 @@ impl<'de> Deserialize<'de> for StringList {
         read(deserializer, what, |value| match value {
             Value::Text(text) => Some(text.split_whitespace().map(str::to_owned).collect()),
             Value::List(words) => Some(words),
-            Value::Whole(_) | Value::Fraction(_) | Value::Flag(_) => None,
+            Value::Whole(_) | Value::Negative | Value::Fraction(_) | Value::Flag(_) => None,
+        })
+        .map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TokenTypes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let what = "this must be a string or a list of strings";
+        read(deserializer, what, |value| match value {
+            Value::Text(text) => {
+                let words = text.split_whitespace().map(str::to_owned);
+                let whole = text.trim().to_owned();
+                Some(words.chain([whole]).collect())
+            }
+            Value::List(types) => Some(types),
+            Value::Whole(_) | Value::Negative | Value::Fraction(_) | Value::Flag(_) => None,
         })
         .map(Self)
     }

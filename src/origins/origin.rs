@@ -1,10 +1,10 @@
 //! One origin (RFC 6454, section 4).
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use http::uri::Authority;
-use url::Url;
+use url::{Host, Url};
 
 use crate::error::ConfigError;
 use crate::plain_http::is_loopback;
@@ -224,10 +224,15 @@ pub(super) fn same_host(origin: &str, host: &str) -> bool {
     if origin.eq_ignore_ascii_case(host) {
         return true;
     }
-    let address = |text: &str| -> Option<Ipv6Addr> {
+    let v6 = |text: &str| -> Option<Ipv6Addr> {
         text.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
     };
-    matches!((address(origin), address(host)), (Some(a), Some(b)) if a == b)
+    if let (Some(a), Some(b)) = (v6(origin), v6(host)) {
+        return a == b;
+    }
+    // `127.1` is 127.0.0.1, for the parser of the URL standard and for resolvers.
+    let is_v4 = origin.parse::<Ipv4Addr>().is_ok();
+    is_v4 && matches!(Host::parse(host), Ok(Host::Ipv4(host)) if host.to_string() == origin)
 }
 
 impl fmt::Debug for Origin {

@@ -42,10 +42,14 @@ impl EndpointRequest<'_> {
         request
     }
 
-    /// Returns the endpoint's name with its host: `the token endpoint at a.example`.
+    /// Returns the endpoint's name with its host, and with the port if the URL has one:
+    /// `the token endpoint at a.example`.
     pub(crate) fn endpoint(&self) -> String {
         let host = self.uri.host().unwrap_or_default();
-        format!("{} at {host}", self.endpoint_name)
+        match self.uri.port() {
+            Some(port) => format!("{} at {host}:{port}", self.endpoint_name),
+            None => format!("{} at {host}", self.endpoint_name),
+        }
     }
 
     /// Returns whether the text contains one of the secrets.

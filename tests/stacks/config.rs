@@ -206,6 +206,58 @@ fn an_unknown_key_is_refused_by_its_name_in_every_format() {
     }
 }
 
+#[test]
+fn a_typing_error_in_a_key_is_pointed_at_with_the_key_that_was_meant() {
+    for (toml, place, hint) in [
+        (
+            "usernam = 'me'",
+            "line 2, column 1",
+            "did you mean `username`?",
+        ),
+        (
+            "[cache]\nlabel = 'x'\nwait_timeut = '20s'",
+            "line 4, column 1",
+            "did you mean `wait_timeout`?",
+        ),
+        (
+            "wait_timeout = '20s'",
+            "line 2, column 1",
+            "it is a key of the table `cache`",
+        ),
+    ] {
+        let toml = format!("preset = 'voipex'\n{toml}\n");
+        let error = toml::from_str::<SourceConfig>(&toml).expect_err(&toml);
+        let error = error.to_string();
+        assert!(error.contains(place) && error.contains(hint), "{error}");
+    }
+    let deep = [("X_PRESET", "voipex"), ("X_CACHE_WAIT_TIMEOUT", "1s")];
+    let error = SourceConfig::from_vars("X_", deep).expect_err("one underscore");
+    assert!(error.to_string().contains("`cache__wait_timeout`"));
+}
+
+#[test]
+fn a_variable_that_is_missing_is_named() -> Result<(), BoxError> {
+    for (variables, missing) in [
+        (&[][..], "`MY_AUTH_GRANT`"),
+        (
+            &[("MY_AUTH_PRESET", "voipex"), ("MY_AUTH_USERNAME", "me")],
+            "`MY_AUTH_PASSWORD`",
+        ),
+        (
+            &[("my_auth_preset", "voipex"), ("MY_AUTH_PASSWORD", "p")],
+            "`MY_AUTH_USERNAME`",
+        ),
+    ] {
+        let variables = variables.iter().copied();
+        let config = SourceConfig::from_vars("my_auth_", variables)?;
+        let error = config.token_cache().expect_err(missing).to_string();
+        assert!(error.contains(missing), "{error}");
+    }
+    let from_file = refused(json!({ "preset": "voipex", "username": "me" }));
+    assert!(!from_file.to_string().contains("environment"));
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_same_source_comes_from_each_format() -> Result<(), BoxError> {
     let toml = r#"
@@ -544,6 +596,14 @@ fn what_is_missing_or_not_used_is_named() {
             "missing",
         ),
         (
+            with(
+                json!({ "grant": "refresh_token", "refresh_token": "hunter2",
+                "rotated_token_file": "/no/where/token" }),
+            ),
+            "rotated_token_file",
+            "/no/where/token cannot be written",
+        ),
+        (
             with(json!({ "grant": "token_exchange" })),
             "subject_token_file",
             "missing",
@@ -561,6 +621,11 @@ fn what_is_missing_or_not_used_is_named() {
             "`scope`",
         ),
         (client(json!({ "timeout": 0 })), "timeout", "is zero"),
+        (
+            client(json!({ "client_auth": "basic", "client_secret": "hunter2" })),
+            "client_auth",
+            "is none of `none`, `client_secret_basic`",
+        ),
         (
             client(json!({ "cache": { "renew_before_max": 5 } })),
             "renew_before_fraction",
@@ -602,6 +667,14 @@ fn no_secret_is_in_debug_or_in_the_error_of_a_value_that_does_not_fit() {
         json!({ "preset": "voipex", "password": [472_193] }),
         json!({ "preset": "voipex", "password": "" }),
         json!({ "preset": "voipex", "params": { "totp": 472_193 } }),
+        json!({ "preset": "voipex", "params": "totp=472193" }),
+        json!({ "preset": "voipex", "params": 472_193 }),
+        json!({ "preset": "voipex", "params": -472_193 }),
+        json!({ "preset": "voipex", "params": 472_193.5 }),
+        json!({ "preset": "voipex", "params": ["472193"] }),
+        json!({ "preset": "voipex", "param_files": "472193" }),
+        json!({ "preset": "voipex", "assertion_claims": "472193" }),
+        json!({ "preset": "voipex", "assertion_headers": "472193" }),
         json!({ "preset": "voipex", "timeout": "472193 weeks" }),
         json!({ "preset": "voipex", "max_response": "472193x" }),
         json!({ "preset": "voipex", "cache": { "renew_jitter": "x472193" } }),
@@ -612,12 +685,71 @@ fn no_secret_is_in_debug_or_in_the_error_of_a_value_that_does_not_fit() {
         let as_yaml = serde_yaml_ng::from_str::<SourceConfig>(&shown).expect_err(&shown);
         assert!(!as_yaml.to_string().contains("472193"), "{as_yaml}");
     }
+    let negative = json!({ "preset": "voipex", "cache": { "wait_timeout": -472_193 } });
+    let error = serde_json::from_value::<SourceConfig>(negative).expect_err("negative");
+    assert!(error.to_string().contains("a duration is"), "{error}");
+    assert!(!error.to_string().contains("472193"), "{error}");
     for table in ["X_CACHE", "X_PARAMS"] {
         let vars = [("X_PRESET", "voipex"), (table, "hunter2")];
         let error = SourceConfig::from_vars("X_", vars).expect_err(table);
         assert!(error.to_string().contains("is a table"), "{error}");
         assert!(!error.to_string().contains("hunter2"));
     }
+}
+
+/// Twitch's type of token has spaces, and a variable can hold no list.
+#[tokio::test]
+async fn a_type_of_token_with_spaces_is_accepted_from_a_string_too() -> Result<(), BoxError> {
+    let from_a_variable = SourceConfig::from_vars(
+        "A_",
+        [
+            ("A_GRANT", "client_credentials"),
+            ("A_CLIENT_ID", "x"),
+            ("A_TOKEN_ENDPOINT", "https://a.example/token"),
+            ("A_ACCEPT_TOKEN_TYPE", "Application Access Token"),
+        ],
+    )?;
+    let from_a_string = json!({ "accept_token_type": "Application Access Token" });
+    let from_a_list = json!({ "accept_token_type": ["bot", "Application Access Token"] });
+    for config in [
+        from_a_variable,
+        config(client(from_a_string)),
+        config(client(from_a_list)),
+    ] {
+        let body = r#"{"access_token":"t","token_type":"application access token"}"#;
+        let transport = endpoint(&Log::default(), move |_| answer(200, &[], body));
+        config.source_through(transport)?.fetch().await?;
+    }
+    let several = config(client(json!({ "accept_token_type": "bot jwt" })));
+    for (token_type, is_accepted) in [("bot", true), ("JWT", true), ("robot", false)] {
+        let body = format!(r#"{{"access_token":"t","token_type":"{token_type}"}}"#);
+        let transport = endpoint(&Log::default(), move |_| answer(200, &[], body.clone()));
+        let fetched = several.source_through(transport)?.fetch().await;
+        assert_eq!(fetched.is_ok(), is_accepted, "{token_type}");
+    }
+    let error = config(client(json!({ "accept_token_type": "bot dpop" }))).source();
+    assert_eq!(error.expect_err("never").field(), "accept_token_type");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_parameters_name_in_a_variable_keeps_its_letter_case() -> Result<(), BoxError> {
+    let config = SourceConfig::from_vars(
+        "A_",
+        [
+            ("A_GRANT", "client_credentials"),
+            ("A_CLIENT_ID", "x"),
+            ("A_TOKEN_ENDPOINT", "https://a.example/token"),
+            ("A_PARAMS__AUDIENCE", "a"),
+            ("a_params__loginHint", "b"),
+            ("A_CACHE__Wait_Timeout", "7s"),
+        ],
+    )?;
+    let body = sent(&config).await?.body;
+    assert!(body.ends_with("&audience=a&loginHint=b"), "{body}");
+    let cache = format!("{:?}", config.token_cache_builder()?);
+    assert!(cache.contains("wait_timeout: 7s"), "{cache}");
+    Ok(())
 }
 
 #[tokio::test]
@@ -628,6 +760,16 @@ async fn plain_http_off_loopback_is_for_the_origins_that_are_listed() -> Result<
         "allow_plain_http": "http://calls http://keycloak:8080" });
     let sent = sent(&config(keys)).await?;
     assert_eq!(sent.uri, "http://keycloak:8080/token");
+    for (endpoint, origin) in [
+        ("http://bücher:8080/token", "http://bücher:8080"),
+        ("http://10.1:8080/token", "http://10.1:8080"),
+        ("http://[fd00::1]/token", "http://[fd00:0::1]"),
+        ("HTTP://Keycloak:80/token", "http://keycloak/"),
+    ] {
+        let keys = json!({ "grant": "client_credentials", "client_id": "x",
+            "token_endpoint": endpoint, "allow_plain_http": origin });
+        assert!(config(keys).source().is_ok(), "{endpoint}");
+    }
     let mut keys = json!({ "grant": "client_credentials", "client_id": "x",
         "issuer": "http://keycloak:8080/realms/x", "allow_plain_http": ["http://keycloak:8080"] });
     assert!(config(keys.clone()).source().is_ok());
@@ -687,6 +829,7 @@ async fn a_variable_is_cut_as_a_file_is_and_named_where_it_is_at_fault() -> Resu
     for (name, value, reason) in [
         ("A_PASSWORD", " \n", "nothing but blanks"),
         ("A_TIMEOUT", "hunter2", "a duration is"),
+        ("A_TIMEOUT", "-1", "a duration is"),
         ("A_CACHE__WAIT_TIMEOUT", "hunter2", "a duration is"),
         ("A_MAX_RESPONSE", "hunter2", "a whole number"),
         ("A_NO_PROXY", "hunter2", "`true` or `false`"),

@@ -6,8 +6,10 @@ use std::hint::black_box;
 use std::marker::PhantomData;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Request, Response, StatusCode};
+use http_body_util::Empty;
 use tower::Service;
 
 use crate::endpoint::is_alive;
@@ -31,9 +33,9 @@ impl<E> Clone for Api<E> {
 }
 
 impl<E> Service<Request<()>> for Api<E> {
-    type Response = Response<()>;
+    type Response = Response<Empty<Bytes>>;
     type Error = E;
-    type Future = Ready<Result<Response<()>, E>>;
+    type Future = Ready<Result<Self::Response, E>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), E>> {
         Poll::Ready(Ok(()))
@@ -43,7 +45,7 @@ impl<E> Service<Request<()>> for Api<E> {
     fn call(&mut self, request: Request<()>) -> Self::Future {
         black_box(&request);
         let token = request.headers().get(AUTHORIZATION);
-        let mut response = Response::new(());
+        let mut response = Response::new(Empty::new());
         if self.checks && !token.is_some_and(|token| is_alive(token.as_bytes())) {
             *response.status_mut() = StatusCode::UNAUTHORIZED;
         }

@@ -15,6 +15,8 @@ use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
 use azure_core::http::policies::{Policy, PolicyResult};
 use azure_core::http::{AsyncRawResponse, Method, Request, StatusCode, Url};
 use azure_core::time::OffsetDateTime;
+use bytes::Bytes;
+use http_body_util::Empty;
 use tower::Service;
 
 use crate::endpoint::{Endpoint, is_alive};
@@ -41,7 +43,7 @@ impl Pipeline {
 }
 
 impl Service<http::Request<()>> for Pipeline {
-    type Response = http::Response<()>;
+    type Response = http::Response<Empty<Bytes>>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
@@ -59,7 +61,7 @@ impl Service<http::Request<()>> for Pipeline {
             let answer = policies[0]
                 .send(&context, &mut request, &policies[1..])
                 .await?;
-            let mut response = http::Response::new(());
+            let mut response = http::Response::new(Empty::new());
             *response.status_mut() = http::StatusCode::from_u16(u16::from(answer.status()))?;
             Ok(response)
         })

@@ -1,26 +1,6 @@
-//! Who takes part, and how each is set up.
+//! Who takes part, and by which rules each has to be measured.
 
-use std::convert::Infallible;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use google_cloud_auth::credentials::{CacheableResource, user_account};
-use http::header::AUTHORIZATION;
-use http::{Extensions, HeaderValue};
-use toolkit_auth::oauth2::BearerAuthLayer as GearsLayer;
-use toolkit_auth::{OAuthClientConfig, SecretString, TokenProvider};
-use toolkit_http::{HttpClientConfig, HttpError, TransportSecurity};
-use tower::Layer;
-use tower_bearer::{AccessToken, TokenCache};
-
-use crate::api::Api;
-use crate::aws::LazyIdentity;
-use crate::azure::Pipeline;
-use crate::endpoint::Endpoint;
-use crate::support::BoxError;
-use crate::support::by_hand::{Locked, MARGIN, ReadLocked, Token, with_header};
-use crate::support::drive::{Stack, stack};
-use crate::support::stack::{bearer, constant};
+use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
@@ -32,6 +12,9 @@ pub(crate) enum Peer {
     AzureBare,
     Azure,
     Google,
+    Middle,
+    ReqwestBare,
+    ReqwestAuth,
     Aws,
     Moka,
     Mutex,
@@ -41,7 +24,7 @@ pub(crate) enum Peer {
 
 use Peer::*;
 
-pub(crate) const ALL: [Peer; 13] = [
+pub(crate) const ALL: [Peer; 16] = [
     Bare,
     Constant,
     Wrapper,
@@ -50,6 +33,9 @@ pub(crate) const ALL: [Peer; 13] = [
     AzureBare,
     Azure,
     Google,
+    Middle,
+    ReqwestBare,
+    ReqwestAuth,
     Aws,
     Moka,
     Mutex,
@@ -59,7 +45,7 @@ pub(crate) const ALL: [Peer; 13] = [
 
 /// Those that fetch tokens.
 pub(crate) fn live() -> impl Iterator<Item = Peer> {
-    let without = [Bare, Constant, Wrapper, AzureBare];
+    let without = [Bare, Constant, Wrapper, AzureBare, ReqwestBare];
     ALL.into_iter().filter(move |peer| !without.contains(peer))
 }
 
@@ -74,6 +60,9 @@ impl Peer {
             AzureBare => "azure_core pipeline without it",
             Azure => "azure_core bearer policy",
             Google => "google-cloud-auth",
+            Middle => "middle",
+            ReqwestBare => "reqwest-middleware without it",
+            ReqwestAuth => "reqwest-auth, tokens of gcloud-auth",
             Aws => "aws-smithy-runtime lazy cache",
             Moka => "moka try_get_with",
             Mutex => "tokio Mutex by hand",
@@ -85,9 +74,11 @@ impl Peer {
     /// How it is put on a request.
     pub(crate) fn wrapping(self) -> &'static str {
         match self {
-            Bare | AzureBare => "",
+            Bare | AzureBare | ReqwestBare => "",
             Constant | TowerBearer | Gears => "its own layer",
             Azure => "its own pipeline, over that pipeline",
+            ReqwestAuth => "reqwest-middleware, over that stack",
+            Middle => "`authorization_header()` in tower's `filter_async`",
             Google => "`headers()` in tower's `filter_async`",
             Aws => "`format!` in tower's `filter_async`",
             Mutex | RwLock => "`format!` in tower's `filter_async`",
@@ -97,10 +88,10 @@ impl Peer {
 
     /// The stack over which its cost counts.
     pub(crate) fn base(self) -> Self {
-        if matches!(self, Azure | AzureBare) {
-            AzureBare
-        } else {
-            Bare
+        match self {
+            Azure | AzureBare => AzureBare,
+            ReqwestAuth | ReqwestBare => ReqwestBare,
+            _ => Bare,
         }
     }
 
@@ -112,6 +103,10 @@ impl Peer {
             Azure => 305,
             // Renews when 4 minutes are left; under that, every 10 s.
             Google => 246,
+            // Renews 30 s early.
+            Middle => 36,
+            // Gives up a token 10 s early.
+            ReqwestAuth => 16,
             // Gives up a token 10 s early, give or take 5 s.
             Aws => 14,
             TowerBearer | Gears => 8,
@@ -119,139 +114,23 @@ impl Peer {
         })
     }
 
-    /// Within a runtime: some start a task at once.
-    pub(crate) async fn build(self, endpoint: &Arc<Endpoint>, checks: bool) -> Box<dyn Stack> {
-        let api = Api::<Infallible>::new(checks);
-        let of = endpoint.clone();
-        let login = move || {
-            let of = of.clone();
-            async move {
-                let secret = of.issue().await.secret;
-                let expires = Instant::now() + of.lifetime();
-                Ok::<_, BoxError>(Token { secret, expires })
-            }
-        };
+    /// How many callers can find it without a live token.
+    pub(crate) fn cold(self) -> Cold {
         match self {
-            Bare => stack(api, ()),
-            Constant => stack(constant().layer(api), ()),
-            Wrapper => {
-                let header = value(&login().await.expect("a token")).expect("a header value");
-                let header = move || std::future::ready(Ok(header.clone()));
-                stack(with_header(api, header), ())
-            }
-            TowerBearer => {
-                let tokens = TokenCache::new(move || {
-                    let login = login();
-                    async move {
-                        let Token { secret, expires } = login.await?;
-                        let lifetime = expires.saturating_duration_since(Instant::now());
-                        Ok::<_, BoxError>(AccessToken::new(secret)?.with_lifetime(lifetime))
-                    }
-                });
-                stack(bearer(&tokens).layer(api), ())
-            }
-            Gears => gears(endpoint, checks).await,
-            AzureBare => stack(Pipeline::bare(false), ()),
-            Azure => stack(Pipeline::with_token(endpoint.clone(), checks), ()),
-            Google => google(endpoint, api).await,
-            Aws => {
-                let cache = LazyIdentity::new(endpoint.clone());
-                stack(with_header(api, move || cache.clone().header()), ())
-            }
-            Moka => {
-                // A token leaves the cache before it expires.
-                let cache = moka::future::Cache::<(), HeaderValue>::builder()
-                    .max_capacity(1)
-                    .time_to_live(endpoint.lifetime() - MARGIN)
-                    .build();
-                let both = Arc::new((cache, login));
-                let header = move || {
-                    let both = both.clone();
-                    async move {
-                        let (cache, login) = &*both;
-                        let header = cache.try_get_with((), async { value(&login().await?) });
-                        header
-                            .await
-                            .map_err(|error| BoxError::from(error.to_string()))
-                    }
-                };
-                stack(with_header(api, header), ())
-            }
-            Mutex => {
-                let token = Locked::new(login);
-                stack(with_header(api, move || token.clone().header()), ())
-            }
-            RwLock => {
-                let token = ReadLocked::new(login);
-                stack(with_header(api, move || token.clone().header()), ())
-            }
-            OnceCell => {
-                let both = Arc::new((tokio::sync::OnceCell::<HeaderValue>::new(), login));
-                let header = move || {
-                    let both = both.clone();
-                    async move {
-                        let (cell, login) = &*both;
-                        let header = cell.get_or_try_init(|| async { value(&login().await?) });
-                        header.await.cloned()
-                    }
-                };
-                stack(with_header(api, header), ())
-            }
+            Middle => Cold::Never,
+            ReqwestAuth => Cold::Expired,
+            _ => Cold::New,
         }
     }
 }
 
-fn value(token: &Token) -> Result<HeaderValue, BoxError> {
-    Ok(HeaderValue::from_str(&format!("Bearer {}", token.secret))?)
-}
-
-/// As its README has it, but for what its documentation tells to set: a window
-/// that fits tokens of seconds, and loopback without TLS.
-async fn gears(endpoint: &Arc<Endpoint>, checks: bool) -> Box<dyn Stack> {
-    let address = endpoint.clone().serve().await;
-    let mut http = HttpClientConfig::token_endpoint();
-    http.transport = TransportSecurity::AllowInsecureHttp;
-    let mut config = OAuthClientConfig {
-        token_endpoint: Some(format!("http://{address}/token").parse().expect("a URL")),
-        client_id: "api".into(),
-        client_secret: SecretString::new("secret"),
-        http_config: Some(http),
-        ..Default::default()
-    };
-    if endpoint.lifetime() < Duration::from_secs(60) {
-        config.refresh_offset = Duration::from_secs(2);
-        config.jitter_max = Duration::ZERO;
-        config.min_refresh_period = Duration::from_secs(1);
-    }
-    let provider = TokenProvider::new(config).expect("a provider");
-    stack(
-        GearsLayer::new(provider).layer(Api::<HttpError>::new(checks)),
-        (),
-    )
-}
-
-async fn google(endpoint: &Arc<Endpoint>, api: Api<Infallible>) -> Box<dyn Stack> {
-    let address = endpoint.clone().serve().await;
-    let user = serde_json::json!({
-        "type": "authorized_user",
-        "client_id": "api",
-        "client_secret": "secret",
-        "refresh_token": "refresh",
-    });
-    let credentials = user_account::Builder::new(user)
-        .with_token_uri(format!("http://{address}/token"))
-        .build()
-        .expect("credentials");
-    let header = move || {
-        let credentials = credentials.clone();
-        async move {
-            match credentials.headers(Extensions::new()).await? {
-                CacheableResource::New { mut data, .. } => {
-                    data.remove(AUTHORIZATION).ok_or("no header".into())
-                }
-                CacheableResource::NotModified => Err("nothing was asked about".into()),
-            }
-        }
-    };
-    stack(with_header(api, header), ())
+/// How a herd of callers finds a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cold {
+    /// Just built, before its first token.
+    New,
+    /// It fetches a token when it is built, and that one has expired.
+    Expired,
+    /// The same, but it sends an expired token, so no caller ever waits for one.
+    Never,
 }

@@ -7,7 +7,7 @@ use crate::error::{ConfigError, TokenError, TokenErrorKind};
 use crate::grant::endpoint::metadata::{Metadata, Revocation};
 use crate::grant::endpoint::url::{self, EndpointUrl};
 use crate::grant::params::{Form, Sent};
-use crate::grant::response::body::Members;
+use crate::grant::response::body::{Members, without_byte_order_mark};
 use crate::grant::response::error::{self, Refusable};
 use crate::token::{AccessToken, RefreshToken};
 use crate::transport::{EndpointRequest, EndpointResponse};
@@ -91,9 +91,13 @@ impl RevocationMethod {
     }
 }
 
+/// Codes about a token that has ended already, for which the RFC wants a success (RFC
+/// 7009, section 2.2).
+const ALREADY_ENDED: [&str; 2] = ["invalid_token", "invalid_grant"];
+
 /// Returns whether a response is a page for a browser.
 fn is_page(response: &EndpointResponse) -> bool {
-    let body = response.body.trim_ascii_start();
+    let body = without_byte_order_mark(&response.body).trim_ascii_start();
     let value = response.headers.get(CONTENT_TYPE);
     let value = value.and_then(|value| value.to_str().ok());
     let value = value.unwrap_or_default().to_ascii_lowercase();
@@ -101,8 +105,8 @@ fn is_page(response: &EndpointResponse) -> bool {
     body.starts_with(b"<") || (!body.is_empty() && value.contains("html"))
 }
 
-/// Reads the response; only a refusal matters. A page is a failure too, because a
-/// login or a logout in a browser begins with one.
+/// Reads the response; only a refusal matters, whatever its status. A page is a
+/// failure too, because a login or a logout in a browser begins with one.
 pub(super) fn read(
     response: &EndpointResponse,
     request: &EndpointRequest<'_>,
@@ -113,10 +117,14 @@ pub(super) fn read(
         credentials: "token",
         client_hint,
     };
-    if response.status.is_success() {
-        if !is_page(response) {
+    let members = Members::parse(&response.headers, &response.body).ok();
+    let members = members.as_ref();
+    if response.status.is_success() && !is_page(response) {
+        let code = members.and_then(Members::code);
+        if code.is_none_or(|code| code.is_empty() || ALREADY_ENDED.contains(&code)) {
             return Ok(());
         }
+    } else if response.status.is_success() {
         let what = format!(
             "{} answered with a page, so the session may not be ended",
             request.endpoint()
@@ -124,7 +132,5 @@ pub(super) fn read(
         let error = TokenError::new(TokenErrorKind::InvalidResponse, what);
         return Err(error.with_response(response.status, None));
     }
-    let members = Members::parse(&response.headers, &response.body).ok();
-    let members = members.as_ref();
     Err(error::read(response, members, request, sent, refusable))
 }

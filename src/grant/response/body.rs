@@ -209,7 +209,7 @@ impl<'de> Visitor<'de> for Reader {
     }
 }
 
-fn without_byte_order_mark(body: &[u8]) -> &[u8] {
+pub(in crate::grant) fn without_byte_order_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
 

@@ -1,10 +1,11 @@
 //! A server's description of its refusal, for an operator, without what was sent.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use zeroize::Zeroizing;
 
-use crate::grant::params::{Sent, encode};
+use crate::grant::params::Sent;
 use crate::grant::response::body::Members;
 
 /// How many characters of a description are kept.
@@ -43,7 +44,10 @@ pub(in crate::grant) fn read(members: &Members, sent: &Sent<'_>) -> Description 
 
 /// Removes what was sent and control characters, and truncates the rest.
 fn clean(text: &str, sent: &Sent<'_>) -> String {
-    let removed = removed(&text.to_ascii_lowercase(), sent);
+    let mut removed = vec![false; text.len()];
+    for view in [View::of(text), View::unescaped(text)] {
+        view.mark(sent, &mut removed);
+    }
     let mut cleaned = String::new();
     for (at, c) in text.char_indices() {
         if removed[at..at + c.len_utf8()].contains(&true) {
@@ -61,45 +65,158 @@ fn clean(text: &str, sent: &Sent<'_>) -> String {
     }
 }
 
-/// Marks the bytes of a lower-case text that were sent.
-fn removed(text: &str, sent: &Sent<'_>) -> Vec<bool> {
-    let mut removed = vec![false; text.len()];
-    let mut places: HashMap<&[u8], Vec<usize>> = HashMap::new();
-    for (at, window) in text.as_bytes().windows(WINDOW).enumerate() {
-        places.entry(window).or_default().push(at);
+/// A text as it is searched: in lower case, with a space for a plus, which a form has
+/// for one.
+struct View {
+    bytes: Zeroizing<Vec<u8>>,
+    /// Where in the text each byte comes from.
+    from: Vec<Range<usize>>,
+}
+
+impl View {
+    fn of(text: &str) -> Self {
+        Self::read(text, |_| None)
     }
-    let mut mark = |at: usize, length: usize| removed[at..at + length].fill(true);
-    let values = sent.secrets.iter().map(|secret| (*secret, true));
-    let values = values.chain(sent.names.iter().map(|name| (*name, false)));
-    for (value, is_secret) in values {
-        // ASCII keeps its length, so no buffer grows and leaves a copy behind.
-        let plain = Zeroizing::new(value.to_ascii_lowercase());
-        let mut encoded = Zeroizing::new(Vec::with_capacity(3 * value.len()));
-        encoded.extend(encode(value).map(|byte| byte.to_ascii_lowercase()));
-        for form in [plain.as_bytes(), &encoded] {
-            for window in form.windows(WINDOW) {
+
+    /// Reads escapes as the characters that they stand for: those of URLs, of HTML, and
+    /// backslashes.
+    fn unescaped(text: &str) -> Self {
+        Self::read(text, unescape)
+    }
+
+    fn read(text: &str, unescape: impl Fn(&str) -> Option<(Unescaped, usize)>) -> Self {
+        // Lower case is at most half as long again, so the buffer never grows and leaves
+        // a copy behind.
+        let mut view = Self {
+            bytes: Zeroizing::new(Vec::with_capacity(2 * text.len())),
+            from: Vec::with_capacity(2 * text.len()),
+        };
+        let mut at = 0;
+        while let Some(first) = text[at..].chars().next() {
+            let plain = (Unescaped::Char(first), first.len_utf8());
+            let (read, length) = unescape(&text[at..]).unwrap_or(plain);
+            let from = at..at + length;
+            match read {
+                Unescaped::Byte(byte) => view.push(&[byte], &from),
+                Unescaped::Char(c) => {
+                    for c in c.to_lowercase() {
+                        view.push(c.encode_utf8(&mut [0; 4]).as_bytes(), &from);
+                    }
+                }
+            }
+            at = from.end;
+        }
+        view
+    }
+
+    fn push(&mut self, bytes: &[u8], from: &Range<usize>) {
+        for byte in bytes {
+            let byte = if *byte == b'+' { b' ' } else { *byte };
+            self.bytes.push(byte.to_ascii_lowercase());
+            self.from.push(from.clone());
+        }
+    }
+
+    /// Marks the bytes of the text that were sent.
+    fn mark(&self, sent: &Sent<'_>, removed: &mut [bool]) {
+        let mut places: HashMap<&[u8], Vec<usize>> = HashMap::new();
+        for (at, window) in self.bytes.windows(WINDOW).enumerate() {
+            places.entry(window).or_default().push(at);
+        }
+        let mut mark = |at: usize, length: usize| {
+            for from in &self.from[at..at + length] {
+                removed[from.clone()].fill(true);
+            }
+        };
+        let values = sent.secrets.iter().map(|secret| (*secret, true));
+        let values = values.chain(sent.names.iter().map(|name| (*name, false)));
+        for (value, is_secret) in values {
+            let value = Self::of(value).bytes;
+            for window in value.windows(WINDOW) {
                 let found = places.get(window).into_iter().flatten();
                 found.for_each(|at| mark(*at, WINDOW));
             }
-        }
-        for (at, found) in text.match_indices(plain.as_str()) {
-            let is_word = || {
-                let (before, after) = (&text[..at], &text[at + found.len()..]);
-                !before.ends_with(char::is_alphanumeric)
-                    && !after.starts_with(char::is_alphanumeric)
-            };
-            if is_secret || is_word() {
-                mark(at, found.len());
+            for at in self.find(&value) {
+                if is_secret || self.is_word(at, value.len()) {
+                    mark(at, value.len());
+                }
+            }
+            let pieces = value.split(|byte| !byte.is_ascii_alphanumeric() && byte.is_ascii());
+            let pieces = pieces.filter(|piece| is_secret && piece.len() >= MIN_PIECE);
+            for piece in pieces {
+                self.find(piece).for_each(|at| mark(at, piece.len()));
             }
         }
-        let pieces = plain.split(|c: char| !c.is_ascii_alphanumeric());
-        let pieces = pieces.filter(|piece| is_secret && piece.len() >= MIN_PIECE);
-        for piece in pieces {
-            let found = text.match_indices(piece);
-            found.for_each(|(at, _)| mark(at, piece.len()));
-        }
     }
-    removed
+
+    /// Returns where these bytes occur.
+    fn find(&self, bytes: &[u8]) -> impl Iterator<Item = usize> {
+        let places = self.bytes.windows(bytes.len().max(1)).enumerate();
+        places.filter_map(move |(at, found)| (found == bytes).then_some(at))
+    }
+
+    fn is_word(&self, at: usize, length: usize) -> bool {
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || !byte.is_ascii();
+        let before = at.checked_sub(1).and_then(|at| self.bytes.get(at));
+        !before.is_some_and(is_part) && !self.bytes.get(at + length).is_some_and(is_part)
+    }
+}
+
+/// What an escape stands for.
+#[derive(Clone, Copy)]
+enum Unescaped {
+    Byte(u8),
+    Char(char),
+}
+
+/// Returns what the escape at the start of a text stands for, and its length.
+fn unescape(text: &str) -> Option<(Unescaped, usize)> {
+    let rest = text.get(1..)?;
+    match text.as_bytes().first()? {
+        b'%' => {
+            let hex = rest.get(..2).filter(|hex| is_hex(hex))?;
+            let byte = u8::from_str_radix(hex, 16).ok()?;
+            Some((Unescaped::Byte(byte), 3))
+        }
+        b'&' => {
+            let name = rest.split(';').next().filter(|name| name.len() <= 8)?;
+            rest.as_bytes()
+                .get(name.len())
+                .filter(|end| **end == b';')?;
+            let c = match name {
+                "amp" => '&',
+                "lt" => '<',
+                "gt" => '>',
+                "quot" => '"',
+                "apos" => '\'',
+                _ => reference(name.strip_prefix('#')?)?,
+            };
+            Some((Unescaped::Char(c), name.len() + 2))
+        }
+        b'\\' => match rest.chars().next()? {
+            'u' => {
+                let hex = rest.get(1..5).filter(|hex| is_hex(hex))?;
+                let c = char::from_u32(u32::from_str_radix(hex, 16).ok()?)?;
+                Some((Unescaped::Char(c), 6))
+            }
+            c => c.is_ascii_punctuation().then_some((Unescaped::Char(c), 2)),
+        },
+        _ => None,
+    }
+}
+
+/// Returns the character of a numeric reference in HTML, without `&#` and `;`.
+fn reference(number: &str) -> Option<char> {
+    let code = match number.strip_prefix(['x', 'X']) {
+        Some(hex) if is_hex(hex) => u32::from_str_radix(hex, 16).ok()?,
+        Some(_) => return None,
+        None => number.parse().ok()?,
+    };
+    char::from_u32(code)
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]
@@ -137,6 +254,46 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(cleaned(text), left, "{text}");
+        }
+    }
+
+    /// Whatever wrote the description may have escaped what it quotes.
+    #[test]
+    fn what_was_sent_is_found_however_it_is_escaped() {
+        for (secret, escaped) in [
+            ("12 34", "12%2034"),
+            ("12 34", "12+34"),
+            ("12+34", "12%2b34"),
+            ("a&b", "a%26b"),
+            ("a&b", "a&amp;b"),
+            ("k<9&\"Zq>", "k&lt;9&amp;&quot;Zq&gt;"),
+            ("k<9&\"Zq>", "k&#60;9&#38;&#34;zq&#x3E;"),
+            ("k<9&\"Zq>", "k%3C9%26%22Zq%3E"),
+            ("it's", "it&apos;s"),
+            ("it's", "it\\'s"),
+            ("c:\\n\"q", "c:\\\\n\\\"q"),
+            ("c:\\n\"q", "c:\\u005cn\\u0022q"),
+            ("a%41b", "a%41b"),
+            ("a%41b", "a%2541b"),
+            ("p\u{e4}ssw\u{f6}rd", "P\u{c4}SSW\u{d6}RD"),
+            ("\u{43f}\u{430}", "\u{41f}\u{410}"),
+            ("\u{e9}", "%C3%A9"),
+            ("\u{130}x", "i\u{307}X"),
+        ] {
+            let sent = Sent {
+                secrets: vec![secret],
+                names: Vec::new(),
+            };
+            let text = format!("no: {escaped}, sorry");
+            assert_eq!(clean(&text, &sent), "no: …, sorry", "{secret} {escaped}");
+        }
+        for text in [
+            "100% of &amp; &; &#x; &#99999999; %yy %",
+            "a\\",
+            "\\u12",
+            "\\é&é;",
+        ] {
+            assert_eq!(cleaned(text), text);
         }
     }
 

@@ -97,7 +97,10 @@ fn error(
             let cure = match status.as_u16() {
                 _ if code.is_some() => String::new(),
                 404 | 405 => format!(": is this {}?", request.endpoint_name),
-                _ => " without a readable `error`".to_owned(),
+                _ => format!(
+                    " without a readable `error`: is this {}?",
+                    request.endpoint_name
+                ),
             };
             (Refused, format!("{endpoint} refused the request{cure}"))
         }
@@ -206,7 +209,7 @@ mod tests {
                 400,
                 None,
                 "the token endpoint at auth.example.com refused the request \
-                 without a readable `error` (400)",
+                 without a readable `error`: is this the token endpoint? (400)",
             ),
             (
                 503,
