@@ -30,12 +30,12 @@ fn registry() -> MutexGuard<'static, Registry> {
 /// The fingerprints of a request: of its credentials, and of these with what they are
 /// sent for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sent {
+pub(crate) struct Fingerprints {
     pub(crate) credentials: u64,
     pub(crate) request: u64,
 }
 
-impl Sent {
+impl Fingerprints {
     pub(crate) fn of(self, about: About) -> u64 {
         match about {
             About::Credentials => self.credentials,
@@ -83,7 +83,7 @@ impl CredentialMemory {
     }
 
     /// Returns what is known of these credentials, if they may not be sent yet.
-    pub(crate) fn find_blocking(sent: Sent) -> Option<Arc<Self>> {
+    pub(crate) fn find_blocking(sent: Fingerprints) -> Option<Arc<Self>> {
         let blocking = |fingerprint| {
             let memory = registry().get(&fingerprint)?.clone();
             memory.blocking(Instant::now()).is_some().then_some(memory)
@@ -119,7 +119,7 @@ impl CredentialMemory {
 
     /// Forgets what is known of these credentials, except an attempt in progress, for
     /// which the next one still waits.
-    pub(crate) fn forget(sent: Sent) {
+    pub(crate) fn forget(sent: Fingerprints) {
         Self::forget_one(sent.credentials);
         if sent.request != sent.credentials {
             Self::forget_one(sent.request);
@@ -186,7 +186,7 @@ pub(crate) enum Locks {
 /// of a user overlap.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    sent: Sent,
+    sent: Fingerprints,
     memory: Arc<CredentialMemory>,
     turn: Arc<Turn>,
     /// Its number among those of the turn.
@@ -201,7 +201,7 @@ impl Attempt {
     ///
     /// Returns the memory, if the credentials may not be sent yet.
     pub(crate) async fn begin(
-        sent: Sent,
+        sent: Fingerprints,
         limit: Duration,
         locks: Locks,
     ) -> Result<Self, Arc<CredentialMemory>> {

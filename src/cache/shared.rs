@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cache::clock::Moment;
-use crate::cache::credentials::Sent;
+use crate::cache::credentials::Fingerprints;
 use crate::cache::current::{CachedToken, CurrentToken};
 use crate::cache::settings::FleetMember;
 use crate::cache::settings::SharedSettings;
@@ -143,12 +143,12 @@ impl Shared {
     /// Returns the numbers that failures of the source's credentials are found by in
     /// this process: their fingerprints, or one of this cache's own where they have
     /// none.
-    pub(crate) fn credentials(&self) -> Sent {
+    pub(crate) fn credentials(&self) -> Fingerprints {
         let or_own = |fingerprint| match fingerprint {
             0 => own_credentials(self.cache_id),
             fingerprint => fingerprint,
         };
-        Sent {
+        Fingerprints {
             credentials: or_own(self.source.local_fingerprint()),
             request: or_own(self.source.request_fingerprint()),
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cache::credentials::{CredentialMemory, Sent};
+use crate::cache::credentials::{CredentialMemory, Fingerprints};
 use crate::cache::failures::classify;
 use crate::cache::schedule::FailureClass;
 use crate::cache::state::{Requirements, State};
@@ -45,7 +45,7 @@ impl State {
     /// still prevents a fetch. `locks`: a person's account may be locked.
     pub(crate) fn forget_replaced(
         &mut self,
-        credentials: Sent,
+        credentials: Fingerprints,
         contents: Option<u64>,
         locks: bool,
         needs: Requirements,
@@ -92,7 +92,7 @@ enum Replaced {
 /// again.
 fn replaced(
     memory: Option<u64>,
-    credentials: Sent,
+    credentials: Fingerprints,
     others: bool,
     refused: &TokenError,
     locks: bool,
@@ -128,7 +128,7 @@ mod tests {
         ] {
             let error = TokenError::new(TokenErrorKind::Refused, "test");
             let error = error.with_response(StatusCode::BAD_REQUEST, Some(code));
-            let credentials = Sent {
+            let credentials = Fingerprints {
                 credentials: 1,
                 request: 3,
             };
