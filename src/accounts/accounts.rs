@@ -117,7 +117,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Accounts<K> {
     fn create(&self, hash: u64, key: &K) -> Result<Arc<Account>, TokenError> {
         let shared = &self.shared;
         let settings = &shared.settings;
-        let source = Box::new(LazySource::new(key.clone(), hash, shared));
+        let source = Box::new(LazySource::new(key.clone(), shared));
         let mut builder = TokenCacheBuilder::from_template(source, &settings.template);
         if let Some(settings_for) = &settings.settings_for {
             builder = settings_for(key, builder);

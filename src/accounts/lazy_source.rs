@@ -37,7 +37,6 @@ where
 /// backoff after a failure.
 pub(crate) struct LazySource<K> {
     key: K,
-    hash: u64,
     accounts: Weak<Shared<K>>,
     make_source: Arc<MakeSource<K>>,
     source: Mutex<Source>,
@@ -56,7 +55,7 @@ enum Source {
 }
 
 impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
-    pub(crate) fn new(key: K, hash: u64, accounts: &Arc<Shared<K>>) -> Self {
+    pub(crate) fn new(key: K, accounts: &Arc<Shared<K>>) -> Self {
         let refused = lock(&accounts.refused).get(&key).copied();
         let (own, fingerprint) = match refused {
             Some(CredentialsOfKey::Own(own)) => (own, 0),
@@ -65,7 +64,6 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
         };
         Self {
             key,
-            hash,
             accounts: Arc::downgrade(accounts),
             make_source: accounts.settings.make_source.clone(),
             source: Mutex::new(Source::None),
@@ -132,7 +130,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> LazySource<K> {
         match fetched.as_ref().map_err(TokenError::kind) {
             Ok(_) => {
                 lock(&accounts.refused).remove(&self.key);
-                maintenance::on_worked(&accounts, self.hash, &self.key);
+                maintenance::on_worked(&accounts, accounts.lru.hash(&self.key), &self.key);
             }
             Err(Refused | Unavailable | InvalidResponse | UnexpectedRedirect) => {
                 accounts.remember_refused(&self.key, self.credentials());
@@ -228,7 +226,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenSource for LazySource<K>
 
     fn token_changed(&self, cache_id: u64) {
         if let Some(accounts) = self.accounts.upgrade() {
-            accounts.lru.end_hot(self.hash, cache_id);
+            accounts.lru.end_hot(accounts.lru.hash(&self.key), cache_id);
         }
     }
 
