@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
-use super::known_keys::KnownKey;
+use super::known_keys::{KnownKey, LABEL, RENEWAL, cache_keys, key};
 use super::values::{DurationValue, Number, Text};
 use crate::cache::{Renewal, Setting, Settings, TokenCacheBuilder};
 use crate::error::ConfigError;
@@ -23,24 +23,6 @@ pub(super) struct CacheConfig {
 enum Value {
     Duration(fn(&mut Settings) -> &mut Duration, Duration),
     Fraction(fn(&mut Settings) -> &mut f64, f64),
-}
-
-/// The key of the builder's [`label`](TokenCacheBuilder::label), which is not a
-/// setting.
-const LABEL: &str = "label";
-/// The key of the builder's [`renewal`](TokenCacheBuilder::renewal).
-const RENEWAL: &str = "renewal";
-
-fn key(setting: &Setting) -> &'static str {
-    match setting {
-        Setting::Duration(key, _) | Setting::Fraction(key, _) => key,
-    }
-}
-
-/// Returns all keys.
-pub(super) fn keys() -> impl Iterator<Item = &'static str> + Clone {
-    let settings = Settings::ALL.iter().copied().flatten().map(key);
-    settings.chain([LABEL, RENEWAL])
 }
 
 impl CacheConfig {
@@ -87,7 +69,7 @@ impl<'de> Deserialize<'de> for CacheConfig {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<CacheConfig, A::Error> {
                 let mut config = CacheConfig::default();
-                while let Some(name) = map.next_key_seed(KnownKey(keys()))? {
+                while let Some(name) = map.next_key_seed(KnownKey(cache_keys()))? {
                     if name == LABEL {
                         if config.label.replace(map.next_value::<Text>()?.0).is_some() {
                             return Err(A::Error::duplicate_field(LABEL));

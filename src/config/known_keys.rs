@@ -6,7 +6,24 @@ use serde::de::value::StrDeserializer;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::cache_config;
+use crate::cache::{Setting, Settings};
+
+/// The key of the builder's `label`, which is not a setting.
+pub(super) const LABEL: &str = "label";
+/// The key of the builder's `renewal`.
+pub(super) const RENEWAL: &str = "renewal";
+
+pub(super) fn key(setting: &Setting) -> &'static str {
+    match setting {
+        Setting::Duration(key, _) | Setting::Fraction(key, _) => key,
+    }
+}
+
+/// Returns all keys of the table `cache`.
+pub(super) fn cache_keys() -> impl Iterator<Item = &'static str> + Clone {
+    let settings = Settings::ALL.iter().copied().flatten().map(key);
+    settings.chain([LABEL, RENEWAL])
+}
 
 /// Reads a struct. Its unknown keys are refused here, with the key that was probably
 /// meant, before serde refuses them with a list of all.
@@ -98,13 +115,13 @@ where
 
 /// Returns the message for an unknown key.
 fn unknown(key: &str, keys: impl Iterator<Item = &'static str> + Clone) -> String {
-    let hint = if cache_config::keys().any(|known| known == key) {
+    let hint = if cache_keys().any(|known| known == key) {
         "it is a key of the table `cache`".to_owned()
     } else if let Some(known) = nearest(key, keys.clone()) {
         format!("did you mean `{known}`?")
     } else if let Some(known) = key
         .strip_prefix("cache_")
-        .and_then(|rest| cache_config::keys().find(|known| *known == rest))
+        .and_then(|rest| cache_keys().find(|known| *known == rest))
     {
         format!("two underscores lead into a table: `cache__{known}`")
     } else {
