@@ -78,6 +78,8 @@ impl Reference {
         let before = Box::new(self.clone());
         self.backoff.failed(asked, now.awake);
         let served = self.valid(now).is_some();
+        // Of a login: the refresh token may end before the second attempt.
+        let denied = self.password_backoff.may_deny(now.awake);
         if unconnected && self.attempt != Attempt::Second {
             let (least, most) = self.backoff.pause().expect("it has failed");
             // It may have waited for requests before this one came.
@@ -90,12 +92,11 @@ impl Reference {
                 let surely = spent(most).is_some_and(|spent| spent + waited < WAIT);
                 self.retry = Some(Retry {
                     until: most + waited + TICK,
-                    must: surely && !served && self.attempt == Attempt::First,
+                    must: surely && !served && !denied && self.attempt == Attempt::First,
                 });
             }
         }
         if refreshing && self.failed_refreshes >= 2 {
-            let denied = self.password_backoff.may_deny(now.awake);
             if !served {
                 self.retry = None;
             }
