@@ -214,6 +214,13 @@ impl Reference {
         let may_wait = self.exclusive.on || self.exclusive.unsure;
         match self.retry {
             Some(retry) if retry.must && !goes_on => Err("no second attempt"),
+            // Another fetch may have begun when the second attempt was not made, and
+            // waits for requests.
+            Some(retry) if goes_on && may_wait && !retry.must && now.awake > retry.until => {
+                self.retry = None;
+                self.waiting.get_or_insert(now.awake);
+                Ok(())
+            }
             Some(retry) if goes_on && now.awake > retry.until => Err("a late second attempt"),
             // It may be discarded before the wait is over.
             None if goes_on && may_wait && (self.refresh.is_some() || self.waiting.is_some()) => {
