@@ -50,19 +50,6 @@
 //! `ClientBuilder::new(reqwest::Client::new()).with(layer).build()`, and requests are
 //! built as before. Outside a tower stack, [`TokenCache::token`] returns the token
 //! itself.
-#![cfg_attr(
-    all(
-        feature = "accounts",
-        feature = "config",
-        feature = "file-store",
-        feature = "metrics",
-        feature = "redis",
-        feature = "reqwest-middleware",
-        feature = "testing",
-        feature = "tracing"
-    ),
-    doc = "\nThe [guides](crate::guide) have whole programs: reqwest, hyper, axum, tonic, VoIPex."
-)]
 //!
 //! # Words
 //!

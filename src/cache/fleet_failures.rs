@@ -25,7 +25,8 @@ impl Shared {
         let error = error.clone();
         match &fetched.memory {
             Some(memory) => (
-                // Other processes do not know what this one has for itself.
+                // The fleet knows them by the source's fingerprint; a number that this
+                // process uses instead of it says nothing to others.
                 match self.source.fingerprint() {
                     shared if shared != self.credentials().credentials => shared,
                     _ => memory.fingerprint(),

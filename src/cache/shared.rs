@@ -209,8 +209,8 @@ fn next_cache_id() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Returns what stands for the credentials of one cache, which nothing tells from
-/// others. Not the id: it could be somebody's fingerprint.
+/// Returns the number that stands for the credentials of one cache, which nothing
+/// distinguishes from others. Not the id: it could equal a fingerprint.
 pub(crate) fn own_credentials(cache_id: u64) -> u64 {
     static OF_THIS_PROCESS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     OF_THIS_PROCESS.hash_one(cache_id).max(1)
